@@ -1,0 +1,114 @@
+//! `darkmux config`: read and change settings.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::printer::DIM;
+use super::table::{Cell, Table};
+use super::{Cx, Exit, Outcome};
+use crate::config::{self, Setting, edit, keys};
+
+/// Settings, with where each value comes from.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// List every setting
+    List {
+        /// Show where each value comes from
+        #[arg(long)]
+        origin: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one setting's value
+    Get {
+        /// Key, such as `serve.port`
+        key: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set a value in `config.json`
+    Set {
+        /// Key, such as `serve.port`
+        key: String,
+        /// Value; lists are separated by commas
+        #[arg(required_unless_present = "unset")]
+        value: Option<String>,
+        /// Remove the key instead
+        #[arg(long, conflicts_with = "value")]
+        unset: bool,
+    },
+}
+
+/// Runs the verb.
+pub fn run(verb: ConfigVerb, cx: &Cx) -> Outcome {
+    match verb {
+        ConfigVerb::List { origin, json } => list(cx, origin, json),
+        ConfigVerb::Get { key, json } => get(cx, &key, json),
+        ConfigVerb::Set { key, value, .. } => set(cx, &key, value.as_deref()),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+fn as_json(setting: &Setting) -> Value {
+    json!({
+        "key": setting.key.name,
+        "value": setting.value,
+        "origin": setting.origin.to_string(),
+        "env": setting.key.env,
+        "acts": setting.key.used == keys::Use::Acts,
+        "about": setting.key.about,
+    })
+}
+
+fn list(cx: &Cx, origin: bool, as_document: bool) -> Outcome {
+    let config = cx.config()?;
+    if as_document {
+        let settings: Vec<Value> = config.settings.iter().map(as_json).collect();
+        let file = config.paths.config_file();
+        cx.printer.json(&json!({ "schema": 1, "file": file, "settings": settings }))?;
+        return Ok(Exit::Ok);
+    }
+    let mut heads = vec!["KEY", "VALUE"];
+    heads.extend(origin.then_some("ORIGIN"));
+    heads.push("ABOUT");
+    let mut table = Table::new(&heads);
+    for setting in config.settings.iter().filter(|setting| origin || setting.key.used == keys::Use::Acts) {
+        let mut row = vec![Cell::from(setting.key.name), Cell::from(shown(&setting.value))];
+        row.extend(origin.then(|| Cell::from(setting.origin.to_string())));
+        row.push(Cell::styled(setting.key.about, DIM));
+        table.row(row);
+    }
+    table.print(&cx.printer)?;
+    Ok(Exit::Ok)
+}
+
+fn get(cx: &Cx, name: &str, as_document: bool) -> Outcome {
+    let setting = cx.config()?.settings.get(name)?;
+    if as_document {
+        cx.printer.json(&as_json(setting))?;
+    } else {
+        cx.printer.line(&crate::util::visible(&shown(&setting.value)))?;
+    }
+    Ok(if setting.value.is_null() { Exit::Failed } else { Exit::Ok })
+}
+
+fn set(cx: &Cx, name: &str, text: Option<&str>) -> Outcome {
+    let key = config::key_named(name)?;
+    let value = text.map(|text| config::parse(key, text, "the command line")).transpose()?;
+    let path = config::Paths::from_env(&cx.env)?.config_file();
+    edit(&path, key, value)?;
+    if let Some(var) = key.env.filter(|var| cx.env.get(var).is_some()) {
+        cx.printer.note(&format!("note: {var} is set and wins over the file"));
+    }
+    Ok(Exit::Ok)
+}

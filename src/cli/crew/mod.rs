@@ -1,0 +1,48 @@
+//! `darkmux crew`: roles, and handing work to them.
+
+mod dispatch;
+mod roles;
+
+pub use dispatch::DispatchArgs;
+
+use clap::Subcommand;
+
+use super::{Cx, Outcome};
+
+/// Roles, and handing work to them.
+#[derive(Debug, Subcommand)]
+pub enum CrewVerb {
+    /// Hand a message to a role and run it in a session of its own
+    Dispatch(DispatchArgs),
+    /// List the roles
+    Roles(roles::RolesArgs),
+    /// Show one role
+    Show(roles::ShowArgs),
+}
+
+/// The 1.9 spelling.
+#[derive(Debug, Subcommand)]
+pub enum RoleVerb {
+    /// List the roles
+    List(roles::RolesArgs),
+    /// Show one role
+    Show(roles::ShowArgs),
+}
+
+impl From<RoleVerb> for CrewVerb {
+    fn from(verb: RoleVerb) -> Self {
+        match verb {
+            RoleVerb::List(args) => Self::Roles(args),
+            RoleVerb::Show(args) => Self::Show(args),
+        }
+    }
+}
+
+/// Runs the verb.
+pub fn run(verb: CrewVerb, cx: &Cx) -> Outcome {
+    match verb {
+        CrewVerb::Dispatch(args) => dispatch::run(args, cx),
+        CrewVerb::Roles(args) => roles::list(&args, cx),
+        CrewVerb::Show(args) => roles::show(&args, cx),
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line: one file a verb, one folder a group. The only place that knows clap, and the only one
+//! that prints.
+//!
+//! A verb is `XArgs` and `run(args, &Cx) -> Outcome`; its doc comments are its help text. What it prints goes
+//! through [`Printer`]; what goes wrong is a [`Failure`] with an [`Exit`] status and a message that ends with
+//! what to do.
+
+mod completions;
+mod config;
+mod crew;
+mod cx;
+mod doctor;
+mod exit;
+mod flow;
+mod logging;
+mod man;
+mod printer;
+mod serve;
+mod session;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use cx::Cx;
+pub use exit::{Exit, Failure, FailureContext, Outcome};
+pub use printer::{Color, Printer};
+
+use crate::config::Environment;
+
+/// One environment from all your computers: name a role, and a machine of yours runs it in a terminal you can reach from anywhere.
+#[derive(Debug, Parser)]
+#[command(name = "darkmux", version = crate::VERSION, after_help = exit::HELP, propagate_version = false)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+struct Cli {
+    /// When to colour the output
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_short_help = true)]
+    color: Color,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run this machine's daemon: viewer, flow and sessions over HTTP
+    Serve(serve::ServeArgs),
+    /// Roles, and handing work to them
+    #[command(subcommand)]
+    Crew(crew::CrewVerb),
+    /// Terminals that outlive the terminal they were started from
+    #[command(subcommand)]
+    Session(session::SessionVerb),
+    /// The event log
+    #[command(subcommand)]
+    Flow(flow::FlowVerb),
+    /// Check this machine and say what mends what is wrong
+    Doctor(doctor::DoctorArgs),
+    /// Settings, with where each value comes from
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write all of them to a folder
+    Man(man::ManArgs),
+    /// 1.9 and 2.9 spelling of `crew dispatch`
+    #[command(hide = true)]
+    Dispatch(crew::DispatchArgs),
+    /// 1.9 spelling of `crew roles` and `crew show`
+    #[command(hide = true, subcommand)]
+    Role(crew::RoleVerb),
+    /// The process that owns one session's terminal; started by darkmux itself
+    #[command(hide = true)]
+    HostSession(session::HostArgs),
+}
+
+/// The binary: parses, runs the verb, reports what went wrong.
+pub fn main() -> ExitCode {
+    let env = Environment::of_process();
+    completions::answer_shell(command, &env);
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return exit::usage(&error),
+    };
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => {
+            let cx = Cx::new(env, cli.color);
+            let outcome = run(cli.verb, &cx);
+            exit::report(outcome, &cx)
+        }
+        Err(error) => exit::usage(&error),
+    }
+}
+
+/// The whole command tree, for parsing, completion and the manual.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn run(verb: Verb, cx: &Cx) -> Outcome {
+    match verb {
+        Verb::Serve(args) => serve::run(args, cx),
+        Verb::Crew(verb) => crew::run(verb, cx),
+        Verb::Session(verb) => session::run(verb, cx),
+        Verb::Flow(verb) => flow::run(verb, cx),
+        Verb::Doctor(args) => doctor::run(&args, cx),
+        Verb::Config(verb) => config::run(verb, cx),
+        Verb::Completions(args) => completions::run(&args, cx),
+        Verb::Man(args) => man::run(&args, cx),
+        Verb::Dispatch(args) => crew::run(crew::CrewVerb::Dispatch(args), cx),
+        Verb::Role(verb) => crew::run(verb.into(), cx),
+        Verb::HostSession(args) => session::host(&args, cx),
+    }
+}

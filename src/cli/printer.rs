@@ -1,0 +1,91 @@
+//! The only way to stdout and stderr. Data goes to stdout, all else to stderr; colour only where it is wanted.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` says otherwise
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What went well.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// What needs a look.
+pub const WARN: Style = AnsiColor::Yellow.on_default();
+/// What failed.
+pub const BAD: Style = AnsiColor::Red.on_default();
+/// Headings.
+pub const BOLD: Style = Style::new().bold();
+/// What matters less.
+pub const DIM: Style = Style::new().dimmed();
+
+/// Writes text that was made here, or that went through the sanitiser.
+pub struct Printer {
+    choice: anstream::ColorChoice,
+}
+
+impl Printer {
+    /// A printer for this wish.
+    pub fn new(color: Color) -> Self {
+        let choice = match color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        Self { choice }
+    }
+
+    /// Data, exactly as it is.
+    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// A line of data; may carry styles.
+    pub fn line(&self, text: &str) -> io::Result<()> {
+        let mut out = AutoStream::new(io::stdout().lock(), self.choice);
+        writeln!(out, "{text}")
+    }
+
+    /// One JSON document, indented, and a newline.
+    pub fn json<T: Serialize>(&self, value: &T) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(value)?;
+        text.push(b'\n');
+        self.bytes(&text)
+    }
+
+    /// One JSON document on one line.
+    pub fn json_line<T: Serialize>(&self, value: &T) -> io::Result<()> {
+        let mut text = serde_json::to_vec(value)?;
+        text.push(b'\n');
+        self.bytes(&text)
+    }
+
+    /// A note beside the data; may carry styles. A closed stderr is nobody's loss.
+    pub fn note(&self, text: &str) {
+        let mut out = AutoStream::new(io::stderr().lock(), self.choice);
+        let _ = writeln!(out, "{text}");
+    }
+
+    /// What went wrong.
+    pub fn error(&self, text: &str) {
+        self.note(&format!("{BAD}error{BAD:#}: {text}"));
+    }
+
+    /// Whether a person reads stdout.
+    pub fn is_tty(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+}

@@ -1,0 +1,69 @@
+//! The process environment, read once and passed on as a value.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// Variables that carry secrets of darkmux; no child process gets them.
+const SECRETS: &[&str] = &["DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN"];
+
+/// A snapshot of environment variables.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    vars: BTreeMap<OsString, OsString>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[allow(clippy::disallowed_methods)] // The one place that reads it.
+    pub fn of_process() -> Self {
+        Self { vars: std::env::vars_os().collect() }
+    }
+
+    /// An environment of exactly these variables.
+    pub fn of<K: Into<OsString>, V: Into<OsString>>(vars: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self { vars: vars.into_iter().map(|(key, value)| (key.into(), value.into())).collect() }
+    }
+
+    /// A variable as text without surrounding blanks; blank or not UTF-8 counts as unset.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let text = self.raw(name)?.to_str()?.trim();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// A variable exactly as it is.
+    pub fn raw(&self, name: &str) -> Option<&OsStr> {
+        self.vars.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// The user's home folder.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.raw("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+    }
+
+    /// Every folder of `PATH`, in order.
+    pub fn path_dirs(&self) -> Vec<PathBuf> {
+        self.raw("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
+    }
+
+    /// What a child process of this user's shell gets: everything, less darkmux's secrets.
+    pub fn for_child(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.vars
+            .iter()
+            .map(|(key, value)| (key.as_os_str(), value.as_os_str()))
+            .filter(|(key, _)| !SECRETS.iter().any(|secret| *key == *secret))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_is_unset_and_secrets_stay() {
+        let env = Environment::of([("A", " x "), ("B", "  "), ("DARKMUX_REDIS_URL", "redis://:pw@h")]);
+        assert_eq!(env.get("A"), Some("x"));
+        assert_eq!(env.get("B"), None);
+        assert_eq!(env.for_child().count(), 2);
+    }
+}

@@ -1,0 +1,248 @@
+//! The table of every setting: its key in `config.json`, its variable, its kind, its default and what it is
+//! for. `config list`, the checks, the suggestions and the docs all read this table.
+
+/// What a setting's value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A machine id.
+    MachineId,
+    /// A file or folder; `~/` at the start means the home folder.
+    Path,
+    /// `true` or `false`; in a variable also 1, yes, on, 0, no, off.
+    Flag,
+    /// A whole number within these bounds, both included.
+    Number(u64, u64),
+    /// A number with a fraction.
+    Fraction,
+    /// A list of texts; in a variable separated by commas.
+    List,
+    /// A duration such as `10s`; a bare number is seconds.
+    Duration,
+}
+
+/// Whether a setting acts in this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// It acts.
+    Acts,
+    /// A setting of darkmux 1.9 that is accepted, so that its file stays valid, and does nothing here.
+    Kept,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// Dotted name in `config.json`.
+    pub name: &'static str,
+    /// Its environment variable.
+    pub env: Option<&'static str>,
+    /// What it may be.
+    pub kind: Kind,
+    /// Its value when nobody set it, as text; `None` means it is worked out or absent.
+    pub default: Option<&'static str>,
+    /// Whether it acts.
+    pub used: Use,
+    /// One line for people.
+    pub about: &'static str,
+}
+
+const fn acts(
+    name: &'static str,
+    env: &'static str,
+    kind: Kind,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key {
+        name,
+        env: if env.is_empty() { None } else { Some(env) },
+        kind,
+        default: if default.is_empty() { None } else { Some(default) },
+        used: Use::Acts,
+        about,
+    }
+}
+
+const fn kept(name: &'static str, env: &'static str, kind: Kind) -> Key {
+    let env = if env.is_empty() { None } else { Some(env) };
+    Key {
+        name,
+        env,
+        kind,
+        default: None,
+        used: Use::Kept,
+        about: "a setting of darkmux 1.9, without effect here",
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// Every setting, sorted by name.
+pub const KEYS: &[Key] = &[
+    acts(
+        "audit.dir",
+        "DARKMUX_AUDIT_DIR",
+        Kind::Path,
+        "",
+        "folder of the audit chain; the variable also switches it on",
+    ),
+    acts("audit.enabled", "", Kind::Flag, "false", "keep the tamper-evident copy of the flow"),
+    acts(
+        "crew.agents",
+        "DARKMUX_CREW_AGENTS",
+        Kind::List,
+        "claude,codex,opencode,pi,aider",
+        "agent CLIs in the order in which they are tried",
+    ),
+    kept("dirs.ack", "DARKMUX_ACK_DIR", Kind::Path),
+    kept("dirs.audit", "", Kind::Path),
+    acts(
+        "dirs.crew",
+        "DARKMUX_CREW_DIR",
+        Kind::Path,
+        "",
+        "folder that holds `roles/`, instead of the home folder",
+    ),
+    kept("dirs.fleet_file", "DARKMUX_FLEET_FILE", Kind::Path),
+    acts(
+        "dirs.flows",
+        "DARKMUX_FLOWS_DIR",
+        Kind::Path,
+        "",
+        "folder of the flow's day files, instead of `flows` in the home folder",
+    ),
+    kept("dirs.identity", "DARKMUX_IDENTITY_PATH", Kind::Path),
+    kept("dirs.notebook", "DARKMUX_NOTEBOOK_DIR", Kind::Path),
+    kept("dirs.openclaw_config", "DARKMUX_OPENCLAW_CONFIG", Kind::Path),
+    kept("dirs.runtime_agents", "DARKMUX_RUNTIME_AGENTS_DIR", Kind::Path),
+    kept("dirs.skills", "DARKMUX_SKILLS_DIR", Kind::Path),
+    kept("dirs.templates", "DARKMUX_TEMPLATES_DIR", Kind::Path),
+    acts(
+        "flow.sync",
+        "DARKMUX_FLOW_SYNC",
+        Kind::Text,
+        "interval",
+        "when records reach the disk: `interval` (within 1 s, ends of sessions at once) or `always`",
+    ),
+    kept("lms_bin", "DARKMUX_LMS_BIN", Kind::Text),
+    acts(
+        "lmstudio_url",
+        "DARKMUX_LMSTUDIO_URL",
+        Kind::Text,
+        "http://localhost:1234",
+        "base URL of the model endpoint (LM Studio or any OpenAI-compatible server)",
+    ),
+    acts(
+        "machine_id",
+        "DARKMUX_MACHINE_ID",
+        Kind::MachineId,
+        "",
+        "this machine's name; without it one is made from the host name and kept",
+    ),
+    acts(
+        "ollama_url",
+        "DARKMUX_OLLAMA_URL",
+        Kind::Text,
+        "http://localhost:11434",
+        "base URL of Ollama, asked for loaded models",
+    ),
+    acts(
+        "orchestrator",
+        "DARKMUX_ORCHESTRATOR",
+        Kind::Text,
+        "",
+        "what drives the fleet, such as `claude-code`; written into every record",
+    ),
+    kept("redis.db", "", Kind::Number(0, 1_000_000)),
+    kept("redis.enabled", "", Kind::Flag),
+    kept("redis.host", "", Kind::Text),
+    kept("redis.maxlen", "DARKMUX_REDIS_MAXLEN", Kind::Number(0, 1_000_000_000)),
+    kept("redis.port", "", Kind::Number(1, 65_535)),
+    kept("redis.stream", "DARKMUX_REDIS_STREAM", Kind::Text),
+    kept("runtime.check_updates", "DARKMUX_CHECK_UPDATES", Kind::Flag),
+    kept("runtime.daemon_auth_enabled", "", Kind::Flag),
+    kept("runtime.daemon_cors_origins", "DARKMUX_DAEMON_CORS_ORIGINS", Kind::List),
+    kept("runtime.default_role", "DARKMUX_DEFAULT_ROLE", Kind::Text),
+    kept("runtime.feedback_injection", "DARKMUX_FEEDBACK_INJECTION", Kind::Flag),
+    kept(
+        "runtime.inactivity_timeout_seconds",
+        "DARKMUX_INACTIVITY_TIMEOUT_SECONDS",
+        Kind::Number(0, 31_536_000),
+    ),
+    kept("runtime.injected_context_fraction", "DARKMUX_INJECTED_CONTEXT_FRACTION", Kind::Fraction),
+    kept("runtime.max_tokens", "DARKMUX_RUNTIME_MAX_TOKENS", Kind::Number(0, u64::MAX)),
+    kept("runtime.max_turns", "DARKMUX_RUNTIME_MAX_TURNS", Kind::Number(0, u64::MAX)),
+    kept("runtime.strict_selection", "DARKMUX_STRICT_SELECTION", Kind::Flag),
+    kept("schema_version", "", Kind::Text),
+    acts(
+        "serve.bind",
+        "DARKMUX_SERVE_BIND",
+        Kind::Text,
+        "127.0.0.1",
+        "address the daemon listens on; loopback only in this version",
+    ),
+    acts(
+        "serve.hosts",
+        "DARKMUX_SERVE_HOSTS",
+        Kind::List,
+        "",
+        "further names (`host` or `host:port`) that requests may carry in `Host`",
+    ),
+    acts(
+        "serve.port",
+        "DARKMUX_SERVE_PORT",
+        Kind::Number(0, 65_535),
+        "8765",
+        "port the daemon listens on; 0 takes a free one",
+    ),
+    acts(
+        "session.grace",
+        "DARKMUX_SESSION_GRACE",
+        Kind::Duration,
+        "5s",
+        "time between the polite signals and KILL",
+    ),
+    acts(
+        "session.log_bytes",
+        "DARKMUX_SESSION_LOG_BYTES",
+        Kind::Number(64 * 1024, 1024 * 1024 * MIB),
+        "67108864",
+        "output kept on disk for each session, in bytes",
+    ),
+    acts(
+        "session.scrollback_bytes",
+        "DARKMUX_SESSION_SCROLLBACK_BYTES",
+        Kind::Number(4096, 1024 * MIB),
+        "2097152",
+        "output kept in memory for each session, in bytes",
+    ),
+];
+
+/// The setting of this name.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The name most like `name`.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    crate::util::closest(name, KEYS.iter().map(|key| key.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_without_doubles() {
+        for pair in KEYS.windows(2) {
+            assert!(pair[0].name < pair[1].name, "{} stands before {}", pair[0].name, pair[1].name);
+        }
+        let mut vars: Vec<_> = KEYS.iter().filter_map(|key| key.env).collect();
+        let count = vars.len();
+        vars.sort_unstable();
+        vars.dedup();
+        assert_eq!(vars.len(), count);
+    }
+}

@@ -1,0 +1,81 @@
+//! Where state lives: everything under one home folder, never in the current folder.
+
+use std::path::{Path, PathBuf};
+
+use super::{ConfigError, Environment};
+use crate::model::SessionId;
+
+/// The home folder and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    home: PathBuf,
+}
+
+impl Paths {
+    /// `DARKMUX_HOME`, else `~/.darkmux`.
+    pub fn from_env(env: &Environment) -> Result<Self, ConfigError> {
+        let home = match env.get("DARKMUX_HOME") {
+            Some(home) => PathBuf::from(home),
+            None => env.home().ok_or(ConfigError::NoHome)?.join(".darkmux"),
+        };
+        if home.is_absolute() {
+            Ok(Self { home })
+        } else {
+            Err(ConfigError::RelativeHome(crate::util::visible_line(&home.to_string_lossy()).into_owned()))
+        }
+    }
+
+    /// The home folder itself (0700).
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// `config.json`.
+    pub fn config_file(&self) -> PathBuf {
+        self.home.join("config.json")
+    }
+
+    /// The kept machine id.
+    pub fn machine_id_file(&self) -> PathBuf {
+        self.home.join("machine-id")
+    }
+
+    /// User roles, which win over the builtin ones.
+    pub fn roles(&self) -> PathBuf {
+        self.home.join("roles")
+    }
+
+    /// One folder a session.
+    pub fn sessions(&self) -> PathBuf {
+        self.home.join("sessions")
+    }
+
+    /// The folder of one session.
+    pub fn session(&self, id: &SessionId) -> PathBuf {
+        self.sessions().join(id.as_str())
+    }
+
+    /// The lock that makes the daemon the only one of this home.
+    pub fn daemon_lock(&self) -> PathBuf {
+        self.home.join("daemon.lock")
+    }
+
+    /// What the running daemon says of itself: pid, address, version.
+    pub fn daemon_file(&self) -> PathBuf {
+        self.home.join("daemon.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_current_folder_is_never_asked() {
+        let home = |vars: &[(&str, &str)]| Paths::from_env(&Environment::of(vars.iter().copied()));
+        assert_eq!(home(&[("HOME", "/h")]).unwrap().home(), Path::new("/h/.darkmux"));
+        assert_eq!(home(&[("HOME", "/h"), ("DARKMUX_HOME", "/d")]).unwrap().home(), Path::new("/d"));
+        assert!(matches!(home(&[("DARKMUX_HOME", "./d")]), Err(ConfigError::RelativeHome(_))));
+        assert!(matches!(home(&[]), Err(ConfigError::NoHome)));
+    }
+}

@@ -1,0 +1,1 @@
+//! Roles, and the command a role becomes.

@@ -1,0 +1,18 @@
+//! Plain data that every layer shares: ids, days and positions, flow records, roles, sessions.
+//!
+//! Invariant: no IO, no clock, no async. A value that exists is valid; whatever parses text lives in the
+//! constructors here, so that the layers above never check twice.
+
+mod day;
+mod ids;
+mod record;
+mod role;
+mod session;
+
+pub use day::{Day, DayError, Position, PositionError};
+pub use ids::{IdError, MachineId, RoleId, SessionId};
+pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
+pub use role::{
+    CommandRuntime, Escalation, FeedbackTemplates, MessageBy, RoleFamily, RoleManifest, Runtime, ToolPalette,
+};
+pub use session::{EndReason, ExitStatus, SessionState};

@@ -1,0 +1,1 @@
+//! Pseudo-terminals, process groups and terminal modes.

@@ -1,0 +1,1 @@
+//! Session hosts and their clients.

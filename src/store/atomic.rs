@@ -1,0 +1,30 @@
+//! Replacing a file as one step.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Whether a replacement has to survive a power loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk when the call returns.
+    Synced,
+    /// It survives the death of the process; the disk has it when the system likes.
+    Cached,
+}
+
+/// Writes `bytes` to a temporary file (0600) beside `path` and renames it there: a reader sees the old file
+/// or the new one.
+pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    if durability == Durability::Synced {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    if durability == Durability::Synced {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
+}

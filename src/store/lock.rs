@@ -1,0 +1,68 @@
+//! An exclusive lock that ends with its holder, however that ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A held `flock` on a file that tells the holder's process id. Dropping it releases the lock; the file stays.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+/// Longest note read from a lock file, in bytes.
+const NOTE_MAX: u64 = 256;
+
+impl FileLock {
+    /// Takes the lock and notes our process id, or `Err` with the holder's note inside when it is held.
+    pub fn try_take(path: &Path) -> io::Result<Result<Self, String>> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.rewind()?;
+                write!(file, "{}", std::process::id())?;
+                Ok(Ok(Self { _file: file }))
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut note = String::new();
+                let _ = file.take(NOTE_MAX).read_to_string(&mut note);
+                Ok(Err(note.trim().to_owned()))
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether somebody holds the lock on `path`; a missing file is held by nobody.
+    pub fn is_held(path: &Path) -> io::Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_the_other_learns_who() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(!FileLock::is_held(&path).unwrap());
+        let held = FileLock::try_take(&path).unwrap().unwrap();
+        assert_eq!(FileLock::try_take(&path).unwrap().unwrap_err(), std::process::id().to_string());
+        assert!(FileLock::is_held(&path).unwrap());
+        drop(held);
+        assert!(FileLock::try_take(&path).unwrap().is_ok());
+    }
+}

@@ -1,0 +1,12 @@
+//! Files that survive: private folders, atomic replacement, locks, and the append-only JSON-lines log with
+//! its reader.
+//!
+//! Invariant: a file of ours is complete or absent, and readable by its owner alone.
+
+mod atomic;
+mod lock;
+mod private;
+
+pub use atomic::{Durability, write_atomic};
+pub use lock::FileLock;
+pub use private::{ensure_private_dir, open_in, read_bounded, read_private};

@@ -1,0 +1,106 @@
+//! Private folders, and opening files in them without following links.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+
+/// Makes `dir` (and what is missing above it) with mode 0700. A folder that exists must be ours; its mode is
+/// tightened to 0700.
+pub fn ensure_private_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let meta = fs::symlink_metadata(dir)?;
+    // A link to a folder of ours is the user's own wish (a home on another disk).
+    let meta = if meta.is_symlink() { fs::metadata(dir)? } else { meta };
+    if !meta.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", dir.display())));
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "{} belongs to another user; darkmux keeps its state only in a folder of yours",
+                dir.display()
+            ),
+        ));
+    }
+    if meta.mode() & 0o077 != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Opens the regular file `name` in `dir` for reading; never through a link, never a device or a pipe.
+pub fn open_in(dir: &Path, name: &str) -> io::Result<File> {
+    let folder = rustix::fs::openat(CWD, dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    // NONBLOCK: opening a pipe that somebody put there must not hang.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(&folder, name, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is no regular file")))
+    }
+}
+
+/// Reads a file of at most `bound` bytes; a larger one is an error.
+pub fn read_bounded(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bound + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bound {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("{} is larger than {bound} bytes", path.display()),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_bounded`]; `None` when the file does not exist.
+pub fn read_private(path: &Path, bound: u64) -> io::Result<Option<Vec<u8>>> {
+    match read_bounded(path, bound) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn folders_are_tightened() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a/b");
+        ensure_private_dir(&dir).unwrap();
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        ensure_private_dir(&dir).unwrap();
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn links_and_folders_are_not_opened() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("real"), "x").unwrap();
+        symlink("real", root.path().join("link")).unwrap();
+        fs::create_dir(root.path().join("dir")).unwrap();
+        assert!(open_in(root.path(), "real").is_ok());
+        assert!(open_in(root.path(), "link").is_err());
+        assert!(open_in(root.path(), "dir").is_err());
+    }
+
+    #[test]
+    fn a_bound_is_a_bound() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("f");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
+        assert_eq!(read_bounded(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(read_private(&root.path().join("none"), 4).unwrap().is_none());
+    }
+}

@@ -1,0 +1,17 @@
+//! Small tools that any layer may use and that know nothing of darkmux: the clock, shutdown, secrets, the
+//! byte ring, and the one sanitiser for text from others.
+
+pub mod clock;
+pub mod human;
+mod ring;
+mod sanitize;
+mod secret;
+mod shutdown;
+mod suggest;
+
+pub use clock::Clock;
+pub use ring::ByteRing;
+pub use sanitize::{visible, visible_line};
+pub use secret::Secret;
+pub use shutdown::Shutdown;
+pub use suggest::closest;

@@ -1,0 +1,89 @@
+//! JSON bodies of the daemon's HTTP surface. Keys are sorted, as in darkmux 1.9.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::SessionStatus;
+
+/// `GET /health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The daemon's version.
+    pub darkmux_version: String,
+    /// [`crate::model::FLOW_SCHEMA`] of the daemon.
+    pub flow_schema_version: String,
+    /// Its machine.
+    #[serde(default)]
+    pub machine_id: Option<String>,
+    /// Always true.
+    #[serde(default)]
+    pub ok: bool,
+}
+
+/// `GET /flow-days`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowDays {
+    /// Newest first.
+    pub days: Vec<DayEntry>,
+    /// Milliseconds since the Unix epoch.
+    pub generated_at_ms: u64,
+}
+
+/// One day of the flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayEntry {
+    /// Lines that are no record: torn, too long, not UTF-8, not JSON.
+    #[serde(default)]
+    pub bad: u64,
+    /// Size of the day's file, in bytes.
+    #[serde(default)]
+    pub bytes: u64,
+    /// `YYYY-MM-DD`, UTC.
+    pub date: String,
+    /// Records that start a dispatch.
+    pub dispatches: u64,
+    /// Missions named by the records.
+    pub missions: Vec<String>,
+    /// Records of the day.
+    pub records: u64,
+}
+
+/// `GET /sessions`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionList {
+    /// Milliseconds since the Unix epoch.
+    pub generated_at_ms: u64,
+    /// Version of this shape.
+    pub schema: u32,
+    /// Newest first.
+    pub sessions: Vec<SessionStatus>,
+}
+
+/// `GET /machine/specs`. What is not known is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineSpecs {
+    /// Name of the processor.
+    pub cpu_brand: Option<String>,
+    /// The daemon's version.
+    pub darkmux_version: String,
+    /// [`crate::model::FLOW_SCHEMA`] of the daemon.
+    pub flow_schema_version: String,
+    /// Milliseconds since the Unix epoch.
+    pub generated_at_ms: u64,
+    /// No model endpoint answered within 300 ms.
+    pub lms_unreachable: bool,
+    /// Identifiers of the models that are loaded.
+    pub loaded_models: Vec<String>,
+    /// This machine.
+    pub machine_id: Option<String>,
+    /// Such as `linux x86_64`.
+    pub os: String,
+    /// Memory a model could still take, in bytes.
+    pub ram_free_for_ai_bytes: Option<u64>,
+    /// Memory of the machine, in bytes.
+    pub ram_total_bytes: Option<u64>,
+    /// The Redis URL without its password.
+    pub redis_url_redacted: Option<String>,
+    /// 1.9's small helper model: `{id, loaded}`.
+    pub utility_model: Option<Value>,
+}

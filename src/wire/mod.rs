@@ -1,0 +1,8 @@
+//! Versioned shapes on the wire and on disk. They are converted at the edge; nothing here does IO.
+
+pub mod frames;
+mod http;
+mod session;
+
+pub use http::{DayEntry, FlowDays, Health, MachineSpecs, SessionList};
+pub use session::{HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize};

@@ -1,0 +1,58 @@
+//! Configuration as a user meets it.
+
+use std::os::unix::fs::MetadataExt;
+
+use crate::support::{Home, describe};
+
+#[test]
+fn a_set_value_is_kept_listed_with_its_origin_and_beaten_by_the_environment() {
+    let home = Home::new();
+    home.ok(["config", "set", "serve.port", "9000"]);
+    assert_eq!(home.ok(["config", "get", "serve.port"]), "9000\n");
+    let listed = home.ok(["config", "list", "--origin"]);
+    let row = listed.lines().find(|line| line.starts_with("serve.port")).unwrap();
+    assert!(row.contains("9000") && row.contains("file"), "{row}");
+
+    let home = home.with("DARKMUX_SERVE_PORT", "9001");
+    let port = home.json(["config", "get", "serve.port", "--json"]);
+    assert_eq!(port["value"], 9001);
+    assert_eq!(port["origin"], "env DARKMUX_SERVE_PORT");
+    let file = home.darkmux().join("config.json");
+    assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(home.darkmux()).unwrap().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_a_suggestion() {
+    let home = Home::new();
+    for output in [home.run(["config", "set", "serve.prot", "1"]), {
+        std::fs::create_dir_all(home.darkmux()).unwrap();
+        std::fs::write(home.darkmux().join("config.json"), r#"{"serve":{"prot":1}}"#).unwrap();
+        home.run(["config", "list"])
+    }] {
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("serve.prot") && said.contains("did you mean `serve.port`?"), "{said}");
+    }
+}
+
+#[test]
+fn a_config_of_1_9_is_valid() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.darkmux()).unwrap();
+    let file = r#"{"schema_version":"1.0","machine_id":"studio","orchestrator":"claude-code",
+        "dirs":{"flows":"~/flows"},"redis":{"enabled":false,"host":"127.0.0.1","port":6379,"db":0,
+        "stream":"darkmux:flow","maxlen":10000},"audit":{"enabled":false},"runtime":{"max_turns":50}}"#;
+    std::fs::write(home.darkmux().join("config.json"), file).unwrap();
+    assert_eq!(home.ok(["config", "get", "orchestrator"]), "claude-code\n");
+}
+
+#[test]
+fn a_folder_of_the_current_directory_is_never_asked() {
+    let home = Home::new();
+    let here = home.path().join("project");
+    std::fs::create_dir_all(here.join(".darkmux")).unwrap();
+    std::fs::write(here.join(".darkmux/config.json"), r#"{"serve":{"port":1}}"#).unwrap();
+    let output = home.cmd(["config", "get", "serve.port"]).current_dir(&here).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "8765\n", "{}", describe(&output));
+}

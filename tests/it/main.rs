@@ -1,0 +1,13 @@
+//! The integration tests: the real binary, real files, real PTYs, real sockets, a real browser.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod config;
+mod support;
