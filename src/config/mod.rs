@@ -50,7 +50,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A key that does not exist.
-    #[error("{place}: unknown key `{key}`{}; `darkmux config list` names the keys", suggestion(.near))]
+    #[error("{place}: unknown key `{key}`{}; `darkmux config list` names the keys", suggestion(*.near))]
     UnknownKey {
         /// The file, or the command line.
         place: String,
@@ -71,7 +71,7 @@ pub enum ConfigError {
     },
 }
 
-fn suggestion(near: &Option<&'static str>) -> String {
+fn suggestion(near: Option<&'static str>) -> String {
     near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
 }
 

@@ -104,6 +104,7 @@ pub enum RoleFamily {
 }
 
 impl RoleFamily {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's `skip_serializing_if` passes a reference.
     fn is_specialist(&self) -> bool {
         *self == Self::Specialist
     }
