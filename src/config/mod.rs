@@ -96,6 +96,20 @@ impl Config {
         Ok(Self { paths, settings, env })
     }
 
+    /// As [`Self::load`]; where file or environment are wrong, the defaults and what is wrong. Fails only
+    /// without a home folder.
+    pub fn load_or_defaults(env: Environment) -> Result<(Self, Option<ConfigError>), ConfigError> {
+        let error = match Self::load(env.clone(), &[]) {
+            Ok(config) => return Ok((config, None)),
+            Err(error) => error,
+        };
+        let paths = Paths::from_env(&env)?;
+        let no_file = ConfigFile::default();
+        let settings = Settings::resolve(&env, &no_file, &[])
+            .or_else(|_| Settings::resolve(&Environment::default(), &no_file, &[]))?;
+        Ok((Self { paths, settings, env }, Some(error)))
+    }
+
     /// The environment this configuration was read from.
     pub fn env(&self) -> &Environment {
         &self.env
