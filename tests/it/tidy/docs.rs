@@ -18,6 +18,7 @@ const OTHERS: &[(&str, &str)] = &[
         "what `serve` logs to stderr, as `info`, `debug` or `darkmux::serve=trace`; `info` when unset",
     ),
     ("DARKMUX_LOG_FORMAT", "`json` logs one JSON object a line"),
+    ("DARKMUX_PROFILES", "a file of darkmux 1.9; not used by this version"),
     ("DARKMUX_REDIS_URL", "not used by this version; `doctor` says so. No child process gets it"),
     ("DARKMUX_SERVE_TOKEN", "not used by this version. No child process gets it"),
     ("COMPLETE", "set by the completion scripts of `darkmux completions`; names the shell that asks"),

@@ -65,8 +65,8 @@ fn environment(file: &File, code: &str, module: Option<&str>) -> Findings {
         return Vec::new();
     }
     let harmless = |rest: &str| HARMLESS_ENV.iter().any(|name| rest.starts_with(name));
-    words(code, "env::")
-        .filter(|at| !harmless(&code[at + "env::".len()..]))
+    words(code, "std::env")
+        .filter(|at| !harmless(code[at + "std::env".len()..].trim_start_matches("::")))
         .map(|at| format!("{}: only `config` reads the environment", file.at(at)))
         .collect()
 }
