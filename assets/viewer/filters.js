@@ -90,10 +90,10 @@ export function toHash(filters) {
 /**
  * @param {readonly Entry[]} records
  * @param {'category' | 'machine' | 'session' | 'action'} field
- * @returns {string[]} the values that occur, sorted
+ * @returns {string[]} the values that occur: those of a few kinds sorted, sessions with the newest first
  */
 export function valuesOf(records, field) {
   const found = new Set(records.map((entry) => entry[field]));
   found.delete('');
-  return [...found].sort();
+  return field === 'session' ? [...found].reverse() : [...found].sort();
 }

@@ -104,6 +104,8 @@ byId('panes', HTMLElement).addEventListener('click', ({ target }) => {
   if (target instanceof HTMLElement && target.dataset.pane) showPane(target.dataset.pane);
 });
 
+byId('skip', HTMLButtonElement).addEventListener('click', () => byId('timeline', HTMLDivElement).focus());
+
 const help = byId('help', HTMLDialogElement);
 byId('help-button', HTMLButtonElement).addEventListener('click', () => help.showModal());
 startKeys({
@@ -119,6 +121,8 @@ startKeys({
 
 addEventListener('popstate', () => store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) }));
 addEventListener('online', feed.resume);
+// A page taken out of the browser's cache has lost its stream without an event.
+addEventListener('pageshow', ({ persisted }) => persisted && feed.resume());
 let hiddenAt = 0;
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'hidden') {

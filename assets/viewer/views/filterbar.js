@@ -15,7 +15,9 @@ import { byId, h, replace, setAttribute } from './dom.js';
 
 /** Typing is not searched at each key. */
 const TYPING_MS = 120;
-const MAX_CHOICE = 60;
+const MAX_CHOICE_TEXT = 60;
+/** Of thousands of sessions nobody picks one in a menu. */
+const MAX_CHOICES = 200;
 
 /**
  * @typedef {object} FilterActions
@@ -33,7 +35,7 @@ export function createFilterBar(actions) {
   const facets = /** @type {const} */ (['category', 'machine', 'session', 'action'])
     .map((field) => {
       const select = byId(`filter-${field}`, HTMLSelectElement);
-      return { field, select, label: select.getAttribute('aria-label') ?? field, offered: '' };
+      return { field, select, label: select.getAttribute('aria-label') ?? field, offered: /** @type {string[]} */ ([]) };
     });
 
   /** @type {State | null} */
@@ -58,15 +60,15 @@ export function createFilterBar(actions) {
   function renderChoices(state) {
     for (const facet of facets) {
       const chosen = state.filters[facet.field];
-      const values = valuesOf(state.records, facet.field);
+      const values = valuesOf(state.records, facet.field).slice(0, MAX_CHOICES);
       if (chosen && !values.includes(chosen)) values.push(chosen);
-      const offered = JSON.stringify(values);
-      if (offered !== facet.offered) {
-        facet.offered = offered;
+      // A menu that is open must not change under the pointer.
+      const open = document.activeElement === facet.select && facet.offered.includes(chosen);
+      if (!open && facet.offered.join('\n') !== ['', ...values].join('\n')) {
+        facet.offered = ['', ...values];
         replace(facet.select, h('option', { value: '' }, facet.label), ...values.map((value) => choice(value, facet.field)));
       }
-      // Verbatim, not through the attribute: a hostile value must still compare equal to itself.
-      facet.select.selectedIndex = chosen ? values.indexOf(chosen) + 1 : 0;
+      facet.select.selectedIndex = facet.offered.indexOf(chosen);
       setAttribute(facet.select, 'data-active', chosen !== '');
     }
   }
@@ -90,7 +92,7 @@ export function createFilterBar(actions) {
 
 /** @param {string} value @param {string} field */
 function choice(value, field) {
-  const option = h('option', {}, oneLine(field === 'session' ? shortId(value) : value, MAX_CHOICE));
+  const option = h('option', {}, oneLine(field === 'session' ? shortId(value) : value, MAX_CHOICE_TEXT));
   option.value = value;
   return option;
 }

@@ -29,8 +29,8 @@ export function createSessionDetail(close) {
         session && h('span', { class: 'session-outcome', data: { tone: tone(session) } }, outcome(session)),
         ...idParts(id),
         h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: close } }, '✕')),
-      session && h('dl', { class: 'facts' }, ...facts(session, ran)),
-      session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.'));
+      session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.'),
+      session && h('dl', { class: 'facts' }, ...facts(session, ran)));
   }
 
   return {

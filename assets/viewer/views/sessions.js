@@ -78,8 +78,8 @@ export function createSessions(openSession) {
       const hidden = state.sessions.length - shown.length;
       setText(total, [
         open > 0 && `${open} running`,
-        state.sessions.length > 0 && count(state.sessions.length, 'session'),
-        hidden > 0 && `newest ${MAX_ROWS} shown`,
+        hidden > 0 && `newest ${MAX_ROWS} of ${state.sessions.length}`,
+        hidden === 0 && shown.length > 0 && count(shown.length, 'session'),
       ].filter(Boolean).join(' · '));
       renderEmpty(state);
     },

@@ -110,7 +110,8 @@ export function createTimeline(actions) {
     render(state) {
       const before = last;
       last = state;
-      const changed = !before || before.records !== state.records || before.filters !== state.filters;
+      const changed = !before || before.records !== state.records || before.filters !== state.filters
+        || before.unreadable !== state.unreadable;
       if (changed) matching = state.records.filter(matcher(state.filters));
       if (changed || before?.cap !== state.cap || before.expanded !== state.expanded) {
         const fromEnd = scroller.scrollHeight - scroller.scrollTop;
@@ -127,8 +128,16 @@ export function createTimeline(actions) {
   };
 }
 
-/** @param {State} state @returns {string} what this page has no records of, or nothing */
+/** @param {State} state @returns {string} what this page does not have, or nothing */
 function notLoaded(state) {
+  return [unreadable(state), left(state)].filter(Boolean).join(' ');
+}
+
+/** @param {State} state */
+const unreadable = (state) => (state.unreadable > 0 ? `${count(state.unreadable, 'event')} could not be read.` : '');
+
+/** @param {State} state */
+function left(state) {
   if (state.dropped > 0) return `${count(state.dropped, 'older record')} left this page; the day's file has them.`;
   return state.partial ? "Older records are not loaded; the day's file has them." : '';
 }

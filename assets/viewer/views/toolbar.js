@@ -60,6 +60,6 @@ export function createToolbar(openDay) {
 }
 
 /** @param {import('../types.js').Day} day */
-function dayLabel({ date, records, bad }) {
-  return [date, count(records, 'record'), bad > 0 && `${count(bad, 'line')} unreadable`].filter(Boolean).join(' · ');
+function dayLabel({ date, records, dispatches, bad }) {
+  return [date, count(records, 'record'), dispatches > 0 && count(dispatches, 'dispatch', 'dispatches'), bad > 0 && `${count(bad, 'line')} unreadable`].filter(Boolean).join(' · ');
 }
