@@ -45,4 +45,6 @@ test('filters survive the address, whatever they hold', () => {
 test('choices are the values that occur', () => {
   const records = [entry({}), entry({ machine_id: 'laptop' }), entry({ machine_id: undefined })];
   assert.deepEqual(valuesOf(records, 'machine'), ['laptop', 'studio']);
+  const sessions = ['s2', 's9', 's1', 's2'].map((session_id) => entry({ session_id }));
+  assert.deepEqual(valuesOf(sessions, 'session'), ['s1', 's9', 's2'], 'those that came up last come first');
 });
