@@ -10,6 +10,7 @@
 )]
 
 mod config;
+mod dispatch;
 mod doctor;
 mod help;
 mod support;

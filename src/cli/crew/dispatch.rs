@@ -21,6 +21,9 @@ use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec};
 /// Longest name of a session, in characters.
 const NAME_MAX: usize = 64;
 
+/// Longest title of a session, in characters.
+const TITLE_MAX: usize = 120;
+
 /// Hand a message to a role. It runs in a session of its own, whose output comes to this terminal; the
 /// command ends with the session's status.
 #[derive(Debug, Args)]
@@ -135,6 +138,7 @@ impl Job {
             id: id.clone(),
             role: Some(role.manifest.id.clone()),
             name: args.name.clone(),
+            title: title(message),
             argv: invocation.argv.clone(),
             cwd: cwd.clone(),
             stdin_file: invocation.stdin_file.clone(),
@@ -162,6 +166,12 @@ fn facts(role: &Role, invocation: &Invocation) -> DispatchFacts {
         prompt_chars: invocation.prompt_chars as u64,
         system_chars: invocation.system_chars as u64,
     }
+}
+
+/// The first line that says something, cut to [`TITLE_MAX`].
+fn title(message: &str) -> Option<String> {
+    let line = message.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(TITLE_MAX).collect())
 }
 
 /// The status a crew error stands for.
