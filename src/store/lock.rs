@@ -9,10 +9,19 @@ use std::time::{Duration, Instant};
 /// Locks `file` against every other process; an error of kind `TimedOut` when another holds it for all of
 /// `patience`. `File::unlock`, or the end of the process, releases it.
 pub fn lock_within(file: &File, patience: Duration) -> io::Result<()> {
+    poll(patience, || file.try_lock())
+}
+
+/// As [`lock_within`], together with others that only read.
+pub fn lock_shared_within(file: &File, patience: Duration) -> io::Result<()> {
+    poll(patience, || file.try_lock_shared())
+}
+
+fn poll(patience: Duration, attempt: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     let mut pause = Duration::from_micros(20);
     loop {
-        match file.try_lock() {
+        match attempt() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {

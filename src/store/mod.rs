@@ -10,5 +10,5 @@ mod private;
 
 pub use append::{AppendError, AppendLog, LINE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, write_atomic};
-pub use lock::{FileLock, lock_within};
+pub use lock::{FileLock, lock_shared_within, lock_within};
 pub use private::{ensure_private_dir, open_in, read_bounded, read_private};
