@@ -13,7 +13,7 @@ mod sinks;
 mod stamp;
 mod status;
 
-pub use status::{Status, status};
+pub use status::{AuditStatus, DiskStatus, SchemaStatus, SinkInfo, SinksStatus, State, Status, status};
 
 use serde_json::json;
 
