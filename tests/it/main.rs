@@ -10,4 +10,7 @@
 )]
 
 mod config;
+mod doctor;
+mod help;
 mod support;
+mod tidy;

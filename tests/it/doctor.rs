@@ -1,0 +1,121 @@
+//! `darkmux doctor` on machines that are well and machines that are not.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Home, describe};
+
+/// The check of this name, from `doctor --json`; the exit status is not looked at.
+fn check(home: &Home, name: &str) -> Value {
+    let output = home.run(["doctor", "--json"]);
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", describe(&output)));
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["name"] == name);
+    found.unwrap_or_else(|| panic!("no {name} in {report:#}")).clone()
+}
+
+fn private(home: &Home) {
+    fs::create_dir_all(home.darkmux()).unwrap();
+    fs::set_permissions(home.darkmux(), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_new_machine_fails_nothing_and_is_left_as_it_was() {
+    let home = Home::new();
+    let output = home.run(["doctor"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    assert!(text.contains(" 0 failed") && !text.contains('✗'), "{text}");
+    assert!(text.contains("⚠ orchestrator"), "{text}");
+    assert!(text.contains("→ darkmux config set orchestrator"), "{text}");
+    assert!(!home.darkmux().exists(), "doctor made the home folder");
+    assert_eq!(home.run(["doctor", "--strict"]).status.code(), Some(1));
+}
+
+#[test]
+fn the_report_has_a_shape() {
+    let home = Home::new();
+    let report = home.json(["doctor", "--json"]);
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["failed"], 0);
+    for check in report["checks"].as_array().unwrap() {
+        let state = check["state"].as_str().unwrap();
+        assert!(["pass", "warn", "fail"].contains(&state), "{check}");
+        assert!(check["name"].is_string() && check["finding"].is_string(), "{check}");
+        assert_eq!(check["fix"].is_string(), state != "pass", "{check}");
+        assert_eq!(check["why"].is_string(), state != "pass", "{check}");
+    }
+}
+
+#[test]
+fn a_config_that_does_not_load_is_one_finding_among_the_others() {
+    let home = Home::new();
+    private(&home);
+    for (text, says) in [
+        (r#"{"serve":{"prot":1}}"#, "serve.port"),
+        ("{ torn", "line 1"),
+        (r#"{"serve":{"port":"x"}}"#, "serve.port"),
+    ] {
+        fs::write(home.darkmux().join("config.json"), text).unwrap();
+        let output = home.run(["doctor"]);
+        assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+        let config = check(&home, "config");
+        assert_eq!(config["state"], "fail");
+        assert!(config["finding"].as_str().unwrap().contains(says), "{config}");
+        assert_eq!(check(&home, "machine id")["state"], "pass");
+    }
+}
+
+#[test]
+fn without_a_home_folder_it_says_what_to_set() {
+    let output = Home::new().with("HOME", "").run(["doctor"]);
+    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("DARKMUX_HOME"), "{}", describe(&output));
+}
+
+#[test]
+fn a_folder_that_is_open_to_others_is_named_with_the_command() {
+    let home = Home::new();
+    private(&home);
+    assert_eq!(check(&home, "home")["state"], "pass");
+    fs::set_permissions(home.darkmux(), fs::Permissions::from_mode(0o755)).unwrap();
+    let found = check(&home, "home");
+    assert_eq!(found["state"], "warn");
+    assert!(found["fix"].as_str().unwrap().starts_with("chmod -R go= "), "{found}");
+    assert!(found["details"][0].as_str().unwrap().contains("mode 755"), "{found}");
+}
+
+#[test]
+fn a_flows_folder_that_can_not_be_written_fails() {
+    let home = Home::new();
+    private(&home);
+    fs::write(home.darkmux().join("flows"), "not a folder").unwrap();
+    let found = check(&home, "flow sinks");
+    assert_eq!(found["state"], "fail", "{found}");
+    assert_eq!(home.run(["doctor"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_broken_machine_id_fails_and_settings_without_effect_are_named() {
+    let home = Home::new().with("DARKMUX_MACHINE_ID", "").with("DARKMUX_REDIS_URL", "redis://:canary@h");
+    private(&home);
+    fs::write(home.darkmux().join("machine-id"), "Not An Id\n").unwrap();
+    assert_eq!(check(&home, "machine id")["state"], "fail");
+    let kept = check(&home, "1.9 settings");
+    assert_eq!(kept["state"], "pass");
+    assert!(kept["finding"].as_str().unwrap().contains("DARKMUX_REDIS_URL"), "{kept}");
+    let output = home.run(["doctor"]);
+    assert!(!describe(&output).contains("canary"), "{}", describe(&output));
+}
+
+#[test]
+fn it_is_done_soon() {
+    let home = Home::new();
+    let started = Instant::now();
+    home.run(["doctor"]);
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
