@@ -1,19 +1,19 @@
 //! A record as a line: the header of a day file, the JSON, and the cut of what is too long.
 //!
-//! Invariant: every record becomes one line of valid JSON that fits in [`store::LINE_MAX`](crate::store),
+//! Invariant: every record becomes one line of valid JSON that fits in [`store::LINE_WRITE_MAX`](crate::store),
 //! in the local file and, with the two hashes, in the audit chain. What was cut says so and how much it was.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::{FLOW_SCHEMA, FlowRecord};
-use crate::store::LINE_MAX;
+use crate::store::LINE_WRITE_MAX;
 
 /// Version of this program in a header line.
 pub const WRITER: &str = env!("CARGO_PKG_VERSION");
 
 /// Longest JSON of a record: what an audit line adds (two hashes with their keys, 152 bytes) still fits.
-const RECORD_MAX: usize = LINE_MAX - 256;
+const RECORD_MAX: usize = LINE_WRITE_MAX - 256;
 
 /// Lengths in bytes that texts are cut to, one after the other, until the record fits. At the last one every
 /// text of a record fits even when each byte is escaped as six.

@@ -18,7 +18,7 @@ use super::ensure_private_dir;
 use super::lock::lock_within;
 
 /// Longest line, in bytes, its newline included. Readers count on it.
-pub const LINE_MAX: usize = 64 * 1024;
+pub const LINE_WRITE_MAX: usize = 64 * 1024;
 
 /// Time within which appended lines reach the disk, where not every one is synced at once.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -84,8 +84,8 @@ pub enum AppendError {
         /// Why.
         source: io::Error,
     },
-    /// The line is longer than [`LINE_MAX`], or holds a newline.
-    #[error("{path}: {length} bytes are no line of this file: one line of at most {LINE_MAX} bytes is")]
+    /// The line is longer than [`LINE_WRITE_MAX`], or holds a newline.
+    #[error("{path}: {length} bytes are no line of this file: one line of at most {LINE_WRITE_MAX} bytes is")]
     NotALine {
         /// The file.
         path: PathBuf,
@@ -136,7 +136,7 @@ impl AppendLog {
     /// Appends `line` (without its newline); an empty file gets `header` as its first line, in the same
     /// write. Returns the offset after the line.
     pub fn append(&mut self, line: &[u8], header: &[u8]) -> Result<u64, AppendError> {
-        if line.len() >= LINE_MAX || memchr::memchr(b'\n', line).is_some() {
+        if line.len() >= LINE_WRITE_MAX || memchr::memchr(b'\n', line).is_some() {
             return Err(AppendError::NotALine { path: self.path.clone(), length: line.len() });
         }
         let mut locked = self.lock()?;
@@ -368,11 +368,11 @@ mod tests {
         symlink(dir.path().join("else"), log.path()).unwrap();
         assert!(matches!(log.append(b"{}", HEADER), Err(AppendError::NotAFile { .. })));
         fs::remove_file(log.path()).unwrap();
-        for bad in [&b"{}\n{}"[..], &vec![b'x'; LINE_MAX]] {
+        for bad in [&b"{}\n{}"[..], &vec![b'x'; LINE_WRITE_MAX]] {
             assert!(matches!(log.append(bad, HEADER), Err(AppendError::NotALine { .. })));
         }
         assert!(!log.path().exists());
-        assert!(log.append(&vec![b'x'; LINE_MAX - 1], HEADER).is_ok());
+        assert!(log.append(&vec![b'x'; LINE_WRITE_MAX - 1], HEADER).is_ok());
     }
 
     proptest! {

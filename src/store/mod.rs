@@ -8,7 +8,7 @@ mod atomic;
 mod lock;
 mod private;
 
-pub use append::{AppendError, AppendLog, LINE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
+pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, write_atomic};
 pub use lock::{FileLock, lock_shared_within, lock_within};
 pub use private::{ensure_private_dir, open_in, read_bounded, read_private};
