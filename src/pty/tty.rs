@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 use crate::wire::WindowSize;
 
@@ -13,14 +15,17 @@ pub fn window_size(fd: impl AsFd) -> Option<WindowSize> {
     (size.ws_col > 0 && size.ws_row > 0).then_some(WindowSize { cols: size.ws_col, rows: size.ws_row })
 }
 
-/// What keys such as Ctrl-C do in raw mode.
+/// What Ctrl-C does in raw mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signals {
-    /// They raise signals here, as outside raw mode.
+    /// It raises SIGINT here, as outside raw mode. Ctrl-Z and Ctrl-\\ are bytes.
     Here,
-    /// They are bytes like any other.
+    /// It is a byte like any other.
     AsBytes,
 }
+
+/// The value that switches a special key off.
+const NO_KEY: u8 = if cfg!(target_os = "linux") { 0 } else { 0xff };
 
 /// A terminal in raw mode; dropping it brings the former mode back.
 #[derive(Debug)]
@@ -41,6 +46,9 @@ impl RawMode {
         raw.make_raw();
         if signals == Signals::Here {
             raw.local_modes |= LocalModes::ISIG;
+            for key in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
+                raw.special_codes[key] = NO_KEY;
+            }
         }
         tcsetattr(&terminal, OptionalActions::Now, &raw)?;
         Ok(Some(Self { terminal, before }))
