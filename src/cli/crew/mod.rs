@@ -1,6 +1,7 @@
 //! `darkmux crew`: roles, and handing work to them.
 
 mod dispatch;
+mod outcome;
 mod roles;
 
 pub use dispatch::DispatchArgs;

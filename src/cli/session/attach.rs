@@ -1,10 +1,11 @@
 //! `darkmux session attach`.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::session::HostClient;
 use crate::util::visible;
 
@@ -15,7 +16,7 @@ const PAST: u64 = 64 * 1024;
 #[derive(Debug, Args)]
 pub struct AttachArgs {
     /// Session: an id, the beginning of one, or a name
-    #[arg(add = crate::cli::completions::sessions())]
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Watch only: nothing is typed, Ctrl-C stops watching
     #[arg(short, long)]
@@ -33,7 +34,7 @@ pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
         };
         let keys = if args.read_only { Keys::Ignored } else { Keys::Attached };
         let how = Watch { from: Some(end.saturating_sub(PAST)), hold: false, keys, until: None };
-        match watch(cx, &table, &session.id, &how, Screen::new(Form::Raw)).await? {
+        match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(status) => {
                 let why = status.error.as_deref().map(|why| format!(": {}", visible(why)));
                 let code = status.exit_code.map(|code| format!(", exit code {code}"));

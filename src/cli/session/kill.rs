@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::session::HostClient;
 use crate::util::human;
 
@@ -14,7 +15,7 @@ use crate::util::human;
 #[derive(Debug, Args)]
 pub struct KillArgs {
     /// Session: an id, the beginning of one, or a name
-    #[arg(add = crate::cli::completions::sessions())]
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Time before KILL, instead of the configured one
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
@@ -36,7 +37,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
     super::block_on(async {
         HostClient::connect(&table.folder(&session.id)).await?.stop(grace).await?;
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
-        match watch(cx, &table, &session.id, &how, Screen::new(Form::Raw)).await? {
+        match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(_) => Ok(Exit::Ok),
             Seen::Left | Seen::TimeOver => {
                 Err(Failure::new(Exit::Interrupted, format!("session {} is being ended", session.id)))

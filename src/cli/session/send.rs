@@ -3,8 +3,9 @@
 use std::io::Read;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::session::HostClient;
 
 /// Largest text typed at a time, in bytes.
@@ -14,7 +15,7 @@ const TEXT_MAX: u64 = 1024 * 1024;
 #[derive(Debug, Args)]
 pub struct SendArgs {
     /// Session: an id, the beginning of one, or a name
-    #[arg(add = crate::cli::completions::sessions())]
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Text to type; `-` reads it from standard input
     text: String,
@@ -30,7 +31,10 @@ pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
     if session.state.is_final() {
         return Err(Failure::new(
             Exit::Failed,
-            format!("session {} has ended; `darkmux session tail {}` shows its output", session.id, session.id),
+            format!(
+                "session {} has ended; `darkmux session tail {}` shows its output",
+                session.id, session.id
+            ),
         ));
     }
     let mut bytes = Vec::new();

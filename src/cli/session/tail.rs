@@ -3,12 +3,12 @@
 use std::io;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, show_log, watch};
-use crate::cli::{Cx, Exit, Outcome};
-use crate::model::SessionId;
-use crate::session::{LogReader, Table, files};
+use crate::cli::{Cx, Exit, Outcome, completions};
+use crate::session::{LogReader, files};
 
 /// Bytes looked at in a time while lines are counted back from the end.
 const STEP: u64 = 64 * 1024;
@@ -18,7 +18,7 @@ const STEP: u64 = 64 * 1024;
 #[derive(Debug, Args)]
 pub struct TailArgs {
     /// Session: an id, the beginning of one, or a name
-    #[arg(add = crate::cli::completions::sessions())]
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Go on until the session ends; then end with its status
     #[arg(short, long)]
@@ -38,10 +38,11 @@ pub struct TailArgs {
 pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
     let table = super::table(cx)?;
     let id = super::find(&table, &args.session)?.id;
-    let from = start(args, &table, &id)?;
-    let mut screen = if args.raw { Screen::new(Form::Raw) } else { Screen::later() };
+    let mut log = LogReader::new(table.folder(&id).join(files::OUTPUT));
+    let from = start(args, &mut log)?;
+    let mut screen = if args.raw { Screen::stdout(Form::Raw) } else { Screen::later() };
     if !args.follow {
-        show_log(&table, &id, from, &mut screen)?;
+        show_log(&mut log, from, &mut screen)?;
         screen.end()?;
         return Ok(Exit::Ok);
     }
@@ -55,11 +56,10 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
 }
 
 /// The offset to start at.
-fn start(args: &TailArgs, table: &Table, id: &SessionId) -> io::Result<u64> {
-    let log = || LogReader::new(table.folder(id).join(files::OUTPUT));
+fn start(args: &TailArgs, log: &mut LogReader) -> io::Result<u64> {
     match (args.from, args.lines) {
         (Some(from), _) => Ok(from),
-        (None, Some(lines)) => last_lines(&mut log(), lines),
+        (None, Some(lines)) => last_lines(log, lines),
         (None, None) => Ok(0),
     }
 }

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use tokio::time::Instant;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::util::human;
 
 /// Wait for a session's end and end with its status.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
     /// Session: an id, the beginning of one, or a name
-    #[arg(add = crate::cli::completions::sessions())]
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Wait no longer than this; the session runs on
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
@@ -31,7 +32,7 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
     super::block_on(async {
         let until = args.timeout.map(|timeout| Instant::now() + timeout);
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until };
-        match watch(cx, &table, &id, &how, Screen::new(Form::Raw)).await? {
+        match watch(cx, &table, &id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(status) => {
                 if args.json {
                     cx.printer.json(&status)?;

@@ -64,7 +64,13 @@ pub enum Seen {
 }
 
 /// Watches the session until it ends or the user leaves it.
-pub async fn watch(cx: &Cx, table: &Table, id: &SessionId, how: &Watch, screen: Screen) -> Result<Seen, Failure> {
+pub async fn watch(
+    cx: &Cx,
+    table: &Table,
+    id: &SessionId,
+    how: &Watch,
+    screen: Screen<'_>,
+) -> Result<Seen, Failure> {
     let signals = match how.keys {
         Keys::Ignored => None,
         Keys::Wait { .. } => Some(Signals::Here),
@@ -74,6 +80,9 @@ pub async fn watch(cx: &Cx, table: &Table, id: &SessionId, how: &Watch, screen: 
     let mut watcher = Watcher { cx, table, id, how, screen, terminal, at: how.from, interrupted: None };
     let seen = watcher.run().await;
     watcher.screen.end()?;
+    if watcher.screen.is_mid_line() {
+        cx.printer.note("\r");
+    }
     seen
 }
 
@@ -82,7 +91,7 @@ struct Watcher<'a> {
     table: &'a Table,
     id: &'a SessionId,
     how: &'a Watch,
-    screen: Screen,
+    screen: Screen<'a>,
     terminal: Terminal,
     at: Option<u64>,
     interrupted: Option<Instant>,
@@ -127,7 +136,8 @@ impl Watcher<'_> {
     fn ended(&mut self) -> Result<Option<SessionStatus>, Failure> {
         let status = self.table.get(self.id)?.filter(|status| status.state.is_final());
         if let (Some(status), Some(at)) = (&status, self.at) {
-            self.at = Some(show_log(self.table, &status.id, at, &mut self.screen)?);
+            let mut log = LogReader::new(self.table.folder(&status.id).join(files::OUTPUT));
+            self.at = Some(show_log(&mut log, at, &mut self.screen)?);
         }
         Ok(status)
     }
@@ -215,9 +225,8 @@ impl Watcher<'_> {
     }
 }
 
-/// Shows what is on disk of a session's output from `at` on; returns the offset after it.
-pub fn show_log(table: &Table, id: &SessionId, mut at: u64, screen: &mut Screen) -> io::Result<u64> {
-    let mut log = LogReader::new(table.folder(id).join(files::OUTPUT));
+/// Shows what is on disk of an output from `at` on; returns the offset after it.
+pub fn show_log(log: &mut LogReader, mut at: u64, screen: &mut Screen<'_>) -> io::Result<u64> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let (from, count) = log.read_at(at, &mut buffer)?;

@@ -62,6 +62,7 @@ fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) ->
     set("DARKMUX_SESSION_ID", spec.id.as_str().as_ref());
     set("DARKMUX_SOCKET", socket.as_os_str());
     set("TERM", "xterm-256color".as_ref());
+    set("PWD", spec.cwd.as_os_str());
     let stdin = spec.stdin_file.as_ref().map(|name| File::open(folder.join(name))).transpose()?;
     let meta = std::fs::metadata(&spec.cwd).map_err(|error| {
         io::Error::new(error.kind(), format!("the folder {}: {error}", spec.cwd.display()))
