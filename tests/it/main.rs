@@ -10,4 +10,5 @@
 )]
 
 mod config;
+mod crew;
 mod support;
