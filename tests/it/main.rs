@@ -10,8 +10,10 @@
 )]
 
 mod config;
+mod crew;
 mod dispatch;
 mod doctor;
 mod help;
+mod session;
 mod support;
 mod tidy;

@@ -8,11 +8,11 @@ use clap::{ArgGroup, Args};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::outcome;
+use super::{failure, outcome};
 use crate::cli::session::{Keys, Screen, Watch, block_on, watch};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
-use crate::crew::{Crew, CrewError, Invocation, MESSAGE_MAX, Request, Role};
+use crate::crew::{Crew, Invocation, MESSAGE_MAX, Request, Role};
 use crate::model::{MachineId, RoleId, Runtime, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
@@ -81,7 +81,7 @@ pub fn run(args: DispatchArgs, cx: &Cx) -> Outcome {
     let config = cx.config()?;
     let machine_id = config.machine_id()?;
     check_machine(args.machine.as_deref(), &machine_id)?;
-    let role = Crew::open(&config.crew()).find(&args.role).map_err(failure)?;
+    let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
     let message = message(&args)?;
     let job = Job::new(&args, cx, config, machine_id, &role, &message)?;
     if args.dry_run {
@@ -132,7 +132,7 @@ impl Job {
             session_id: &id,
             folder: &folder,
         };
-        let invocation = role.invocation(&request).map_err(failure)?;
+        let invocation = role.invocation(&request).map_err(|error| failure::of(&error))?;
         let spec = SessionSpec {
             schema: SESSION_SCHEMA,
             id: id.clone(),
@@ -172,16 +172,6 @@ fn facts(role: &Role, invocation: &Invocation) -> DispatchFacts {
 fn title(message: &str) -> Option<String> {
     let line = message.lines().map(str::trim).find(|line| !line.is_empty())?;
     Some(line.chars().take(TITLE_MAX).collect())
-}
-
-/// The status a crew error stands for.
-fn failure(error: CrewError) -> Failure {
-    let exit = match &error {
-        CrewError::UnknownRole { .. } => Exit::UnknownRole,
-        CrewError::CannotRun { .. } => Exit::CannotRun,
-        CrewError::Broken(_) | CrewError::BadMessage(_) => Exit::Usage,
-    };
-    Failure::new(exit, error)
 }
 
 fn start_failure(error: session::StartError) -> Failure {
