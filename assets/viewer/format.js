@@ -7,11 +7,12 @@
 
 const clockFormat = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 const dayFormat = new Intl.DateTimeFormat('en-GB', { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+const dateFormat = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
 const countFormat = new Intl.NumberFormat('en-US');
 
 /** @param {number} ms @returns {string} `HH:MM:SS` in local time */
 export function clock(ms) {
-  return Number.isFinite(ms) ? clockFormat.format(ms) : '--:--:--';
+  return isDate(ms) ? clockFormat.format(ms) : '--:--:--';
 }
 
 /** @param {number} ms @returns {string} the instant in UTC, to the millisecond where it is known */
@@ -29,6 +30,11 @@ function isDate(ms) {
 /** @param {number} ms @returns {string} the local day, as a title */
 export function localDay(ms) {
   return isDate(ms) ? dayFormat.format(ms) : 'No date';
+}
+
+/** @param {number} ms @returns {string} the local day in short, and the clock */
+export function moment(ms) {
+  return isDate(ms) ? `${dateFormat.format(ms)}, ${clock(ms)}` : '';
 }
 
 /** @param {number} ms @returns {string} `YYYY-MM-DD`, the UTC day that names the log's file */
@@ -85,8 +91,8 @@ export function count(n, one, many = `${one}s`) {
 
 /**
  * @param {string} id
- * @returns {string} an id cut in its middle: generated ids differ at the end, and begin with what they are
+ * @returns {string} the end of a long id, where generated ids differ
  */
 export function shortId(id) {
-  return id.length > 18 ? `${id.slice(0, 7)}…${id.slice(-9)}` : id;
+  return id.length > 14 ? `…${id.slice(-9)}` : id;
 }

@@ -42,6 +42,15 @@ const amount = (value, one, many) => typeof value === 'number' && count(value, o
 const labelled = (value, label) => text(value) !== '' && `${label} ${oneLine(text(value), MAX_VALUE)}`;
 
 /** @param {Payload} p */
+function started(p) {
+  return join(
+    labelled(p.runtime, 'runtime'),
+    typeof p.prompt_chars === 'number' && `message of ${count(p.prompt_chars, 'character')}`,
+    oneLine(text(p.workspace), MAX_VALUE),
+  );
+}
+
+/** @param {Payload} p */
 function ended(p) {
   return join(
     labelled(p.exit_code, 'exit'),
@@ -91,6 +100,7 @@ function pairs(p) {
 
 /** @type {Map<string, (payload: Payload) => string>} */
 const SUMMARIES = new Map([
+  ['dispatch start', started],
   ['dispatch complete', ended],
   ['dispatch error', ended],
   ['dispatch.turn', turn],

@@ -31,7 +31,10 @@ export function createFilterBar(actions) {
   const follow = byId('follow', HTMLButtonElement);
   const level = byId('filter-level', HTMLSelectElement);
   const facets = /** @type {const} */ (['category', 'machine', 'session', 'action'])
-    .map((field) => ({ field, select: byId(`filter-${field}`, HTMLSelectElement), offered: '' }));
+    .map((field) => {
+      const select = byId(`filter-${field}`, HTMLSelectElement);
+      return { field, select, label: select.getAttribute('aria-label') ?? field, offered: '' };
+    });
 
   /** @type {State | null} */
   let last = null;
@@ -48,7 +51,7 @@ export function createFilterBar(actions) {
   }
   clear.addEventListener('click', actions.clearFilters);
   follow.addEventListener('click', () => actions.follow(!last?.follow));
-  replace(level, h('option', { value: '' }, 'any level'),
+  replace(level, h('option', { value: '' }, 'Level'),
     ...LEVELS.slice(1).reverse().map((name) => h('option', { value: name }, name === 'error' ? name : `${name} and above`)));
 
   /** @param {State} state */
@@ -60,7 +63,7 @@ export function createFilterBar(actions) {
       const offered = JSON.stringify(values);
       if (offered !== facet.offered) {
         facet.offered = offered;
-        replace(facet.select, h('option', { value: '' }, `any ${facet.field}`), ...values.map((value) => choice(value, facet.field)));
+        replace(facet.select, h('option', { value: '' }, facet.label), ...values.map((value) => choice(value, facet.field)));
       }
       // Verbatim, not through the attribute: a hostile value must still compare equal to itself.
       facet.select.selectedIndex = chosen ? values.indexOf(chosen) + 1 : 0;

@@ -5,7 +5,7 @@
  */
 
 import { sessionCommands } from '../commands.js';
-import { localDay, clock, utc } from '../format.js';
+import { moment, utc } from '../format.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, copyButton, h, replace, setText } from './dom.js';
 import { outcome, ranFor, tone } from './sessions.js';
@@ -27,8 +27,9 @@ export function createSessionDetail(close) {
       h('div', { class: 'detail-head' },
         h('h2', {}, oneLine(session?.name || session?.role || 'Session', MAX_FACT)),
         session && h('span', { class: 'session-outcome', data: { tone: tone(session) } }, outcome(session)),
+        ...idParts(id),
         h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: close } }, '✕')),
-      h('dl', { class: 'facts' }, ...idFact(id), ...(session ? facts(session, ran) : [])),
+      session && h('dl', { class: 'facts' }, ...facts(session, ran)),
       session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.'));
   }
 
@@ -53,9 +54,9 @@ export function createSessionDetail(close) {
 }
 
 /** @param {string} id */
-function idFact(id) {
-  const code = h('code', {}, oneLine(id, MAX_FACT));
-  return [h('dt', {}, 'Id'), h('dd', {}, code, copyButton(() => code.textContent ?? '', 'the id', code))];
+function idParts(id) {
+  const code = h('code', { class: 'detail-id' }, oneLine(id, MAX_FACT));
+  return [code, copyButton(() => code.textContent ?? '', 'the id', code)];
 }
 
 /** @param {Session} session @param {HTMLElement} ran */
@@ -84,7 +85,7 @@ function fact(name, value, wide = false) {
 /** @param {string} name @param {number} ms */
 function time(name, ms) {
   if (Number.isNaN(ms)) return [];
-  return [h('dt', {}, name), h('dd', { title: utc(ms) }, `${clock(ms)}, ${localDay(ms)}`)];
+  return [h('dt', {}, name), h('dd', { title: utc(ms) }, moment(ms))];
 }
 
 /** @param {Session} session */
