@@ -16,13 +16,12 @@ pub struct ManArgs {
 
 /// Runs the verb.
 pub fn run(args: &ManArgs, cx: &Cx) -> Outcome {
-    match &args.dir {
-        Some(dir) => clap_mangen::generate_to(super::command(), dir)?,
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(super::command()).render(&mut page)?;
-            cx.printer.bytes(&page)?;
-        }
+    if let Some(dir) = &args.dir {
+        clap_mangen::generate_to(super::command(), dir)?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(super::command()).render(&mut page)?;
+        cx.printer.bytes(&page)?;
     }
     Ok(Exit::Ok)
 }

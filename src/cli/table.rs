@@ -108,8 +108,7 @@ fn cut(text: &str, room: usize) -> String {
 }
 
 fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    crate::pty::window_size(io::stdout()).map(|size| usize::from(size.cols))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub use day::{Day, DayError, Position, PositionError};
 pub use ids::{IdError, MachineId, RoleId, SessionId};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
 pub use role::{
-    CommandRuntime, Escalation, FeedbackTemplates, MessageBy, RoleFamily, RoleManifest, Runtime, ToolPalette,
+    Access, AccessArgs, CommandRuntime, Escalation, FeedbackTemplates, InteractiveForm, PALETTE_TOOLS,
+    RoleFamily, RoleManifest, Runtime, ToolPalette,
 };
 pub use session::{EndReason, ExitStatus, SessionState};

@@ -1,4 +1,7 @@
 //! Roles: what a manifest says, with the keys of darkmux 1.9 and ours (`runtime`).
+//!
+//! Invariant: a manifest is data. Whether its prompt exists and its program is installed is `crew`'s to find
+//! out, each time it is asked.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +35,8 @@ pub struct RoleManifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation_posture: Option<String>,
     /// Whether the autonomous preamble precedes the prompt.
-    #[serde(default, skip_serializing_if = "RoleFamily::is_specialist")]
-    pub role_family: RoleFamily,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_family: Option<RoleFamily>,
     /// 1.9's texts that are fed back to a model that is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback_templates: Option<FeedbackTemplates>,
@@ -54,8 +57,10 @@ pub struct FeedbackTemplates {
     pub tool_failure_cascade: Option<String>,
 }
 
-/// The tools a role may use: `read`, `edit`, `write`, `exec`, `process`, `update_plan`; deny wins; empty
-/// means all.
+/// The words a palette may hold, those of 1.9. Another one is a warning, and allows nothing.
+pub const PALETTE_TOOLS: &[&str] = &["read", "edit", "write", "exec", "process", "update_plan"];
+
+/// The tools a role may use, of [`PALETTE_TOOLS`]; deny wins; an empty `allow` means all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolPalette {
@@ -77,6 +82,42 @@ impl ToolPalette {
     pub fn allows(&self, tool: &str) -> bool {
         let named = |list: &[String]| list.iter().any(|entry| entry == tool);
         !named(&self.deny) && (self.allow.is_empty() || named(&self.allow))
+    }
+
+    /// What the palette comes to for a program that knows only reading, changing files and running commands.
+    pub fn access(&self) -> Access {
+        match (self.allows("edit") || self.allows("write"), self.allows("exec")) {
+            (false, false) => Access::Read,
+            (false, true) => Access::ReadExec,
+            (true, false) => Access::Write,
+            (true, true) => Access::WriteExec,
+        }
+    }
+}
+
+/// How far a role may reach into its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// It reads.
+    Read,
+    /// It reads and runs commands.
+    ReadExec,
+    /// It changes files.
+    Write,
+    /// It changes files and runs commands.
+    WriteExec,
+}
+
+impl Access {
+    /// The word in manifests, lists and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadExec => "read_exec",
+            Self::Write => "write",
+            Self::WriteExec => "write_exec",
+        }
     }
 }
 
@@ -103,15 +144,9 @@ pub enum RoleFamily {
     Utility,
 }
 
-impl RoleFamily {
-    fn is_specialist(&self) -> bool {
-        *self == Self::Specialist
-    }
-}
-
-/// How a role runs.
+/// How a role runs: `"agent-cli"`, `"shell"`, or `{"command": {…}}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Runtime {
     /// By the first agent CLI of `crew.agents` that is on `PATH`; the role's prompt goes along.
     #[default]
@@ -122,32 +157,38 @@ pub enum Runtime {
     Shell,
 }
 
+impl Runtime {
+    /// The word in lists and JSON.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::AgentCli => "agent-cli",
+            Self::Command(_) => "command",
+            Self::Shell => "shell",
+        }
+    }
+}
+
 /// A command as a template of arguments. Never passed through a shell.
 ///
 /// Placeholders, each replaced inside one argument: `{message}`, `{message_file}`, `{prompt}`,
-/// `{prompt_file}`, `{workdir}`, `{session_id}`. An argument list under `system` or `read_only` is put in
-/// where the argument is exactly `{system}` or `{read_only}`, or left out.
+/// `{prompt_file}`, `{workdir}`, `{session_id}`. The message goes where `{message}` or `{message_file}`
+/// stands; where neither does, it is the command's standard input. An argument that is exactly `{system}` or
+/// `{access}` is replaced by the arguments of that name, or left out where there are none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandRuntime {
     /// Program and arguments of a run that ends by itself.
     pub argv: Vec<String>,
-    /// Program and arguments of a run that a person goes on with; the message is its first prompt.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub interactive: Vec<String>,
-    /// Arguments that carry a role's prompt (`{prompt}`, `{prompt_file}`). Without it the prompt precedes
-    /// the message.
+    /// The arguments for `{access}`.
+    #[serde(default, skip_serializing_if = "AccessArgs::is_empty")]
+    pub access: AccessArgs,
+    /// The arguments for `{system}`, which carry the role's prompt by `{prompt}` or `{prompt_file}`. Without
+    /// them the prompt precedes the message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<String>,
-    /// Arguments for a role whose palette allows neither `edit` nor `write`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub read_only: Vec<String>,
-    /// Arguments for a role that may change files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub writable: Vec<String>,
-    /// How the message reaches the command.
-    #[serde(default)]
-    pub message: MessageBy,
+    /// The run that a person goes on with; the message is its first prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<InteractiveForm>,
     /// Whether other roles may run by this one (an agent CLI).
     #[serde(default)]
     pub agent: bool,
@@ -156,15 +197,70 @@ pub struct CommandRuntime {
     pub install: Option<String>,
 }
 
-/// How a message reaches a command.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MessageBy {
-    /// By the `{message}` placeholder.
-    #[default]
-    Argument,
-    /// On standard input.
-    Stdin,
-    /// By the `{message_file}` placeholder: a 0600 file in the session's folder.
-    File,
+/// The run of a command that a person goes on with. Its standard input stays the terminal, so the message has
+/// to have a place among the arguments.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InteractiveForm {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// The arguments for `{access}`.
+    #[serde(default, skip_serializing_if = "AccessArgs::is_empty")]
+    pub access: AccessArgs,
+}
+
+/// The arguments that hold a command to a role's [`Access`]. A list that is missing means that the command
+/// cannot be held to it; `write_exec` needs none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessArgs {
+    /// For a role that only reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Vec<String>>,
+    /// For a role that reads and runs commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_exec: Option<Vec<String>>,
+    /// For a role that changes files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<Vec<String>>,
+    /// For a role that changes files and runs commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_exec: Option<Vec<String>>,
+}
+
+impl AccessArgs {
+    /// Whether no list is given.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The arguments for `access`; `None` when the command cannot be held to it.
+    pub fn of(&self, access: Access) -> Option<&[String]> {
+        match access {
+            Access::Read => self.read.as_deref(),
+            Access::ReadExec => self.read_exec.as_deref(),
+            Access::Write => self.write.as_deref(),
+            Access::WriteExec => Some(self.write_exec.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn palette(allow: &[&str], deny: &[&str]) -> ToolPalette {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        ToolPalette { allow: list(allow), deny: list(deny) }
+    }
+
+    #[test]
+    fn a_palette_comes_to_an_access_and_deny_wins() {
+        assert_eq!(palette(&[], &[]).access(), Access::WriteExec);
+        assert_eq!(palette(&["read"], &[]).access(), Access::Read);
+        assert_eq!(palette(&["read", "exec"], &[]).access(), Access::ReadExec);
+        assert_eq!(palette(&["read", "write"], &[]).access(), Access::Write);
+        assert_eq!(palette(&["read", "edit", "exec"], &["exec"]).access(), Access::Write);
+        assert_eq!(palette(&[], &["edit", "write"]).access(), Access::ReadExec);
+    }
 }

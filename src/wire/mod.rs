@@ -5,4 +5,6 @@ mod http;
 mod session;
 
 pub use http::{DayEntry, FlowDays, Health, MachineSpecs, SessionList};
-pub use session::{HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize};
+pub use session::{
+    DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize,
+};

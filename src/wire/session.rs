@@ -60,8 +60,19 @@ pub struct SessionSpec {
     pub machine_id: MachineId,
     /// RFC 3339, UTC.
     pub created_at: String,
-    /// What the flow records of this job say besides.
+    /// What its flow records say besides; `None` writes no records.
+    pub dispatch: Option<DispatchFacts>,
+}
+
+/// What the records of a dispatch say besides the session's own facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DispatchFacts {
+    /// `shell`, `command`, or the agent CLI that runs the role.
+    pub runtime: String,
+    /// Characters of the message.
     pub prompt_chars: u64,
+    /// Characters of the role's prompt.
+    pub system_chars: u64,
 }
 
 /// Offsets of the output that is still held, counted in bytes from the session's first output.

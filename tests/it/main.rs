@@ -11,3 +11,4 @@
 
 mod config;
 mod support;
+mod tidy;

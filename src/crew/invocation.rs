@@ -1,0 +1,216 @@
+//! From a role and a message to what is started: a program, its arguments, and the files that carry the texts.
+//!
+//! Invariants: the message is one piece, unchanged, at one place; no shell ever parses it, except where it is
+//! the shell's script.
+
+use std::path::{Path, PathBuf};
+
+use super::error::{BadMessage, CannotRun, CrewError};
+use super::role::{Role, Runner};
+use super::template::{self, ARGUMENT_MAX, Values};
+use crate::model::{Access, AccessArgs, CommandRuntime, RoleId, Runtime, SessionId};
+
+/// Largest message, in bytes.
+pub const MESSAGE_MAX: usize = 256 * 1024;
+
+/// The message's file, where a file carries it.
+const MESSAGE_FILE: &str = "message.txt";
+/// The prompt's file.
+const PROMPT_FILE: &str = "prompt.md";
+/// The shell's script.
+const SCRIPT_FILE: &str = "script";
+/// Between a role's prompt and the message, where one text carries both.
+const DIVIDER: &str = "\n\n---\n\n";
+
+/// What is asked of a role.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The message, as the user gave it.
+    pub message: &'a str,
+    /// Whether a person goes on with the session: the message is the first prompt and the program stays.
+    pub interactive: bool,
+    /// Where the role works.
+    pub workdir: &'a Path,
+    /// The session it runs in.
+    pub session_id: &'a SessionId,
+    /// The session's own folder (0700), for the files of the invocation.
+    pub folder: &'a Path,
+}
+
+/// What to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The program's file.
+    pub program: PathBuf,
+    /// Every argument; the first is the program.
+    pub argv: Vec<String>,
+    /// Files that the caller writes (0600) into [`Request::folder`] before the start: name and content.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// The full path of the file that is the program's standard input; `None` leaves it the terminal.
+    pub stdin_file: Option<PathBuf>,
+    /// The agent CLI that runs the role, when it runs by one.
+    pub agent: Option<RoleId>,
+    /// Characters of preamble and prompt.
+    pub system_chars: usize,
+    /// Characters of the message.
+    pub prompt_chars: usize,
+}
+
+/// Whether a role can take this message.
+pub fn check(message: &str) -> Result<(), BadMessage> {
+    if message.len() > MESSAGE_MAX {
+        return Err(BadMessage::TooLarge(message.len()));
+    }
+    if let Some(at) = memchr::memchr(0, message.as_bytes()) {
+        return Err(BadMessage::Nul(at));
+    }
+    if message.trim().is_empty() {
+        return Err(BadMessage::Empty);
+    }
+    Ok(())
+}
+
+/// The invocation of `role` for `request`.
+pub fn build(role: &Role, request: &Request<'_>) -> Result<Invocation, CrewError> {
+    check(request.message)?;
+    let Runner { program, agent } = role.runner().map_err(|why| role.cannot_run(why))?;
+    let system = role.system();
+    let system_chars = system.chars().count();
+    let prompt_chars = request.message.chars().count();
+    let command = match (&role.manifest.runtime, &agent) {
+        (Runtime::Command(command), _) => command,
+        (_, Some(agent)) => &agent.command,
+        (_, None) => return script(role, request, program, prompt_chars),
+    };
+    let form = Form::of(command, request.interactive);
+    let built = form.build(role, request, command, &system)?;
+    let mut argv = built.argv;
+    if let Some(first) = argv.first_mut() {
+        *first = program.to_string_lossy().into_owned();
+    }
+    Ok(Invocation {
+        program,
+        argv,
+        files: built.files,
+        stdin_file: built.stdin.then(|| request.folder.join(MESSAGE_FILE)),
+        agent: agent.map(|agent| agent.role),
+        system_chars,
+        prompt_chars,
+    })
+}
+
+/// The shell's invocation: the message is its script, in a file, so that the terminal stays its input.
+fn script(
+    role: &Role,
+    request: &Request<'_>,
+    program: PathBuf,
+    prompt_chars: usize,
+) -> Result<Invocation, CrewError> {
+    let file = text_of(role, &request.folder.join(SCRIPT_FILE))?;
+    Ok(Invocation {
+        argv: vec![program.to_string_lossy().into_owned(), file],
+        program,
+        files: vec![(PathBuf::from(SCRIPT_FILE), request.message.as_bytes().to_vec())],
+        stdin_file: None,
+        agent: None,
+        system_chars: 0,
+        prompt_chars,
+    })
+}
+
+fn text_of(role: &Role, path: &Path) -> Result<String, CrewError> {
+    let not_utf8 = || role.cannot_run(CannotRun::PathNotUtf8(path.display().to_string()));
+    path.to_str().map(str::to_owned).ok_or_else(not_utf8)
+}
+
+/// One way of calling a command.
+struct Form<'a> {
+    argv: &'a [String],
+    access: &'a AccessArgs,
+    interactive: bool,
+}
+
+/// What a form comes to.
+struct Built {
+    argv: Vec<String>,
+    files: Vec<(PathBuf, Vec<u8>)>,
+    stdin: bool,
+}
+
+impl<'a> Form<'a> {
+    /// The wished form; a command without an interactive one has only the other.
+    fn of(command: &'a CommandRuntime, interactive: bool) -> Self {
+        match command.interactive.as_ref().filter(|_| interactive) {
+            Some(form) => Self { argv: &form.argv, access: &form.access, interactive: true },
+            None => Self { argv: &command.argv, access: &command.access, interactive: false },
+        }
+    }
+
+    fn build(
+        &self,
+        role: &Role,
+        request: &Request<'_>,
+        command: &CommandRuntime,
+        system: &str,
+    ) -> Result<Built, CrewError> {
+        let used = |name| template::uses(self.argv, name) || template::uses(&command.system, name);
+        let path = |name, path: &Path| if used(name) { text_of(role, path) } else { Ok(String::new()) };
+        let message_file = path("message_file", &request.folder.join(MESSAGE_FILE))?;
+        let prompt_file = path("prompt_file", &request.folder.join(PROMPT_FILE))?;
+        let workdir = path("workdir", request.workdir)?;
+        let values = Values {
+            message: request.message,
+            message_file: &message_file,
+            prompt: system,
+            prompt_file: &prompt_file,
+            workdir: &workdir,
+            session_id: request.session_id.as_str(),
+        };
+        let apart = self.system_arguments(command, &values);
+        let has_place = template::uses(self.argv, "prompt") || template::uses(self.argv, "prompt_file");
+        let joined = if apart.is_some() || has_place || system.is_empty() {
+            None
+        } else {
+            Some(format!("{system}{DIVIDER}{}", request.message))
+        };
+        let message = joined.as_deref().unwrap_or(request.message);
+        let values = Values { message, ..values };
+        let argv = self.expand(role.manifest.tool_palette.access(), &apart.unwrap_or_default(), &values);
+        if let Some(long) = argv.iter().find(|argument| argument.len() > ARGUMENT_MAX) {
+            return Err(BadMessage::TooLargeForArgument(long.len()).into());
+        }
+        let by_file = template::uses(self.argv, "message_file");
+        let stdin = !self.interactive && !by_file && !template::uses(self.argv, "message");
+        let mut files = Vec::new();
+        if by_file || stdin {
+            files.push((PathBuf::from(MESSAGE_FILE), message.as_bytes().to_vec()));
+        }
+        if !prompt_file.is_empty() && argv.iter().any(|argument| argument.contains(&prompt_file)) {
+            files.push((PathBuf::from(PROMPT_FILE), system.as_bytes().to_vec()));
+        }
+        Ok(Built { argv, files, stdin })
+    }
+
+    /// The arguments that carry the prompt; `None` when the form has no place for them, when there is no
+    /// prompt, or when it is too long for an argument.
+    fn system_arguments(&self, command: &CommandRuntime, values: &Values<'_>) -> Option<Vec<String>> {
+        let has_place = self.argv.iter().any(|argument| argument == template::SYSTEM);
+        if !has_place || command.system.is_empty() || values.prompt.is_empty() {
+            return None;
+        }
+        let filled: Vec<String> = command.system.iter().map(|part| template::fill(part, values)).collect();
+        filled.iter().all(|argument| argument.len() <= ARGUMENT_MAX).then_some(filled)
+    }
+
+    fn expand(&self, access: Access, system: &[String], values: &Values<'_>) -> Vec<String> {
+        let mut argv = Vec::with_capacity(self.argv.len() + 8);
+        for argument in self.argv {
+            match argument.as_str() {
+                template::SYSTEM => argv.extend_from_slice(system),
+                template::ACCESS => argv.extend_from_slice(self.access.of(access).unwrap_or_default()),
+                _ => argv.push(template::fill(argument, values)),
+            }
+        }
+        argv
+    }
+}
