@@ -25,7 +25,8 @@ use crate::util::Shutdown;
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Sent to a client for whom there is no place; written at once or not at all.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Answers on `listener` until the daemon stops. The connections are tasks of the app's `Shutdown`.
 pub async fn run(listener: TcpListener, app: Arc<App>) {

@@ -95,8 +95,10 @@ impl Connections {
         }
         let key = open.next;
         open.next += 1;
-        let slot =
-            Arc::new(Slot { phase: Mutex::new(Phase::Idle(Instant::now())), evicted: CancellationToken::new() });
+        let slot = Arc::new(Slot {
+            phase: Mutex::new(Phase::Idle(Instant::now())),
+            evicted: CancellationToken::new(),
+        });
         open.slots.insert(key, Arc::clone(&slot));
         Some(Ticket { connections: self.clone(), key, slot })
     }

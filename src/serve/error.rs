@@ -33,10 +33,7 @@ impl ApiError {
 
     /// All of something is taken; it is worth asking again after `seconds`.
     pub fn busy(code: &'static str, message: impl Into<String>, seconds: u32) -> Self {
-        Self {
-            retry_after: Some(seconds),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
-        }
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
     }
 
     /// Something failed here. The cause goes to the log, not to the client.

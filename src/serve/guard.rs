@@ -50,7 +50,8 @@ impl Hosts {
     /// Whether a page of `origin` is our own page, asked for as `host`. A configured name may stand for a proxy
     /// that speaks TLS.
     fn is_origin(&self, origin: &str, host: &str) -> bool {
-        let of = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|name| name.eq_ignore_ascii_case(host));
+        let of =
+            |scheme: &str| origin.strip_prefix(scheme).is_some_and(|name| name.eq_ignore_ascii_case(host));
         of("http://") || (self.is_further(host) && of("https://"))
     }
 }
@@ -136,7 +137,7 @@ mod tests {
         }
         match check(&hosts, &Method::GET, &"/health".parse().unwrap(), &headers) {
             Ok(()) => 200,
-            Err(error) => error.status.as_u16(),
+            Err(error) => error.into_response().status().as_u16(),
         }
     }
 
@@ -162,7 +163,8 @@ mod tests {
             assert_eq!(verdict(&[host, ("origin", bad)]), 403, "{bad}");
         }
         assert_eq!(verdict(&[("host", "box.example"), ("origin", "https://box.example")]), 200);
-        for (site, expected) in [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)] {
+        for (site, expected) in [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)]
+        {
             assert_eq!(verdict(&[host, ("sec-fetch-site", site)]), expected, "{site}");
         }
         let link = [host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];

@@ -31,7 +31,7 @@ impl Default for Limits {
             connections: 256,
             head_bytes: 16 * 1024,
             head_time: Duration::from_secs(5),
-            idle_time: Duration::from_secs(60),
+            idle_time: Duration::from_mins(1),
             write_stall: Duration::from_secs(10),
             streams: 64,
             keepalive: Duration::from_secs(15),

@@ -15,7 +15,8 @@ pub enum Wanted {
 pub fn wanted(range: Option<&str>, length: u64) -> Wanted {
     let Some(spec) = range.and_then(|value| value.strip_prefix("bytes=")) else { return Wanted::Whole };
     let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::Whole };
-    let number = |text: &str| (text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u64>().ok()).flatten();
+    let number =
+        |text: &str| (text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u64>().ok()).flatten();
     match (first, last) {
         ("", last) => match number(last) {
             None => Wanted::Whole,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::util::Shutdown;
@@ -58,12 +59,14 @@ pub struct FilePieces {
     at: u64,
     end: u64,
     buffers: Buffers,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl FilePieces {
-    /// Reads `piece_bytes` at a time.
-    pub fn new(file: File, start: u64, end: u64, piece_bytes: usize) -> Self {
-        Self { file, at: start, end, buffers: Buffers { free: Arc::default(), size: piece_bytes } }
+    /// Reads `piece_bytes` at a time and gives the permit back at the end.
+    pub fn new(file: File, start: u64, end: u64, piece_bytes: usize, permit: OwnedSemaphorePermit) -> Self {
+        let buffers = Buffers { free: Arc::default(), size: piece_bytes };
+        Self { file, at: start, end, buffers, _permit: permit }
     }
 }
 

@@ -324,7 +324,7 @@ mod tests {
                 .map(|line| Some(line.strip_suffix('\r').unwrap_or(line).as_bytes().to_vec()))
                 .collect();
             prop_assert_eq!(&grown, &expected);
-            prop_assert_eq!(lines.after() as usize, finished.len());
+            prop_assert_eq!(lines.after(), finished.len() as u64);
 
             let offset = offset.min(whole.len());
             let mut late = Lines::new(file, offset as u64).unwrap();
