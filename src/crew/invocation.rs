@@ -56,8 +56,8 @@ pub struct Invocation {
     pub prompt_chars: usize,
 }
 
-/// Whether a role can take this message.
-pub fn check(message: &str) -> Result<(), BadMessage> {
+/// Whether any role can take this message.
+pub fn check_message(message: &str) -> Result<(), BadMessage> {
     if message.len() > MESSAGE_MAX {
         return Err(BadMessage::TooLarge(message.len()));
     }
@@ -72,7 +72,7 @@ pub fn check(message: &str) -> Result<(), BadMessage> {
 
 /// The invocation of `role` for `request`.
 pub fn build(role: &Role, request: &Request<'_>) -> Result<Invocation, CrewError> {
-    check(request.message)?;
+    check_message(request.message)?;
     let Runner { program, agent } = role.runner().map_err(|why| role.cannot_run(why))?;
     let system = role.system();
     let system_chars = system.chars().count();

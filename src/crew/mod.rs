@@ -25,7 +25,7 @@ mod template;
 
 pub use agent::{Agent, NoAgent};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
-pub use invocation::{Invocation, MESSAGE_MAX, Request};
+pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
 pub use list::{Availability, RoleEntry};
 pub use role::{Prompt, Role, Source};
 

@@ -1,9 +1,10 @@
 //! A role as it stands: its manifest, its prompt, and where both come from.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use super::Problem;
-use super::agent::{self, Agent};
+use super::agent::{Agent, Pool};
 use super::error::{CannotRun, CrewError};
 use super::invocation::{self, Invocation, Request};
 use super::{program, shell};
@@ -64,6 +65,11 @@ impl Role {
 
     /// What would run the role here, or why nothing can.
     pub fn runner(&self) -> Result<Runner, CannotRun> {
+        self.runner_from(&OnceCell::new())
+    }
+
+    /// As [`Role::runner`], with the agent CLIs looked for once for many roles.
+    pub(super) fn runner_from(&self, pool: &OnceCell<Pool>) -> Result<Runner, CannotRun> {
         match &self.manifest.runtime {
             Runtime::Shell => Ok(Runner { program: shell::program(&self.config)?, agent: None }),
             Runtime::Command(command) => {
@@ -74,7 +80,9 @@ impl Role {
                 Ok(Runner { program, agent: None })
             }
             Runtime::AgentCli => {
-                let agent = agent::choose(&self.config, self.manifest.tool_palette.access())?;
+                let agent = pool
+                    .get_or_init(|| Pool::open(&self.config))
+                    .choose(self.manifest.tool_palette.access())?;
                 Ok(Runner { program: agent.program.clone(), agent: Some(agent) })
             }
         }

@@ -1,6 +1,7 @@
 //! Roles as a user meets them, and the commands that they become.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ use darkmux::crew::{BadMessage, Crew, CrewError, Invocation, MESSAGE_MAX, Reques
 use darkmux::model::{PALETTE_TOOLS, RoleFamily, RoleId, Runtime, SessionId};
 use serde_json::Value;
 
-use crate::support::{Home, describe};
+use crate::support::{Home, describe, wait_for};
 
 const AGENTS: [&str; 5] = ["claude", "codex", "opencode", "pi", "aider"];
 const BUILTIN: [&str; 11] = [
@@ -94,7 +95,7 @@ impl Machine {
     /// and its input.
     fn start(&self, invocation: &Invocation) -> (Vec<String>, String) {
         for (name, content) in &invocation.files {
-            assert_eq!(name.components().count(), 1, "{name:?} is no plain file name");
+            assert_eq!(name.components().count(), 1, "{} is no plain file name", name.display());
             fs::write(self.folder().join(name), content).unwrap();
         }
         let stdin = match &invocation.stdin_file {
@@ -102,8 +103,13 @@ impl Machine {
             None => Stdio::null(),
         };
         assert_eq!(Path::new(&invocation.argv[0]), invocation.program);
-        let output =
-            Command::new(&invocation.program).args(&invocation.argv[1..]).stdin(stdin).output().unwrap();
+        let mut command = Command::new(&invocation.program);
+        command.args(&invocation.argv[1..]).stdin(stdin);
+        // A process that another test is just starting may still hold the script open for writing.
+        let output = wait_for("the script to be closed", || match command.output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            output => Some(output.unwrap()),
+        });
         assert!(output.status.success(), "{}", describe(&output));
         let dumped = fs::read(format!("{}.out", invocation.program.display())).unwrap();
         let mut parts: Vec<String> =
