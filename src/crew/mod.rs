@@ -49,6 +49,11 @@ impl Crew {
         list::entries(&self.config)
     }
 
+    /// The names of all roles, for completion; reads no manifest.
+    pub fn names(&self) -> Vec<String> {
+        folder::names(&self.config).into_iter().collect()
+    }
+
     /// One role, complete with its prompt.
     pub fn get(&self, id: &RoleId) -> Result<Role, CrewError> {
         folder::load(&self.config, id)?.ok_or_else(|| self.unknown(id.as_str()))
