@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::error::{BadMessage, CannotRun, CrewError};
-use super::role::{Role, Runner};
+use super::role::{Launcher, Role};
 use super::template::{self, ARGUMENT_MAX, Values};
 use crate::model::{Access, AccessArgs, CommandRuntime, RoleId, Runtime, SessionId};
 
@@ -74,7 +74,7 @@ pub fn check_message(message: &str) -> Result<(), BadMessage> {
 /// The invocation of `role` for `request`.
 pub fn build(role: &Role, request: &Request<'_>) -> Result<Invocation, CrewError> {
     check_message(request.message)?;
-    let Runner { program, agent } = role.runner().map_err(|why| role.cannot_run(why))?;
+    let Launcher { program, agent } = role.launcher().map_err(|why| role.cannot_run(why))?;
     let system = role.system();
     let system_chars = system.chars().count();
     let prompt_chars = request.message.chars().count();

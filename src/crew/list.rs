@@ -107,9 +107,9 @@ fn broken(name: String, file: PathBuf, problem: Problem) -> RoleEntry {
 }
 
 fn whole(role: &Role, pool: &OnceCell<Pool>) -> RoleEntry {
-    let availability = match role.runner_from(pool) {
-        Ok(runner) => {
-            Availability::Ready { program: runner.program, agent: runner.agent.map(|agent| agent.role) }
+    let availability = match role.launcher_from(pool) {
+        Ok(launcher) => {
+            Availability::Ready { program: launcher.program, agent: launcher.agent.map(|agent| agent.role) }
         }
         Err(why) => Availability::CannotRun(why.to_string()),
     };

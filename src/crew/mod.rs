@@ -27,7 +27,7 @@ pub use agent::{Agent, NoAgent};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
 pub use list::{Availability, RoleEntry};
-pub use role::{Prompt, Role, Source};
+pub use role::{Launcher, Prompt, Role, Source};
 
 use crate::config::CrewConfig;
 use crate::model::RoleId;

@@ -400,7 +400,7 @@ fn the_users_shell_is_taken_when_it_is_one() {
     let program = |shell: PathBuf| {
         let config = CrewConfig { shell: Some(shell), ..machine.config() };
         let role = Crew::open(&config).find("shell").unwrap();
-        role.runner().unwrap().program
+        role.launcher().unwrap().program
     };
     assert_eq!(program(machine.bin.join("zsh")), machine.bin.join("zsh"));
     for other in [machine.bin.join("nologin"), machine.bin.join("fish"), PathBuf::from("zsh")] {
@@ -473,4 +473,57 @@ fn programs_of_the_current_folder_are_never_found() {
         let listed: Value = serde_json::from_slice(&command(path)).unwrap();
         assert_eq!(entry(&listed, "claude")["state"], "cannot-run", "PATH={path:?}");
     }
+}
+
+#[test]
+fn the_command_of_each_agent_for_each_access() {
+    let palettes = [
+        ("read", r#"["read"]"#),
+        ("read_exec", r#"["read","exec"]"#),
+        ("write", r#"["read","write"]"#),
+        ("write_exec", "[]"),
+    ];
+    let mut table = Vec::new();
+    for agent in AGENTS {
+        let machine = Machine::new();
+        machine.install(agent);
+        for (access, allow) in palettes {
+            let manifest =
+                format!(r#"{{"id":"{access}","role_family":"utility","tool_palette":{{"allow":{allow}}}}}"#);
+            machine.role_file(&format!("{access}.json"), &manifest);
+            machine.role_file(&format!("{access}.md"), "PROMPT");
+            for interactive in [false, true] {
+                let command = match machine.ask(access, "MESSAGE", interactive) {
+                    Ok(invocation) => {
+                        let folder = machine.folder().display().to_string();
+                        let bin = format!("{}/", machine.bin.display());
+                        invocation
+                            .argv
+                            .join(" ")
+                            .replace(&folder, "SESSION")
+                            .replace(&bin, "")
+                            .replace('\n', "\\n")
+                    }
+                    Err(_) => "-".to_owned(),
+                };
+                let how = if interactive { "interactive" } else { "alone" };
+                table.push(format!("{access} {how}: {command}"));
+            }
+        }
+    }
+    insta::assert_snapshot!("agents", table.join("\n"));
+}
+
+#[test]
+fn the_example_of_the_reference_is_valid() {
+    let reference = include_str!("../../docs/ROLES.md");
+    let example = reference.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let machine = Machine::new();
+    machine.install("my-agent");
+    machine.role_file("linter.json", example);
+    machine.role_file("linter.md", "Lint.");
+    let role = machine.role("linter");
+    assert!(role.warnings.is_empty(), "{:?}", role.warnings);
+    machine.start(&machine.ask("linter", NASTY, false).unwrap());
+    machine.start(&machine.ask("linter", NASTY, true).unwrap());
 }
