@@ -11,6 +11,8 @@
 
 mod config;
 mod doctor;
+mod flow_audit;
+mod flow_write;
 mod help;
 mod support;
 mod tidy;
