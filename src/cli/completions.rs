@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -14,19 +14,13 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{self, EnvCompleter, Shells};
 
 use super::{Cx, Exit, Outcome};
-use crate::config::{Environment, Paths, keys};
-use crate::store;
+use crate::config::{Config, Environment, keys};
+use crate::crew::{Availability, Crew};
+use crate::session::Table;
 use crate::util::visible_line;
-use crate::wire::SessionStatus;
 
 /// The variable by which a script asks.
 const ASK: &str = "COMPLETE";
-
-/// Most sessions looked at for one completion.
-const SESSIONS_MAX: usize = 500;
-
-/// Largest session state read, in bytes.
-const STATE_MAX: u64 = 1024 * 1024;
 
 /// Print the completion script of a shell.
 #[derive(Debug, Args)]
@@ -111,38 +105,34 @@ fn candidates(
 
 /// Completes a session by id or name, with what it is.
 pub fn sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let Ok(paths) = Paths::from_env(&Environment::of_process()) else { return Vec::new() };
-    sessions_in(&paths.sessions(), typed)
+    config().map_or_else(Vec::new, |config| sessions_of(&config, typed))
 }
 
-fn sessions_in(folder: &Path, typed: &OsStr) -> Vec<CompletionCandidate> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(SESSIONS_MAX);
-    let states = entries.filter_map(|entry| {
-        let text = store::read_bounded(&entry.path().join("state.json"), STATE_MAX).ok()?;
-        serde_json::from_slice::<SessionStatus>(&text).ok()
-    });
+fn sessions_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
-    for state in states {
-        let what = state.role.as_ref().map_or("", |role| role.as_str());
-        let help = format!("{} {what}", state.state.as_str());
-        found.push((state.id.to_string(), help.clone()));
-        found.extend(state.name.map(|name| (name, help)));
+    for session in Table::new(config.session().dir).list().unwrap_or_default() {
+        let what = session.role.as_ref().map_or("", |role| role.as_str());
+        let help = format!("{} {what}", session.state.as_str());
+        found.push((session.id.to_string(), help.clone()));
+        found.extend(session.name.map(|name| (name, help)));
     }
     matching(found, typed)
 }
 
 /// Completes a role.
 pub fn roles(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let Ok(paths) = Paths::from_env(&Environment::of_process()) else { return Vec::new() };
-    roles_in(&paths.roles(), typed)
+    config().map_or_else(Vec::new, |config| roles_of(&config, typed))
 }
 
-fn roles_in(folder: &Path, typed: &OsStr) -> Vec<CompletionCandidate> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let manifests =
-        entries.map(|entry| entry.path()).filter(|path: &PathBuf| path.extension() == Some("json".as_ref()));
-    let names = manifests.filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), String::new())));
-    matching(names.collect(), typed)
+fn roles_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
+    let entries = Crew::open(&config.crew()).list();
+    let whole = entries.into_iter().filter(|entry| entry.availability != Availability::Broken);
+    matching(whole.map(|entry| (entry.name, entry.description)).collect(), typed)
+}
+
+/// A shell gives no context but its environment. A broken config.json keeps nobody from completing.
+fn config() -> Option<Config> {
+    Config::load_or_defaults(Environment::of_process()).ok().map(|(config, _)| config)
 }
 
 /// Completes a setting's key.
@@ -179,14 +169,28 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_has_no_candidates() {
+    fn roles_and_sessions_complete_from_what_is_there() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(sessions_in(&dir.path().join("none"), "".as_ref()).is_empty());
-        std::fs::create_dir(dir.path().join("s1")).unwrap();
-        std::fs::write(dir.path().join("s1/state.json"), "{ torn").unwrap();
-        assert!(sessions_in(dir.path(), "".as_ref()).is_empty());
-        std::fs::write(dir.path().join("tester.json"), "{}").unwrap();
-        std::fs::write(dir.path().join("bad\u{1b}.json"), "{}").unwrap();
-        assert_eq!(names(&roles_in(dir.path(), "".as_ref())), ["tester"]);
+        let env = Environment::of([("HOME", dir.path())]);
+        let config = Config::load(env, &[]).unwrap();
+        assert!(sessions_of(&config, "".as_ref()).is_empty());
+        assert_eq!(names(&roles_of(&config, "she".as_ref())), ["shell"]);
+
+        let session = config.paths.sessions().join("s1");
+        std::fs::create_dir_all(&session).unwrap();
+        std::fs::write(session.join("state.json"), "{ torn").unwrap();
+        assert!(sessions_of(&config, "".as_ref()).is_empty());
+        let roles = config.paths.roles();
+        std::fs::create_dir_all(&roles).unwrap();
+        std::fs::write(roles.join("sherlock.json"), "{ torn").unwrap();
+        assert_eq!(names(&roles_of(&config, "she".as_ref())), ["shell"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_printable_is_no_candidate() {
+        let found = vec![("a\u{1b}b".to_owned(), String::new()), ("ab".to_owned(), "x\ny".to_owned())];
+        let found = matching(found, "a".as_ref());
+        assert_eq!(names(&found), ["ab"]);
+        assert_eq!(found[0].get_help().map(ToString::to_string).as_deref(), Some("x\\u{a}y"));
     }
 }

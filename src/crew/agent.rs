@@ -17,79 +17,108 @@ pub struct Agent {
     /// Its program's file.
     pub program: PathBuf,
     /// How it is called.
-    pub command: CommandRuntime,
+    pub command: Box<CommandRuntime>,
 }
 
 /// Why none of the configured agent CLIs can run a role: each with its reason, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 pub struct NoAgent {
-    /// Name and reason.
-    pub tried: Vec<(String, String)>,
-    /// What to do about one that is merely not installed.
+    /// Those that are not installed: the program.
+    pub missing: Vec<String>,
+    /// Those that are of no use for another reason: name and reason.
+    pub unfit: Vec<(String, String)>,
+    /// What to do about those that are not installed.
     pub install: Vec<String>,
 }
 
 impl fmt::Display for NoAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let configure = "name one that you have in `darkmux config set crew.agents …`";
-        if self.tried.is_empty() {
-            return write!(f, "`crew.agents` names no agent CLI; {configure}");
+        let mut reasons: Vec<String> = Vec::new();
+        if !self.missing.is_empty() {
+            reasons.push(format!("not on PATH: {}", self.missing.join(", ")));
         }
-        f.write_str("no agent CLI for it is here (")?;
-        for (index, (name, reason)) in self.tried.iter().enumerate() {
-            write!(f, "{}{name}: {reason}", if index == 0 { "" } else { "; " })?;
+        reasons.extend(self.unfit.iter().map(|(name, reason)| format!("`{name}` {reason}")));
+        if reasons.is_empty() {
+            reasons.push("`crew.agents` is empty".to_owned());
         }
-        f.write_str("). ")?;
-        for line in &self.install {
-            write!(f, "{line}\n  or ")?;
+        write!(f, "no agent CLI can run it ({})", reasons.join("; "))?;
+        if self.install.is_empty() {
+            f.write_str(";")?;
+        } else {
+            write!(f, "\ninstall one of them:\n  {}\nor", self.install.join("\n  "))?;
         }
-        f.write_str(configure)
+        f.write_str(" set another role that is one: darkmux config set crew.agents <role>,…")
     }
 }
 
-/// The first agent CLI of `crew.agents` that is here and can be held to `access`.
-pub fn choose(config: &CrewConfig, access: Access) -> Result<Agent, NoAgent> {
-    let mut none = NoAgent::default();
-    for name in &config.agents {
-        match candidate(config, name, access) {
-            Ok(agent) => return Ok(agent),
-            Err(miss) => {
-                none.tried.push((name.clone(), miss.reason));
-                none.install.extend(miss.install);
+/// The agent CLIs of `crew.agents` as they are here at one moment, in their order.
+#[derive(Debug)]
+pub struct Pool {
+    candidates: Vec<(String, Result<Agent, Miss>)>,
+}
+
+impl Pool {
+    /// Looks for each of them.
+    pub fn open(config: &CrewConfig) -> Self {
+        Self { candidates: config.agents.iter().map(|name| (name.clone(), find(config, name))).collect() }
+    }
+
+    /// The first that is here and can be held to `access`.
+    pub fn choose(&self, access: Access) -> Result<Agent, NoAgent> {
+        let mut none = NoAgent::default();
+        for (name, candidate) in &self.candidates {
+            match candidate {
+                Ok(agent) if agent.holds(access) => return Ok(agent.clone()),
+                Ok(_) => {
+                    none.unfit.push((name.clone(), format!("can't be held to `{}` access", access.as_str())));
+                }
+                Err(Miss::NotInstalled { program, install }) => {
+                    none.missing.push(program.clone());
+                    none.install.extend(install.clone());
+                }
+                Err(Miss::Unfit(reason)) => none.unfit.push((name.clone(), reason.clone())),
             }
         }
+        Err(none)
     }
-    Err(none)
 }
 
-struct Miss {
-    reason: String,
-    install: Option<String>,
+impl Agent {
+    /// Whether each way of calling it can be held to `access`.
+    fn holds(&self, access: Access) -> bool {
+        let interactive = self.command.interactive.as_ref().map(|form| &form.access);
+        [Some(&self.command.access), interactive]
+            .into_iter()
+            .flatten()
+            .all(|lists| lists.of(access).is_some())
+    }
 }
 
-fn candidate(config: &CrewConfig, name: &str, access: Access) -> Result<Agent, Miss> {
-    let miss = |reason: String| Miss { reason, install: None };
-    let id = RoleId::new(name).map_err(|_| miss("no such role".to_owned()))?;
+/// Why one agent CLI is not chosen.
+#[derive(Debug)]
+enum Miss {
+    NotInstalled { program: String, install: Option<String> },
+    Unfit(String),
+}
+
+fn find(config: &CrewConfig, name: &str) -> Result<Agent, Miss> {
+    let miss = |reason: &str| Miss::Unfit(reason.to_owned());
+    let id = RoleId::new(name).map_err(|_| miss("is no role"))?;
     let role = match folder::load(config, &id) {
         Ok(Some(role)) => role,
-        Ok(None) => return Err(miss("no such role".to_owned())),
-        Err(CrewError::Broken(problem)) => return Err(miss(format!("broken, {problem}"))),
-        Err(error) => return Err(miss(error.to_string())),
+        Ok(None) => return Err(miss("is no role")),
+        Err(CrewError::Broken(problem)) => return Err(Miss::Unfit(format!("is broken, {problem}"))),
+        Err(error) => return Err(Miss::Unfit(error.to_string())),
     };
     let Runtime::Command(command) = role.manifest.runtime else {
-        return Err(miss("the role is no agent CLI".to_owned()));
+        return Err(miss("is no agent CLI"));
     };
     if !command.agent {
-        return Err(miss("the role's manifest does not say `\"agent\": true`".to_owned()));
+        return Err(miss("is no agent CLI: its manifest does not say `\"agent\": true`"));
     }
     let called = command.argv.first().map(String::as_str).unwrap_or_default();
     let Some(program) = program::find(called, &config.path_dirs) else {
-        let install = command.install.clone();
-        return Err(Miss { reason: format!("`{called}` is not on PATH"), install });
+        return Err(Miss::NotInstalled { program: called.to_owned(), install: command.install });
     };
-    let interactive = command.interactive.as_ref().map(|form| &form.access);
-    if [Some(&command.access), interactive].into_iter().flatten().any(|lists| lists.of(access).is_none()) {
-        return Err(miss(format!("can't be held to `{}` access", access.as_str())));
-    }
     Ok(Agent { role: id, program, command })
 }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{Finding, Machine, Outcome, Report, disk, flow_sinks, home, identity, kept, settings, time};
+use super::{Finding, Machine, Outcome, Report};
+use super::{agents, disk, flow_sinks, home, identity, kept, roles, sessions, settings, time};
 use crate::util::clock;
 
 /// How long a check may take.
@@ -27,6 +28,9 @@ const CHECKS: &[&dyn Check] = &[
     &time::TimeOfDay,
     &disk::DiskSpace,
     &flow_sinks::FlowSinks,
+    &sessions::Sessions,
+    &roles::Roles,
+    &agents::AgentClis,
 ];
 
 /// Runs every check.

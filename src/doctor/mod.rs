@@ -6,6 +6,7 @@
 //! Invariant: a check looks and changes nothing; what it writes to see whether it can, it removes.
 //! Not here: printing (`cli`), and mending.
 
+mod agents;
 mod checks;
 mod disk;
 mod flow_sinks;
@@ -13,6 +14,8 @@ mod home;
 mod identity;
 mod kept;
 mod report;
+mod roles;
+mod sessions;
 mod settings;
 mod time;
 

@@ -17,6 +17,8 @@ pub use status::{AuditStatus, DiskStatus, SchemaStatus, SinkInfo, SinksStatus, S
 
 use serde_json::json;
 
+pub mod read;
+
 use crate::config::FlowConfig;
 use crate::model::{Category, Day, FlowRecord, Level, Position};
 use crate::store::AppendError;

@@ -5,6 +5,7 @@
 
 mod append;
 mod atomic;
+pub mod lines;
 mod lock;
 mod private;
 

@@ -119,3 +119,54 @@ fn it_is_done_soon() {
     home.run(["doctor"]);
     assert!(started.elapsed() < Duration::from_secs(10));
 }
+
+#[test]
+fn a_broken_role_is_named_with_file_and_line() {
+    let home = Home::new();
+    private(&home);
+    fs::create_dir_all(home.darkmux().join("roles")).unwrap();
+    fs::write(home.darkmux().join("roles/tester.json"), "{\n  \"id\": \"tester\",\n  \"colour\": 1\n}")
+        .unwrap();
+    let found = check(&home, "roles");
+    assert_eq!(found["state"], "warn", "{found}");
+    assert!(found["details"][0].as_str().unwrap().contains("roles/tester.json:3:"), "{found}");
+}
+
+#[test]
+fn agent_clis_are_found_on_path() {
+    let home = Home::new();
+    let bin = home.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let home = home.with("PATH", bin.to_str().unwrap());
+    let none = check(&home, "agent CLIs");
+    assert_eq!(none["state"], "warn", "{none}");
+    assert!(none["details"][0].as_str().unwrap().contains("install"), "{none}");
+
+    let agent = bin.join("codex");
+    fs::write(&agent, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    let found = check(&home, "agent CLIs");
+    assert_eq!(found["state"], "pass", "{found}");
+    assert!(found["finding"].as_str().unwrap().contains("codex"), "{found}");
+}
+
+#[test]
+fn a_session_whose_host_died_is_a_warning() {
+    let home = Home::new();
+    private(&home);
+    let folder = home.darkmux().join("sessions/shell-1");
+    fs::create_dir_all(&folder).unwrap();
+    let state = serde_json::json!({
+        "schema": 1, "protocol": 1, "id": "shell-1", "role": "shell", "name": null, "state": "running",
+        "machine_id": "testbox", "command": ["sh"], "cwd": "/", "pid": 1, "host_pid": 1,
+        "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "ended_at": null, "exit": null,
+        "exit_code": null, "reason": null, "error": null, "size": { "cols": 80, "rows": 24 },
+        "output": { "start": 0, "end": 0 },
+    });
+    fs::write(folder.join("state.json"), state.to_string()).unwrap();
+    let found = check(&home, "sessions");
+    // Nothing of this made-up session may be killed at the end.
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found["state"], "warn", "{found}");
+    assert!(found["fix"].as_str().unwrap().contains("shell-1"), "{found}");
+}
