@@ -125,7 +125,8 @@ fn a_broken_role_is_named_with_file_and_line() {
     let home = Home::new();
     private(&home);
     fs::create_dir_all(home.darkmux().join("roles")).unwrap();
-    fs::write(home.darkmux().join("roles/tester.json"), "{\n  \"id\": \"tester\",\n  \"colour\": 1\n}").unwrap();
+    fs::write(home.darkmux().join("roles/tester.json"), "{\n  \"id\": \"tester\",\n  \"colour\": 1\n}")
+        .unwrap();
     let found = check(&home, "roles");
     assert_eq!(found["state"], "warn", "{found}");
     assert!(found["details"][0].as_str().unwrap().contains("roles/tester.json:3:"), "{found}");
