@@ -1,5 +1,7 @@
 //! The event log: where records go and how they are read.
 
+pub mod read;
+
 use crate::config::FlowConfig;
 use crate::model::{FlowRecord, Position};
 use crate::util::Clock;

@@ -4,6 +4,7 @@
 //! Invariant: a file of ours is complete or absent, and readable by its owner alone.
 
 mod atomic;
+pub mod lines;
 mod lock;
 mod private;
 
