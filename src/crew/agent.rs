@@ -23,27 +23,31 @@ pub struct Agent {
 /// Why none of the configured agent CLIs can run a role: each with its reason, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 pub struct NoAgent {
-    /// Name and reason.
-    pub tried: Vec<(String, String)>,
-    /// What to do about one that is merely not installed.
+    /// Those that are not installed: the program.
+    pub missing: Vec<String>,
+    /// Those that are of no use for another reason: name and reason.
+    pub unfit: Vec<(String, String)>,
+    /// What to do about those that are not installed.
     pub install: Vec<String>,
 }
 
 impl fmt::Display for NoAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let configure = "name one that you have in `darkmux config set crew.agents …`";
-        if self.tried.is_empty() {
-            return write!(f, "`crew.agents` names no agent CLI; {configure}");
+        let mut reasons: Vec<String> = Vec::new();
+        if !self.missing.is_empty() {
+            reasons.push(format!("not on PATH: {}", self.missing.join(", ")));
         }
-        f.write_str("no agent CLI for it is here (")?;
-        for (index, (name, reason)) in self.tried.iter().enumerate() {
-            write!(f, "{}{name}: {reason}", if index == 0 { "" } else { "; " })?;
+        reasons.extend(self.unfit.iter().map(|(name, reason)| format!("`{name}` {reason}")));
+        if reasons.is_empty() {
+            reasons.push("`crew.agents` is empty".to_owned());
         }
-        f.write_str("). ")?;
-        for line in &self.install {
-            write!(f, "{line}\n  or ")?;
+        write!(f, "no agent CLI can run it ({})", reasons.join("; "))?;
+        if !self.install.is_empty() {
+            write!(f, "\ninstall one of them:\n  {}\nor", self.install.join("\n  "))?;
+        } else {
+            f.write_str(";")?;
         }
-        f.write_str(configure)
+        f.write_str(" set another role that is one: darkmux config set crew.agents <role>,…")
     }
 }
 
@@ -53,43 +57,44 @@ pub fn choose(config: &CrewConfig, access: Access) -> Result<Agent, NoAgent> {
     for name in &config.agents {
         match candidate(config, name, access) {
             Ok(agent) => return Ok(agent),
-            Err(miss) => {
-                none.tried.push((name.clone(), miss.reason));
-                none.install.extend(miss.install);
+            Err(Miss::NotInstalled { program, install }) => {
+                none.missing.push(program);
+                none.install.extend(install);
             }
+            Err(Miss::Unfit(reason)) => none.unfit.push((name.clone(), reason)),
         }
     }
     Err(none)
 }
 
-struct Miss {
-    reason: String,
-    install: Option<String>,
+/// Why one agent CLI is not chosen.
+enum Miss {
+    NotInstalled { program: String, install: Option<String> },
+    Unfit(String),
 }
 
 fn candidate(config: &CrewConfig, name: &str, access: Access) -> Result<Agent, Miss> {
-    let miss = |reason: String| Miss { reason, install: None };
-    let id = RoleId::new(name).map_err(|_| miss("no such role".to_owned()))?;
+    let miss = |reason: &str| Miss::Unfit(reason.to_owned());
+    let id = RoleId::new(name).map_err(|_| miss("is no role"))?;
     let role = match folder::load(config, &id) {
         Ok(Some(role)) => role,
-        Ok(None) => return Err(miss("no such role".to_owned())),
-        Err(CrewError::Broken(problem)) => return Err(miss(format!("broken, {problem}"))),
-        Err(error) => return Err(miss(error.to_string())),
+        Ok(None) => return Err(miss("is no role")),
+        Err(CrewError::Broken(problem)) => return Err(Miss::Unfit(format!("is broken, {problem}"))),
+        Err(error) => return Err(Miss::Unfit(error.to_string())),
     };
     let Runtime::Command(command) = role.manifest.runtime else {
-        return Err(miss("the role is no agent CLI".to_owned()));
+        return Err(miss("is no agent CLI"));
     };
     if !command.agent {
-        return Err(miss("the role's manifest does not say `\"agent\": true`".to_owned()));
+        return Err(miss("is no agent CLI: its manifest does not say `\"agent\": true`"));
     }
     let called = command.argv.first().map(String::as_str).unwrap_or_default();
     let Some(program) = program::find(called, &config.path_dirs) else {
-        let install = command.install.clone();
-        return Err(Miss { reason: format!("`{called}` is not on PATH"), install });
+        return Err(Miss::NotInstalled { program: called.to_owned(), install: command.install });
     };
     let interactive = command.interactive.as_ref().map(|form| &form.access);
     if [Some(&command.access), interactive].into_iter().flatten().any(|lists| lists.of(access).is_none()) {
-        return Err(miss(format!("can't be held to `{}` access", access.as_str())));
+        return Err(Miss::Unfit(format!("can't be held to `{}` access", access.as_str())));
     }
     Ok(Agent { role: id, program, command })
 }

@@ -192,7 +192,7 @@ pub struct CommandRuntime {
     /// Whether other roles may run by this one (an agent CLI).
     #[serde(default)]
     pub agent: bool,
-    /// What to do when the program is missing; shown to the user.
+    /// The command that installs the program; shown to the user when it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<String>,
 }

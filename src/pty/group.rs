@@ -2,8 +2,8 @@
 
 use std::io;
 
-use rustix::process::{Pid, Signal, getsid, kill_process, kill_process_group};
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 
 /// The processes of the kernel session that a leader made. A process that started a kernel session of its
 /// own (`setsid`) has left and is not part of it.
@@ -48,8 +48,12 @@ impl ProcessTree {
             true,
             ProcessRefreshKind::nothing().without_tasks(),
         );
-        let pids =
-            system.processes().keys().filter_map(|pid| Pid::from_raw(i32::try_from(pid.as_u32()).ok()?));
-        pids.filter(|pid| getsid(Some(*pid)).is_ok_and(|session| session == self.leader)).collect()
+        let leader = sysinfo::Pid::from_u32(self.leader());
+        // A zombie does nothing more; whoever adopted it may take its time to notice.
+        let of_session = |process: &&sysinfo::Process| {
+            process.session_id() == Some(leader) && process.status() != ProcessStatus::Zombie
+        };
+        let pids = system.processes().values().filter(of_session).map(|process| process.pid().as_u32());
+        pids.filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
     }
 }

@@ -62,6 +62,7 @@ pub async fn start(
     let log = folder.join(files::HOST_LOG);
     let log_file = create(&log)?;
     let mut host = Command::new(own_binary().map_err(StartError::Host)?)
+        .arg0("darkmux")
         .arg("host-session")
         .arg(&folder)
         .env_clear()

@@ -40,6 +40,8 @@ pub struct SessionSpec {
     pub role: Option<RoleId>,
     /// The name the user gave.
     pub name: Option<String>,
+    /// One line about what it does: the beginning of a job's message.
+    pub title: Option<String>,
     /// Program and arguments.
     pub argv: Vec<String>,
     /// Folder to run in.
@@ -97,6 +99,9 @@ pub struct SessionStatus {
     pub role: Option<RoleId>,
     /// The name the user gave.
     pub name: Option<String>,
+    /// One line about what it does: the beginning of a job's message.
+    #[serde(default)]
+    pub title: Option<String>,
     /// Where it is in its life.
     pub state: SessionState,
     /// The machine it runs on.
@@ -138,6 +143,7 @@ impl SessionStatus {
             id: spec.id.clone(),
             role: spec.role.clone(),
             name: spec.name.clone(),
+            title: spec.title.clone(),
             state: SessionState::Starting,
             machine_id: spec.machine_id.clone(),
             command: spec.argv.clone(),

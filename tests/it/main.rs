@@ -10,7 +10,10 @@
 )]
 
 mod config;
+mod crew;
+mod dispatch;
 mod doctor;
 mod help;
+mod session;
 mod support;
 mod tidy;

@@ -8,11 +8,11 @@ use clap::{ArgGroup, Args};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::outcome;
+use super::{failure, outcome};
 use crate::cli::session::{Keys, Screen, Watch, block_on, watch};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
-use crate::crew::{Crew, CrewError, Invocation, MESSAGE_MAX, Request, Role};
+use crate::crew::{Crew, Invocation, MESSAGE_MAX, Request, Role};
 use crate::model::{MachineId, RoleId, Runtime, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
@@ -20,6 +20,9 @@ use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec};
 
 /// Longest name of a session, in characters.
 const NAME_MAX: usize = 64;
+
+/// Longest title of a session, in characters.
+const TITLE_MAX: usize = 120;
 
 /// Hand a message to a role. It runs in a session of its own, whose output comes to this terminal; the
 /// command ends with the session's status.
@@ -78,7 +81,7 @@ pub fn run(args: DispatchArgs, cx: &Cx) -> Outcome {
     let config = cx.config()?;
     let machine_id = config.machine_id()?;
     check_machine(args.machine.as_deref(), &machine_id)?;
-    let role = Crew::open(&config.crew()).find(&args.role).map_err(failure)?;
+    let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
     let message = message(&args)?;
     let job = Job::new(&args, cx, config, machine_id, &role, &message)?;
     if args.dry_run {
@@ -129,12 +132,13 @@ impl Job {
             session_id: &id,
             folder: &folder,
         };
-        let invocation = role.invocation(&request).map_err(failure)?;
+        let invocation = role.invocation(&request).map_err(|error| failure::of(&error))?;
         let spec = SessionSpec {
             schema: SESSION_SCHEMA,
             id: id.clone(),
             role: Some(role.manifest.id.clone()),
             name: args.name.clone(),
+            title: title(message),
             argv: invocation.argv.clone(),
             cwd: cwd.clone(),
             stdin_file: invocation.stdin_file.clone(),
@@ -164,14 +168,10 @@ fn facts(role: &Role, invocation: &Invocation) -> DispatchFacts {
     }
 }
 
-/// The status a crew error stands for.
-fn failure(error: CrewError) -> Failure {
-    let exit = match &error {
-        CrewError::UnknownRole { .. } => Exit::UnknownRole,
-        CrewError::CannotRun { .. } => Exit::CannotRun,
-        CrewError::Broken(_) | CrewError::BadMessage(_) => Exit::Usage,
-    };
-    Failure::new(exit, error)
+/// The first line that says something, cut to [`TITLE_MAX`].
+fn title(message: &str) -> Option<String> {
+    let line = message.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(TITLE_MAX).collect())
 }
 
 fn start_failure(error: session::StartError) -> Failure {

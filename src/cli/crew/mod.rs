@@ -1,8 +1,10 @@
 //! `darkmux crew`: roles, and handing work to them.
 
 mod dispatch;
+mod failure;
 mod outcome;
 mod roles;
+mod show;
 
 pub use dispatch::DispatchArgs;
 
@@ -18,7 +20,7 @@ pub enum CrewVerb {
     /// List the roles
     Roles(roles::RolesArgs),
     /// Show one role
-    Show(roles::ShowArgs),
+    Show(show::ShowArgs),
 }
 
 /// The 1.9 spelling.
@@ -27,7 +29,7 @@ pub enum RoleVerb {
     /// List the roles
     List(roles::RolesArgs),
     /// Show one role
-    Show(roles::ShowArgs),
+    Show(show::ShowArgs),
 }
 
 impl From<RoleVerb> for CrewVerb {
@@ -43,7 +45,7 @@ impl From<RoleVerb> for CrewVerb {
 pub fn run(verb: CrewVerb, cx: &Cx) -> Outcome {
     match verb {
         CrewVerb::Dispatch(args) => dispatch::run(args, cx),
-        CrewVerb::Roles(args) => roles::list(&args, cx),
-        CrewVerb::Show(args) => roles::show(&args, cx),
+        CrewVerb::Roles(args) => roles::run(&args, cx),
+        CrewVerb::Show(args) => show::run(&args, cx),
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::session::HostClient;
 use crate::util::human;
 
-/// End a session: HUP and TERM to all of its processes, after a grace KILL. Waits for the end.
+/// End a session: TERM to all of its processes, then HUP, after a grace KILL. Waits for the end.
 #[derive(Debug, Args)]
 pub struct KillArgs {
     /// Session: an id, the beginning of one, or a name

@@ -39,7 +39,7 @@ pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
         cx.printer.note("no sessions; `darkmux crew dispatch shell --message 'echo hi'` starts one");
         return Ok(Exit::Ok);
     }
-    let mut rows = Rows::new(&["ID", "STATE", "AGE", "RAN", "NAME", "COMMAND"]);
+    let mut rows = Rows::new(&["ID", "STATE", "AGE", "RAN", "NAME", "WHAT"]);
     for session in &sessions {
         rows.row(row(session, now));
     }
@@ -67,7 +67,7 @@ fn row(session: &SessionStatus, now: Timestamp) -> Vec<Cell> {
         Cell::styled(age, DIM),
         Cell::from(ran.map(human::duration).unwrap_or_default()),
         Cell::from(session.name.as_deref().unwrap_or_default()),
-        Cell::styled(session.command.join(" "), DIM),
+        Cell::styled(session.title.clone().unwrap_or_else(|| session.command.join(" ")), DIM),
     ]
 }
 

@@ -37,7 +37,7 @@ pub enum SessionVerb {
     Send(send::SendArgs),
     /// Wait for a session's end and end with its status
     Wait(wait::WaitArgs),
-    /// End a session: HUP and TERM, after a grace KILL
+    /// End a session: TERM, then HUP, after a grace KILL
     Kill(kill::KillArgs),
 }
 

@@ -77,7 +77,8 @@ pub async fn watch(
         Keys::Attached => Some(Signals::AsBytes),
     };
     let terminal = Terminal::open(signals).or_exit(Exit::Internal)?;
-    let mut watcher = Watcher { cx, table, id, how, screen, terminal, at: how.from, interrupted: None };
+    let mut watcher =
+        Watcher { cx, table, id, how, screen, terminal, at: how.from, interrupted: None, ending: false };
     let seen = watcher.run().await;
     watcher.screen.end()?;
     if watcher.screen.is_mid_line() {
@@ -95,6 +96,7 @@ struct Watcher<'a> {
     terminal: Terminal,
     at: Option<u64>,
     interrupted: Option<Instant>,
+    ending: bool,
 }
 
 impl Watcher<'_> {
@@ -169,7 +171,7 @@ impl Watcher<'_> {
                         }
                     }
                     Happening::Resized(size) => drop(input.resize(size).await),
-                    Happening::Interrupt => if self.interrupt().await? {
+                    Happening::Interrupt => if self.interrupt().await {
                         return Ok(Some(Seen::Left));
                     },
                     Happening::End => return Ok(Some(Seen::Left)),
@@ -205,23 +207,27 @@ impl Watcher<'_> {
     }
 
     /// Ctrl-C: `true` leaves the session. The first one says how to come back and waits for a second one,
-    /// which ends the session.
-    async fn interrupt(&mut self) -> Result<bool, Failure> {
-        let Keys::Wait { cancel } = self.how.keys else { return Ok(true) };
+    /// which ends the session; a third one does so at once.
+    async fn interrupt(&mut self) -> bool {
+        let Keys::Wait { cancel } = self.how.keys else { return true };
         let id = self.id;
-        if self.interrupted.is_none() && !cancel {
+        if self.interrupted.is_none() && !self.ending && !cancel {
             self.interrupted = Some(Instant::now());
             self.cx.printer.note(&format!(
                 "\r\nleaving session {id}, which runs on; Ctrl-C again within 2 s ends it\r\n  \
                  darkmux session attach {id}    to come back\r"
             ));
-            return Ok(false);
+            return false;
         }
+        let grace = self.ending.then_some(Duration::ZERO);
         self.interrupted = None;
+        self.ending = true;
         self.cx.printer.note(&format!("\r\nending session {id} …\r"));
-        let mut client = HostClient::connect(&self.table.folder(id)).await?;
-        client.stop(None).await?;
-        Ok(false)
+        if let Ok(mut client) = HostClient::connect(&self.table.folder(id)).await {
+            // A host that is gone has ended the session already; the events tell.
+            let _ = client.stop(grace).await;
+        }
+        false
     }
 }
 

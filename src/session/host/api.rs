@@ -6,7 +6,7 @@
 //! | `GET /v1/output?from=N&follow=1` | | the terminal's bytes; `darkmux-output-start` is the offset of the first |
 //! | `POST /v1/input` | types the body | 204 |
 //! | `POST /v1/resize` `{cols, rows}` | changes the terminal's size | 204 |
-//! | `POST /v1/stop?grace_ms=N` | HUP and TERM, after the grace KILL, to the whole session | 202 |
+//! | `POST /v1/stop?grace_ms=N` | TERM, HUP, and after the grace KILL to the whole session | 202 |
 //! | `GET /v1/attach?from=N&hold=1` | upgrade to [`frames`](crate::wire::frames) | 101 |
 //!
 //! Errors are `{"error": "…"}` with a 4xx or 5xx status.

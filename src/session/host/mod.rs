@@ -90,6 +90,9 @@ impl Host {
     fn snapshot(&self) -> SessionStatus {
         let mut status = self.status().clone();
         status.output = self.output.range();
+        if let (None, Some(error)) = (&status.error, self.output.log_error()) {
+            status.error = Some(format!("the output is not kept on disk: {error}"));
+        }
         status
     }
 

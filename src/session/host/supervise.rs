@@ -30,6 +30,9 @@ const REST_GRACE: Duration = Duration::from_millis(500);
 /// Longest sleep towards a time limit: limits count wall time, and timers stand still while a machine sleeps.
 const LIMIT_CHECK: Duration = Duration::from_secs(30);
 
+/// When what does not mind TERM is told that its terminal hangs up, which ends interactive shells.
+const HANG_UP_AFTER: Duration = Duration::from_secs(1);
+
 /// Exit code of a session whose time limit was reached, that of coreutils' `timeout`.
 const TIMEOUT_CODE: i32 = 124;
 
@@ -115,7 +118,7 @@ async fn wait(
     let limit = host.spec.timeout_ms.and_then(|ms| deadline(&host.clock, ms));
     let mut told_to_end = signal(SignalKind::terminate())?;
     let mut reason = EndReason::Exited;
-    let mut kill_at: Option<Instant> = None;
+    let mut ending = Ending::default();
     loop {
         let (why, grace) = tokio::select! {
             exit = child.wait() => return Ok((exit?, reason)),
@@ -124,9 +127,8 @@ async fn wait(
             }
             Some(grace) = stops.recv() => (EndReason::Killed, grace),
             Some(()) = told_to_end.recv() => (EndReason::Killed, Duration::from_millis(host.spec.grace_ms)),
-            () = at(kill_at) => {
-                child.tree().signal(Signal::KILL);
-                kill_at = Some(Instant::now() + REST_GRACE);
+            signal = ending.next() => {
+                child.tree().signal(signal);
                 continue;
             }
         };
@@ -134,14 +136,46 @@ async fn wait(
             reason = why;
         }
         ask_to_end(child.tree());
-        let latest = Instant::now() + grace;
-        kill_at = Some(kill_at.map_or(latest, |earlier| earlier.min(latest)));
+        ending.within(grace);
     }
 }
 
-/// The polite signals: HUP for what minds its terminal, CONT so that a stopped process can act, TERM.
+/// The harder signals that follow when the polite ones were asked for.
+#[derive(Default)]
+struct Ending {
+    hang_up: Option<Instant>,
+    kill: Option<Instant>,
+}
+
+impl Ending {
+    /// Plans the signals; a shorter grace than before wins.
+    fn within(&mut self, grace: Duration) {
+        let now = Instant::now();
+        let earlier = |planned: Option<Instant>, at| Some(planned.map_or(at, |planned| planned.min(at)));
+        self.hang_up = earlier(self.hang_up, now + HANG_UP_AFTER.min(grace / 2));
+        self.kill = earlier(self.kill, now + grace);
+    }
+
+    /// The next signal at its time; never when none is planned.
+    async fn next(&mut self) -> Signal {
+        let (moment, signal) = match (self.hang_up, self.kill) {
+            (Some(hang_up), Some(kill)) if hang_up < kill => (hang_up, Signal::HUP),
+            (_, Some(kill)) => (kill, Signal::KILL),
+            _ => return std::future::pending().await,
+        };
+        tokio::time::sleep_until(moment).await;
+        if signal == Signal::HUP {
+            self.hang_up = None;
+        } else {
+            self.kill = Some(moment + REST_GRACE);
+        }
+        signal
+    }
+}
+
+/// The polite signals: TERM, and CONT so that a stopped process can act on it.
 fn ask_to_end(tree: ProcessTree) {
-    for polite in [Signal::HUP, Signal::CONT, Signal::TERM] {
+    for polite in [Signal::TERM, Signal::CONT] {
         tree.signal(polite);
     }
 }
@@ -176,12 +210,5 @@ async fn reached(clock: &Clock, limit: Option<Timestamp>) {
             Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LIMIT_CHECK)).await,
             _ => return,
         }
-    }
-}
-
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
