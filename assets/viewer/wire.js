@@ -52,7 +52,8 @@ function session(value) {
     ended: time(s.ended_at),
     exitCode: typeof s.exit_code === 'number' ? s.exit_code : null,
     signal: text(s.signal),
-    reason: text(s.reason),
+    // An end by its own doing needs no reason.
+    reason: s.reason === 'exited' ? '' : text(s.reason),
     cwd: text(s.cwd),
     command: commandLine(s.command),
   };

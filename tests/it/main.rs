@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod browser;
 mod config;
 mod crew;
 mod dispatch;
@@ -18,4 +19,5 @@ mod flow_write;
 mod help;
 mod session;
 mod support;
+mod survive;
 mod tidy;
