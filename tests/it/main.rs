@@ -10,5 +10,10 @@
 )]
 
 mod config;
+mod http_hostile;
+mod http_raw;
+mod serve_daemon;
+mod serve_day;
+mod serve_stream;
 mod support;
 mod tidy;
