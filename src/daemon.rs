@@ -1,1 +1,233 @@
-//! The composition root of `darkmux serve`.
+//! The composition root of `darkmux serve`: config → parts → one [`Shutdown`].
+//!
+//! Invariants: one daemon a home (the lock is taken before the port); `daemon.json` names the daemon that holds
+//! the lock; after a stop signal the process ends within [`STOP_GRACE`] and a little, whatever clients do, and
+//! at once after a second signal.
+//!
+//! Not here: what is answered (`serve`), and printing (`cli`).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{Config, ConfigError};
+use crate::model::{Day, MachineId};
+use crate::serve::{self, App, AppConfig, Hosts, Limits};
+use crate::store::{Durability, FileLock, ensure_private_dir, write_atomic};
+use crate::util::{Clock, Shutdown, clock};
+use crate::wire::DaemonInfo;
+
+/// How long open answers may go on after a stop signal.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// How long work that can't be interrupted may go on after that.
+const LAST_GRACE: Duration = Duration::from_millis(500);
+
+/// Threads for work that blocks: reading files, asking the system.
+const BLOCKING_THREADS: usize = 16;
+
+/// How long such a thread is kept without work.
+const THREAD_KEPT: Duration = Duration::from_secs(5);
+
+/// Connections the system holds for us until they are accepted.
+const BACKLOG: u32 = 512;
+
+/// Why the daemon does not run. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another daemon has this home.
+    #[error("a daemon of this home already runs{}; stop it first, or use another DARKMUX_HOME", holder(.0))]
+    AlreadyRunning(String),
+    /// It would be reachable from other computers.
+    #[error(
+        "`serve.bind` is {0}: this version listens on loopback only, because it has no tokens yet; \
+         use 127.0.0.1 or ::1, and reach it from elsewhere through ssh or a proxy of yours"
+    )]
+    NotLoopback(IpAddr),
+    /// The address can't be had.
+    #[error("can't listen on {address}: {source}; is something else there? `--port 0` takes a free port")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {action} failed: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The system refused something that every process needs.
+    #[error("{action} failed: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+fn holder(note: &str) -> String {
+    if note.parse::<u32>().is_ok() { format!(" (pid {note})") } else { String::new() }
+}
+
+/// What a daemon that answers says of itself.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// As in `daemon.json`.
+    pub info: DaemonInfo,
+    /// Folder of the day files.
+    pub flows_dir: PathBuf,
+    /// This machine.
+    pub machine_id: MachineId,
+}
+
+/// Runs the daemon until it is told to stop. `ready` is called once it answers.
+pub fn run(config: &Config, clock: &Clock, ready: impl FnOnce(&Ready)) -> Result<(), DaemonError> {
+    let bind = config.serve().bind;
+    if !bind.is_loopback() {
+        return Err(DaemonError::NotLoopback(bind));
+    }
+    let lock = take_lock(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(THREAD_KEPT)
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::System { action: "starting the threads", source })?;
+    let ended = runtime.block_on(serve_until_told(config, clock, ready));
+    runtime.shutdown_timeout(LAST_GRACE);
+    drop(lock);
+    ended
+}
+
+/// Threads that run tasks.
+const WORKERS: usize = 2;
+
+fn take_lock(config: &Config) -> Result<FileLock, DaemonError> {
+    let home = config.paths.home();
+    let failed = |path: &Path, action| {
+        let path = path.to_owned();
+        move |source| DaemonError::File { path, action, source }
+    };
+    ensure_private_dir(home).map_err(failed(home, "making the folder"))?;
+    let path = config.paths.daemon_lock();
+    FileLock::try_take(&path).map_err(failed(&path, "locking it"))?.map_err(DaemonError::AlreadyRunning)
+}
+
+async fn serve_until_told(
+    config: &Config,
+    clock: &Clock,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), DaemonError> {
+    // Listened for before anything is announced, so that an early signal is a clean stop, too.
+    let mut signals = Signals::new()?;
+    let machine_id = config.machine_id()?;
+    let listener = listen(SocketAddr::new(config.serve().bind, config.serve().port))?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| DaemonError::System { action: "asking for the own address", source })?;
+    let shutdown = Shutdown::new();
+    let app = App::new(
+        AppConfig {
+            flows_dir: config.flows_dir(),
+            sessions_dir: config.session().dir,
+            machine_id: machine_id.clone(),
+            models: config.models(),
+            hosts: Hosts::new(address.port(), &config.serve().hosts),
+            limits: Limits::default(),
+            clock: clock.clone(),
+        },
+        shutdown.clone(),
+    );
+    let info = DaemonInfo {
+        pid: std::process::id(),
+        port: address.port(),
+        bind: address.ip(),
+        version: crate::VERSION.to_owned(),
+        started_at: clock::millis(clock.now()),
+    };
+    let announced = Announced::write(&config.paths.daemon_file(), &info)?;
+    drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
+    tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
+    ready(&Ready { info, flows_dir: config.flows_dir(), machine_id });
+
+    let name = signals.next().await;
+    tracing::info!(signal = name, "stopping");
+    drop(announced);
+    tokio::select! {
+        finished = shutdown.finish(STOP_GRACE) => {
+            if !finished {
+                tracing::warn!("some answers were not finished in time and are cut");
+            }
+        }
+        name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
+    }
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {
+    let failed = |source| DaemonError::Bind { address, source };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    // A port whose old connections are still closing can be taken again.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    socket.listen(BACKLOG).map_err(failed)
+}
+
+/// The signals that ask for a stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, DaemonError> {
+        let listen = |kind| {
+            signal(kind).map_err(|source| DaemonError::System { action: "listening for signals", source })
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// `daemon.json`, removed when the daemon stops by itself.
+struct Announced(PathBuf);
+
+impl Announced {
+    fn write(path: &Path, info: &DaemonInfo) -> Result<Self, DaemonError> {
+        let written = serde_json::to_vec(info)
+            .map_err(io::Error::other)
+            .and_then(|text| write_atomic(path, &text, Durability::Cached));
+        let failed = |source| DaemonError::File { path: path.to_owned(), action: "writing it", source };
+        written.map(|()| Self(path.to_owned())).map_err(failed)
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "could not be removed");
+        }
+    }
+}

@@ -7,9 +7,9 @@
 //! |---|---|---|
 //! | 0 | [`model`] | plain data: ids, records, roles, sessions |
 //! | 0 | [`util`] | the clock, shutdown, the byte ring, the sanitiser |
+//! | 1 | [`store`] | files that survive |
 //! | 1 | [`config`] | what the user set; the only reader of the environment |
 //! | 1 | [`wire`] | shapes on the wire and on disk |
-//! | 2 | [`store`] | files that survive |
 //! | 2 | [`pty`] | pseudo-terminals, process groups, terminal modes |
 //! | 3 | [`flow`] | the event log: sinks, audit chain, readers, tail |
 //! | 3 | [`session`] | session hosts and their clients |

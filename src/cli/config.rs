@@ -1,11 +1,12 @@
 //! `darkmux config`: read and change settings.
 
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use super::printer::DIM;
 use super::table::{Cell, Table};
-use super::{Cx, Exit, Outcome};
+use super::{Cx, Exit, Outcome, completions};
 use crate::config::{self, Setting, edit, keys};
 
 /// Settings, with where each value comes from.
@@ -23,6 +24,7 @@ pub enum ConfigVerb {
     /// Print one setting's value
     Get {
         /// Key, such as `serve.port`
+        #[arg(add = ArgValueCompleter::new(completions::config_keys))]
         key: String,
         /// Print JSON
         #[arg(long)]
@@ -31,6 +33,7 @@ pub enum ConfigVerb {
     /// Set a value in `config.json`
     Set {
         /// Key, such as `serve.port`
+        #[arg(add = ArgValueCompleter::new(completions::config_keys))]
         key: String,
         /// Value; lists are separated by commas
         #[arg(required_unless_present = "unset")]

@@ -97,7 +97,7 @@ where
         if error.chain().any(broken_pipe) {
             return Self::silent(Exit::Ok);
         }
-        let config = error.chain().any(|cause| cause.is::<crate::config::ConfigError>());
+        let config = error.chain().any(<dyn std::error::Error>::is::<crate::config::ConfigError>);
         Self::new(if config { Exit::Usage } else { Exit::Failed }, format!("{error:#}"))
     }
 }

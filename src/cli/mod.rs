@@ -77,7 +77,9 @@ enum Verb {
 /// The binary: parses, runs the verb, reports what went wrong.
 pub fn main() -> ExitCode {
     let env = Environment::of_process();
-    completions::answer_shell(command, &env);
+    if let Some(answered) = completions::answer_shell(command, &env) {
+        return answered;
+    }
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return exit::usage(&error),

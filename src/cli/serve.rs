@@ -1,14 +1,53 @@
 //! `darkmux serve`.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+
 use clap::Args;
 
-use super::{Cx, Exit, Outcome};
+use super::printer::{BOLD, DIM};
+use super::{Cx, Exit, Failure, Outcome, logging};
+use crate::daemon::{self, DaemonError, Ready};
 
-/// Run this machine's daemon.
+/// Run this machine's daemon: it shows flow and sessions in the browser and answers the other verbs.
+///
+/// It ends at Ctrl-C or SIGTERM; sessions and running jobs go on without it.
 #[derive(Debug, Args)]
-pub struct ServeArgs {}
+pub struct ServeArgs {
+    /// Address to listen on (`serve.bind`); loopback only in this version
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<IpAddr>,
+    /// Port to listen on (`serve.port`); 0 takes a free one
+    #[arg(long)]
+    port: Option<u16>,
+    /// Folder of the day files (`dirs.flows`)
+    #[arg(long, value_name = "DIR")]
+    flows_dir: Option<PathBuf>,
+}
 
 /// Runs the verb.
-pub fn run(_args: ServeArgs, _cx: &Cx) -> Outcome {
-    Ok(Exit::Failed)
+pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
+    let mut flags = Vec::new();
+    flags.extend(args.bind.map(|bind| ("serve.bind", bind.to_string())));
+    flags.extend(args.port.map(|port| ("serve.port", port.to_string())));
+    if let Some(dir) = args.flows_dir {
+        flags.push(("dirs.flows", std::path::absolute(dir)?.to_string_lossy().into_owned()));
+    }
+    let config = cx.config_with(&flags)?;
+    logging::init(&cx.env);
+    // The provider that every TLS client of this process uses; one is there already only in tests.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match daemon::run(&config, &cx.clock, |ready| banner(cx, ready)) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error @ DaemonError::NotLoopback(_)) => Err(Failure::new(Exit::Usage, error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn banner(cx: &Cx, ready: &Ready) {
+    let Ready { info, flows_dir, machine_id } = ready;
+    cx.printer.note(&format!("{BOLD}darkmux{BOLD:#} {}: {machine_id}", info.version));
+    cx.printer.note(&format!("  viewer  {BOLD}{}{BOLD:#}", info.url()));
+    cx.printer.note(&format!("  flow    {DIM}{}{DIM:#}", flows_dir.display()));
+    cx.printer.note("  stop    Ctrl-C; sessions go on");
 }

@@ -1,6 +1,7 @@
 //! Aligned tables, cut to the terminal's width. Cells go through the sanitiser; widths are those of the
 //! characters as shown.
 
+use std::fmt::Write;
 use std::io;
 
 use anstyle::Style;
@@ -80,7 +81,8 @@ fn line(row: &[Cell], widths: &[usize], room: Option<usize>) -> String {
         let text = cut(&cell.text, left);
         let style = cell.style;
         let pad = if last { 0 } else { (width + GAP).saturating_sub(text.width()).min(left) };
-        out.push_str(&format!("{style}{text}{style:#}{:pad$}", ""));
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{style}{text}{style:#}{:pad$}", "");
         used += text.width() + pad;
     }
     out.truncate(out.trim_end().len());
@@ -108,8 +110,7 @@ fn cut(text: &str, room: usize) -> String {
 }
 
 fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    crate::pty::window_size(io::stdout()).map(|size| usize::from(size.cols))
 }
 
 #[cfg(test)]

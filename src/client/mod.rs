@@ -1,1 +1,217 @@
-//! A typed client of a daemon.
+//! A typed client of a daemon's HTTP API.
+//!
+//! Invariants: a question takes at most [`ANSWER_TIME`]; an answer is read up to [`ANSWER_MAX`] bytes; every
+//! failure is said in words that name what to do.
+//!
+//! Not here: streams and terminals, which have clients of their own.
+
+use std::io;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::de::DeserializeOwned;
+
+use crate::config::Paths;
+use crate::store::{FileLock, read_private};
+use crate::wire::{DaemonInfo, Health, MachineSpecs, SessionList};
+
+/// How long connecting may take.
+const CONNECT_TIME: Duration = Duration::from_millis(500);
+
+/// How long a question may take altogether.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// Largest answer that is read, in bytes.
+const ANSWER_MAX: usize = 16 * 1024 * 1024;
+
+/// Largest `daemon.json`, in bytes.
+const INFO_MAX: u64 = 64 * 1024;
+
+/// Why the daemon did not say what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// None runs.
+    #[error("no daemon runs on this machine; start one with `darkmux serve`")]
+    NoDaemon,
+    /// One runs and did not say where, or nonsense.
+    #[error("{path}: {reason}; restart the daemon")]
+    NoAddress {
+        /// `daemon.json`.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It can't be reached.
+    #[error("the daemon (pid {pid}) does not answer at {url}: {reason}; if it hangs, restart it")]
+    Unreachable {
+        /// Its process.
+        pid: u32,
+        /// What was asked.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It answered with a failure.
+    #[error("the daemon refused {path} ({status}): {message}")]
+    Refused {
+        /// What was asked.
+        path: String,
+        /// The status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+    /// It answered something else.
+    #[error("the daemon's answer to {path} is not understood: {reason}; is it of another version?")]
+    Shape {
+        /// What was asked.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The client could not be made.
+    #[error("the HTTP client could not be made: {0}")]
+    Setup(String),
+}
+
+/// A client of the daemon of one home.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    info: DaemonInfo,
+}
+
+/// What the running daemon of this home says of itself; `None` when none runs.
+pub fn find(paths: &Paths) -> Result<Option<DaemonInfo>, ClientError> {
+    let path = paths.daemon_file();
+    let wrong = |reason: String| ClientError::NoAddress { path: path.display().to_string(), reason };
+    let io = |error: io::Error| wrong(error.to_string());
+    // A file that a killed daemon left says nothing.
+    if !FileLock::is_held(&paths.daemon_lock()).map_err(io)? {
+        return Ok(None);
+    }
+    let text = read_private(&path, INFO_MAX).map_err(io)?;
+    let text = text.ok_or_else(|| wrong("a daemon runs and has not said where yet".to_owned()))?;
+    serde_json::from_slice(&text).map(Some).map_err(|error| wrong(error.to_string()))
+}
+
+impl Client {
+    /// A client of the daemon that runs for this home.
+    pub fn connect(paths: &Paths) -> Result<Self, ClientError> {
+        Self::new(find(paths)?.ok_or(ClientError::NoDaemon)?)
+    }
+
+    /// A client of the daemon that said this of itself.
+    pub fn new(info: DaemonInfo) -> Result<Self, ClientError> {
+        // Needed before the first client of a process, and without effect after that.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            // Plain HTTP on loopback: no certificates have to be read.
+            .tls_certs_only([])
+            .connect_timeout(CONNECT_TIME)
+            .timeout(ANSWER_TIME)
+            .build()
+            .map_err(|error| ClientError::Setup(error.to_string()))?;
+        Ok(Self { http, info })
+    }
+
+    /// What the daemon said of itself.
+    pub fn info(&self) -> &DaemonInfo {
+        &self.info
+    }
+
+    /// Whether it answers, and which version it is.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.get("/health").await
+    }
+
+    /// The sessions of its machine.
+    pub async fn sessions(&self) -> Result<SessionList, ClientError> {
+        self.get("/sessions").await
+    }
+
+    /// Facts about its machine.
+    pub async fn specs(&self) -> Result<MachineSpecs, ClientError> {
+        self.get("/machine/specs").await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let url = format!("http://{}{path}", self.info.address());
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            pid: self.info.pid,
+            url: url.clone(),
+            reason: cause(&error),
+        };
+        let mut response = self.http.get(&url).send().await.map_err(unreachable)?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > ANSWER_MAX {
+                let reason = format!("it is larger than {ANSWER_MAX} bytes");
+                return Err(ClientError::Shape { path: path.to_owned(), reason });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status != StatusCode::OK {
+            return Err(ClientError::Refused {
+                path: path.to_owned(),
+                status: status.as_u16(),
+                message: message(&body),
+            });
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| ClientError::Shape { path: path.to_owned(), reason: error.to_string() })
+    }
+}
+
+/// The innermost reason: what the layers above it say is where, not why.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", ANSWER_TIME.as_secs());
+    }
+    let mut inner: &dyn std::error::Error = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+/// The message in an error's body.
+fn message(body: &[u8]) -> String {
+    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let said = said.as_ref().and_then(|said| said["error"]["message"].as_str());
+    crate::util::visible_line(said.unwrap_or("it did not say why")).chars().take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn info(port: u16) -> DaemonInfo {
+        let bind = std::net::Ipv4Addr::LOCALHOST.into();
+        DaemonInfo { pid: 7, port, bind, version: String::new(), started_at: String::new() }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_named() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let said = Client::new(info(free)).unwrap().health().await.unwrap_err().to_string();
+        assert!(said.contains("pid 7") && said.contains("restart it"), "{said}");
+    }
+
+    #[test]
+    fn a_file_without_a_daemon_is_no_daemon() {
+        let home = tempfile::tempdir().unwrap();
+        let env = Environment::of([("DARKMUX_HOME", home.path())]);
+        let paths = Paths::from_env(&env).unwrap();
+        std::fs::write(paths.daemon_file(), serde_json::to_vec(&info(1)).unwrap()).unwrap();
+        assert!(find(&paths).unwrap().is_none());
+        let _lock = FileLock::try_take(&paths.daemon_lock()).unwrap().unwrap();
+        assert_eq!(find(&paths).unwrap(), Some(info(1)));
+        std::fs::write(paths.daemon_file(), "{").unwrap();
+        assert!(find(&paths).unwrap_err().to_string().contains("restart the daemon"));
+    }
+}

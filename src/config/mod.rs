@@ -50,7 +50,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A key that does not exist.
-    #[error("{place}: unknown key `{key}`{}; `darkmux config list` names the keys", suggestion(.near))]
+    #[error("{place}: unknown key `{key}`{}; `darkmux config list` names the keys", suggestion(*.near))]
     UnknownKey {
         /// The file, or the command line.
         place: String,
@@ -71,7 +71,7 @@ pub enum ConfigError {
     },
 }
 
-fn suggestion(near: &Option<&'static str>) -> String {
+fn suggestion(near: Option<&'static str>) -> String {
     near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
 }
 
@@ -94,6 +94,20 @@ impl Config {
         let file = ConfigFile::read(&paths.config_file())?;
         let settings = Settings::resolve(&env, &file, flags)?;
         Ok(Self { paths, settings, env })
+    }
+
+    /// As [`Self::load`]; where file or environment are wrong, the defaults and what is wrong. Fails only
+    /// without a home folder.
+    pub fn load_or_defaults(env: Environment) -> Result<(Self, Option<ConfigError>), ConfigError> {
+        let error = match Self::load(env.clone(), &[]) {
+            Ok(config) => return Ok((config, None)),
+            Err(error) => error,
+        };
+        let paths = Paths::from_env(&env)?;
+        let no_file = ConfigFile::default();
+        let settings = Settings::resolve(&env, &no_file, &[])
+            .or_else(|_| Settings::resolve(&Environment::default(), &no_file, &[]))?;
+        Ok((Self { paths, settings, env }, Some(error)))
     }
 
     /// The environment this configuration was read from.

@@ -1,1 +1,35 @@
-//! Pseudo-terminals, process groups and terminal modes.
+//! Pseudo-terminals, process groups and terminal modes: everything that speaks to the kernel about
+//! terminals.
+//!
+//! Invariant: what is changed on a terminal is undone by a guard, and a process started here leads its own
+//! kernel session, so that all of its offspring can be signalled together.
+//!
+//! Not here: what runs in a terminal and who looks at it.
+
+mod group;
+mod process;
+mod tty;
+
+pub use group::ProcessTree;
+pub use process::{Child, Command, Reader, Started, Window, Writer};
+pub use rustix::process::Signal;
+pub use tty::{RawMode, Signals, window_size};
+
+/// Makes this process the leader of a kernel session without a terminal, so that the end of the terminal it
+/// was started from does not reach it. An error means that it leads one already.
+pub fn detach() -> std::io::Result<()> {
+    rustix::process::setsid()?;
+    Ok(())
+}
+
+/// Files this process makes from now on are its owner's alone.
+pub fn private_umask() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// Points stdout at nothing, which ends the pipe that stdout was.
+pub fn close_stdout() -> std::io::Result<()> {
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}

@@ -1,1 +1,59 @@
-//! Session hosts and their clients.
+//! Sessions: durable terminals. A small host process owns each session's terminal and outlives whoever
+//! started it; everybody else is its client, or reads what it left on disk.
+//!
+//! Invariants: only the host writes in a session's folder after its start, and it holds the folder's lease
+//! while it lives; a state file is complete; output is addressed by offsets from the session's first byte,
+//! which stay true for ever.
+//!
+//! Not here: what a role is, and who may see a session.
+
+mod client;
+mod host;
+mod id;
+mod log;
+mod output;
+mod spawn;
+mod table;
+
+pub use client::{Attachment, Event, Events, HostClient, Input};
+pub use host::{HostError, run as run_host};
+pub use id::new_id;
+pub use log::{LogReader, LogWriter};
+pub use spawn::{StartError, start};
+pub use table::{FindError, Table};
+
+use std::path::{Path, PathBuf};
+
+/// Names of the files in a session's folder (0700).
+pub mod files {
+    /// What the session was asked to be.
+    pub const SPEC: &str = "spec.json";
+    /// What the session is; written by its host.
+    pub const STATE: &str = "state.json";
+    /// Locked by the host while it lives.
+    pub const LEASE: &str = "lease";
+    /// The host's own log.
+    pub const HOST_LOG: &str = "host.log";
+    /// Segments of the output.
+    pub const OUTPUT: &str = "output";
+    /// The host's socket.
+    pub const SOCKET: &str = "host.sock";
+}
+
+/// Longest path of a unix socket that every system takes, in bytes (macOS: 104 with the final zero).
+const SOCKET_PATH_MAX: usize = 100;
+
+/// Largest state or spec file read, in bytes. A message may stand in a command line.
+const STATE_MAX: u64 = 4 * 1024 * 1024;
+
+/// Where a session's host listens: in its folder, or, where that path is too long for a socket, in a private
+/// folder below the system's temporary one, under a name made from the folder's.
+pub fn socket_path(folder: &Path) -> PathBuf {
+    let direct = folder.join(files::SOCKET);
+    if direct.as_os_str().len() <= SOCKET_PATH_MAX {
+        return direct;
+    }
+    let name = blake3::hash(folder.as_os_str().as_encoded_bytes()).to_hex();
+    let user = rustix::process::geteuid().as_raw();
+    PathBuf::from(format!("/tmp/darkmux-{user}")).join(format!("{}.sock", &name[..24]))
+}

@@ -9,6 +9,8 @@ use std::path::Path;
 pub enum Durability {
     /// It is on the disk when the call returns.
     Synced,
+    /// After a power loss there is the old file or the new one, whole.
+    Ordered,
     /// It survives the death of the process; the disk has it when the system likes.
     Cached,
 }
@@ -19,7 +21,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> io::Re
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
     file.write_all(bytes)?;
-    if durability == Durability::Synced {
+    if durability != Durability::Cached {
         file.as_file().sync_all()?;
     }
     file.persist(path).map_err(|error| error.error)?;

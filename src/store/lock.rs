@@ -4,6 +4,42 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Locks `file` against every other process; an error of kind `TimedOut` when another holds it for all of
+/// `patience`. `File::unlock`, or the end of the process, releases it.
+pub fn lock_within(file: &File, patience: Duration) -> io::Result<()> {
+    poll(patience, || file.try_lock())
+}
+
+/// As [`lock_within`], together with others that only read.
+pub fn lock_shared_within(file: &File, patience: Duration) -> io::Result<()> {
+    poll(patience, || file.try_lock_shared())
+}
+
+fn poll(patience: Duration, attempt: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    let mut pause = Duration::from_micros(20);
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                let said = format!("another process held it for {} s", patience.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, said));
+            }
+            Err(TryLockError::WouldBlock) => {
+                wait(pause);
+                pause = (pause * 2).min(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // A lock that is asked for with a deadline can only be polled.
+fn wait(pause: Duration) {
+    std::thread::sleep(pause);
+}
 
 /// A held `flock` on a file that tells the holder's process id. Dropping it releases the lock; the file stays.
 #[derive(Debug)]

@@ -3,10 +3,13 @@
 //!
 //! Invariant: a file of ours is complete or absent, and readable by its owner alone.
 
+mod append;
 mod atomic;
+pub mod lines;
 mod lock;
 mod private;
 
+pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, write_atomic};
-pub use lock::FileLock;
+pub use lock::{FileLock, lock_shared_within, lock_within};
 pub use private::{ensure_private_dir, open_in, read_bounded, read_private};

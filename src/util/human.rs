@@ -36,14 +36,13 @@ pub fn duration(span: Duration) -> String {
 
 /// Reads `90` (seconds), `90s`, `10m`, `1h 30m`, `500ms`: more than nothing, at most a year.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    const YEAR: Duration = Duration::from_hours(366 * 24);
     let wrong = || format!("`{}` is no duration: write 90s, 10m, 1h 30m or 500ms", super::visible_line(text));
-    let span = match text.trim().parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let span: SignedDuration = text.trim().parse().map_err(|_| wrong())?;
-            Duration::try_from(span).map_err(|_| wrong())?
-        }
+    let span = if let Ok(seconds) = text.trim().parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let span: SignedDuration = text.trim().parse().map_err(|_| wrong())?;
+        Duration::try_from(span).map_err(|_| wrong())?
     };
     if span.is_zero() || span > YEAR {
         return Err(format!("{}; more than 0 and at most a year", wrong()));
@@ -73,6 +72,6 @@ mod tests {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert_eq!(duration(Duration::from_millis(400)), "0.4 s");
-        assert_eq!(duration(Duration::from_secs(7_500)), "2h 5m");
+        assert_eq!(duration(Duration::from_mins(125)), "2h 5m");
     }
 }

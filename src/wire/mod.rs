@@ -1,8 +1,12 @@
 //! Versioned shapes on the wire and on disk. They are converted at the edge; nothing here does IO.
 
+mod daemon;
 pub mod frames;
 mod http;
 mod session;
 
+pub use daemon::DaemonInfo;
 pub use http::{DayEntry, FlowDays, Health, MachineSpecs, SessionList};
-pub use session::{HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize};
+pub use session::{
+    DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize,
+};

@@ -40,6 +40,8 @@ pub struct SessionSpec {
     pub role: Option<RoleId>,
     /// The name the user gave.
     pub name: Option<String>,
+    /// One line about what it does: the beginning of a job's message.
+    pub title: Option<String>,
     /// Program and arguments.
     pub argv: Vec<String>,
     /// Folder to run in.
@@ -60,8 +62,19 @@ pub struct SessionSpec {
     pub machine_id: MachineId,
     /// RFC 3339, UTC.
     pub created_at: String,
-    /// What the flow records of this job say besides.
+    /// What its flow records say besides; `None` writes no records.
+    pub dispatch: Option<DispatchFacts>,
+}
+
+/// What the records of a dispatch say besides the session's own facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DispatchFacts {
+    /// `shell`, `command`, or the agent CLI that runs the role.
+    pub runtime: String,
+    /// Characters of the message.
     pub prompt_chars: u64,
+    /// Characters of the role's prompt.
+    pub system_chars: u64,
 }
 
 /// Offsets of the output that is still held, counted in bytes from the session's first output.
@@ -86,6 +99,9 @@ pub struct SessionStatus {
     pub role: Option<RoleId>,
     /// The name the user gave.
     pub name: Option<String>,
+    /// One line about what it does: the beginning of a job's message.
+    #[serde(default)]
+    pub title: Option<String>,
     /// Where it is in its life.
     pub state: SessionState,
     /// The machine it runs on.
@@ -119,6 +135,15 @@ pub struct SessionStatus {
 }
 
 impl SessionStatus {
+    /// What anybody on this machine may see of it: not what it was told, which stands in its title and in its
+    /// command's arguments.
+    #[must_use]
+    pub fn without_words(mut self) -> Self {
+        self.title = None;
+        self.command.truncate(1);
+        self
+    }
+
     /// The state of a session that is about to be started.
     pub fn starting(spec: &SessionSpec) -> Self {
         Self {
@@ -127,6 +152,7 @@ impl SessionStatus {
             id: spec.id.clone(),
             role: spec.role.clone(),
             name: spec.name.clone(),
+            title: spec.title.clone(),
             state: SessionState::Starting,
             machine_id: spec.machine_id.clone(),
             command: spec.argv.clone(),

@@ -11,4 +11,11 @@
 
 mod config;
 mod crew;
+mod dispatch;
+mod doctor;
+mod flow_audit;
+mod flow_write;
+mod help;
+mod session;
 mod support;
+mod tidy;

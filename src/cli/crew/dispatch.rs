@@ -1,14 +1,265 @@
-//! `darkmux crew dispatch`.
+//! `darkmux crew dispatch`: hand a message to a role and run it in a session on this machine.
 
-use clap::Args;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::cli::{Cx, Exit, Outcome};
+use clap::{ArgGroup, Args};
+use clap_complete::engine::ArgValueCompleter;
+use serde_json::json;
 
-/// Hand a message to a role.
+use super::{failure, outcome};
+use crate::cli::session::{Keys, Screen, Watch, block_on, watch};
+use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
+use crate::config::Config;
+use crate::crew::{Crew, Invocation, MESSAGE_MAX, Request, Role};
+use crate::model::{MachineId, RoleId, Runtime, SessionId};
+use crate::session::{self, Table};
+use crate::util::{clock, human};
+use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec};
+
+/// Longest name of a session, in characters.
+const NAME_MAX: usize = 64;
+
+/// Longest title of a session, in characters.
+const TITLE_MAX: usize = 120;
+
+/// Hand a message to a role. It runs in a session of its own, whose output comes to this terminal; the
+/// command ends with the session's status.
 #[derive(Debug, Args)]
-pub struct DispatchArgs {}
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
+#[command(group = ArgGroup::new("text").required(true).args(["message", "message_from_file", "stdin"]))]
+pub struct DispatchArgs {
+    /// Role; `darkmux crew roles` lists them
+    #[arg(add = ArgValueCompleter::new(completions::roles))]
+    role: String,
+    /// What the role is to do
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    message: Option<String>,
+    /// Read the message from this file
+    #[arg(long, value_name = "FILE")]
+    message_from_file: Option<PathBuf>,
+    /// `-` reads the message from standard input
+    #[arg(value_name = "-", value_parser = ["-"])]
+    stdin: Option<String>,
+    /// Machine to run on: this one; another needs Redis
+    #[arg(long, value_name = "ID")]
+    machine: Option<String>,
+    /// Folder to run in, instead of the current one
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// End the session after this time, such as 90s or 10m
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    timeout: Option<Duration>,
+    /// Name the session
+    #[arg(long, value_name = "NAME", value_parser = session_name)]
+    name: Option<String>,
+    /// Id of the session, instead of a new one
+    #[arg(long, value_name = "ID")]
+    session_id: Option<SessionId>,
+    /// Start the role's interactive form: the message is its first prompt, and you go on with it
+    #[arg(short, long)]
+    interactive: bool,
+    /// Wait for the session's end (the default)
+    #[arg(long, overrides_with = "detach")]
+    wait: bool,
+    /// Print the session's id and leave it running
+    #[arg(short = 'd', long, visible_alias = "no-wait")]
+    detach: bool,
+    /// The first Ctrl-C ends the session
+    #[arg(long)]
+    cancel_on_interrupt: bool,
+    /// Say what would run, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the session and its output as JSON at its end
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the verb.
-pub fn run(_args: DispatchArgs, _cx: &Cx) -> Outcome {
-    Ok(Exit::Failed)
+pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
+    let config = cx.config()?;
+    let machine_id = config.machine_id()?;
+    check_machine(args.machine.as_deref(), &machine_id)?;
+    let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
+    let message = message(args)?;
+    let job = Job::new(args, cx, config, machine_id, &role, &message)?;
+    if args.dry_run {
+        return dry_run(cx, &job, args.json);
+    }
+    block_on(async {
+        let table = Table::new(config.session().dir);
+        session::start(&config.session().dir, &job.spec, &job.invocation.files, &cx.env)
+            .await
+            .map_err(start_failure)?;
+        if args.detach {
+            return outcome::detached(cx, &table, &job.spec.id, args.json);
+        }
+        let keys =
+            if args.interactive { Keys::Attached } else { Keys::Wait { cancel: args.cancel_on_interrupt } };
+        let how = Watch { from: (!args.json).then_some(0), hold: true, keys, until: None };
+        let seen = watch(cx, &table, &job.spec.id, &how, Screen::live()).await?;
+        outcome::report(cx, config, &table, (seen, &job.spec.id), args.json)
+    })
+}
+
+/// What is about to run.
+struct Job {
+    spec: SessionSpec,
+    invocation: Invocation,
+}
+
+impl Job {
+    fn new(
+        args: &DispatchArgs,
+        cx: &Cx,
+        config: &Config,
+        machine_id: MachineId,
+        role: &Role,
+        message: &str,
+    ) -> Result<Self, Failure> {
+        let id = match &args.session_id {
+            Some(id) => id.clone(),
+            None => session::new_id(&role.manifest.id)?,
+        };
+        let cwd = workdir(args.workdir.as_deref())?;
+        let keep = config.session();
+        let folder = keep.dir.join(id.as_str());
+        let request = Request {
+            message,
+            interactive: args.interactive,
+            workdir: &cwd,
+            session_id: &id,
+            folder: &folder,
+        };
+        let invocation = role.invocation(&request).map_err(|error| failure::of(&error))?;
+        let spec = SessionSpec {
+            schema: SESSION_SCHEMA,
+            id: id.clone(),
+            role: Some(role.manifest.id.clone()),
+            name: args.name.clone(),
+            title: title(message),
+            argv: invocation.argv.clone(),
+            cwd: cwd.clone(),
+            stdin_file: invocation.stdin_file.clone(),
+            timeout_ms: args.timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            grace_ms: u64::try_from(keep.grace.as_millis()).unwrap_or(u64::MAX),
+            scrollback_bytes: keep.scrollback_bytes,
+            log_bytes: keep.log_bytes,
+            size: crate::pty::window_size(std::io::stdout()).unwrap_or_default(),
+            machine_id,
+            created_at: clock::millis(cx.clock.now()),
+            dispatch: Some(facts(role, &invocation)),
+        };
+        Ok(Self { spec, invocation })
+    }
+}
+
+fn facts(role: &Role, invocation: &Invocation) -> DispatchFacts {
+    let runtime = match (&invocation.agent, &role.manifest.runtime) {
+        (Some(agent), _) => agent.to_string(),
+        (None, Runtime::Shell) => "shell".to_owned(),
+        (None, _) => "command".to_owned(),
+    };
+    DispatchFacts {
+        runtime,
+        prompt_chars: invocation.prompt_chars as u64,
+        system_chars: invocation.system_chars as u64,
+    }
+}
+
+/// The first line that says something, cut to [`TITLE_MAX`].
+fn title(message: &str) -> Option<String> {
+    let line = message.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(TITLE_MAX).collect())
+}
+
+fn start_failure(error: session::StartError) -> Failure {
+    let exit = match &error {
+        session::StartError::Process(_) => Exit::CannotRun,
+        session::StartError::Exists(_) => Exit::Usage,
+        session::StartError::File { .. } => Exit::Failed,
+        _ => Exit::Internal,
+    };
+    Failure::new(exit, error)
+}
+
+/// Another machine is another version's matter; saying nothing would run the job here by accident.
+fn check_machine(wanted: Option<&str>, here: &MachineId) -> Result<(), Failure> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let wanted = MachineId::new(wanted).or_exit(Exit::Usage)?;
+    if wanted == *here {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Unreachable,
+        format!(
+            "cross-machine dispatch to `{wanted}` needs the fleet's Redis queue, which this version does not \
+             speak yet; this machine is `{here}`: leave --machine out to run here (see `darkmux doctor`)"
+        ),
+    ))
+}
+
+fn message(args: &DispatchArgs) -> Result<String, Failure> {
+    if let Some(message) = &args.message {
+        return Ok(message.clone());
+    }
+    let limit = MESSAGE_MAX as u64 + 1;
+    let mut bytes = Vec::new();
+    match &args.message_from_file {
+        Some(path) => {
+            let file = std::fs::File::open(path)
+                .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?;
+            file.take(limit).read_to_end(&mut bytes)?;
+        }
+        None => {
+            std::io::stdin().take(limit).read_to_end(&mut bytes)?;
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::new(Exit::Usage, "the message is not UTF-8; put the data into a file and name the file")
+    })
+}
+
+fn workdir(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
+    let dir = match wanted {
+        Some(dir) => std::path::absolute(dir)?,
+        None => std::env::current_dir().map_err(|error| {
+            Failure::new(Exit::Usage, format!("the current folder: {error}; give --workdir"))
+        })?,
+    };
+    match std::fs::metadata(&dir) {
+        Ok(meta) if meta.is_dir() => Ok(dir),
+        Ok(_) => Err(Failure::new(Exit::Usage, format!("--workdir {} is no folder", dir.display()))),
+        Err(error) => Err(Failure::new(Exit::Usage, format!("--workdir {}: {error}", dir.display()))),
+    }
+}
+
+fn session_name(text: &str) -> Result<String, String> {
+    let printable = !text.trim().is_empty() && crate::util::visible_line(text) == text;
+    if printable && text.chars().count() <= NAME_MAX {
+        Ok(text.trim().to_owned())
+    } else {
+        Err(format!("a name has 1 to {NAME_MAX} printable characters"))
+    }
+}
+
+fn dry_run(cx: &Cx, job: &Job, as_document: bool) -> Outcome {
+    let spec = &job.spec;
+    if as_document {
+        cx.printer.json(&json!({ "schema": 1, "dry_run": true, "spec": spec }))?;
+        return Ok(Exit::Ok);
+    }
+    let line = |label: &str, value: &str| {
+        cx.printer.line(&format!("{label:<9} {}", crate::util::visible_line(value)))
+    };
+    line("machine", spec.machine_id.as_str())?;
+    line("role", spec.role.as_ref().map_or("", RoleId::as_str))?;
+    line("runs", &shell_words::join(&spec.argv))?;
+    line("folder", &spec.cwd.to_string_lossy())?;
+    if let Some(limit) = spec.timeout_ms {
+        line("limit", &human::duration(Duration::from_millis(limit)))?;
+    }
+    Ok(Exit::Ok)
 }

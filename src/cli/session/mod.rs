@@ -1,26 +1,96 @@
-//! `darkmux session`.
+//! `darkmux session`: look at sessions, type into them, wait for them, end them.
+
+mod attach;
+mod kill;
+mod ls;
+mod screen;
+mod send;
+mod tail;
+mod terminal;
+mod wait;
+mod watch;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Cx, Exit, Outcome};
+use super::{Cx, Exit, Failure, FailureContext, Outcome, logging};
+use crate::config::Config;
+use crate::session::{self, Table};
+use crate::wire::SessionStatus;
 
-/// Sessions.
+pub use screen::Screen;
+pub use watch::{Keys, Seen, Watch, show_log, watch};
+
+/// Terminals that outlive the terminal they were started from.
 #[derive(Debug, Subcommand)]
 pub enum SessionVerb {
-    /// Placeholder of the first sketch
-    Ls,
+    /// List sessions
+    #[command(visible_alias = "list")]
+    Ls(ls::LsArgs),
+    /// Look into a session and type into it; Ctrl-\ leaves it running
+    Attach(attach::AttachArgs),
+    /// Print a session's output
+    Tail(tail::TailArgs),
+    /// Type into a session
+    Send(send::SendArgs),
+    /// Wait for a session's end and end with its status
+    Wait(wait::WaitArgs),
+    /// End a session: TERM, then HUP, after a grace KILL
+    Kill(kill::KillArgs),
 }
 
 /// Runs the verb.
-pub fn run(_verb: SessionVerb, _cx: &Cx) -> Outcome {
-    Ok(Exit::Failed)
+pub fn run(verb: SessionVerb, cx: &Cx) -> Outcome {
+    match verb {
+        SessionVerb::Ls(args) => ls::run(&args, cx),
+        SessionVerb::Attach(args) => attach::run(&args, cx),
+        SessionVerb::Tail(args) => tail::run(&args, cx),
+        SessionVerb::Send(args) => send::run(&args, cx),
+        SessionVerb::Wait(args) => wait::run(&args, cx),
+        SessionVerb::Kill(args) => kill::run(&args, cx),
+    }
 }
 
 /// Arguments of a session host.
 #[derive(Debug, Args)]
-pub struct HostArgs {}
+pub struct HostArgs {
+    /// The session's folder
+    folder: PathBuf,
+}
 
 /// Runs a session host.
-pub fn host(_args: &HostArgs, _cx: &Cx) -> Outcome {
-    Ok(Exit::Failed)
+pub fn host(args: &HostArgs, cx: &Cx) -> Outcome {
+    logging::init(&cx.env);
+    session::run_host(&args.folder, cx.config()?, &cx.clock).or_exit(Exit::Internal)?;
+    Ok(Exit::Ok)
+}
+
+/// The sessions of this machine.
+fn table(cx: &Cx) -> Result<Table, Failure> {
+    Ok(Table::new(cx.config()?.session().dir))
+}
+
+/// The session that the user named.
+fn find(table: &Table, text: &str) -> Result<SessionStatus, Failure> {
+    Ok(table.find(text)?)
+}
+
+/// Runs asynchronous work of a short-lived command: one thread, and nothing that waits keeps the process.
+pub fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().or_exit(Exit::Internal)?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The status with which a command that waited for a session ends.
+pub fn exit_of(status: &SessionStatus) -> Exit {
+    status.exit_code.map_or(Exit::Internal, Exit::of_shell_code)
+}
+
+/// The daemon's page, when a daemon runs on this machine.
+pub fn viewer_url(config: &Config) -> Option<String> {
+    crate::client::find(&config.paths).ok().flatten().map(|daemon| daemon.url())
 }

@@ -2,6 +2,10 @@
 //!
 //! No test changes its own process environment; each gives the binary one of its own.
 
+mod tty;
+
+pub use tty::Tty;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -54,6 +58,11 @@ impl Home {
     /// darkmux's own folder.
     pub fn darkmux(&self) -> PathBuf {
         self.path().join(".darkmux")
+    }
+
+    /// The environment of this home's commands.
+    pub fn vars(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.vars.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// A command with this home's environment and nothing else.

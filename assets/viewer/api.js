@@ -1,0 +1,150 @@
+/**
+ * All that the viewer asks of the daemon: the only `fetch` and the only `EventSource`. Knows paths,
+ * timeouts and how a stream is kept open; knows nothing of the page.
+ *
+ * @module
+ */
+
+/** @typedef {import('./types.js').Incoming} Incoming */
+
+/** A daemon that is stopped (SIGSTOP, a sleeping machine) accepts connections and never answers. */
+const TIMEOUT_MS = 5_000;
+/** A day of 5,000 records can be some megabytes over a slow link. */
+const RECORDS_TIMEOUT_MS = 30_000;
+const BACKOFF_MIN_MS = 1_000;
+const BACKOFF_MAX_MS = 15_000;
+/** Refusals in a row after which the position itself is in doubt. */
+const REFUSALS_TO_STALE = 3;
+
+/** The daemon answered, with a failure. Any other error of this module means that it did not answer. */
+export class StatusError extends Error {
+  /** @param {string} path @param {number} status */
+  constructor(path, status) {
+    super(`${path} answered ${status}`);
+    this.status = status;
+  }
+}
+
+/**
+ * @param {number} attempt 0 for the first
+ * @param {number} random in [0, 1)
+ * @returns {number} milliseconds to wait: doubling, with jitter, within the bounds
+ */
+export function backoff(attempt, random) {
+  const base = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(attempt, 10));
+  return Math.max(BACKOFF_MIN_MS, Math.min(BACKOFF_MAX_MS, base * (0.75 + random * 0.5)));
+}
+
+/** @param {string} path @param {number} [timeout] */
+async function get(path, timeout = TIMEOUT_MS) {
+  const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
+  if (!response.ok) throw new StatusError(path, response.status);
+  return { body: /** @type {unknown} */ (await response.json()), headers: response.headers };
+}
+
+/** @param {string} path @returns {Promise<unknown>} */
+const getBody = async (path) => (await get(path)).body;
+
+export const getHealth = () => getBody('/health');
+export const getDays = () => getBody('/flow-days');
+export const getSessions = () => getBody('/sessions');
+export const getMachine = () => getBody('/machine/specs');
+
+/** @param {unknown} body @returns {Incoming[]} */
+function incoming(body) {
+  return Array.isArray(body) ? body.map((raw) => ({ raw })) : [];
+}
+
+/**
+ * @param {string} day
+ * @param {number} limit
+ * @returns {Promise<{batch: Incoming[], position: string}>} the newest records, and where a stream goes on
+ */
+export async function getRecords(day, limit) {
+  const { body, headers } = await get(`/flow/${day}?limit=${limit}`, RECORDS_TIMEOUT_MS);
+  return { batch: incoming(body), position: headers.get('darkmux-position') ?? '' };
+}
+
+/** @param {string} url @returns {Promise<Incoming[]>} */
+export async function getFixture(url) {
+  return incoming((await get(url, RECORDS_TIMEOUT_MS)).body);
+}
+
+/**
+ * @typedef {object} StreamEvents
+ * @property {(record: Incoming) => void} onRecord
+ * @property {() => void} onOpen
+ * @property {() => void} onLost Not open any more; it is being opened again.
+ * @property {() => void} onStale It was refused again and again: the position may be one the daemon does not know.
+ */
+
+/**
+ * One stream that stays open until it is closed. The browser re-opens a dropped one with its last
+ * id; where the browser gives up (an answer that is no stream), it is opened again here, from the
+ * last position, with backoff.
+ *
+ * @param {string} day where to begin when there is no position
+ * @param {string} from a position, or empty
+ * @param {StreamEvents} events
+ */
+export function openStream(day, from, events) {
+  let position = from;
+  let attempt = 0;
+  let closed = false;
+  /** @type {EventSource | null} */
+  let source = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  function connect() {
+    clearTimeout(timer);
+    source?.close();
+    const at = position.slice(0, 10) || day;
+    const opened = new EventSource(`/flow/${at}/stream${position ? `?from=${encodeURIComponent(position)}` : ''}`);
+    source = opened;
+    opened.onopen = () => {
+      attempt = 0;
+      events.onOpen();
+    };
+    opened.onmessage = (event) => {
+      if (event.lastEventId) position = event.lastEventId;
+      events.onRecord({ raw: parse(event.data), position: event.lastEventId });
+    };
+    opened.onerror = () => {
+      if (closed || source !== opened) return;
+      const refused = opened.readyState === EventSource.CLOSED;
+      if (refused) {
+        timer = setTimeout(connect, backoff(attempt, Math.random()));
+        attempt += 1;
+      }
+      events.onLost();
+      if (refused && attempt % REFUSALS_TO_STALE === 0) events.onStale();
+    };
+  }
+
+  connect();
+  return {
+    /** Opens it again now, unless it is open. */
+    wake() {
+      if (!closed && source?.readyState !== EventSource.OPEN) connect();
+    },
+    /** Gives up a connection that looks open but is mute, and opens a new one. */
+    reopen() {
+      if (!closed) connect();
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      source?.close();
+    },
+  };
+}
+
+/** @param {string} data @returns {unknown} undefined when it is no JSON */
+function parse(data) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+}

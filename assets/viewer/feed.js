@@ -1,0 +1,172 @@
+/**
+ * Brings records into the store and keeps `source` truthful: loads the newest records of the day,
+ * streams what follows from exactly there, and says `no daemon` only after the daemon did not
+ * answer. Owns the one stream of the tab.
+ *
+ * @module
+ */
+
+import * as api from './api.js';
+import { shiftDay, utcDay } from './format.js';
+import { changesSessions, isRecord, text, canonicalAction } from './record.js';
+import { MAX_RECORDS } from './store.js';
+import { readHealth } from './wire.js';
+
+/** @typedef {import('./types.js').Incoming} Incoming */
+/** @typedef {import('./types.js').Mode} Mode */
+/** @typedef {import('./store.js').Action} Action */
+
+/** Below this, a day just begun also shows the end of the day before. */
+const FEW_RECORDS = 200;
+/** Records of one frame go into the store together. */
+const BATCH_MS = 40;
+/** A hidden tab's timers may run once a minute; its batch must not grow that long. */
+const BATCH_MAX = 500;
+
+/**
+ * @param {Mode} mode
+ * @param {(action: Action) => void} dispatch
+ * @param {() => void} onSessionsChanged
+ */
+export function createFeed(mode, dispatch, onSessionsChanged) {
+  /** @type {ReturnType<typeof api.openStream> | null} */
+  let stream = null;
+  /** @type {Incoming[]} */
+  let batch = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let batchTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let retryTimer;
+  let probing = false;
+  let open = false;
+  let failures = 0;
+
+  /** @param {import('./types.js').Source} source */
+  const say = (source) => dispatch({ type: 'source/changed', source });
+
+  function flush() {
+    clearTimeout(batchTimer);
+    batchTimer = undefined;
+    if (batch.length === 0) return;
+    const records = batch;
+    batch = [];
+    dispatch({ type: 'records/streamed', batch: records });
+    if (records.some(({ raw }) => isRecord(raw) && changesSessions(canonicalAction(text(raw.action))))) {
+      onSessionsChanged();
+    }
+  }
+
+  /** @param {Incoming} record */
+  function receive(record) {
+    batch.push(record);
+    if (batch.length >= BATCH_MAX) flush();
+    else batchTimer ??= setTimeout(flush, BATCH_MS);
+  }
+
+  /** @param {() => void} action */
+  function later(action) {
+    clearTimeout(retryTimer);
+    retryTimer = setTimeout(action, api.backoff(failures, Math.random()));
+    failures += 1;
+  }
+
+  async function probe() {
+    if (probing) return;
+    probing = true;
+    try {
+      dispatch({ type: 'health/loaded', ...readHealth(await api.getHealth()) });
+      if (!open) {
+        say('reconnecting');
+        stream?.wake();
+      }
+    } catch {
+      if (open) stream?.reopen();
+      open = false;
+      say('no daemon');
+    } finally {
+      probing = false;
+    }
+    if (open) failures = 0;
+    else later(probe);
+  }
+
+  function lost() {
+    if (open) {
+      failures = 0;
+      say('reconnecting');
+    }
+    open = false;
+    void probe();
+  }
+
+  /** @param {unknown} error @param {() => void} again */
+  function failed(error, again) {
+    const answered = error instanceof api.StatusError;
+    dispatch({ type: 'problem/found', problem: answered ? error.message : '' });
+    say(answered ? 'reconnecting' : 'no daemon');
+    later(again);
+  }
+
+  async function load() {
+    try {
+      const today = utcDay(Date.now());
+      const { batch: records, position } = await api.getRecords(today, MAX_RECORDS);
+      const before = records.length < FEW_RECORDS
+        ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
+        : [];
+      const partial = records.length >= MAX_RECORDS || before.length >= FEW_RECORDS;
+      dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial });
+      follow(today, position);
+    } catch (error) {
+      failed(error, load);
+    }
+  }
+
+  /** @param {string} day @param {string} position */
+  function follow(day, position) {
+    stream?.close();
+    flush();
+    stream = api.openStream(day, position, {
+      onRecord: receive,
+      onOpen() {
+        open = true;
+        failures = 0;
+        clearTimeout(retryTimer);
+        say('live');
+      },
+      onLost: lost,
+      onStale: () => void load(),
+    });
+  }
+
+  async function replay() {
+    try {
+      const records = mode.kind === 'demo'
+        ? await api.getFixture(mode.src)
+        : (await api.getRecords(mode.src, MAX_RECORDS)).batch;
+      dispatch({ type: 'records/loaded', batch: records, position: '', partial: records.length >= MAX_RECORDS });
+      say('replay');
+    } catch (error) {
+      failed(error, replay);
+    }
+  }
+
+  return {
+    start: () => void (mode.kind === 'live' ? load() : replay()),
+    /** Something else could not reach the daemon: look whether it is there. */
+    check() {
+      if (stream) void probe();
+    },
+    /** The network or the tab is back after a while in which a connection can have died unnoticed. */
+    resume() {
+      if (mode.kind !== 'live') return;
+      failures = 0;
+      clearTimeout(retryTimer);
+      if (!stream) void load();
+      else {
+        stream.reopen();
+        if (!open) void probe();
+      }
+    },
+  };
+}

@@ -1,0 +1,99 @@
+/**
+ * Which records the timeline shows, and how that is spelled in the address. Pure.
+ *
+ * @module
+ */
+
+import { toJson } from './record.js';
+
+/** @typedef {import('./types.js').Filters} Filters */
+/** @typedef {import('./types.js').Entry} Entry */
+
+/** From the least to the most severe; a filter shows its level and the more severe ones. */
+export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
+
+/** @type {readonly (keyof Filters)[]} */
+export const FILTER_NAMES = ['q', 'level', 'category', 'machine', 'session', 'action'];
+
+/** @returns {Filters} */
+export function noFilters() {
+  return { q: '', level: '', category: '', machine: '', session: '', action: '' };
+}
+
+/** @param {Filters} filters */
+export function anyFilter(filters) {
+  return FILTER_NAMES.some((name) => filters[name] !== '');
+}
+
+/** @type {WeakMap<object, string>} */
+const haystacks = new WeakMap();
+
+/** @param {Entry} entry */
+function haystack(entry) {
+  let found = haystacks.get(entry.raw);
+  if (found === undefined) {
+    found = `${toJson(entry.raw)} ${entry.action}`.toLowerCase();
+    haystacks.set(entry.raw, found);
+  }
+  return found;
+}
+
+/** @param {string} word */
+function asInJson(word) {
+  // The haystack is JSON, where a quote or a backslash is written with a backslash.
+  return toJson(word).slice(1, -1);
+}
+
+/**
+ * @param {Filters} filters
+ * @returns {(entry: Entry) => boolean}
+ */
+export function matcher(filters) {
+  const words = filters.q.toLowerCase().split(/\s+/).filter(Boolean).map(asInJson);
+  const lowest = LEVELS.indexOf(filters.level);
+  return (entry) => {
+    if (filters.session && entry.session !== filters.session) return false;
+    if (filters.category && entry.category !== filters.category) return false;
+    if (filters.machine && entry.machine !== filters.machine) return false;
+    if (filters.action && entry.action !== filters.action) return false;
+    if (lowest > 0) {
+      const level = LEVELS.indexOf(entry.level);
+      // A level this viewer does not know is shown: hiding what may matter is worse.
+      if (level >= 0 && level < lowest) return false;
+    }
+    return words.length === 0 || words.every((word) => haystack(entry).includes(word));
+  };
+}
+
+/**
+ * @param {string} hash with or without its `#`
+ * @returns {Filters}
+ */
+export function parseHash(hash) {
+  const params = new URLSearchParams(hash.replace(/^#/, ''));
+  const filters = noFilters();
+  for (const name of FILTER_NAMES) filters[name] = params.get(name) ?? '';
+  if (!LEVELS.includes(filters.level)) filters.level = '';
+  return filters;
+}
+
+/**
+ * @param {Filters} filters
+ * @returns {string} without `#`; empty when nothing is filtered
+ */
+export function toHash(filters) {
+  const params = new URLSearchParams();
+  for (const name of FILTER_NAMES) if (filters[name]) params.set(name, filters[name]);
+  return params.toString();
+}
+
+/**
+ * @param {readonly Entry[]} records
+ * @param {'category' | 'machine' | 'session' | 'action'} field
+ * @returns {string[]} the values that occur: those of a few kinds sorted, sessions with the newest first
+ */
+export function valuesOf(records, field) {
+  const found = new Set(records.map((entry) => entry[field]));
+  found.delete('');
+  return field === 'session' ? [...found].reverse() : [...found].sort();
+}

@@ -1,0 +1,76 @@
+/**
+ * What the daemon does not stream: sessions, machine and days are asked for again while somebody
+ * looks at the page, and sessions at once when a record says that one began or ended.
+ *
+ * @module
+ */
+
+import * as api from './api.js';
+import { readDays, readMachine, readSessions } from './wire.js';
+
+/** @typedef {import('./store.js').Action} Action */
+
+const SESSIONS_MS = 5_000;
+const MACHINE_MS = 30_000;
+const DAYS_MS = 60_000;
+/** A record of a session's end can arrive just before the session list knows it. */
+const SETTLE_MS = 200;
+
+/**
+ * @param {(action: Action) => void} dispatch
+ * @param {() => void} onUnreachable
+ */
+export function createPolls(dispatch, onUnreachable) {
+  /**
+   * @param {() => Promise<unknown>} ask
+   * @param {(body: unknown) => Action} toAction
+   */
+  function poll(ask, toAction) {
+    let busy = false;
+    return async () => {
+      if (busy) return;
+      busy = true;
+      try {
+        dispatch(toAction(await ask()));
+      } catch (error) {
+        if (!(error instanceof api.StatusError)) onUnreachable();
+      } finally {
+        busy = false;
+      }
+    };
+  }
+
+  const sessions = poll(api.getSessions, (body) => ({ type: 'sessions/loaded', sessions: readSessions(body) }));
+  const machine = poll(api.getMachine, (body) => ({ type: 'machine/loaded', machine: readMachine(body) }));
+  const days = poll(api.getDays, (body) => ({ type: 'days/loaded', days: readDays(body) }));
+
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let settling;
+
+  function everything() {
+    void sessions();
+    void machine();
+    void days();
+  }
+
+  /** @param {() => Promise<void>} ask @param {number} ms */
+  function every(ask, ms) {
+    setInterval(() => {
+      if (document.visibilityState === 'visible') void ask();
+    }, ms);
+  }
+
+  return {
+    start() {
+      everything();
+      every(sessions, SESSIONS_MS);
+      every(machine, MACHINE_MS);
+      every(days, DAYS_MS);
+    },
+    refresh: everything,
+    sessionsChanged() {
+      clearTimeout(settling);
+      settling = setTimeout(() => void sessions(), SETTLE_MS);
+    },
+  };
+}

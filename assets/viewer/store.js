@@ -1,0 +1,210 @@
+/**
+ * The viewer's state and the only way to change it: a pure reducer `(state, action) -> state`, and
+ * the small store that holds the newest state. Views and the feed know each other only through it.
+ *
+ * Invariants: a record is in `records` once; `records` is in the order of the log; its number and
+ * its size are bounded, and what was put out of memory is counted.
+ *
+ * @module
+ */
+
+import { matcher, noFilters } from './filters.js';
+import { isRecord, keyOf, toEntry } from './record.js';
+
+/** @typedef {import('./types.js').State} State */
+/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('./types.js').Incoming} Incoming */
+/** @typedef {import('./types.js').Filters} Filters */
+/** @typedef {import('./types.js').Mode} Mode */
+/** @typedef {import('./types.js').Session} Session */
+
+/**
+ * @typedef {{type: 'records/loaded', batch: Incoming[], position: string, partial: boolean}
+ *   | {type: 'records/streamed', batch: Incoming[]}
+ *   | {type: 'source/changed', source: import('./types.js').Source}
+ *   | {type: 'problem/found', problem: string}
+ *   | {type: 'sessions/loaded', sessions: Session[]}
+ *   | {type: 'days/loaded', days: import('./types.js').Day[]}
+ *   | {type: 'machine/loaded', machine: import('./types.js').Machine}
+ *   | {type: 'health/loaded', id: string, version: string}
+ *   | {type: 'filters/changed', filters: Partial<Filters>}
+ *   | {type: 'follow/changed', follow: boolean}
+ *   | {type: 'record/toggled', key: string}
+ *   | {type: 'older/shown'}
+ *   | {type: 'clock/ticked', now: number}} Action
+ */
+
+/** Newest records kept in memory. */
+export const MAX_RECORDS = 5_000;
+/** Characters of JSON kept in memory: 5,000 records with a 256 KiB reasoning each would end the tab. */
+export const MAX_CHARS = 48 * 1024 * 1024;
+/** Rows rendered at first, and more at each "show older". */
+export const PAGE_ROWS = 400;
+
+/** @type {import('./types.js').Machine} */
+const UNKNOWN_MACHINE = {
+  id: '', version: '', flowSchema: '', os: '', cpu: '', ramTotal: NaN, ramFree: NaN,
+  models: [], modelsUnreachable: false, redis: '',
+};
+
+/**
+ * @param {Mode} mode
+ * @param {number} now
+ * @returns {State}
+ */
+export function initialState(mode, now) {
+  return {
+    mode,
+    source: mode.kind === 'live' ? 'connecting' : 'replay',
+    loaded: false,
+    problem: '',
+    records: [],
+    keys: new Set(),
+    chars: 0,
+    position: '',
+    dropped: 0,
+    partial: false,
+    unreadable: 0,
+    filters: noFilters(),
+    sessions: [],
+    sessionsLoaded: false,
+    days: [],
+    machine: null,
+    follow: true,
+    unseen: 0,
+    expanded: new Set(),
+    cap: PAGE_ROWS,
+    now,
+  };
+}
+
+/**
+ * @param {State} state
+ * @param {Action} action
+ * @returns {State}
+ */
+export function reduce(state, action) {
+  switch (action.type) {
+    case 'records/loaded': return loaded(state, action.batch, action.position, action.partial);
+    case 'records/streamed': return streamed(state, action.batch);
+    case 'source/changed': return action.source === state.source ? state : { ...state, source: action.source };
+    case 'problem/found': return action.problem === state.problem ? state : { ...state, problem: action.problem };
+    case 'sessions/loaded': return { ...state, sessions: action.sessions, sessionsLoaded: true };
+    case 'days/loaded': return { ...state, days: action.days };
+    case 'machine/loaded': return { ...state, machine: action.machine };
+    case 'health/loaded':
+      return { ...state, machine: { ...(state.machine ?? UNKNOWN_MACHINE), id: action.id, version: action.version } };
+    case 'filters/changed':
+      return { ...state, filters: { ...state.filters, ...action.filters }, cap: PAGE_ROWS, unseen: 0 };
+    case 'follow/changed':
+      return {
+        ...state,
+        follow: action.follow,
+        unseen: action.follow ? 0 : state.unseen,
+        cap: action.follow ? PAGE_ROWS : state.cap,
+      };
+    case 'record/toggled': return toggled(state, action.key);
+    case 'older/shown': return { ...state, cap: state.cap + PAGE_ROWS };
+    case 'clock/ticked': return { ...state, now: action.now };
+  }
+}
+
+/**
+ * An array has no positions, so records without an id that are equal in all that identifies them
+ * are told apart by their place among each other: they did happen more than once.
+ *
+ * @param {State} state @param {Incoming[]} batch @param {string} position @param {boolean} partial
+ */
+function loaded(state, batch, position, partial) {
+  /** @type {Map<string, number>} */
+  const times = new Map();
+  const keys = new Set();
+  const records = [];
+  for (const { raw } of batch) {
+    if (!isRecord(raw)) continue;
+    const plain = keyOf(raw, '');
+    const nth = (times.get(plain) ?? 0) + 1;
+    times.set(plain, nth);
+    if (nth > 1 && plain.startsWith('id:')) continue;
+    const key = nth > 1 ? `${plain}#${nth}` : plain;
+    keys.add(key);
+    records.push(toEntry(raw, key));
+  }
+  const fresh = { ...state, keys: new Set(), records: [], chars: 0, dropped: 0 };
+  return { ...bounded(fresh, records, keys), position, partial, loaded: true, problem: '', unseen: 0 };
+}
+
+/** @param {State} state @param {Incoming[]} batch */
+function streamed(state, batch) {
+  const keys = new Set(state.keys);
+  const fresh = [];
+  let { position, unreadable } = state;
+  for (const { raw, position: at = '' } of batch) {
+    if (at !== '' && at < position) continue;
+    // An event without an id of its own carries the one before it: it has no position.
+    const own = at > position ? at : '';
+    position = own || position;
+    if (!isRecord(raw)) {
+      unreadable += 1;
+      continue;
+    }
+    const key = keyOf(raw, own);
+    if (keys.has(key)) continue;
+    keys.add(key);
+    fresh.push(toEntry(raw, key));
+  }
+  const unseen = state.follow ? 0 : state.unseen + fresh.filter(matcher(state.filters)).length;
+  if (fresh.length === 0) return { ...state, position, unreadable };
+  return { ...bounded(state, fresh, keys), position, unreadable, unseen };
+}
+
+/**
+ * Appends, then drops the oldest beyond the bounds.
+ *
+ * @param {State} state @param {Entry[]} fresh @param {Set<string>} keys of both, changed here
+ * @returns {State}
+ */
+function bounded(state, fresh, keys) {
+  const all = state.records.concat(fresh);
+  let chars = state.chars;
+  for (const entry of fresh) chars += entry.size;
+  let drop = 0;
+  const expanded = new Set(state.expanded);
+  while (all.length - drop > MAX_RECORDS || (chars > MAX_CHARS && all.length - drop > 1)) {
+    chars -= all[drop].size;
+    keys.delete(all[drop].key);
+    expanded.delete(all[drop].key);
+    drop += 1;
+  }
+  return { ...state, records: drop ? all.slice(drop) : all, keys, chars, expanded, dropped: state.dropped + drop };
+}
+
+/** @param {State} state @param {string} key */
+function toggled(state, key) {
+  const expanded = new Set(state.expanded);
+  if (!expanded.delete(key)) expanded.add(key);
+  // Reading one record and being moved on to the next ones exclude each other.
+  return { ...state, expanded, follow: expanded.has(key) ? false : state.follow };
+}
+
+/**
+ * @param {State} state
+ * @returns {{state: () => State, dispatch: (action: Action) => void, subscribe: (listener: () => void) => void}}
+ */
+export function createStore(state) {
+  let current = state;
+  /** @type {(() => void)[]} */
+  const listeners = [];
+  return {
+    state: () => current,
+    dispatch(action) {
+      const next = reduce(current, action);
+      if (next === current) return;
+      current = next;
+      for (const listener of listeners) listener();
+    },
+    subscribe(listener) {
+      listeners.push(listener);
+    },
+  };
+}

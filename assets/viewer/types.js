@@ -1,0 +1,117 @@
+/**
+ * The shapes that the modules of the viewer hand to each other, as JSDoc types. No code.
+ *
+ * What comes from outside (`RawRecord`, the bodies of the daemon) is typed as unknown on purpose:
+ * any field may be missing or of another type.
+ *
+ * @module
+ */
+
+/** @typedef {{[key: string]: unknown}} RawRecord A flow record as it came off the wire. */
+
+/**
+ * @typedef {object} Incoming A record on its way into the store.
+ * @property {unknown} raw
+ * @property {string} [position] `<day>:<12-digit offset>` after the record; absent in an array of a day.
+ */
+
+/**
+ * @typedef {object} Entry A record in the store, with the fields that views and filters read, as text.
+ * @property {string} key Identity; the same record delivered twice has the same key.
+ * @property {RawRecord} raw
+ * @property {number} size Characters of its JSON.
+ * @property {number} at Milliseconds since the epoch; NaN when the record has no readable time.
+ * @property {string} level
+ * @property {string} category
+ * @property {string} action In its canonical spelling, see `canonicalAction`.
+ * @property {string} handle
+ * @property {string} machine
+ * @property {string} session
+ */
+
+/**
+ * @typedef {object} Filters Empty text means "any"; all of them must match.
+ * @property {string} q Words that must all occur in the record.
+ * @property {string} level The lowest level shown.
+ * @property {string} category
+ * @property {string} machine
+ * @property {string} session
+ * @property {string} action
+ */
+
+/**
+ * @typedef {object} Session
+ * @property {string} id
+ * @property {string} role
+ * @property {string} name
+ * @property {string} state starting, running, exited or lost; anything else is shown as it is.
+ * @property {string} machine
+ * @property {number} created Milliseconds, NaN when unknown; as are the next two.
+ * @property {number} started
+ * @property {number} ended
+ * @property {number | null} exitCode
+ * @property {string} signal
+ * @property {string} reason
+ * @property {string} cwd
+ * @property {string} command
+ */
+
+/**
+ * @typedef {object} Day A day that has a file of records.
+ * @property {string} date
+ * @property {number} records
+ * @property {number} dispatches
+ * @property {number} bad Lines that could not be read.
+ */
+
+/**
+ * @typedef {object} Machine
+ * @property {string} id
+ * @property {string} version
+ * @property {string} flowSchema
+ * @property {string} os
+ * @property {string} cpu
+ * @property {number} ramTotal Bytes, NaN when unknown; as is the next.
+ * @property {number} ramFree
+ * @property {string[]} models
+ * @property {boolean} modelsUnreachable
+ * @property {string} redis
+ */
+
+/** @typedef {'live' | 'play' | 'demo'} ModeKind */
+
+/**
+ * @typedef {object} Mode What the page shows, fixed for the life of the page.
+ * @property {ModeKind} kind
+ * @property {string} label Date or file name of a replay; empty when live.
+ * @property {string} src Date of a played day, address of a demo's fixture; empty when live.
+ */
+
+/** @typedef {'connecting' | 'live' | 'reconnecting' | 'no daemon' | 'replay'} Source */
+
+/**
+ * @typedef {object} State
+ * @property {Mode} mode
+ * @property {Source} source
+ * @property {boolean} loaded Whether a first set of records has arrived.
+ * @property {string} problem Why there are no records, when the daemon answered with a failure.
+ * @property {Entry[]} records In the order of the log, oldest first.
+ * @property {ReadonlySet<string>} keys The keys of `records`.
+ * @property {number} chars Size of `records` in characters of JSON.
+ * @property {string} position The position after the newest streamed record, or of the loaded array.
+ * @property {number} dropped Older records that were put out of memory.
+ * @property {boolean} partial Whether the day has older records than were loaded.
+ * @property {number} unreadable Events that were no record.
+ * @property {Filters} filters
+ * @property {Session[]} sessions Newest first.
+ * @property {boolean} sessionsLoaded
+ * @property {Day[]} days Newest first.
+ * @property {Machine | null} machine
+ * @property {boolean} follow Whether the timeline stays at the newest record.
+ * @property {number} unseen Matching records that arrived while not following.
+ * @property {ReadonlySet<string>} expanded Keys of the records shown in whole.
+ * @property {number} cap How many of the newest matching records are rendered.
+ * @property {number} now Milliseconds; what ages and durations are measured to.
+ */
+
+export {};

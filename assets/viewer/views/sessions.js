@@ -1,0 +1,112 @@
+/**
+ * The list of sessions: what runs and what has run on this machine, newest first.
+ *
+ * @module
+ */
+
+import { FIRST_DISPATCH, isOpen } from '../commands.js';
+import { age, count, duration, shortId } from '../format.js';
+import { oneLine } from '../sanitize.js';
+import { byId, commandLine, h, reconcile, replace, setAttribute, setText } from './dom.js';
+
+/** @typedef {import('../types.js').State} State */
+/** @typedef {import('../types.js').Session} Session */
+
+const MAX_ROWS = 200;
+const MAX_NAME = 80;
+
+/** @param {Session} session @returns {string} its state, and how it ended */
+export function outcome(session) {
+  if (session.state !== 'exited') return oneLine(session.state, MAX_NAME) || 'unknown';
+  if (session.reason !== '') return oneLine(session.reason, MAX_NAME);
+  if (session.signal !== '') return oneLine(`signal ${session.signal}`, MAX_NAME);
+  return session.exitCode === null ? 'exited' : `exit ${session.exitCode}`;
+}
+
+/** @param {Session} session @returns {'open' | 'good' | 'bad' | 'lost'} how it stands, for colour */
+export function tone(session) {
+  if (isOpen(session.state)) return 'open';
+  if (session.state !== 'exited') return 'lost';
+  return session.exitCode === 0 && session.reason === '' ? 'good' : 'bad';
+}
+
+/** @param {Session} session @param {number} now @returns {string} how long it ran, or has been running */
+export function ranFor(session, now) {
+  const from = Number.isNaN(session.started) ? session.created : session.started;
+  return duration((isOpen(session.state) ? now : session.ended) - from);
+}
+
+/**
+ * @typedef {object} Row
+ * @property {HTMLLIElement} element
+ * @property {(session: Session, now: number, current: boolean) => void} update
+ */
+
+/** @param {(session: string) => void} openSession */
+export function createSessions(openSession) {
+  const list = byId('sessions', HTMLOListElement);
+  const total = byId('sessions-count', HTMLElement);
+  const empty = byId('sessions-empty', HTMLDivElement);
+  /** @type {Map<string, Row>} */
+  let rows = new Map();
+  let emptyShown = '';
+
+  /** @param {State} state */
+  function renderEmpty(state) {
+    empty.hidden = state.sessions.length > 0;
+    const shown = state.mode.kind === 'demo' ? 'demo' : String(state.sessionsLoaded);
+    if (empty.hidden || shown === emptyShown) return;
+    emptyShown = shown;
+    if (shown === 'demo') replace(empty, h('p', {}, 'A replay of a file has no sessions.'));
+    else if (!state.sessionsLoaded) replace(empty, h('p', {}, 'Asking the daemon…'));
+    else replace(empty, h('p', {}, 'No sessions yet. Start one:'), commandLine(FIRST_DISPATCH));
+  }
+
+  return {
+    /** @param {State} state */
+    render(state) {
+      const shown = state.sessions.slice(0, MAX_ROWS);
+      const next = new Map();
+      for (const session of shown) {
+        const row = rows.get(session.id) ?? sessionRow(session.id, openSession);
+        row.update(session, state.now, session.id === state.filters.session);
+        next.set(session.id, row);
+      }
+      rows = next;
+      reconcile(list, [...next.values()].map((row) => row.element));
+      const open = state.sessions.filter((session) => isOpen(session.state)).length;
+      const hidden = state.sessions.length - shown.length;
+      setText(total, [
+        open > 0 && `${open} running`,
+        hidden > 0 && `newest ${MAX_ROWS} of ${state.sessions.length}`,
+        hidden === 0 && shown.length > 0 && count(shown.length, 'session'),
+      ].filter(Boolean).join(' · '));
+      renderEmpty(state);
+    },
+  };
+}
+
+/** @param {string} id @param {(session: string) => void} openSession @returns {Row} */
+function sessionRow(id, openSession) {
+  const title = h('span', { class: 'session-title' });
+  const badge = h('span', { class: 'session-outcome' });
+  const what = h('span', { class: 'session-what' });
+  const when = h('span', { class: 'session-when' });
+  const button = h('button', { type: 'button', class: 'session', on: { click: () => openSession(id) } },
+    h('span', { class: 'session-line' }, title, badge),
+    h('span', { class: 'session-line' }, what, when));
+  const element = h('li', { data: { sessionId: id } }, button);
+  return {
+    element,
+    update(session, now, current) {
+      element.dataset.state = session.state;
+      element.dataset.tone = tone(session);
+      setAttribute(button, 'aria-current', current && 'true');
+      setText(title, oneLine(session.name || session.role || 'session', MAX_NAME));
+      setText(badge, outcome(session));
+      setText(what, [session.name && oneLine(session.role, MAX_NAME), shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
+      const ran = ranFor(session, now);
+      setText(when, isOpen(session.state) ? ran : [ran, age(now - (session.ended || session.created))].filter(Boolean).join(' · '));
+    },
+  };
+}

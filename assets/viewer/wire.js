@@ -1,0 +1,108 @@
+/**
+ * Reads the bodies of the daemon's JSON answers into the viewer's own shapes. Pure; what is missing
+ * or of another type becomes empty, so that an older or newer daemon still shows what it can.
+ *
+ * @module
+ */
+
+import { text } from './record.js';
+
+/** @typedef {import('./types.js').Session} Session */
+/** @typedef {import('./types.js').Day} Day */
+/** @typedef {import('./types.js').Machine} Machine */
+/** @typedef {{[key: string]: unknown}} Fields */
+
+/** @param {unknown} value @returns {Fields} */
+function fields(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? /** @type {Fields} */ (value) : {};
+}
+
+/** @param {unknown} value @returns {unknown[]} */
+function list(value) {
+  return Array.isArray(value) ? value : [];
+}
+
+/** @param {unknown} value */
+const number = (value) => (typeof value === 'number' ? value : NaN);
+
+/** @param {unknown} value @returns {number} milliseconds from an RFC 3339 time, NaN when there is none */
+const time = (value) => Date.parse(text(value));
+
+/** @param {unknown} value @returns {string} a command line from an argv list, or the text that it already is */
+function commandLine(value) {
+  return Array.isArray(value) ? value.map(text).map(quoted).join(' ') : text(value);
+}
+
+/** @param {string} word */
+function quoted(word) {
+  return /^[A-Za-z0-9_.,:/=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** @param {unknown} value @returns {Session} */
+function session(value) {
+  const s = fields(value);
+  return {
+    id: text(s.id),
+    role: text(s.role),
+    name: text(s.name),
+    state: text(s.state),
+    machine: text(s.machine_id),
+    created: time(s.created_at),
+    started: time(s.started_at),
+    ended: time(s.ended_at),
+    exitCode: typeof s.exit_code === 'number' ? s.exit_code : null,
+    signal: text(s.signal),
+    reason: text(s.reason),
+    cwd: text(s.cwd),
+    command: commandLine(s.command),
+  };
+}
+
+/** @param {unknown} body of `/sessions` @returns {Session[]} */
+export function readSessions(body) {
+  return list(fields(body).sessions).map(session).filter((s) => s.id !== '');
+}
+
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+/** @param {unknown} body of `/flow-days` @returns {Day[]} */
+export function readDays(body) {
+  return list(fields(body).days)
+    .map(fields)
+    .map((d) => ({
+      date: text(d.date),
+      records: number(d.records) || 0,
+      dispatches: number(d.dispatches) || 0,
+      bad: number(d.bad) || 0,
+    }))
+    .filter((d) => DAY.test(d.date));
+}
+
+/** @param {unknown} value @returns {string} */
+function modelName(value) {
+  const m = fields(value);
+  return text(value) || text(m.identifier) || text(m.model) || text(m.id);
+}
+
+/** @param {unknown} body of `/machine/specs` @returns {Machine} */
+export function readMachine(body) {
+  const m = fields(body);
+  return {
+    id: text(m.machine_id),
+    version: text(m.darkmux_version),
+    flowSchema: text(m.flow_schema_version),
+    os: text(m.os),
+    cpu: text(m.cpu_brand),
+    ramTotal: number(m.ram_total_bytes),
+    ramFree: number(m.ram_free_for_ai_bytes),
+    models: list(m.loaded_models).map(modelName).filter(Boolean),
+    modelsUnreachable: m.lms_unreachable === true,
+    redis: text(m.redis_url_redacted),
+  };
+}
+
+/** @param {unknown} body of `/health` @returns {{id: string, version: string}} */
+export function readHealth(body) {
+  const h = fields(body);
+  return { id: text(h.machine_id), version: text(h.darkmux_version) };
+}

@@ -1,0 +1,95 @@
+//! What a dispatch says at its end.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cli::printer::{BAD, DIM, GOOD};
+use crate::cli::session::{Screen, Seen, exit_of, show_log, viewer_url};
+use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::config::Config;
+use crate::model::{EndReason, SessionId, SessionState};
+use crate::session::{LogReader, Table, files};
+use crate::util::{human, visible};
+use crate::wire::SessionStatus;
+
+/// Output in a JSON document, in bytes; the end of it counts.
+const OUTPUT_MAX: u64 = 1024 * 1024;
+
+/// `-d`: the id alone, so that a script can take it.
+pub fn detached(cx: &Cx, table: &Table, id: &SessionId, as_document: bool) -> Outcome {
+    if as_document {
+        cx.printer.json(&json!({ "schema": 1, "session": table.get(id)? }))?;
+    } else {
+        cx.printer.line(id.as_str())?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// How watching ended, in words and as the exit status.
+pub fn report(
+    cx: &Cx,
+    config: &Config,
+    table: &Table,
+    (seen, id): (Seen, &SessionId),
+    as_document: bool,
+) -> Outcome {
+    match seen {
+        Seen::Ended(status) if as_document => {
+            cx.printer.json(&document(table, &status)?)?;
+            Ok(exit_of(&status))
+        }
+        Seen::Ended(status) => {
+            last_line(cx, config, &status);
+            Ok(exit_of(&status))
+        }
+        Seen::Left | Seen::TimeOver => {
+            cx.printer.note(&format!("session {id} runs on; `darkmux session attach {id}` comes back to it"));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// The JSON document of an ended session.
+fn document(table: &Table, status: &SessionStatus) -> Result<serde_json::Value, Failure> {
+    let mut log = LogReader::new(table.folder(&status.id).join(files::OUTPUT));
+    let (start, end) = log.range()?;
+    let from = end.saturating_sub(OUTPUT_MAX).max(start);
+    let mut bytes = Vec::new();
+    let mut screen = Screen::collect(&mut bytes);
+    show_log(&mut log, from, &mut screen)?;
+    screen.end()?;
+    drop(screen);
+    Ok(json!({
+        "schema": 1,
+        "session": status,
+        "output": String::from_utf8_lossy(&bytes),
+        "output_truncated": from > 0,
+    }))
+}
+
+/// The last line on stderr: the session, how it ended, how long it took, where to see it again.
+fn last_line(cx: &Cx, config: &Config, status: &SessionStatus) {
+    if let Some(why) = &status.error {
+        cx.printer.error(&visible(why));
+    }
+    let (style, word) = match (status.state, status.reason, status.exit_code) {
+        (SessionState::Lost, ..) => (BAD, "was lost".to_owned()),
+        (_, Some(EndReason::Timeout), _) => (BAD, "reached its time limit".to_owned()),
+        (_, Some(EndReason::Killed), _) => (BAD, "was ended".to_owned()),
+        (_, _, Some(0)) => (GOOD, "ended well".to_owned()),
+        (_, _, code) => (BAD, format!("ended with exit code {}", code.unwrap_or(-1))),
+    };
+    let ran = ran(status).map(|ran| format!(" after {}", human::duration(ran))).unwrap_or_default();
+    let page = viewer_url(config).map(|url| format!(" · {url}")).unwrap_or_default();
+    let id = &status.id;
+    cx.printer.note(&format!(
+        "{style}{word}{style:#}{DIM}{ran} · session {id} · darkmux session tail {id}{page}{DIM:#}"
+    ));
+}
+
+fn ran(status: &SessionStatus) -> Option<Duration> {
+    let start: jiff::Timestamp = status.started_at.as_ref()?.parse().ok()?;
+    let end: jiff::Timestamp = status.ended_at.as_ref()?.parse().ok()?;
+    Some(end.duration_since(start).unsigned_abs())
+}

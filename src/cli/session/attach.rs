@@ -1,0 +1,51 @@
+//! `darkmux session attach`.
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::screen::{Form, Screen};
+use super::watch::{Keys, Seen, Watch, watch};
+use crate::cli::{Cx, Exit, Outcome, completions};
+use crate::session::HostClient;
+use crate::util::visible;
+
+/// Output of the past that is shown first, in bytes.
+const PAST: u64 = 64 * 1024;
+
+/// Look into a session and type into it.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Session: an id, the beginning of one, or a name
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
+    session: String,
+    /// Watch only: nothing is typed, Ctrl-C stops watching
+    #[arg(short, long)]
+    read_only: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
+    let table = super::table(cx)?;
+    let session = super::find(&table, &args.session)?;
+    super::block_on(async {
+        let end = match HostClient::connect(&table.folder(&session.id)).await {
+            Ok(mut client) => client.status().await?.output.end,
+            Err(_) => session.output.end,
+        };
+        let keys = if args.read_only { Keys::Ignored } else { Keys::Attached };
+        let how = Watch { from: Some(end.saturating_sub(PAST)), hold: false, keys, until: None };
+        match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
+            Seen::Ended(status) => {
+                let why = status.error.as_deref().map(|why| format!(": {}", visible(why)));
+                let code = status.exit_code.map(|code| format!(", exit code {code}"));
+                let (code, why) = (code.unwrap_or_default(), why.unwrap_or_default());
+                cx.printer.note(&format!("\r[session {} ended{code}{why}]", status.id));
+                Ok(super::exit_of(&status))
+            }
+            Seen::Left | Seen::TimeOver => {
+                cx.printer.note(&format!("\r\n[left session {}, which runs on]", session.id));
+                Ok(Exit::Ok)
+            }
+        }
+    })
+}

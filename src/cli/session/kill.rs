@@ -1,0 +1,47 @@
+//! `darkmux session kill`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::screen::{Form, Screen};
+use super::watch::{Keys, Seen, Watch, watch};
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::session::HostClient;
+use crate::util::human;
+
+/// End a session: TERM to all of its processes, then HUP, after a grace KILL. Waits for the end.
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// Session: an id, the beginning of one, or a name
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
+    session: String,
+    /// Time before KILL, instead of the configured one
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    grace: Option<Duration>,
+    /// KILL at once
+    #[arg(long, conflicts_with = "grace")]
+    now: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
+    let table = super::table(cx)?;
+    let session = super::find(&table, &args.session)?;
+    if session.state.is_final() {
+        cx.printer.note(&format!("session {} has ended already", session.id));
+        return Ok(Exit::Ok);
+    }
+    let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
+    super::block_on(async {
+        HostClient::connect(&table.folder(&session.id)).await?.stop(grace).await?;
+        let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
+        match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
+            Seen::Ended(_) => Ok(Exit::Ok),
+            Seen::Left | Seen::TimeOver => {
+                Err(Failure::new(Exit::Interrupted, format!("session {} is being ended", session.id)))
+            }
+        }
+    })
+}

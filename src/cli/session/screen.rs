@@ -1,0 +1,123 @@
+//! Where a session's output goes: a terminal as it is, anything else without the terminal's doings.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+
+/// What becomes of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// They stay as they are.
+    Raw,
+    /// The terminal's translation of newlines is undone: what the program wrote.
+    Program,
+    /// Text alone: no escape sequences, no control characters.
+    Text,
+}
+
+/// The place for a session's output.
+pub struct Screen<'a> {
+    out: Box<dyn Write + 'a>,
+    form: Form,
+    held_cr: bool,
+    mid_line: bool,
+    strip: anstream::adapter::StripBytes,
+}
+
+impl<'a> Screen<'a> {
+    /// For a session that is watched: raw on a terminal, else what the program wrote.
+    pub fn live() -> Self {
+        Self::stdout(if io::stdout().is_terminal() { Form::Raw } else { Form::Program })
+    }
+
+    /// For output that is looked at later: text on a terminal, else what the program wrote.
+    pub fn later() -> Self {
+        Self::stdout(if io::stdout().is_terminal() { Form::Text } else { Form::Program })
+    }
+
+    /// stdout, in this form.
+    pub fn stdout(form: Form) -> Self {
+        Self::new(Box::new(io::stdout()), form)
+    }
+
+    /// Collects what the program wrote.
+    pub fn collect(into: &'a mut Vec<u8>) -> Self {
+        Self::new(Box::new(into), Form::Program)
+    }
+
+    fn new(out: Box<dyn Write + 'a>, form: Form) -> Self {
+        let strip = anstream::adapter::StripBytes::new();
+        Self { out, form, held_cr: false, mid_line: false, strip }
+    }
+
+    /// Shows bytes, at once.
+    pub fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.mid_line = bytes.last().map_or(self.mid_line, |last| *last != b'\n');
+        if self.form == Form::Raw {
+            self.out.write_all(bytes)?;
+            return self.out.flush();
+        }
+        let bytes = undo_newlines(&mut self.held_cr, bytes);
+        if self.form == Form::Text {
+            for piece in self.strip.strip_next(&bytes) {
+                self.out.write_all(piece)?;
+            }
+        } else {
+            self.out.write_all(&bytes)?;
+        }
+        self.out.flush()
+    }
+
+    /// Shows what was held back for the sake of what might have followed.
+    pub fn end(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.held_cr) {
+            self.out.write_all(b"\r")?;
+        }
+        self.out.flush()
+    }
+
+    /// Whether a terminal's cursor was left in the middle of a line.
+    pub fn is_mid_line(&self) -> bool {
+        self.mid_line && self.form != Form::Program
+    }
+}
+
+/// `\r\n` as `\n`: the exact inverse of what a terminal makes of a program's newlines.
+fn undo_newlines<'b>(held_cr: &mut bool, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+    if !*held_cr && !bytes.contains(&b'\r') {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len() + 1);
+    for &byte in bytes {
+        if std::mem::take(held_cr) && byte != b'\n' {
+            out.push(b'\r');
+        }
+        if byte == b'\r' {
+            *held_cr = true;
+        } else {
+            out.push(byte);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn newlines_come_back_as_written(lines in prop::collection::vec("[a\r\n]{0,6}", 0..8), chunk in 1usize..5) {
+            let written = lines.concat();
+            let terminal = written.replace('\n', "\r\n");
+            let mut got = Vec::new();
+            let mut screen = Screen::collect(&mut got);
+            for piece in terminal.as_bytes().chunks(chunk) {
+                screen.show(piece).unwrap();
+            }
+            screen.end().unwrap();
+            drop(screen);
+            prop_assert_eq!(String::from_utf8(got).unwrap(), written);
+        }
+    }
+}

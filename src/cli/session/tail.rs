@@ -1,0 +1,117 @@
+//! `darkmux session tail`.
+
+use std::io;
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::screen::{Form, Screen};
+use super::watch::{Keys, Seen, Watch, show_log, watch};
+use crate::cli::{Cx, Exit, Outcome, completions};
+use crate::session::{LogReader, files};
+
+/// Bytes looked at in a time while lines are counted back from the end.
+const STEP: u64 = 64 * 1024;
+
+/// Print a session's output. On a terminal: its text, without escape sequences; elsewhere: what the program
+/// wrote.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Session: an id, the beginning of one, or a name
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
+    session: String,
+    /// Go on until the session ends; then end with its status
+    #[arg(short, long)]
+    follow: bool,
+    /// Only the last N lines
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<u64>,
+    /// Start at this offset, in bytes
+    #[arg(long, value_name = "OFFSET", conflicts_with = "lines")]
+    from: Option<u64>,
+    /// The terminal's bytes as they are
+    #[arg(long)]
+    raw: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
+    let table = super::table(cx)?;
+    let id = super::find(&table, &args.session)?.id;
+    let mut log = LogReader::new(table.folder(&id).join(files::OUTPUT));
+    let from = start(args, &mut log)?;
+    let mut screen = if args.raw { Screen::stdout(Form::Raw) } else { Screen::later() };
+    if !args.follow {
+        show_log(&mut log, from, &mut screen)?;
+        screen.end()?;
+        return Ok(Exit::Ok);
+    }
+    super::block_on(async {
+        let how = Watch { from: Some(from), hold: false, keys: Keys::Ignored, until: None };
+        Ok(match watch(cx, &table, &id, &how, screen).await? {
+            Seen::Ended(status) => super::exit_of(&status),
+            Seen::Left | Seen::TimeOver => Exit::Interrupted,
+        })
+    })
+}
+
+/// The offset to start at.
+fn start(args: &TailArgs, log: &mut LogReader) -> io::Result<u64> {
+    match (args.from, args.lines) {
+        (Some(from), _) => Ok(from),
+        (None, Some(lines)) => last_lines(log, lines),
+        (None, None) => Ok(0),
+    }
+}
+
+/// Offset at which the last `lines` lines begin.
+fn last_lines(log: &mut LogReader, lines: u64) -> io::Result<u64> {
+    let (start, end) = log.range()?;
+    let mut wanted = lines;
+    let mut low = end;
+    while low > start && wanted > 0 {
+        let high = low;
+        low = high.saturating_sub(STEP).max(start);
+        let bytes = read_range(log, low, high)?;
+        for (index, _) in bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            let after = low + index as u64 + 1;
+            // The newline that ends the last line begins none.
+            if after < end {
+                wanted -= 1;
+                if wanted == 0 {
+                    return Ok(after);
+                }
+            }
+        }
+    }
+    Ok(if lines == 0 { end } else { start })
+}
+
+fn read_range(log: &mut LogReader, mut from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while from < to {
+        let mut buffer = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
+        let (at, count) = log.read_at(from, &mut buffer)?;
+        if count == 0 || at != from {
+            break;
+        }
+        bytes.extend_from_slice(&buffer[..count]);
+        from += count as u64;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::LogWriter;
+
+    #[test]
+    fn lines_are_counted_from_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("output");
+        LogWriter::create(dir.clone(), 1_000_000).unwrap().append(0, b"one\ntwo\nthree\n").unwrap();
+        let at = |lines| last_lines(&mut LogReader::new(dir.clone()), lines).unwrap();
+        assert_eq!((at(0), at(1), at(2), at(3), at(9)), (14, 8, 4, 0, 0));
+    }
+}

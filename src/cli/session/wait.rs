@@ -1,0 +1,49 @@
+//! `darkmux session wait`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use tokio::time::Instant;
+
+use super::screen::{Form, Screen};
+use super::watch::{Keys, Seen, Watch, watch};
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::util::human;
+
+/// Wait for a session's end and end with its status.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// Session: an id, the beginning of one, or a name
+    #[arg(add = ArgValueCompleter::new(completions::sessions))]
+    session: String,
+    /// Wait no longer than this; the session runs on
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    timeout: Option<Duration>,
+    /// Print the session as JSON at its end
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
+    let table = super::table(cx)?;
+    let id = super::find(&table, &args.session)?.id;
+    super::block_on(async {
+        let until = args.timeout.map(|timeout| Instant::now() + timeout);
+        let how = Watch { from: None, hold: false, keys: Keys::Ignored, until };
+        match watch(cx, &table, &id, &how, Screen::stdout(Form::Raw)).await? {
+            Seen::Ended(status) => {
+                if args.json {
+                    cx.printer.json(&status)?;
+                }
+                Ok(super::exit_of(&status))
+            }
+            Seen::Left => Ok(Exit::Interrupted),
+            Seen::TimeOver => Err(Failure::new(
+                Exit::TimeLimit,
+                format!("session {id} still runs; the time to wait for it is over (nothing was ended)"),
+            )),
+        }
+    })
+}

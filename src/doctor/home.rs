@@ -1,0 +1,99 @@
+//! The home folder and who may read it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{Check, Finding, Machine};
+
+/// Files and folders of the home folder that nobody else may read.
+const PRIVATE: &[&str] =
+    &["config.json", "machine-id", "daemon.json", "daemon.lock", "flows", "audit", "sessions"];
+
+/// The home folder and its permissions.
+pub struct Home;
+
+impl Check for Home {
+    fn name(&self) -> &'static str {
+        "home"
+    }
+
+    fn run(&self, machine: &Machine) -> Finding {
+        look(machine.config.paths.home())
+    }
+}
+
+fn look(home: &Path) -> Finding {
+    let shown = home.display();
+    let meta = match fs::metadata(home) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Finding::pass(format!(
+                "{shown} is not there yet; the first command that keeps something makes it"
+            ));
+        }
+        Err(error) => {
+            let why = "without it darkmux can keep neither records nor sessions";
+            return Finding::fail(format!("{shown}: {error}"), why, format!("ls -ld '{shown}'"));
+        }
+    };
+    if !meta.is_dir() {
+        let why = "darkmux keeps its state in a folder of this name";
+        return Finding::fail(format!("{shown} is no folder"), why, format!("mv '{shown}' '{shown}.old'"));
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        let why = "darkmux keeps its state only in a folder of yours";
+        let fix = "set DARKMUX_HOME to a folder of yours";
+        return Finding::fail(format!("{shown} belongs to user {}", meta.uid()), why, fix);
+    }
+    open_to_others(home, &meta)
+}
+
+fn open_to_others(home: &Path, meta: &fs::Metadata) -> Finding {
+    let shown = home.display();
+    let mut open: Vec<String> = PRIVATE
+        .iter()
+        .filter(|name| fs::metadata(home.join(name)).is_ok_and(|meta| meta.mode() & 0o077 != 0))
+        .map(|name| format!("{shown}/{name}"))
+        .collect();
+    if meta.mode() & 0o077 != 0 {
+        open.insert(0, format!("{shown} (mode {:03o})", meta.mode() & 0o777));
+    }
+    if open.is_empty() {
+        return Finding::pass(format!("{shown}, yours alone"));
+    }
+    let why = "records and terminals' output are in it, and others on this machine may read them";
+    Finding::warn(format!("{} open to others", open.len()), why, format!("chmod -R go= '{shown}'"))
+        .details(open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::State;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_private_folder_passes_and_others_say_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        assert_eq!(look(&home).state, State::Pass);
+        fs::create_dir(&home).unwrap();
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(look(&home).state, State::Pass);
+
+        fs::write(home.join("config.json"), "{}").unwrap();
+        fs::set_permissions(home.join("config.json"), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+        let found = look(&home);
+        assert_eq!((found.state, found.details.len()), (State::Warn, 2));
+        assert!(found.details[0].ends_with("(mode 755)"), "{found:?}");
+        assert!(found.fix.unwrap().starts_with("chmod"));
+
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(look(&file).state, State::Fail);
+        assert_eq!(look(&file.join("below")).state, State::Fail);
+    }
+}

@@ -1,0 +1,18 @@
+//! The reading side of the flow: one day, the flow from a position on, the newest records, the list of days.
+//!
+//! Invariants: a record is a finished line that is a JSON object of at most 1 MiB; every other line is
+//! skipped and counted, never an error and never a reason to stop. What is handed out are the file's own
+//! bytes. Memory does not depend on the size of a file. Nothing here waits: who follows the flow asks again.
+//!
+//! Not here: what a record says (readers of 1.9 and of later versions need not agree on it), and writing.
+
+mod check;
+mod day;
+mod days;
+mod newest;
+mod tail;
+
+pub use day::{DayReader, ReadStep, Record};
+pub use days::{DayIndex, days_in};
+pub use newest::newest;
+pub use tail::{FlowTail, Gap, Next};

@@ -1,0 +1,87 @@
+//! Where a record goes: the audit chain where it is on, then the local file, each tried whatever became of
+//! the other.
+//!
+//! Invariant: what is in the local file is durable in its order and has a [`Position`]; a sink that sends
+//! records elsewhere reads them from there after its own last position, and is not a further child here.
+
+use super::FlowError;
+use super::audit::{AuditChain, AuditError};
+use super::line;
+use crate::config::FlowConfig;
+use crate::model::{Day, FlowRecord, Position};
+use crate::store::{AppendError, AppendLog, SyncPolicy};
+
+/// The sinks of one writer.
+#[derive(Debug)]
+pub struct Sinks {
+    audit: Option<AuditChain>,
+    local: LocalFile,
+}
+
+impl Sinks {
+    /// The sinks that the configuration names; opens nothing yet.
+    pub fn new(config: &FlowConfig) -> Self {
+        Self { audit: config.audit_dir.clone().map(AuditChain::new), local: LocalFile::new(config) }
+    }
+
+    /// Appends to each sink. The audit chain's failure comes with what became of the local file.
+    pub fn append(
+        &mut self,
+        record: &mut FlowRecord,
+        day: Day,
+    ) -> (Result<(), AuditError>, Result<Position, FlowError>) {
+        let line = match line::fit(record) {
+            Ok(line) => line,
+            Err(error) => return (Ok(()), Err(FlowError::Json(error))),
+        };
+        let audit = self.audit.as_mut().map_or(Ok(()), |audit| audit.append(record, day));
+        (audit, self.local.append(&line, day))
+    }
+
+    /// Appends to the local file alone.
+    pub fn append_locally(&mut self, record: &mut FlowRecord, day: Day) -> Result<Position, FlowError> {
+        let line = line::fit(record)?;
+        self.local.append(&line, day)
+    }
+
+    /// Brings what was appended to the disk. The audit chain is there already.
+    pub fn sync(&mut self) -> Result<(), FlowError> {
+        self.local.sync()
+    }
+}
+
+/// The day files, of which the newest is open.
+#[derive(Debug)]
+struct LocalFile {
+    dir: std::path::PathBuf,
+    policy: SyncPolicy,
+    open: Option<(Day, AppendLog)>,
+}
+
+impl LocalFile {
+    fn new(config: &FlowConfig) -> Self {
+        let policy = if config.sync_always { SyncPolicy::Always } else { SyncPolicy::Interval };
+        Self { dir: config.dir.clone(), policy, open: None }
+    }
+
+    fn append(&mut self, line: &[u8], day: Day) -> Result<Position, FlowError> {
+        let header = line::header()?;
+        if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
+            self.sync()?;
+            let log = AppendLog::new(self.dir.join(day.file_name()), self.policy);
+            self.open = Some((day, log));
+        }
+        let offset = match &mut self.open {
+            Some((_, log)) => log.append(line, &header)?,
+            None => 0,
+        };
+        Ok(Position { day, offset })
+    }
+
+    fn sync(&mut self) -> Result<(), FlowError> {
+        match &mut self.open {
+            Some((_, log)) => log.sync().map_err(|error: AppendError| FlowError::Local(error)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! How the flow is doing: the object of `flow status --json` and `/flow-status`, in the shape of 1.9 with
+//! keys of ours added. Reads a line of each file, no records, and writes nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::audit::Head;
+use super::line::WRITER;
+use crate::config::FlowConfig;
+use crate::model::{Day, FLOW_SCHEMA};
+use crate::store::open_in;
+
+/// Longest header line that is read.
+const HEADER_MAX: usize = 4 * 1024;
+
+/// The whole object.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)] // The names are the format's; the ones that need a word have it.
+pub struct Status {
+    pub schema_version: &'static str,
+    pub sinks: SinksStatus,
+    pub disk: DiskStatus,
+    /// Ours; absent where the audit chain is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditStatus>,
+    pub schema: SchemaStatus,
+    pub overall_state: State,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warn_reasons: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fail_reasons: Vec<&'static str>,
+}
+
+/// The verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Records are kept.
+    Ok,
+    /// Records are kept, something needs a look.
+    Warn,
+    /// Records are lost.
+    Fail,
+}
+
+impl State {
+    /// The word in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// Where records go.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct SinksStatus {
+    pub info: SinkInfo,
+    pub active_kinds: Vec<&'static str>,
+    /// The sinks as one line, such as `Tee[AuditFile, LocalFile]`.
+    pub composition: String,
+}
+
+/// One sink.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct SinkInfo {
+    pub kind: &'static str,
+    pub config: Value,
+    pub children: Vec<SinkInfo>,
+}
+
+/// The day files.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct DiskStatus {
+    pub flows_dir: String,
+    pub exists: bool,
+    pub day_files: u64,
+    pub total_bytes: u64,
+    /// Versions in the header lines.
+    pub observed_disk_schemas: Vec<String>,
+}
+
+/// The end of the audit chain.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct AuditStatus {
+    pub dir: String,
+    /// Absent while the chain has no record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    /// Why the chain takes no records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Versions of the records' format.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct SchemaStatus {
+    pub writer_version: &'static str,
+    pub observed_versions: Vec<String>,
+    pub skew_detected: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skew_reason: Option<String>,
+}
+
+/// Looks at the flow as it is configured here.
+pub fn status(config: &FlowConfig) -> Status {
+    let (disk, readable) = disk(&config.dir);
+    let audit = config.audit_dir.as_deref().map(audit);
+    let schema = schema(&disk.observed_disk_schemas);
+    let mut warn_reasons = Vec::new();
+    let mut fail_reasons = Vec::new();
+    if !disk.exists {
+        warn_reasons.push("flows_dir_absent");
+    }
+    if schema.skew_detected {
+        warn_reasons.push("schema_skew_detected");
+    }
+    if disk.exists && !readable {
+        fail_reasons.push("flows_dir_unreadable");
+    }
+    if audit.as_ref().is_some_and(|audit| audit.error.is_some()) {
+        fail_reasons.push("audit_chain_unusable");
+    }
+    let overall_state = match (fail_reasons.is_empty(), warn_reasons.is_empty()) {
+        (false, _) => State::Fail,
+        (true, false) => State::Warn,
+        (true, true) => State::Ok,
+    };
+    let sinks = sinks(config);
+    Status {
+        schema_version: FLOW_SCHEMA,
+        sinks,
+        disk,
+        audit,
+        schema,
+        overall_state,
+        warn_reasons,
+        fail_reasons,
+    }
+}
+
+fn sinks(config: &FlowConfig) -> SinksStatus {
+    let sync = if config.sync_always { "always" } else { "interval" };
+    let sink = |kind, config| SinkInfo { kind, config, children: Vec::new() };
+    let local = sink("LocalFile", json!({ "dir": config.dir, "sync": sync }));
+    let Some(dir) = &config.audit_dir else {
+        let kind = local.kind;
+        return SinksStatus { info: local, active_kinds: vec![kind], composition: kind.to_owned() };
+    };
+    let children = vec![sink("AuditFile", json!({ "dir": dir })), local];
+    let active_kinds: Vec<_> = children.iter().map(|child| child.kind).collect();
+    let composition = format!("Tee[{}]", active_kinds.join(", "));
+    SinksStatus { info: SinkInfo { kind: "Tee", config: json!({}), children }, active_kinds, composition }
+}
+
+/// Looks at the folder; `false` when it is there and can't be listed.
+fn disk(dir: &Path) -> (DiskStatus, bool) {
+    let mut found = DiskStatus {
+        flows_dir: dir.display().to_string(),
+        exists: dir.exists(),
+        day_files: 0,
+        total_bytes: 0,
+        observed_disk_schemas: Vec::new(),
+    };
+    let Ok(entries) = fs::read_dir(dir) else { return (found, false) };
+    let mut versions = BTreeSet::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| Day::of_file_name(name).is_some()) else { continue };
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_file() {
+            found.day_files += 1;
+            found.total_bytes += meta.len();
+            versions.extend(version(dir, name));
+        }
+    }
+    found.observed_disk_schemas = versions.into_iter().collect();
+    (found, true)
+}
+
+/// The version in a day file's header line.
+fn version(dir: &Path, name: &str) -> Option<String> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = [0; HEADER_MAX];
+    let read = open_in(dir, name).ok()?.read_at(&mut bytes, 0).ok()?;
+    let line = &bytes[..memchr::memchr(b'\n', &bytes[..read])?];
+    let header: Value = serde_json::from_slice(line).ok()?;
+    (header["_type"] == "schema").then(|| header["version"].as_str().map(str::to_owned)).flatten()
+}
+
+fn audit(dir: &Path) -> AuditStatus {
+    let (head, error) = match Head::read(dir) {
+        Ok(head) => (head, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    AuditStatus { dir: dir.display().to_string(), head, error }
+}
+
+fn schema(observed: &[String]) -> SchemaStatus {
+    let others: Vec<_> =
+        observed.iter().map(String::as_str).filter(|version| *version != FLOW_SCHEMA).collect();
+    let skew_reason = (!others.is_empty()).then(|| {
+        format!(
+            "day files of version {} beside {FLOW_SCHEMA}, which darkmux {WRITER} writes",
+            others.join(", ")
+        )
+    });
+    SchemaStatus {
+        writer_version: FLOW_SCHEMA,
+        observed_versions: observed.to_vec(),
+        skew_detected: !others.is_empty(),
+        skew_reason,
+    }
+}

@@ -1,0 +1,102 @@
+//! What the handlers need, built once.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::stream::Hub;
+use super::{ApiError, Hosts, Limits};
+use crate::config::ModelsConfig;
+use crate::fleet::Models;
+use crate::flow::read::DayIndex;
+use crate::model::MachineId;
+use crate::session::Table;
+use crate::util::{Clock, Shutdown, clock};
+
+/// What an [`App`] is made of.
+#[derive(Debug, Clone)]
+pub struct AppConfig {
+    /// Folder of the day files.
+    pub flows_dir: PathBuf,
+    /// Folder of the sessions.
+    pub sessions_dir: PathBuf,
+    /// This machine.
+    pub machine_id: MachineId,
+    /// Where models are asked for.
+    pub models: ModelsConfig,
+    /// Allowed values of `Host`.
+    pub hosts: Hosts,
+    /// The limits.
+    pub limits: Limits,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// The state of the HTTP surface.
+#[derive(Debug)]
+pub struct App {
+    pub(super) flows_dir: PathBuf,
+    pub(super) sessions: Table,
+    pub(super) machine_id: MachineId,
+    pub(super) models: Models,
+    pub(super) hosts: Hosts,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) shutdown: Shutdown,
+    pub(super) hub: Hub,
+    /// Held while the files are counted, always where it may block.
+    pub(super) days: Arc<Mutex<DayIndex>>,
+    pub(super) file_reads: Arc<Semaphore>,
+}
+
+impl App {
+    /// Starts nothing yet.
+    pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
+        let AppConfig { flows_dir, sessions_dir, machine_id, models, hosts, limits, clock } = config;
+        Self {
+            hub: Hub::new(flows_dir.clone(), clock.clone(), shutdown.clone(), limits.streams),
+            days: Arc::new(Mutex::new(DayIndex::new(&flows_dir))),
+            file_reads: Arc::new(Semaphore::new(limits.file_reads)),
+            sessions: Table::new(sessions_dir),
+            models: Models::new(models),
+            flows_dir,
+            machine_id,
+            hosts,
+            limits,
+            clock,
+            shutdown,
+        }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(super) fn now_ms(&self) -> u64 {
+        clock::unix_ms(self.clock.now())
+    }
+
+    /// Runs what may block, and gives its failure the name of what was done.
+    pub(super) async fn blocking<T, E, F>(&self, what: &'static str, work: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        match self.shutdown.spawn_blocking(work).await {
+            Ok(done) => done.map_err(|error| ApiError::internal(what, &error)),
+            Err(error) => Err(ApiError::internal(what, &error)),
+        }
+    }
+}
+
+/// A JSON answer with sorted keys.
+pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Response, ApiError> {
+    let sorted = serde_json::to_value(value).and_then(|value| serde_json::to_vec(&value));
+    match sorted {
+        Ok(body) => Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response()),
+        Err(error) => Err(ApiError::internal("writing the answer", &error)),
+    }
+}

@@ -1,0 +1,42 @@
+//! Every limit of the HTTP surface, so that a test can have its own.
+
+use std::time::Duration;
+
+/// What a client may take and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections; when all are taken the longest idle one makes room.
+    pub connections: usize,
+    /// Bytes of a request's head.
+    pub head_bytes: usize,
+    /// From the first byte of a request's head to its last.
+    pub head_time: Duration,
+    /// A connection without a request.
+    pub idle_time: Duration,
+    /// A client that takes no byte of an answer.
+    pub write_stall: Duration,
+    /// Open event streams.
+    pub streams: usize,
+    /// Between two signs of life on a quiet stream.
+    pub keepalive: Duration,
+    /// Reads of day files at one time; each holds up to three buffers of [`Limits::piece_bytes`].
+    pub file_reads: usize,
+    /// Bytes read from a file at a time.
+    pub piece_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            head_bytes: 16 * 1024,
+            head_time: Duration::from_secs(5),
+            idle_time: Duration::from_mins(1),
+            write_stall: Duration::from_secs(10),
+            streams: 64,
+            keepalive: Duration::from_secs(15),
+            file_reads: 16,
+            piece_bytes: 256 * 1024,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The flow: a day as an array, as the file itself, as a stream; the list of days.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::read_ahead::{self, Pieces};
+use super::super::stream::events;
+use super::day_file;
+use crate::flow::read::{DayReader, newest};
+use crate::model::{Day, Position};
+use crate::serve::app::json;
+use crate::serve::{ApiError, App};
+use crate::wire::FlowDays;
+
+/// Says where a stream has to go on after an array.
+const POSITION: HeaderName = HeaderName::from_static("darkmux-position");
+
+/// Bytes of the array made at a time, about.
+const ARRAY_PIECE: usize = 128 * 1024;
+
+/// Seconds after which a refused client may ask again.
+const RETRY_SECONDS: u32 = 5;
+
+/// Query of `/flow/{date}`.
+#[derive(Debug, Deserialize)]
+pub struct DayQuery {
+    limit: Option<String>,
+}
+
+/// Query of `/flow/{date}/stream`.
+#[derive(Debug, Deserialize)]
+pub struct StreamQuery {
+    from: Option<String>,
+}
+
+fn day_of(text: &str) -> Result<Day, ApiError> {
+    text.parse().map_err(|error| ApiError::bad_request("bad_date", format!("{error}")))
+}
+
+/// `GET /flow/{date}` and `GET /flow/{date}.jsonl`.
+pub async fn day(
+    State(app): State<Arc<App>>,
+    Path(date): Path<String>,
+    Query(query): Query<DayQuery>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    match date.strip_suffix(".jsonl") {
+        Some(date) => day_file::whole(&app, day_of(date)?, &method, &headers).await,
+        None => array(&app, day_of(&date)?, query.limit.as_deref()).await,
+    }
+}
+
+/// A place among those who read files; refused when all are taken.
+pub(super) fn reading(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(&app.file_reads).try_acquire_owned().map_err(|_| {
+        let message = "too many day files are being read; try again in a moment";
+        ApiError::busy("busy", message, RETRY_SECONDS)
+    })
+}
+
+/// The records of a day as one JSON array, as they stand in the file.
+async fn array(app: &App, day: Day, limit: Option<&str>) -> Result<Response, ApiError> {
+    let limit = match limit.map(str::parse::<usize>) {
+        None => usize::MAX,
+        Some(Ok(limit)) => limit,
+        Some(Err(_)) => {
+            return Err(ApiError::bad_request("bad_limit", "`limit` is a whole number of records"));
+        }
+    };
+    let permit = reading(app)?;
+    let dir = app.flows_dir.clone();
+    let opened = app.shutdown.spawn_blocking(move || open(&dir, day, limit)).await;
+    let opened = opened.map_err(|error| ApiError::internal("reading the day's file", &error))?;
+    let (reader, end) = opened.map_err(|error| ApiError::day_file(&error))?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (POSITION, Position { day, offset: end }.to_string()),
+    ];
+    let body = match reader {
+        None => Body::from("[]"),
+        Some(reader) => {
+            let pieces = Array { reader, before: Before::First, _permit: permit };
+            read_ahead::body(&app.shutdown, Some(Bytes::from_static(b"[")), pieces)
+        }
+    };
+    Ok((headers, body).into_response())
+}
+
+/// The reader of the newest `limit` records, and the offset after the last of them. Later ones are the
+/// stream's.
+fn open(dir: &std::path::Path, day: Day, limit: usize) -> io::Result<(Option<DayReader>, u64)> {
+    if limit == usize::MAX {
+        let Some(reader) = DayReader::open(dir, day, 0)? else { return Ok((None, 0)) };
+        let end = reader.end()?;
+        return Ok((Some(reader.until(end)), end));
+    }
+    let Some((from, end)) = newest(dir, day, limit)? else { return Ok((None, 0)) };
+    let reader = DayReader::open(dir, day, from.offset)?;
+    Ok((reader.map(|reader| reader.until(end.offset)), end.offset))
+}
+
+struct Array {
+    reader: DayReader,
+    before: Before,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    First,
+    Other,
+    End,
+}
+
+impl Pieces for Array {
+    fn piece(&mut self) -> io::Result<Option<Bytes>> {
+        if self.before == Before::End {
+            return Ok(None);
+        }
+        let mut out = Vec::with_capacity(ARRAY_PIECE + 4096);
+        while out.len() < ARRAY_PIECE {
+            let Some(record) = self.reader.read()? else {
+                out.push(b']');
+                self.before = Before::End;
+                break;
+            };
+            if self.before == Before::Other {
+                out.push(b',');
+            }
+            out.extend_from_slice(record.line);
+            self.before = Before::Other;
+        }
+        Ok(Some(out.into()))
+    }
+}
+
+/// `GET /flow/{date}/stream`: what is appended, as server-sent events.
+pub async fn stream(
+    State(app): State<Arc<App>>,
+    Path(date): Path<String>,
+    Query(query): Query<StreamQuery>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    day_of(&date)?;
+    let from = match headers.get("last-event-id") {
+        // An empty one is what a client has that saw no event yet.
+        Some(id) if !id.is_empty() => Some(position_of(id.to_str().unwrap_or_default())?),
+        _ => query.from.as_deref().filter(|from| !from.is_empty()).map(position_of).transpose()?,
+    };
+    let hub = app.hub.clone();
+    let head = [(header::CONTENT_TYPE, "text/event-stream")];
+    if method == Method::HEAD {
+        return Ok(head.into_response());
+    }
+    let seat = app.blocking("reading the flow", move || hub.join()).await?.ok_or_else(|| {
+        ApiError::busy("too_many_streams", "all streams of this daemon are taken; close one", RETRY_SECONDS)
+    })?;
+    let from = from.unwrap_or(seat.now);
+    Ok((StatusCode::OK, head, events(seat, from, app.limits.keepalive, &app.shutdown)).into_response())
+}
+
+fn position_of(text: &str) -> Result<Position, ApiError> {
+    text.parse().map_err(|error| ApiError::bad_request("bad_position", format!("{error}")))
+}
+
+/// `GET /flow-days`.
+pub async fn days(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let index = Arc::clone(&app.days);
+    let days = app
+        .blocking("counting the records", move || index.lock().unwrap_or_else(PoisonError::into_inner).list())
+        .await?;
+    json(&FlowDays { days, generated_at_ms: app.now_ms() })
+}

@@ -1,0 +1,9 @@
+//! The handlers: what is asked for is read strictly, what is answered has the shapes of `wire`.
+
+pub mod assets;
+mod day_file;
+pub mod facts;
+pub mod fleet;
+pub mod flow;
+pub mod page;
+pub mod sessions;

@@ -1,0 +1,22 @@
+//! The sessions of this machine, read-only.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::serve::app::json;
+use crate::serve::{ApiError, App};
+use crate::wire::{SESSION_SCHEMA, SessionList, SessionStatus};
+
+/// `GET /sessions`.
+pub async fn list(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let sessions = all(&app).await?.into_iter().map(SessionStatus::without_words).collect();
+    json(&SessionList { generated_at_ms: app.now_ms(), schema: SESSION_SCHEMA, sessions })
+}
+
+/// Every session, newest first.
+pub(super) async fn all(app: &App) -> Result<Vec<SessionStatus>, ApiError> {
+    let table = app.sessions.clone();
+    app.blocking("listing the sessions", move || table.list()).await
+}

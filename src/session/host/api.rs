@@ -1,0 +1,174 @@
+//! What a client can ask of a host, over HTTP:
+//!
+//! | request | does | answers |
+//! |---|---|---|
+//! | `GET /v1/status` | | [`SessionStatus`](crate::wire::SessionStatus) |
+//! | `GET /v1/output?from=N&follow=1` | | the terminal's bytes; `darkmux-output-start` is the offset of the first |
+//! | `POST /v1/input` | types the body | 204 |
+//! | `POST /v1/resize` `{cols, rows}` | changes the terminal's size | 204 |
+//! | `POST /v1/stop?grace_ms=N` | TERM, HUP, and after the grace KILL to the whole session | 202 |
+//! | `GET /v1/attach?from=N&hold=1` | upgrade to [`frames`](crate::wire::frames) | 101 |
+//!
+//! Errors are `{"error": "…"}` with a 4xx or 5xx status.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::{Method, Request, Response, StatusCode, header};
+use serde_json::json;
+
+use super::{Host, attach};
+use crate::session::output::{Chunk, OutputReader};
+use crate::util::Shutdown;
+use crate::wire::WindowSize;
+use crate::wire::frames::{MAX_PAYLOAD, UPGRADE};
+
+/// A response's body.
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// How long the body of a request may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Header that tells the offset of the first byte of output in the body.
+pub const OUTPUT_START: &str = "darkmux-output-start";
+
+/// Answers one request.
+pub(super) async fn answer(
+    host: Arc<Host>,
+    clients: Shutdown,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path().to_owned();
+    Ok(match (request.method(), path.as_str()) {
+        (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.snapshot()),
+        (&Method::GET, "/v1/output") => output(&host, &request),
+        (&Method::GET, "/v1/attach") => start_attach(host, &clients, request),
+        (&Method::POST, "/v1/input") => input(&host, request).await,
+        (&Method::POST, "/v1/resize") => resize(&host, request).await,
+        (&Method::POST, "/v1/stop") => stop(&host, &request),
+        _ => failure(StatusCode::NOT_FOUND, "no such request; this host speaks version 1 of its protocol"),
+    })
+}
+
+fn json_response(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    let mut response = Response::new(Full::from(text).boxed_unsync());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn failure(status: StatusCode, message: impl std::fmt::Display) -> Response<Body> {
+    json_response(status, &json!({ "error": message.to_string() }))
+}
+
+fn done(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Empty::new().boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// The number of a query parameter.
+fn parameter(request: &Request<Incoming>, name: &str) -> Option<u64> {
+    let pairs = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
+}
+
+fn output(host: &Host, request: &Request<Incoming>) -> Response<Body> {
+    let follow = parameter(request, "follow") == Some(1);
+    let range = host.output.range();
+    let from = parameter(request, "from").unwrap_or(range.start).clamp(range.start, range.end);
+    let until = (!follow).then_some(range.end);
+    let reader = host.output.reader(Some(from), false);
+    let frames = stream::unfold((reader, until), |(mut reader, until)| async move {
+        let bytes = next_bytes(&mut reader, until).await?;
+        Some((Ok(Frame::data(bytes)), (reader, until)))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
+    headers.insert(OUTPUT_START, header::HeaderValue::from(from));
+    response
+}
+
+/// The next bytes before `until`. A gap ends the stream: the client asks again and learns of it by the header.
+async fn next_bytes(reader: &mut OutputReader, until: Option<u64>) -> Option<Bytes> {
+    let left = until.map(|until| until.saturating_sub(reader.at()));
+    if left == Some(0) {
+        return None;
+    }
+    match reader.next().await {
+        Chunk::Bytes(bytes) => {
+            let len =
+                left.map_or(bytes.len(), |left| bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
+            Some(bytes.slice(..len))
+        }
+        Chunk::Gap(..) | Chunk::End => None,
+    }
+}
+
+async fn body(request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
+    let collected =
+        tokio::time::timeout(BODY_TIMEOUT, Limited::new(request.into_body(), MAX_PAYLOAD).collect());
+    match collected.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(failure(StatusCode::PAYLOAD_TOO_LARGE, error)),
+        Err(_) => Err(failure(StatusCode::REQUEST_TIMEOUT, "the body took longer than 10 s")),
+    }
+}
+
+async fn input(host: &Host, request: Request<Incoming>) -> Response<Body> {
+    let bytes = match body(request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, host.input.send(bytes)).await {
+        Ok(Ok(())) => done(StatusCode::NO_CONTENT),
+        Ok(Err(_)) => failure(StatusCode::CONFLICT, "the session has ended"),
+        Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "the process does not read what is typed"),
+    }
+}
+
+async fn resize(host: &Host, request: Request<Incoming>) -> Response<Body> {
+    let bytes = match body(request).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    let size: WindowSize = match serde_json::from_slice(&bytes) {
+        Ok(size) => size,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+    };
+    match host.resize(size) {
+        Ok(()) => done(StatusCode::NO_CONTENT),
+        Err(error) => failure(StatusCode::CONFLICT, error),
+    }
+}
+
+fn stop(host: &Host, request: &Request<Incoming>) -> Response<Body> {
+    let grace = parameter(request, "grace_ms").unwrap_or(host.spec.grace_ms);
+    // A full queue holds requests that say the same.
+    let _ = host.stop.try_send(Duration::from_millis(grace));
+    done(StatusCode::ACCEPTED)
+}
+
+fn start_attach(host: Arc<Host>, clients: &Shutdown, mut request: Request<Incoming>) -> Response<Body> {
+    let wanted = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    if wanted != Some(UPGRADE) {
+        return failure(StatusCode::UPGRADE_REQUIRED, format!("ask for an upgrade to {UPGRADE}"));
+    }
+    let from = parameter(&request, "from");
+    let hold = parameter(&request, "hold") == Some(1);
+    let upgrade = hyper::upgrade::on(&mut request);
+    clients.spawn(attach::run(host, upgrade, from, hold));
+    let mut response = done(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, header::HeaderValue::from_static(UPGRADE));
+    headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
+    response
+}

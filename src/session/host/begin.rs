@@ -1,0 +1,169 @@
+//! A host's life from the start of its process to its own end.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+
+use super::records::Records;
+use super::supervise::{self, Ended};
+use super::{
+    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, socket_path,
+    tell_starter, write_state,
+};
+use crate::config::{Config, ConfigError};
+use crate::flow::Flow;
+use crate::model::{EndReason, SessionState};
+use crate::pty::{Command, Started};
+use crate::session::output::Output;
+use crate::store::Durability;
+use crate::util::{Clock, Shutdown, clock};
+use crate::wire::{SessionSpec, SessionStatus};
+
+/// Runs the session from its start to its end.
+pub(super) async fn host(
+    folder: &Path,
+    spec: SessionSpec,
+    config: &Config,
+    flow: Result<Flow, ConfigError>,
+    clock: &Clock,
+) -> Result<(), HostError> {
+    let mut records = Records::new(flow, &spec);
+    let socket = socket_path(folder);
+    let listener = listen::bind(&socket)?;
+    let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes)?);
+    records.start(&spec);
+    let started = match command(folder, &spec, &socket, config).and_then(Command::spawn) {
+        Ok(started) => started,
+        Err(error) => {
+            let _ = std::fs::remove_file(&socket);
+            return failed(folder, &spec, &error, &mut records, clock);
+        }
+    };
+    let clients = Shutdown::new();
+    let (host, ended) = running(folder, spec, clock, (output, started, listener), &clients).await?;
+    finish(&host, &ended, &mut records, &clients).await;
+    let _ = std::fs::remove_file(&socket);
+    Ok(())
+}
+
+/// What to start: the caller's environment as this host inherited it, and what tells the process where it is.
+fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) -> io::Result<Command> {
+    let mut env: Vec<(OsString, OsString)> =
+        config.env().for_child().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let mut set = |key: &str, value: &std::ffi::OsStr| {
+        env.retain(|(name, _)| name != key);
+        env.push((key.into(), value.to_owned()));
+    };
+    set("DARKMUX_SESSION_ID", spec.id.as_str().as_ref());
+    set("DARKMUX_SOCKET", socket.as_os_str());
+    set("TERM", "xterm-256color".as_ref());
+    set("PWD", spec.cwd.as_os_str());
+    let stdin = spec.stdin_file.as_ref().map(|name| File::open(folder.join(name))).transpose()?;
+    let meta = std::fs::metadata(&spec.cwd).map_err(|error| {
+        io::Error::new(error.kind(), format!("the folder {}: {error}", spec.cwd.display()))
+    })?;
+    if !meta.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            format!("{} is no folder", spec.cwd.display()),
+        ));
+    }
+    Ok(Command { argv: spec.argv.clone(), env, cwd: spec.cwd.clone(), stdin, size: spec.size })
+}
+
+/// The process could not be started: says so everywhere.
+fn failed(
+    folder: &Path,
+    spec: &SessionSpec,
+    error: &io::Error,
+    records: &mut Records,
+    clock: &Clock,
+) -> Result<(), HostError> {
+    let program = spec.argv.first().map_or("", String::as_str);
+    let message = format!("{program} could not be started: {error}");
+    let mut status = SessionStatus::starting(spec);
+    end_state(&mut status, EndReason::Failed, clock);
+    status.exit_code = Some(126);
+    status.error = Some(message.clone());
+    write_state(folder, &status, Durability::Cached)?;
+    records.failed(&message);
+    tell_starter(message.as_bytes());
+    records.sync();
+    Ok(())
+}
+
+/// Lets the process run until it has ended and its output is complete.
+async fn running(
+    folder: &Path,
+    spec: SessionSpec,
+    clock: &Clock,
+    (output, started, listener): (Arc<Output>, Started, UnixListener),
+    clients: &Shutdown,
+) -> Result<(Arc<Host>, Ended), HostError> {
+    let Started { child, reader, writer, window } = started;
+    let (input, typed) = mpsc::channel(INPUT_QUEUE);
+    let (stop, stops) = mpsc::channel(STOP_QUEUE);
+    let mut status = SessionStatus::starting(&spec);
+    status.state = SessionState::Running;
+    status.started_at = Some(clock::millis(clock.now()));
+    status.pid = Some(child.pid());
+    status.host_pid = Some(std::process::id());
+    write_state(folder, &status, Durability::Cached)?;
+    let host = Arc::new(Host {
+        folder: folder.to_owned(),
+        spec,
+        clock: clock.clone(),
+        output: Arc::clone(&output),
+        status: Mutex::new(status),
+        window,
+        input,
+        stop,
+    });
+    clients.spawn(listen::accept(Arc::clone(&host), listener, clients.clone()));
+    let typing = clients.spawn(supervise::type_into(writer, typed));
+    let showing = clients.spawn(supervise::show(reader, Arc::clone(&output)));
+    tell_starter(b"ok");
+    let ended = supervise::supervise(&host, child, stops, showing).await?;
+    typing.abort();
+    Ok((host, ended))
+}
+
+/// Makes the end known: state, records, clients, disk, in this order.
+async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shutdown) {
+    let status = {
+        let mut status = host.status();
+        end_state(&mut status, ended.reason, &host.clock);
+        status.exit = Some(ended.exit);
+        status.exit_code = Some(ended.exit_code());
+        status.error = ended.message(&host.spec);
+        drop(status);
+        host.snapshot()
+    };
+    keep_state(host, &status).await;
+    records.end(&status);
+    host.output.close();
+    clients.finish(LINGER).await;
+    // What it left running in the background ends with it.
+    supervise::end_tree(ended.tree).await;
+    records.sync();
+    if let Err(error) = write_state(&host.folder, &status, Durability::Synced) {
+        tracing::warn!(%error, "the state is not on the disk yet");
+    }
+}
+
+/// Writes the final state, waiting for a full disk to have room.
+async fn keep_state(host: &Host, status: &SessionStatus) {
+    let (pause, tries) = STATE_RETRY;
+    for _ in 0..tries {
+        match write_state(&host.folder, status, Durability::Cached) {
+            Ok(()) => return,
+            Err(error) => tracing::error!(%error, "the end of the session cannot be written; trying again"),
+        }
+        tokio::time::sleep(pause).await;
+    }
+}

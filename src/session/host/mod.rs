@@ -1,0 +1,153 @@
+//! The session host: the process that owns one session's terminal. It is darkmux itself under a hidden verb,
+//! started detached, and lives until its process has ended and its clients know.
+//!
+//! Invariant: the state file says `running` only while the process may run, and `exited` once it is known how
+//! it ended, before any client is told.
+
+mod api;
+mod attach;
+mod begin;
+mod listen;
+mod records;
+mod supervise;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::output::Output;
+use super::{files, socket_path};
+use crate::config::Config;
+use crate::flow::Flow;
+use crate::model::{EndReason, SessionState};
+use crate::pty::{self, Window};
+use crate::store::{Durability, FileLock, write_atomic};
+use crate::util::{Clock, clock};
+use crate::wire::{SessionSpec, SessionStatus, WindowSize};
+
+/// How long clients may take to read the rest after the end.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Pieces of input that wait for the terminal; the sender waits when it is full.
+const INPUT_QUEUE: usize = 64;
+
+/// Requests to end the session that wait; more than one says the same.
+const STOP_QUEUE: usize = 4;
+
+/// How often a state file that the disk refuses is tried again, and how many times.
+const STATE_RETRY: (Duration, u32) = (Duration::from_secs(5), 60);
+
+/// Why a host could not do its work. It stands in the host's log and in the starter's message.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file of the session's folder.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The specification is not one.
+    #[error("{path}: {source}")]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// Another host has the lease.
+    #[error("the session has a host already, process {0}")]
+    HasHost(String),
+    /// The system refused something.
+    #[error("the session host failed: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What the host's parts share.
+#[derive(Debug)]
+struct Host {
+    folder: PathBuf,
+    spec: SessionSpec,
+    clock: Clock,
+    output: Arc<Output>,
+    status: Mutex<SessionStatus>,
+    window: Window,
+    input: mpsc::Sender<Bytes>,
+    stop: mpsc::Sender<Duration>,
+}
+
+impl Host {
+    fn status(&self) -> MutexGuard<'_, SessionStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state with what is held of the output.
+    fn snapshot(&self) -> SessionStatus {
+        let mut status = self.status().clone();
+        status.output = self.output.range();
+        if let (None, Some(error)) = (&status.error, self.output.log_error()) {
+            status.error = Some(format!("the output is not kept on disk: {error}"));
+        }
+        status
+    }
+
+    fn resize(&self, size: WindowSize) -> std::io::Result<()> {
+        self.window.resize(size)?;
+        self.status().size = size;
+        Ok(())
+    }
+}
+
+/// Runs the host of the session in `folder` to its end. Tells the starter on stdout, in one line, that the
+/// session runs or why it does not.
+pub fn run(folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
+    // It leads a kernel session already when it was started by hand.
+    let _ = pty::detach();
+    pty::private_umask();
+    let lease = folder.join(files::LEASE);
+    let _lease = FileLock::try_take(&lease)
+        .map_err(|source| HostError::File { path: lease, source })?
+        .map_err(HostError::HasHost)?;
+    let spec = read_spec(&folder.join(files::SPEC))?;
+    let flow = config.flow().map(|flow| Flow::new(flow, clock.clone()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(begin::host(folder, spec, config, flow, clock));
+    // A thread that still waits for a slow disk is not waited for.
+    runtime.shutdown_background();
+    done
+}
+
+fn read_spec(path: &Path) -> Result<SessionSpec, HostError> {
+    let bytes = crate::store::read_bounded(path, super::STATE_MAX)
+        .map_err(|source| HostError::File { path: path.to_owned(), source })?;
+    serde_json::from_slice(&bytes).map_err(|source| HostError::Spec { path: path.to_owned(), source })
+}
+
+/// Writes the state file.
+fn write_state(folder: &Path, status: &SessionStatus, durability: Durability) -> std::io::Result<()> {
+    let mut text = serde_json::to_vec(status)?;
+    text.push(b'\n');
+    write_atomic(&folder.join(files::STATE), &text, durability)
+}
+
+/// One line to the starter, which ends its wait.
+fn tell_starter(line: &[u8]) {
+    // A starter that has gone away learns from the state file.
+    let _ = std::io::stdout().write_all(line);
+    let _ = std::io::stdout().flush();
+    if let Err(error) = pty::close_stdout() {
+        tracing::warn!(%error, "stdout stays open");
+    }
+}
+
+/// Marks the end in the state: everything but what the caller knows about the exit.
+fn end_state(status: &mut SessionStatus, reason: EndReason, clock: &Clock) {
+    status.state = SessionState::Exited;
+    status.reason = Some(reason);
+    status.ended_at = Some(clock::millis(clock.now()));
+}

@@ -1,0 +1,96 @@
+//! The records a dispatch leaves in the flow: `dispatch start`, then `dispatch complete` or `dispatch error`.
+//! The host writes them, because it outlives whoever asked for the session.
+
+use serde_json::{Value, json};
+
+use crate::config::ConfigError;
+use crate::flow::{Flow, FlowError};
+use crate::model::{Category, FlowRecord, Level, Stage, Tier};
+use crate::wire::{DispatchFacts, SessionSpec, SessionStatus};
+
+/// Writes one dispatch's records; says nothing for a session that is no dispatch.
+pub(super) struct Records {
+    flow: Option<Flow>,
+    dispatch: Option<(DispatchFacts, String, String)>,
+}
+
+impl Records {
+    /// For the session of `spec`. A flow that cannot be configured is logged and done without.
+    pub fn new(flow: Result<Flow, ConfigError>, spec: &SessionSpec) -> Self {
+        let flow = flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok();
+        let role = spec.role.as_ref().map(ToString::to_string).unwrap_or_default();
+        let dispatch = spec.dispatch.clone().map(|facts| (facts, role, spec.id.to_string()));
+        Self { flow, dispatch }
+    }
+
+    /// The session is about to start.
+    pub fn start(&mut self, spec: &SessionSpec) {
+        let Some((facts, ..)) = &self.dispatch else { return };
+        let payload = json!({
+            "runtime": facts.runtime,
+            "prompt_chars": facts.prompt_chars,
+            "system_chars": facts.system_chars,
+            "workspace": spec.cwd,
+        });
+        self.write(Level::Info, "dispatch start", payload);
+    }
+
+    /// The process could not be started.
+    pub fn failed(&mut self, error: &str) {
+        let Some((facts, ..)) = &self.dispatch else { return };
+        let payload = json!({ "runtime": facts.runtime, "result_class": "error", "error": error });
+        self.write(Level::Error, "dispatch error", payload);
+    }
+
+    /// The session has ended.
+    pub fn end(&mut self, status: &SessionStatus) {
+        let Some((facts, ..)) = &self.dispatch else { return };
+        let good = status.exit_code == Some(0);
+        let mut payload = json!({
+            "runtime": facts.runtime,
+            "wall_ms": wall_ms(status),
+            "stdout_chars": status.output.end,
+            "stderr_chars": 0,
+            "exit_code": status.exit_code,
+            "result_class": if good { "ok" } else { "error" },
+        });
+        if let (Some(error), Value::Object(payload)) = (&status.error, &mut payload) {
+            payload.insert("error".to_owned(), Value::from(error.as_str()));
+        }
+        let (level, action) =
+            if good { (Level::Info, "dispatch complete") } else { (Level::Error, "dispatch error") };
+        self.write(level, action, payload);
+    }
+
+    /// Brings the records to the disk.
+    pub fn sync(&mut self) {
+        report(self.flow.as_mut().map_or(Ok(()), Flow::sync));
+    }
+
+    fn write(&mut self, level: Level, action: &str, payload: Value) {
+        let (Some(flow), Some((_, role, session))) = (&mut self.flow, &self.dispatch) else { return };
+        let mut record = FlowRecord::new((level, Category::Work, Tier::Local, Stage::Dispatch), action, role);
+        record.session_id = Some(session.clone());
+        record.source = Some("crew_dispatch".to_owned());
+        record.payload = Some(payload);
+        report(flow.append(record).map(|_| ()));
+    }
+}
+
+fn report(done: Result<(), FlowError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "a flow record could not be kept");
+    }
+}
+
+/// Milliseconds from the start of the process to its end.
+fn wall_ms(status: &SessionStatus) -> Option<i64> {
+    let moment = |text: &Option<String>| text.as_ref()?.parse::<jiff::Timestamp>().ok();
+    Some(
+        moment(&status.ended_at)?
+            .duration_since(moment(&status.started_at)?)
+            .as_millis()
+            .try_into()
+            .unwrap_or(0),
+    )
+}

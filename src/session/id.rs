@@ -1,0 +1,40 @@
+//! New session ids.
+
+use crate::model::{IdError, RoleId, SessionId};
+
+/// Digits without look-alikes (Crockford's base 32, lower case).
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Random digits in an id: 50 bits, so that ids stay unique in a fleet that keeps a million of them.
+const RANDOM_DIGITS: u32 = 10;
+
+/// Longest part of a role's name in an id.
+const ROLE_MAX: usize = 40;
+
+/// A new id, `<role>-<10 random digits>`: it says what it is and can be typed by a short prefix.
+pub fn new_id(role: &RoleId) -> Result<SessionId, IdError> {
+    let (_, mut random) = uuid::Uuid::now_v7().as_u64_pair();
+    let mut digits = String::new();
+    for _ in 0..RANDOM_DIGITS {
+        digits.push(char::from(DIGITS[(random & 31) as usize]));
+        random >>= 5;
+    }
+    let name: String = role.as_str().chars().take(ROLE_MAX).collect();
+    let name = name.trim_matches(['-', '_']);
+    SessionId::new(if name.is_empty() { format!("job-{digits}") } else { format!("{name}-{digits}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_valid_and_differ() {
+        let role = RoleId::new("coder").unwrap();
+        let ids: HashSet<_> = (0..10_000).map(|_| new_id(&role).unwrap()).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(new_id(&RoleId::new("_-_").unwrap()).unwrap().as_str().starts_with("job-"));
+        assert!(new_id(&RoleId::new("x".repeat(64)).unwrap()).is_ok());
+    }
+}

@@ -1,0 +1,288 @@
+//! What a session puts out: the newest bytes in memory, more of them on disk, and the readers that follow.
+//!
+//! Invariant: a reader gets every byte from its offset on that is still held, in order, and is told of what
+//! is not. A reader that holds (the caller who waits for the job) slows the terminal down like a pipe would
+//! rather than miss something, but only while it moves.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+
+use super::files;
+use super::log::{LogReader, LogWriter};
+use crate::util::ByteRing;
+use crate::wire::OutputRange;
+
+/// Bytes handed to a reader at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// How far a holding reader may lag behind before the terminal is read no further, in bytes.
+const HOLD_LAG: u64 = 4 * 1024 * 1024;
+
+/// How long a holding reader may stand still before it no longer holds.
+const HOLD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The output of one session.
+#[derive(Debug)]
+pub struct Output {
+    held: Mutex<Held>,
+    progress: watch::Sender<Progress>,
+    holds: Mutex<Vec<Weak<Hold>>>,
+    moved: Notify,
+    dir: std::path::PathBuf,
+    hold_lag: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    ring: ByteRing,
+    log: LogWriter,
+    log_error: Option<String>,
+}
+
+/// How far the output has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    end: u64,
+    closed: bool,
+}
+
+/// Where a holding reader is.
+#[derive(Debug)]
+struct Hold {
+    at: Mutex<(u64, Instant)>,
+}
+
+/// What a reader gets next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// Bytes of the terminal.
+    Bytes(Bytes),
+    /// The bytes between these offsets are no longer held.
+    Gap(u64, u64),
+    /// Nothing will follow.
+    End,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Output {
+    /// No output yet; keeps `scrollback` bytes in memory and `log_bytes` in the session's folder.
+    pub fn create(folder: &Path, scrollback: usize, log_bytes: u64) -> io::Result<Self> {
+        let dir = folder.join(files::OUTPUT);
+        let log = LogWriter::create(dir.clone(), log_bytes)?;
+        Ok(Self {
+            held: Mutex::new(Held { ring: ByteRing::new(scrollback), log, log_error: None }),
+            progress: watch::Sender::new(Progress::default()),
+            holds: Mutex::new(Vec::new()),
+            moved: Notify::new(),
+            dir,
+            hold_lag: HOLD_LAG.min(log_bytes / 2),
+        })
+    }
+
+    /// Appends what the terminal showed. A disk that does not take it costs the disk's copy, not the session.
+    pub fn push(&self, bytes: &[u8]) {
+        let mut held = lock(&self.held);
+        let at = held.ring.end();
+        held.ring.push(bytes);
+        if let Err(error) = held.log.append(at, bytes) {
+            if held.log_error.is_none() {
+                tracing::warn!(%error, "the output is no longer kept on disk");
+            }
+            held.log_error = Some(error.to_string());
+        }
+        let end = held.ring.end();
+        drop(held);
+        self.progress.send_modify(|progress| progress.end = end);
+    }
+
+    /// Says that nothing will follow.
+    pub fn close(&self) {
+        self.progress.send_modify(|progress| progress.closed = true);
+    }
+
+    /// What is held.
+    pub fn range(&self) -> OutputRange {
+        let held = lock(&self.held);
+        let in_memory = held.ring.start();
+        let on_disk = LogReader::new(self.dir.clone()).range().map(|(start, _)| start);
+        OutputRange { start: on_disk.unwrap_or(in_memory).min(in_memory), end: held.ring.end() }
+    }
+
+    /// Why the disk last refused output.
+    pub fn log_error(&self) -> Option<String> {
+        lock(&self.held).log_error.clone()
+    }
+
+    /// Waits until no holding reader lags too far behind.
+    pub async fn room(&self) {
+        loop {
+            let moved = self.moved.notified();
+            let Some(patience) = self.lagging_hold() else { return };
+            // Either it moves, or its patience ends, or it goes away.
+            let _ = tokio::time::timeout(patience, moved).await;
+        }
+    }
+
+    /// How long the most patient of the holding readers that lag too far may still stand still.
+    fn lagging_hold(&self) -> Option<Duration> {
+        let end = self.progress.borrow().end;
+        let mut holds = lock(&self.holds);
+        holds.retain(|hold| hold.strong_count() > 0);
+        let lagging = holds.iter().filter_map(Weak::upgrade).filter_map(|hold| {
+            let (at, since) = *lock(&hold.at);
+            let patience = HOLD_PATIENCE.saturating_sub(since.elapsed());
+            (end.saturating_sub(at) > self.hold_lag && !patience.is_zero()).then_some(patience)
+        });
+        lagging.max()
+    }
+
+    /// A reader from `offset` on; `None` starts at the end. With `hold`, the terminal waits for it.
+    pub fn reader(self: &Arc<Self>, offset: Option<u64>, hold: bool) -> OutputReader {
+        let progress = self.progress.subscribe();
+        let end = progress.borrow().end;
+        let at = offset.unwrap_or(end).min(end);
+        let hold = hold.then(|| {
+            let hold = Arc::new(Hold { at: Mutex::new((at, Instant::now())) });
+            lock(&self.holds).push(Arc::downgrade(&hold));
+            hold
+        });
+        OutputReader { output: Arc::clone(self), progress, at, disk: LogReader::new(self.dir.clone()), hold }
+    }
+}
+
+/// Follows the output.
+#[derive(Debug)]
+pub struct OutputReader {
+    output: Arc<Output>,
+    progress: watch::Receiver<Progress>,
+    at: u64,
+    disk: LogReader,
+    hold: Option<Arc<Hold>>,
+}
+
+impl OutputReader {
+    /// Offset of what comes next.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// What comes next, waiting for it. Can be dropped while it waits.
+    pub async fn next(&mut self) -> Chunk {
+        self.note_position();
+        loop {
+            let progress = *self.progress.borrow_and_update();
+            if self.at < progress.end {
+                let chunk = self.held();
+                if let Chunk::Bytes(bytes) = &chunk {
+                    self.at += bytes.len() as u64;
+                } else if let Chunk::Gap(_, to) = chunk {
+                    self.at = to;
+                }
+                return chunk;
+            }
+            if progress.closed || self.progress.changed().await.is_err() {
+                return Chunk::End;
+            }
+        }
+    }
+
+    fn note_position(&self) {
+        if let Some(hold) = &self.hold {
+            let mut at = lock(&hold.at);
+            if at.0 != self.at {
+                *at = (self.at, Instant::now());
+                self.output.moved.notify_one();
+            }
+        }
+    }
+
+    /// A chunk of what is held at our offset: from memory, else from disk, else the gap to what is held.
+    fn held(&mut self) -> Chunk {
+        if let Some(bytes) = self.in_memory() {
+            return Chunk::Bytes(bytes);
+        }
+        let mut buffer = vec![0; CHUNK];
+        match self.disk.read_at(self.at, &mut buffer) {
+            Ok((from, count)) if count > 0 && from == self.at => {
+                buffer.truncate(count);
+                Chunk::Bytes(buffer.into())
+            }
+            Ok((from, count)) if count > 0 => {
+                Chunk::Gap(self.at, from.min(lock(&self.output.held).ring.start()))
+            }
+            _ => Chunk::Gap(self.at, lock(&self.output.held).ring.start()),
+        }
+    }
+
+    fn in_memory(&self) -> Option<Bytes> {
+        let held = lock(&self.output.held);
+        let (first, second) = held.ring.from(self.at, CHUNK)?;
+        let mut bytes = Vec::with_capacity(first.len() + second.len());
+        bytes.extend_from_slice(first);
+        bytes.extend_from_slice(second);
+        Some(bytes.into())
+    }
+}
+
+impl Drop for OutputReader {
+    fn drop(&mut self) {
+        if self.hold.take().is_some() {
+            self.output.moved.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(scrollback: usize, log: u64) -> (tempfile::TempDir, Arc<Output>) {
+        let root = tempfile::tempdir().unwrap();
+        let output = Arc::new(Output::create(root.path(), scrollback, log).unwrap());
+        (root, output)
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_memory_disk_and_gaps() {
+        let (_root, output) = output(4, 16);
+        let mut early = output.reader(Some(0), false);
+        for byte in 0..40_u8 {
+            output.push(&[byte]);
+        }
+        output.close();
+        let mut got = Vec::new();
+        let mut gap = None;
+        loop {
+            match early.next().await {
+                Chunk::Bytes(bytes) => got.extend_from_slice(&bytes),
+                Chunk::Gap(from, to) => gap = Some((from, to)),
+                Chunk::End => break,
+            }
+        }
+        let (from, to) = gap.unwrap();
+        assert_eq!(from, 0);
+        assert_eq!(got, (u8::try_from(to).unwrap()..40).collect::<Vec<_>>());
+        assert_eq!(output.range(), OutputRange { start: to, end: 40 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holding_reader_slows_the_terminal_only_while_it_moves() {
+        let (_root, output) = output(1024, 16);
+        let mut reader = output.reader(Some(0), true);
+        output.push(&[0; 9]);
+        let waits = tokio::time::timeout(Duration::from_millis(1), output.room()).await;
+        assert!(waits.is_err(), "nine bytes of lag are more than half the log");
+        reader.next().await;
+        let next = tokio::time::timeout(Duration::from_millis(1), reader.next()).await;
+        assert!(next.is_err());
+        tokio::time::timeout(Duration::from_millis(1), output.room()).await.unwrap();
+    }
+}

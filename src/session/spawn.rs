@@ -1,0 +1,142 @@
+//! Starting a session: its folder, and the host process that lives in it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use super::files;
+use crate::config::Environment;
+use crate::model::SessionId;
+use crate::store::{Durability, ensure_private_dir, write_atomic};
+use crate::wire::{SessionSpec, SessionStatus};
+
+/// How long a host may take to start its process.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest message a host gives about a failed start, in bytes.
+const MESSAGE_MAX: u64 = 64 * 1024;
+
+/// Why a session did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The id is taken.
+    #[error("a session `{0}` exists already; give another id")]
+    Exists(SessionId),
+    /// A file of its folder could not be made.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The host process could not be started.
+    #[error("the session host could not be started: {0}")]
+    Host(#[source] io::Error),
+    /// The host died before it could say how it went.
+    #[error("the session host ended without a word; its log is {0}")]
+    HostDied(PathBuf),
+    /// The host took too long.
+    #[error("the session host did not start within 10 s; its log is {0}")]
+    Slow(PathBuf),
+    /// The process could not be started.
+    #[error("{0}")]
+    Process(String),
+}
+
+/// Starts the session of `spec` below the folder `sessions`, with further `files` (name and content) in its
+/// folder, and returns that folder once its process runs. The host gets `env`, less darkmux's secrets.
+pub async fn start(
+    sessions: &Path,
+    spec: &SessionSpec,
+    files: &[(PathBuf, Vec<u8>)],
+    env: &Environment,
+) -> Result<PathBuf, StartError> {
+    let folder = prepare(sessions, spec, files)?;
+    let log = folder.join(files::HOST_LOG);
+    let log_file = create(&log)?;
+    let mut host = Command::new(own_binary().map_err(StartError::Host)?)
+        .arg0("darkmux")
+        .arg("host-session")
+        .arg(&folder)
+        .env_clear()
+        .envs(env.for_child())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log_file)
+        .spawn()
+        .map_err(StartError::Host)?;
+    let mut said = String::new();
+    if let Some(out) = host.stdout.take() {
+        let mut out = out.take(MESSAGE_MAX);
+        match tokio::time::timeout(START_TIMEOUT, out.read_to_string(&mut said)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(StartError::Host(error)),
+            Err(_) => return Err(StartError::Slow(log)),
+        }
+    }
+    match said.as_str() {
+        "ok" => Ok(folder),
+        "" => Err(StartError::HostDied(log)),
+        message => Err(StartError::Process(message.to_owned())),
+    }
+}
+
+/// This very binary, also when its file was replaced meanwhile: caller and host are of one version.
+fn own_binary() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe()
+}
+
+fn prepare(sessions: &Path, spec: &SessionSpec, files: &[(PathBuf, Vec<u8>)]) -> Result<PathBuf, StartError> {
+    let folder = sessions.join(spec.id.as_str());
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::File { path, source }
+    };
+    ensure_private_dir(sessions).map_err(failed(sessions))?;
+    DirBuilder::new().mode(0o700).create(&folder).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => StartError::Exists(spec.id.clone()),
+        _ => StartError::File { path: folder.clone(), source },
+    })?;
+    let written = fill(&folder, spec, files);
+    if written.is_err() {
+        // Half a session is none.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    written.map(|()| folder)
+}
+
+fn fill(folder: &Path, spec: &SessionSpec, files: &[(PathBuf, Vec<u8>)]) -> Result<(), StartError> {
+    for (name, content) in files {
+        let path = folder.join(name);
+        create(&path)?.write_all(content).map_err(|source| StartError::File { path, source })?;
+    }
+    write_json(&folder.join(files::SPEC), spec)?;
+    write_json(&folder.join(files::STATE), &SessionStatus::starting(spec))
+}
+
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), StartError> {
+    serde_json::to_vec(value)
+        .map_err(io::Error::from)
+        .and_then(|text| write_atomic(path, &text, Durability::Cached))
+        .map_err(|source| StartError::File { path: path.to_owned(), source })
+}
+
+fn create(path: &Path) -> Result<File, StartError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| StartError::File { path: path.to_owned(), source })
+}

@@ -1,0 +1,87 @@
+//! A person at a terminal: a process on a real PTY whose screen is read and whose keys are pressed.
+
+use std::time::Duration;
+
+use darkmux::model::ExitStatus;
+use darkmux::pty::{Child, Command, Reader, Writer};
+use darkmux::wire::WindowSize;
+
+use super::{Home, PATIENCE};
+
+/// A process on a terminal of its own. Dropping it kills it.
+pub struct Tty {
+    child: Child,
+    reader: Reader,
+    writer: Writer,
+    seen: Vec<u8>,
+}
+
+impl Tty {
+    /// Starts darkmux with these arguments on a terminal of 100 columns and 30 rows.
+    pub fn start<const N: usize>(home: &Home, args: [&str; N]) -> Self {
+        let words = std::iter::once(super::BIN).chain(args).map(str::to_owned).collect();
+        let command = Command {
+            argv: words,
+            env: home.vars().map(|(key, value)| (key.into(), value.into())).collect(),
+            cwd: home.path().to_owned(),
+            stdin: None,
+            size: WindowSize { cols: 100, rows: 30 },
+        };
+        let started = command.spawn().expect("a process on a terminal");
+        Self { child: started.child, reader: started.reader, writer: started.writer, seen: Vec::new() }
+    }
+
+    pub fn pid(&self) -> i64 {
+        i64::from(self.child.pid())
+    }
+
+    /// Waits until `text` stands in what came since the last call, and forgets what was before it.
+    pub async fn expect(&mut self, text: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = memchr::memmem::find(&self.seen, text.as_bytes()) {
+                self.seen.drain(..at + text.len());
+                return;
+            }
+            let mut buffer = [0; 4096];
+            let count = match tokio::time::timeout_at(deadline, self.reader.read(&mut buffer)).await {
+                Ok(count) => count.expect("a terminal that can be read"),
+                Err(_) => panic!("waited for {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen)),
+            };
+            assert!(count > 0, "ended before {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen));
+            self.seen.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    /// Presses keys.
+    pub async fn press(&mut self, keys: &str) {
+        self.writer.write(keys.as_bytes()).await.expect("keys are taken");
+    }
+
+    /// Waits for the process's end; what it still shows is read.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let mut buffer = [0; 4096];
+        loop {
+            match tokio::time::timeout(PATIENCE, self.reader.read(&mut buffer)).await {
+                Ok(Ok(0) | Err(_)) => break,
+                Ok(Ok(count)) => self.seen.extend_from_slice(&buffer[..count]),
+                Err(_) => panic!("it does not end, saw {:?}", String::from_utf8_lossy(&self.seen)),
+            }
+        }
+        tokio::time::timeout(Duration::from_secs(5), self.child.wait())
+            .await
+            .expect("an end")
+            .expect("a status")
+    }
+
+    /// What came since the last `expect`.
+    pub fn rest(&self) -> String {
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        super::signal(self.pid(), "KILL");
+    }
+}

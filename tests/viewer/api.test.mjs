@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { beforeEach, mock, test } from 'node:test';
+import { backoff, getRecords, openStream, StatusError } from '../../assets/viewer/api.js';
+
+/** What the browser does with an EventSource, driven by the test. */
+class FakeEventSource {
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSED = 2;
+  static made = [];
+
+  constructor(url) {
+    this.url = url;
+    this.readyState = FakeEventSource.CONNECTING;
+    FakeEventSource.made.push(this);
+  }
+
+  open() {
+    this.readyState = FakeEventSource.OPEN;
+    this.onopen();
+  }
+
+  message(lastEventId, data) {
+    this.onmessage({ lastEventId, data });
+  }
+
+  fail(readyState) {
+    this.readyState = readyState;
+    this.onerror();
+  }
+
+  close() {
+    this.readyState = FakeEventSource.CLOSED;
+  }
+}
+
+const FROM = '2026-11-22:000000000100';
+const newest = () => FakeEventSource.made.at(-1);
+
+function listen(from = FROM) {
+  const seen = { records: [], opened: 0, lost: 0, stale: 0 };
+  const stream = openStream('2026-11-22', from, {
+    onRecord: (record) => seen.records.push(record),
+    onOpen: () => { seen.opened += 1; },
+    onLost: () => { seen.lost += 1; },
+    onStale: () => { seen.stale += 1; },
+  });
+  return { stream, seen };
+}
+
+beforeEach(() => {
+  FakeEventSource.made = [];
+  globalThis.EventSource = FakeEventSource;
+  mock.timers.reset();
+  mock.timers.enable({ apis: ['setTimeout'] });
+});
+
+test('waits double with jitter and stay within their bounds', () => {
+  for (const random of [0, 0.5, 0.999]) {
+    for (let attempt = 0; attempt < 50; attempt += 1) {
+      const ms = backoff(attempt, random);
+      assert.ok(ms >= 1_000 && ms <= 15_000, `${attempt}: ${ms}`);
+    }
+  }
+  assert.equal(backoff(2, 0.5), 4_000);
+  assert.notEqual(backoff(2, 0.1), backoff(2, 0.9));
+});
+
+test('a stream begins at its position, on the day of the position', () => {
+  listen('2026-11-21:000000000007');
+  assert.equal(newest().url, '/flow/2026-11-21/stream?from=2026-11-21%3A000000000007');
+  listen('');
+  assert.equal(newest().url, '/flow/2026-11-22/stream');
+});
+
+test('a dropped connection is left to the browser', () => {
+  const { seen } = listen();
+  newest().open();
+  newest().fail(FakeEventSource.CONNECTING);
+  mock.timers.tick(60_000);
+  assert.equal(FakeEventSource.made.length, 1);
+  assert.deepEqual([seen.opened, seen.lost], [1, 1]);
+});
+
+test('where the browser gives up, it is opened again from the last position, over midnight too', () => {
+  const { seen } = listen();
+  newest().open();
+  newest().message('2026-11-23:000000000042', '{"handle":"x"}');
+  newest().fail(FakeEventSource.CLOSED);
+  mock.timers.tick(2_000);
+  assert.equal(newest().url, '/flow/2026-11-23/stream?from=2026-11-23%3A000000000042');
+  assert.equal(FakeEventSource.made.length, 2);
+  assert.deepEqual(seen.records, [{ raw: { handle: 'x' }, position: '2026-11-23:000000000042' }]);
+});
+
+test('refusals in a row make the position stale; opening forgets them', () => {
+  const { seen } = listen();
+  for (let n = 0; n < 2; n += 1) {
+    newest().fail(FakeEventSource.CLOSED);
+    mock.timers.tick(15_000);
+  }
+  newest().open();
+  newest().fail(FakeEventSource.CLOSED);
+  assert.equal(seen.stale, 0);
+  mock.timers.tick(15_000);
+  newest().fail(FakeEventSource.CLOSED);
+  mock.timers.tick(15_000);
+  newest().fail(FakeEventSource.CLOSED);
+  assert.equal(seen.stale, 1);
+});
+
+test('waking opens at once what is not open, and leaves alone what is', () => {
+  const { stream } = listen();
+  newest().open();
+  stream.wake();
+  assert.equal(FakeEventSource.made.length, 1);
+  newest().fail(FakeEventSource.CLOSED);
+  stream.wake();
+  assert.equal(FakeEventSource.made.length, 2);
+  mock.timers.tick(60_000);
+  assert.equal(FakeEventSource.made.length, 2, 'the wait that waking made needless is over');
+});
+
+test('a closed stream stays closed, and late events of a replaced one say nothing', () => {
+  const { stream, seen } = listen();
+  const first = newest();
+  first.open();
+  stream.reopen();
+  first.fail(FakeEventSource.CLOSED);
+  assert.equal(seen.lost, 0);
+  newest().fail(FakeEventSource.CLOSED);
+  stream.close();
+  stream.wake();
+  mock.timers.tick(60_000);
+  assert.equal(FakeEventSource.made.length, 2);
+});
+
+test('data that is no JSON is passed on as no record', () => {
+  const { seen } = listen();
+  newest().message(FROM, 'torn {');
+  assert.deepEqual(seen.records, [{ raw: undefined, position: FROM }]);
+});
+
+test('records come with the position of their answer; a failure is an error', async () => {
+  globalThis.fetch = async (path) => {
+    assert.equal(path, '/flow/2026-11-22?limit=5');
+    return new Response('[{"a":1}]', { headers: { 'darkmux-position': FROM } });
+  };
+  assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 } }], position: FROM });
+  globalThis.fetch = async () => new Response('', { status: 503 });
+  await assert.rejects(getRecords('2026-11-22', 5), StatusError);
+});

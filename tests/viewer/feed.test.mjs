@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { beforeEach, mock, test } from 'node:test';
+import { createFeed } from '../../assets/viewer/feed.js';
+
+const NOW = Date.UTC(2026, 10, 22, 12);
+const POSITION = '2026-11-22:000000000100';
+
+/** @type {{url: string, readyState: number, onopen: () => void, onmessage: (event: object) => void, onerror: () => void, close: () => void}[]} */
+let streams = [];
+/** @type {Map<string, () => Response>} */
+let answers = new Map();
+/** @type {string[]} */
+let asked = [];
+
+class FakeEventSource {
+  static OPEN = 1;
+  static CLOSED = 2;
+
+  constructor(url) {
+    this.url = url;
+    this.readyState = 0;
+    streams.push(this);
+  }
+
+  close() {
+    this.readyState = 2;
+  }
+}
+
+const records = (count, position = POSITION) => () => new Response(
+  JSON.stringify(Array.from({ length: count }, (_, n) => ({ handle: `h${n}` }))),
+  { headers: { 'darkmux-position': position } },
+);
+const healthy = () => new Response('{"machine_id":"studio","darkmux_version":"1"}');
+
+beforeEach(() => {
+  streams = [];
+  asked = [];
+  answers = new Map([['/health', healthy], ['/flow/2026-11-22', records(3)], ['/flow/2026-11-21', records(200)]]);
+  globalThis.EventSource = FakeEventSource;
+  globalThis.fetch = async (path) => {
+    asked.push(path);
+    const answer = answers.get(path.split('?')[0]);
+    if (!answer) throw new TypeError('connection refused');
+    return answer();
+  };
+  mock.timers.reset();
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: NOW });
+});
+
+/** Lets every promise that can settle do so. */
+async function settle() {
+  for (let n = 0; n < 50; n += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+function feed(mode = { kind: 'live', label: '', src: '' }) {
+  const actions = [];
+  let sessions = 0;
+  const made = createFeed(mode, (action) => actions.push(action), () => { sessions += 1; });
+  return {
+    ...made,
+    actions,
+    sessions: () => sessions,
+    source: () => actions.filter((action) => action.type === 'source/changed').at(-1)?.source,
+    of: (type) => actions.filter((action) => action.type === type),
+  };
+}
+
+async function live() {
+  const it = feed();
+  it.start();
+  await settle();
+  streams[0].readyState = 1;
+  streams[0].onopen();
+  return it;
+}
+
+test('a day just begun shows the end of the day before, and streams from where the array ended', async () => {
+  const it = await live();
+  const [loaded] = it.of('records/loaded');
+  assert.equal(loaded.batch.length, 203);
+  assert.equal(loaded.batch[200].raw.handle, 'h0');
+  assert.equal(loaded.position, POSITION);
+  assert.equal(streams[0].url, `/flow/2026-11-22/stream?from=${encodeURIComponent(POSITION)}`);
+  assert.equal(it.source(), 'live');
+});
+
+test('a full day does not ask for the day before', async () => {
+  answers.set('/flow/2026-11-22', records(200));
+  await live();
+  assert.ok(!asked.some((path) => path.includes('2026-11-21')));
+});
+
+test('no daemon at the start: says so, and goes on by itself when there is one', async () => {
+  const day = answers.get('/flow/2026-11-22');
+  answers.delete('/flow/2026-11-22');
+  const it = feed();
+  it.start();
+  await settle();
+  assert.equal(it.source(), 'no daemon');
+  answers.set('/flow/2026-11-22', day);
+  mock.timers.tick(1_500);
+  await settle();
+  assert.equal(it.of('records/loaded').length, 1);
+  assert.equal(streams.length, 1);
+});
+
+test('a daemon that answers with a failure is not said to be absent', async () => {
+  answers.set('/flow/2026-11-22', () => new Response('', { status: 500 }));
+  const it = feed();
+  it.start();
+  await settle();
+  assert.equal(it.source(), 'reconnecting');
+  assert.match(it.of('problem/found')[0].problem, /500/);
+});
+
+test('a lost stream: reconnecting, no daemon only after the probe failed, live only when it is open', async () => {
+  const it = await live();
+  answers.delete('/health');
+  streams[0].readyState = 0;
+  streams[0].onerror();
+  assert.equal(it.source(), 'reconnecting');
+  await settle();
+  assert.equal(it.source(), 'no daemon');
+
+  answers.set('/health', healthy);
+  mock.timers.tick(3_000);
+  await settle();
+  assert.equal(it.source(), 'reconnecting');
+  assert.equal(streams.length, 2, 'the stream is opened as soon as the daemon answers');
+  streams[1].readyState = 1;
+  streams[1].onopen();
+  assert.equal(it.source(), 'live');
+  mock.timers.tick(60_000);
+  await settle();
+  assert.equal(it.source(), 'live');
+  assert.equal(streams.length, 2);
+});
+
+test('a daemon that hangs behind an open stream is found out and left', async () => {
+  const it = await live();
+  answers.delete('/health');
+  it.check();
+  await settle();
+  assert.equal(it.source(), 'no daemon');
+  assert.equal(streams.length, 2);
+  assert.equal(streams[0].readyState, 2);
+});
+
+test('records of one moment go into the store together; a bookend asks for the sessions', async () => {
+  const it = await live();
+  for (let n = 1; n <= 3; n += 1) {
+    streams[0].onmessage({ lastEventId: `2026-11-22:00000000020${n}`, data: '{"action":"note"}' });
+  }
+  mock.timers.tick(100);
+  assert.deepEqual(it.of('records/streamed').map((action) => action.batch.length), [3]);
+  assert.equal(it.sessions(), 0);
+  streams[0].onmessage({ lastEventId: '2026-11-22:000000000300', data: '{"action":"dispatch.complete"}' });
+  mock.timers.tick(100);
+  assert.equal(it.sessions(), 1);
+});
+
+test('a burst does not wait for the timer of a hidden tab', async () => {
+  const it = await live();
+  for (let n = 0; n < 1_200; n += 1) streams[0].onmessage({ lastEventId: '', data: '{}' });
+  assert.deepEqual(it.of('records/streamed').map((action) => action.batch.length), [500, 500]);
+});
+
+test('a position that is refused again and again is given up for a new array', async () => {
+  const it = await live();
+  for (let n = 0; n < 20 && it.of('records/loaded').length < 2; n += 1) {
+    streams.at(-1).readyState = 2;
+    streams.at(-1).onerror();
+    await settle();
+    mock.timers.tick(15_000);
+    await settle();
+  }
+  assert.equal(it.of('records/loaded').length, 2);
+});
+
+test('a replay loads once, and opens no stream', async () => {
+  const it = feed({ kind: 'play', label: '2026-11-21', src: '2026-11-21' });
+  it.start();
+  await settle();
+  it.resume();
+  await settle();
+  assert.equal(it.source(), 'replay');
+  assert.equal(asked.length, 1);
+  assert.equal(streams.length, 0);
+});
