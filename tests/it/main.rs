@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod browser;
 mod config;
 mod crew;
 mod dispatch;
