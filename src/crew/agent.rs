@@ -17,7 +17,7 @@ pub struct Agent {
     /// Its program's file.
     pub program: PathBuf,
     /// How it is called.
-    pub command: CommandRuntime,
+    pub command: Box<CommandRuntime>,
 }
 
 /// Why none of the configured agent CLIs can run a role: each with its reason, in their order.
@@ -42,38 +42,66 @@ impl fmt::Display for NoAgent {
             reasons.push("`crew.agents` is empty".to_owned());
         }
         write!(f, "no agent CLI can run it ({})", reasons.join("; "))?;
-        if !self.install.is_empty() {
-            write!(f, "\ninstall one of them:\n  {}\nor", self.install.join("\n  "))?;
-        } else {
+        if self.install.is_empty() {
             f.write_str(";")?;
+        } else {
+            write!(f, "\ninstall one of them:\n  {}\nor", self.install.join("\n  "))?;
         }
         f.write_str(" set another role that is one: darkmux config set crew.agents <role>,…")
     }
 }
 
-/// The first agent CLI of `crew.agents` that is here and can be held to `access`.
-pub fn choose(config: &CrewConfig, access: Access) -> Result<Agent, NoAgent> {
-    let mut none = NoAgent::default();
-    for name in &config.agents {
-        match candidate(config, name, access) {
-            Ok(agent) => return Ok(agent),
-            Err(Miss::NotInstalled { program, install }) => {
-                none.missing.push(program);
-                none.install.extend(install);
-            }
-            Err(Miss::Unfit(reason)) => none.unfit.push((name.clone(), reason)),
-        }
+/// The agent CLIs of `crew.agents` as they are here at one moment, in their order.
+#[derive(Debug)]
+pub struct Pool {
+    candidates: Vec<(String, Result<Agent, Miss>)>,
+}
+
+impl Pool {
+    /// Looks for each of them.
+    pub fn open(config: &CrewConfig) -> Self {
+        Self { candidates: config.agents.iter().map(|name| (name.clone(), find(config, name))).collect() }
     }
-    Err(none)
+
+    /// The first that is here and can be held to `access`.
+    pub fn choose(&self, access: Access) -> Result<Agent, NoAgent> {
+        let mut none = NoAgent::default();
+        for (name, candidate) in &self.candidates {
+            match candidate {
+                Ok(agent) if agent.holds(access) => return Ok(agent.clone()),
+                Ok(_) => {
+                    none.unfit.push((name.clone(), format!("can't be held to `{}` access", access.as_str())));
+                }
+                Err(Miss::NotInstalled { program, install }) => {
+                    none.missing.push(program.clone());
+                    none.install.extend(install.clone());
+                }
+                Err(Miss::Unfit(reason)) => none.unfit.push((name.clone(), reason.clone())),
+            }
+        }
+        Err(none)
+    }
+}
+
+impl Agent {
+    /// Whether each way of calling it can be held to `access`.
+    fn holds(&self, access: Access) -> bool {
+        let interactive = self.command.interactive.as_ref().map(|form| &form.access);
+        [Some(&self.command.access), interactive]
+            .into_iter()
+            .flatten()
+            .all(|lists| lists.of(access).is_some())
+    }
 }
 
 /// Why one agent CLI is not chosen.
+#[derive(Debug)]
 enum Miss {
     NotInstalled { program: String, install: Option<String> },
     Unfit(String),
 }
 
-fn candidate(config: &CrewConfig, name: &str, access: Access) -> Result<Agent, Miss> {
+fn find(config: &CrewConfig, name: &str) -> Result<Agent, Miss> {
     let miss = |reason: &str| Miss::Unfit(reason.to_owned());
     let id = RoleId::new(name).map_err(|_| miss("is no role"))?;
     let role = match folder::load(config, &id) {
@@ -92,9 +120,5 @@ fn candidate(config: &CrewConfig, name: &str, access: Access) -> Result<Agent, M
     let Some(program) = program::find(called, &config.path_dirs) else {
         return Err(Miss::NotInstalled { program: called.to_owned(), install: command.install });
     };
-    let interactive = command.interactive.as_ref().map(|form| &form.access);
-    if [Some(&command.access), interactive].into_iter().flatten().any(|lists| lists.of(access).is_none()) {
-        return Err(Miss::Unfit(format!("can't be held to `{}` access", access.as_str())));
-    }
     Ok(Agent { role: id, program, command })
 }

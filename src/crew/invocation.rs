@@ -3,10 +3,11 @@
 //! Invariants: the message is one piece, unchanged, at one place; no shell ever parses it, except where it is
 //! the shell's script.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::error::{BadMessage, CannotRun, CrewError};
-use super::role::{Role, Runner};
+use super::role::{Launcher, Role};
 use super::template::{self, ARGUMENT_MAX, Values};
 use crate::model::{Access, AccessArgs, CommandRuntime, RoleId, Runtime, SessionId};
 
@@ -56,8 +57,8 @@ pub struct Invocation {
     pub prompt_chars: usize,
 }
 
-/// Whether a role can take this message.
-pub fn check(message: &str) -> Result<(), BadMessage> {
+/// Whether any role can take this message.
+pub fn check_message(message: &str) -> Result<(), BadMessage> {
     if message.len() > MESSAGE_MAX {
         return Err(BadMessage::TooLarge(message.len()));
     }
@@ -72,8 +73,8 @@ pub fn check(message: &str) -> Result<(), BadMessage> {
 
 /// The invocation of `role` for `request`.
 pub fn build(role: &Role, request: &Request<'_>) -> Result<Invocation, CrewError> {
-    check(request.message)?;
-    let Runner { program, agent } = role.runner().map_err(|why| role.cannot_run(why))?;
+    check_message(request.message)?;
+    let Launcher { program, agent } = role.launcher().map_err(|why| role.cannot_run(why))?;
     let system = role.system();
     let system_chars = system.chars().count();
     let prompt_chars = request.message.chars().count();
@@ -137,6 +138,26 @@ struct Built {
     stdin: bool,
 }
 
+/// The paths that arguments may name.
+struct Paths {
+    message: String,
+    prompt: String,
+    workdir: String,
+}
+
+impl Paths {
+    fn values<'a>(&'a self, request: &'a Request<'_>, system: &'a str) -> Values<'a> {
+        Values {
+            message: request.message,
+            message_file: &self.message,
+            prompt: system,
+            prompt_file: &self.prompt,
+            workdir: &self.workdir,
+            session_id: request.session_id.as_str(),
+        }
+    }
+}
+
 impl<'a> Form<'a> {
     /// The wished form; a command without an interactive one has only the other.
     fn of(command: &'a CommandRuntime, interactive: bool) -> Self {
@@ -153,42 +174,46 @@ impl<'a> Form<'a> {
         command: &CommandRuntime,
         system: &str,
     ) -> Result<Built, CrewError> {
-        let used = |name| template::uses(self.argv, name) || template::uses(&command.system, name);
-        let path = |name, path: &Path| if used(name) { text_of(role, path) } else { Ok(String::new()) };
-        let message_file = path("message_file", &request.folder.join(MESSAGE_FILE))?;
-        let prompt_file = path("prompt_file", &request.folder.join(PROMPT_FILE))?;
-        let workdir = path("workdir", request.workdir)?;
-        let values = Values {
-            message: request.message,
-            message_file: &message_file,
-            prompt: system,
-            prompt_file: &prompt_file,
-            workdir: &workdir,
-            session_id: request.session_id.as_str(),
-        };
+        let paths = self.paths(role, request, command)?;
+        let values = paths.values(request, system);
         let apart = self.system_arguments(command, &values);
         let has_place = template::uses(self.argv, "prompt") || template::uses(self.argv, "prompt_file");
-        let joined = if apart.is_some() || has_place || system.is_empty() {
-            None
+        let message = if apart.is_some() || has_place || system.is_empty() {
+            Cow::Borrowed(request.message)
         } else {
-            Some(format!("{system}{DIVIDER}{}", request.message))
+            Cow::Owned(format!("{system}{DIVIDER}{}", request.message))
         };
-        let message = joined.as_deref().unwrap_or(request.message);
-        let values = Values { message, ..values };
+        let values = Values { message: &message, ..values };
         let argv = self.expand(role.manifest.tool_palette.access(), &apart.unwrap_or_default(), &values);
         if let Some(long) = argv.iter().find(|argument| argument.len() > ARGUMENT_MAX) {
             return Err(BadMessage::TooLargeForArgument(long.len()).into());
         }
         let by_file = template::uses(self.argv, "message_file");
         let stdin = !self.interactive && !by_file && !template::uses(self.argv, "message");
+        let file = |name: &str, text: &str| (PathBuf::from(name), text.as_bytes().to_vec());
         let mut files = Vec::new();
-        if by_file || stdin {
-            files.push((PathBuf::from(MESSAGE_FILE), message.as_bytes().to_vec()));
-        }
-        if !prompt_file.is_empty() && argv.iter().any(|argument| argument.contains(&prompt_file)) {
-            files.push((PathBuf::from(PROMPT_FILE), system.as_bytes().to_vec()));
-        }
+        files.extend((by_file || stdin).then(|| file(MESSAGE_FILE, &message)));
+        let names_prompt = |argument: &String| argument.contains(&paths.prompt);
+        files.extend(
+            (!paths.prompt.is_empty() && argv.iter().any(names_prompt)).then(|| file(PROMPT_FILE, system)),
+        );
         Ok(Built { argv, files, stdin })
+    }
+
+    /// The paths that the arguments name; those that none names are empty, and need not be UTF-8.
+    fn paths(
+        &self,
+        role: &Role,
+        request: &Request<'_>,
+        command: &CommandRuntime,
+    ) -> Result<Paths, CrewError> {
+        let used = |name| template::uses(self.argv, name) || template::uses(&command.system, name);
+        let path = |name, path: &Path| if used(name) { text_of(role, path) } else { Ok(String::new()) };
+        Ok(Paths {
+            message: path("message_file", &request.folder.join(MESSAGE_FILE))?,
+            prompt: path("prompt_file", &request.folder.join(PROMPT_FILE))?,
+            workdir: path("workdir", request.workdir)?,
+        })
     }
 
     /// The arguments that carry the prompt; `None` when the form has no place for them, when there is no

@@ -1,8 +1,10 @@
 //! Every role at a glance, for lists, completion and `doctor`.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::agent::Pool;
 use super::error::{CrewError, Problem};
 use super::folder;
 use super::role::{Role, Source};
@@ -47,11 +49,12 @@ pub struct RoleEntry {
 /// Every role of this configuration, by name.
 pub fn entries(config: &CrewConfig) -> Vec<RoleEntry> {
     let mut by_name: BTreeMap<String, RoleEntry> = BTreeMap::new();
+    let pool = OnceCell::new();
     for folder in folder::user_folders(config) {
         match folder::manifests(&folder) {
             Ok(found) => {
                 for (name, file) in found {
-                    by_name.entry(name.clone()).or_insert_with(|| entry(config, name, file));
+                    by_name.entry(name.clone()).or_insert_with(|| entry(config, &pool, name, file));
                 }
             }
             Err(error) => {
@@ -64,12 +67,12 @@ pub fn entries(config: &CrewConfig) -> Vec<RoleEntry> {
     for builtin in super::builtin::ROLES {
         by_name
             .entry(builtin.id.to_owned())
-            .or_insert_with(|| entry(config, builtin.id.to_owned(), PathBuf::from(builtin.id)));
+            .or_insert_with(|| entry(config, &pool, builtin.id.to_owned(), PathBuf::from(builtin.id)));
     }
     by_name.into_values().collect()
 }
 
-fn entry(config: &CrewConfig, name: String, file: PathBuf) -> RoleEntry {
+fn entry(config: &CrewConfig, pool: &OnceCell<Pool>, name: String, file: PathBuf) -> RoleEntry {
     let id = match RoleId::new(name.as_str()) {
         Ok(id) => id,
         Err(error) => {
@@ -78,7 +81,7 @@ fn entry(config: &CrewConfig, name: String, file: PathBuf) -> RoleEntry {
         }
     };
     match folder::load(config, &id) {
-        Ok(Some(role)) => whole(&role),
+        Ok(Some(role)) => whole(&role, pool),
         Ok(None) => {
             let problem = Problem::of_file(&file, "the file is gone");
             broken(name, file, problem)
@@ -103,10 +106,10 @@ fn broken(name: String, file: PathBuf, problem: Problem) -> RoleEntry {
     }
 }
 
-fn whole(role: &Role) -> RoleEntry {
-    let availability = match role.runner() {
-        Ok(runner) => {
-            Availability::Ready { program: runner.program, agent: runner.agent.map(|agent| agent.role) }
+fn whole(role: &Role, pool: &OnceCell<Pool>) -> RoleEntry {
+    let availability = match role.launcher_from(pool) {
+        Ok(launcher) => {
+            Availability::Ready { program: launcher.program, agent: launcher.agent.map(|agent| agent.role) }
         }
         Err(why) => Availability::CannotRun(why.to_string()),
     };

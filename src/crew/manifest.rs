@@ -17,7 +17,7 @@ struct Text<'a> {
 
 impl Text<'_> {
     /// A problem at the first place where `word` stands as a JSON string, else of the file as a whole.
-    fn problem_at(&self, word: &str, reason: impl ToString) -> Problem {
+    fn problem_at(&self, word: &str, reason: impl Into<String>) -> Problem {
         let quoted = serde_json::to_string(word).unwrap_or_default();
         let place = memchr::memmem::find(self.bytes, quoted.as_bytes()).map(|at| {
             let before = &self.bytes[..at];
@@ -29,7 +29,7 @@ impl Text<'_> {
             file: self.file.to_owned(),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
             ("{\n\"id\": \"r\"", "r.json:2:9: EOF"),
             ("", "r.json:1:1: EOF"),
             ("{}", "r.json:1:2: missing field `id`"),
-            ("{\"id\": \"R\"}", "r.json:1:10: `R` is no valid role id"),
+            ("{\"id\": \"R\"}", "r.json:1:11: `R` is no valid role id"),
             ("{\n \"id\": \"other\"}", "r.json:2:2: the id is `other`"),
             (
                 "{\"id\":\"r\",\n\"runtime\":{\"command\":{\n\"argv\":[\"x\"],\n\"extra\":1}}}",
@@ -180,8 +180,8 @@ mod tests {
                     \"runtime\":{\"command\":{\"argv\":[\"x\",\"{mesage}\"]}}}";
         let (_, warnings) = parse(Path::new("r.json"), "r", json.as_bytes()).unwrap();
         let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        assert!(said[0].starts_with("r.json:2:36: unknown tool `exce` (did you mean `exec`?)"), "{said:?}");
-        assert!(said[1].starts_with("r.json:3:36: `{mesage}` is no placeholder"), "{said:?}");
+        assert!(said[0].starts_with("r.json:2:33: unknown tool `exce` (did you mean `exec`?)"), "{said:?}");
+        assert!(said[1].starts_with("r.json:3:35: `{mesage}` is no placeholder"), "{said:?}");
     }
 
     #[test]

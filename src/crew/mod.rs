@@ -25,9 +25,9 @@ mod template;
 
 pub use agent::{Agent, NoAgent};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
-pub use invocation::{Invocation, MESSAGE_MAX, Request};
+pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
 pub use list::{Availability, RoleEntry};
-pub use role::{Prompt, Role, Source};
+pub use role::{Launcher, Prompt, Role, Source};
 
 use crate::config::CrewConfig;
 use crate::model::RoleId;
@@ -47,6 +47,11 @@ impl Crew {
     /// Every role with what it is and whether it can run here, sorted by name. Broken ones are among them.
     pub fn list(&self) -> Vec<RoleEntry> {
         list::entries(&self.config)
+    }
+
+    /// The names of all roles, for completion; reads no manifest.
+    pub fn names(&self) -> Vec<String> {
+        folder::names(&self.config).into_iter().collect()
     }
 
     /// One role, complete with its prompt.

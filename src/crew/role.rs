@@ -1,9 +1,10 @@
 //! A role as it stands: its manifest, its prompt, and where both come from.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use super::Problem;
-use super::agent::{self, Agent};
+use super::agent::{Agent, Pool};
 use super::error::{CannotRun, CrewError};
 use super::invocation::{self, Invocation, Request};
 use super::{program, shell};
@@ -46,7 +47,7 @@ pub struct Role {
 
 /// The program that would run a role here.
 #[derive(Debug, Clone)]
-pub struct Runner {
+pub struct Launcher {
     /// The program's file.
     pub program: PathBuf,
     /// The agent CLI, when the role runs by one.
@@ -63,19 +64,26 @@ impl Role {
     }
 
     /// What would run the role here, or why nothing can.
-    pub fn runner(&self) -> Result<Runner, CannotRun> {
+    pub fn launcher(&self) -> Result<Launcher, CannotRun> {
+        self.launcher_from(&OnceCell::new())
+    }
+
+    /// As [`Role::launcher`], with the agent CLIs looked for once for many roles.
+    pub(super) fn launcher_from(&self, pool: &OnceCell<Pool>) -> Result<Launcher, CannotRun> {
         match &self.manifest.runtime {
-            Runtime::Shell => Ok(Runner { program: shell::program(&self.config)?, agent: None }),
+            Runtime::Shell => Ok(Launcher { program: shell::program(&self.config)?, agent: None }),
             Runtime::Command(command) => {
                 let name = command.argv.first().map(String::as_str).unwrap_or_default();
                 let missing =
                     || CannotRun::NoProgram { program: name.to_owned(), install: command.install.clone() };
                 let program = program::find(name, &self.config.path_dirs).ok_or_else(missing)?;
-                Ok(Runner { program, agent: None })
+                Ok(Launcher { program, agent: None })
             }
             Runtime::AgentCli => {
-                let agent = agent::choose(&self.config, self.manifest.tool_palette.access())?;
-                Ok(Runner { program: agent.program.clone(), agent: Some(agent) })
+                let agent = pool
+                    .get_or_init(|| Pool::open(&self.config))
+                    .choose(self.manifest.tool_palette.access())?;
+                Ok(Launcher { program: agent.program.clone(), agent: Some(agent) })
             }
         }
     }

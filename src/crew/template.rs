@@ -49,15 +49,12 @@ pub fn fill(template: &str, values: &Values<'_>) -> String {
         let (before, from) = rest.split_at(open);
         out.push_str(before);
         let named = from.find('}').and_then(|close| Some((values.of(&from[1..close])?, close)));
-        match named {
-            Some((value, close)) => {
-                out.push_str(value);
-                rest = &from[close + 1..];
-            }
-            None => {
-                out.push('{');
-                rest = &from[1..];
-            }
+        if let Some((value, close)) = named {
+            out.push_str(value);
+            rest = &from[close + 1..];
+        } else {
+            out.push('{');
+            rest = &from[1..];
         }
     }
     out.push_str(rest);

@@ -152,7 +152,7 @@ pub enum Runtime {
     #[default]
     AgentCli,
     /// By a command of its own.
-    Command(CommandRuntime),
+    Command(Box<CommandRuntime>),
     /// The message is a script for the user's shell.
     Shell,
 }

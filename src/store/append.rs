@@ -120,12 +120,14 @@ pub struct AppendLog {
     file: Option<File>,
     synced: Option<Instant>,
     dirty: bool,
+    /// The file was empty when we came, so that its name may not be on the disk either.
+    fresh: bool,
 }
 
 impl AppendLog {
     /// A log at `path`; opens nothing yet. The file and its folder are made by the first append.
     pub fn new(path: PathBuf, policy: SyncPolicy) -> Self {
-        Self { path, policy, file: None, synced: None, dirty: false }
+        Self { path, policy, file: None, synced: None, dirty: false, fresh: false }
     }
 
     /// The file.
@@ -141,7 +143,8 @@ impl AppendLog {
         }
         let mut locked = self.lock()?;
         let mut bytes = Vec::with_capacity(line.len() + header.len() + 2);
-        if locked.is_empty() {
+        let fresh = locked.is_empty();
+        if fresh {
             bytes.extend_from_slice(header);
             bytes.push(b'\n');
         } else if locked.ends_torn()? {
@@ -151,6 +154,7 @@ impl AppendLog {
         bytes.push(b'\n');
         let end = locked.write(&bytes)?;
         drop(locked);
+        self.fresh |= fresh;
         self.written()?;
         Ok(end)
     }
@@ -181,8 +185,8 @@ impl AppendLog {
         Err(self.unopened(source))
     }
 
-    /// Notes that lines were written, and syncs them when the policy says so.
-    pub fn written(&mut self) -> Result<(), AppendError> {
+    /// Notes that a line was written, and syncs it when the policy says so.
+    fn written(&mut self) -> Result<(), AppendError> {
         self.dirty = true;
         let due = self.policy == SyncPolicy::Always
             || self.synced.is_none_or(|synced| synced.elapsed() >= SYNC_INTERVAL);
@@ -192,13 +196,14 @@ impl AppendLog {
     /// Brings what was appended to the disk; does nothing when it is there already.
     pub fn sync(&mut self) -> Result<(), AppendError> {
         let Some(file) = self.file.as_ref().filter(|_| self.dirty) else { return Ok(()) };
-        let synced = file.sync_data().and_then(|()| match self.synced {
-            Some(_) => Ok(()),
-            // The first time the file's name has to reach the disk as well.
-            None => File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all(),
-        });
+        let mut synced = file.sync_data();
+        if self.fresh && synced.is_ok() {
+            let dir = self.path.parent().unwrap_or(Path::new("/"));
+            synced = File::open(dir).and_then(|dir| dir.sync_all());
+        }
         synced.map_err(|source| AppendError::Sync { path: self.path.clone(), source })?;
         self.dirty = false;
+        self.fresh = false;
         self.synced = Some(Instant::now());
         Ok(())
     }
@@ -376,6 +381,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn a_tail_torn_anywhere_costs_only_the_torn_line(lines in prop::collection::vec("[a-z]{1,12}", 1..6)) {
             let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! Roles as a user meets them, and the commands that they become.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ use darkmux::crew::{BadMessage, Crew, CrewError, Invocation, MESSAGE_MAX, Reques
 use darkmux::model::{PALETTE_TOOLS, RoleFamily, RoleId, Runtime, SessionId};
 use serde_json::Value;
 
-use crate::support::{Home, describe};
+use crate::support::{Home, describe, wait_for};
 
 const AGENTS: [&str; 5] = ["claude", "codex", "opencode", "pi", "aider"];
 const BUILTIN: [&str; 11] = [
@@ -94,7 +95,7 @@ impl Machine {
     /// and its input.
     fn start(&self, invocation: &Invocation) -> (Vec<String>, String) {
         for (name, content) in &invocation.files {
-            assert_eq!(name.components().count(), 1, "{name:?} is no plain file name");
+            assert_eq!(name.components().count(), 1, "{} is no plain file name", name.display());
             fs::write(self.folder().join(name), content).unwrap();
         }
         let stdin = match &invocation.stdin_file {
@@ -102,8 +103,13 @@ impl Machine {
             None => Stdio::null(),
         };
         assert_eq!(Path::new(&invocation.argv[0]), invocation.program);
-        let output =
-            Command::new(&invocation.program).args(&invocation.argv[1..]).stdin(stdin).output().unwrap();
+        let mut command = Command::new(&invocation.program);
+        command.args(&invocation.argv[1..]).stdin(stdin);
+        // A process that another test is just starting may still hold the script open for writing.
+        let output = wait_for("the script to be closed", || match command.output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            output => Some(output.unwrap()),
+        });
         assert!(output.status.success(), "{}", describe(&output));
         let dumped = fs::read(format!("{}.out", invocation.program.display())).unwrap();
         let mut parts: Vec<String> =
@@ -394,7 +400,7 @@ fn the_users_shell_is_taken_when_it_is_one() {
     let program = |shell: PathBuf| {
         let config = CrewConfig { shell: Some(shell), ..machine.config() };
         let role = Crew::open(&config).find("shell").unwrap();
-        role.runner().unwrap().program
+        role.launcher().unwrap().program
     };
     assert_eq!(program(machine.bin.join("zsh")), machine.bin.join("zsh"));
     for other in [machine.bin.join("nologin"), machine.bin.join("fish"), PathBuf::from("zsh")] {
@@ -467,4 +473,57 @@ fn programs_of_the_current_folder_are_never_found() {
         let listed: Value = serde_json::from_slice(&command(path)).unwrap();
         assert_eq!(entry(&listed, "claude")["state"], "cannot-run", "PATH={path:?}");
     }
+}
+
+#[test]
+fn the_command_of_each_agent_for_each_access() {
+    let palettes = [
+        ("read", r#"["read"]"#),
+        ("read_exec", r#"["read","exec"]"#),
+        ("write", r#"["read","write"]"#),
+        ("write_exec", "[]"),
+    ];
+    let mut table = Vec::new();
+    for agent in AGENTS {
+        let machine = Machine::new();
+        machine.install(agent);
+        for (access, allow) in palettes {
+            let manifest =
+                format!(r#"{{"id":"{access}","role_family":"utility","tool_palette":{{"allow":{allow}}}}}"#);
+            machine.role_file(&format!("{access}.json"), &manifest);
+            machine.role_file(&format!("{access}.md"), "PROMPT");
+            for interactive in [false, true] {
+                let command = match machine.ask(access, "MESSAGE", interactive) {
+                    Ok(invocation) => {
+                        let folder = machine.folder().display().to_string();
+                        let bin = format!("{}/", machine.bin.display());
+                        invocation
+                            .argv
+                            .join(" ")
+                            .replace(&folder, "SESSION")
+                            .replace(&bin, "")
+                            .replace('\n', "\\n")
+                    }
+                    Err(_) => "-".to_owned(),
+                };
+                let how = if interactive { "interactive" } else { "alone" };
+                table.push(format!("{access} {how}: {command}"));
+            }
+        }
+    }
+    insta::assert_snapshot!("agents", table.join("\n"));
+}
+
+#[test]
+fn the_example_of_the_reference_is_valid() {
+    let reference = include_str!("../../docs/ROLES.md");
+    let example = reference.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let machine = Machine::new();
+    machine.install("my-agent");
+    machine.role_file("linter.json", example);
+    machine.role_file("linter.md", "Lint.");
+    let role = machine.role("linter");
+    assert!(role.warnings.is_empty(), "{:?}", role.warnings);
+    machine.start(&machine.ask("linter", NASTY, false).unwrap());
+    machine.start(&machine.ask("linter", NASTY, true).unwrap());
 }

@@ -14,6 +14,8 @@ mod config;
 mod crew;
 mod dispatch;
 mod doctor;
+mod flow_audit;
+mod flow_write;
 mod help;
 mod session;
 mod support;

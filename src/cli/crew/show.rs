@@ -10,7 +10,7 @@ use super::roles::{origin, problem_as_json};
 use crate::cli::printer::{BOLD, DIM, WARN};
 use crate::cli::{Cx, Exit, Outcome};
 use crate::crew::{Crew, CrewError, Invocation, Prompt, Request, Role, Source};
-use crate::model::{RoleFamily, SessionId};
+use crate::model::{IdError, RoleFamily, SessionId, ToolPalette};
 use crate::util::{visible, visible_line};
 
 /// What stands for the message, the folders and the id in the commands that are shown.
@@ -41,11 +41,14 @@ pub fn run(args: &ShowArgs, cx: &Cx) -> Outcome {
         if !system.is_empty() {
             cx.printer.bytes(format!("{system}\n").as_bytes())?;
         }
-    } else if args.json {
-        cx.printer.json(&as_json(&role))?;
     } else {
-        for line in lines(&role) {
-            cx.printer.line(&line)?;
+        let shown = Shown::of(&role)?;
+        if args.json {
+            cx.printer.json(&as_json(&shown))?;
+        } else {
+            for line in lines(&shown) {
+                cx.printer.line(&line)?;
+            }
         }
     }
     for warning in &role.warnings {
@@ -54,18 +57,28 @@ pub fn run(args: &ShowArgs, cx: &Cx) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// What would be started, with stand-ins for what is not known yet.
-fn example(role: &Role, interactive: bool) -> Result<Invocation, CrewError> {
-    let [message, workdir, folder] = STAND_INS;
-    let session_id = SessionId::new("session")
-        .map_err(|error| CrewError::UnknownRole { name: error.to_string(), near: None })?;
-    role.invocation(&Request {
-        message,
-        interactive,
-        workdir: Path::new(workdir),
-        session_id: &session_id,
-        folder: Path::new(folder),
-    })
+/// A role with what would be started for it here, stand-ins in the place of what is not known yet.
+struct Shown<'a> {
+    role: &'a Role,
+    command: Result<Invocation, CrewError>,
+    interactive: Option<Invocation>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(role: &'a Role) -> Result<Self, IdError> {
+        let [message, workdir, folder] = STAND_INS;
+        let session_id = SessionId::new(folder.to_ascii_lowercase())?;
+        let request = Request {
+            message,
+            interactive: false,
+            workdir: Path::new(workdir),
+            session_id: &session_id,
+            folder: Path::new(folder),
+        };
+        let command = role.invocation(&request);
+        let interactive = role.invocation(&Request { interactive: true, ..request }).ok();
+        Ok(Self { role, command, interactive })
+    }
 }
 
 fn family(role: &Role) -> &'static str {
@@ -75,42 +88,43 @@ fn family(role: &Role) -> &'static str {
     }
 }
 
-fn lines(role: &Role) -> Vec<String> {
-    let manifest = &role.manifest;
+fn lines(shown: &Shown<'_>) -> Vec<String> {
+    let role = shown.role;
     let source = match &role.source {
         Source::Builtin => "builtin".to_owned(),
         Source::User(path) => path.display().to_string(),
     };
-    let palette = &manifest.tool_palette;
-    let mut access = manifest.tool_palette.access().as_str().to_owned();
-    for (word, tools) in [("allow", &palette.allow), ("deny", &palette.deny)] {
-        if !tools.is_empty() {
-            access.push_str(&format!("; {word} {}", tools.join(", ")));
-        }
-    }
     let mut facts = vec![
         ("source", source),
         ("family", family(role).to_owned()),
-        ("access", access),
-        ("runtime", manifest.runtime.as_str().to_owned()),
+        ("access", access(&role.manifest.tool_palette)),
+        ("runtime", role.manifest.runtime.as_str().to_owned()),
         ("preamble", prompt_line(role.preamble.as_ref())),
         ("prompt", prompt_line(role.prompt.as_ref())),
     ];
-    match example(role, false) {
-        Ok(invocation) => {
-            let agent = invocation.agent.as_ref().map(|agent| format!("{agent}, "));
-            let program = invocation.program.display();
-            facts.push(("runs by", format!("{}{program}", agent.unwrap_or_default())));
-            facts.push(("command", command_line(&invocation)));
+    match &shown.command {
+        Ok(command) => {
+            let agent = command.agent.as_ref().map(|agent| format!("{agent}, "));
+            facts.push(("runs by", agent.unwrap_or_default() + &command.program.to_string_lossy()));
+            facts.push(("command", command_line(command)));
         }
         Err(error) => facts.push(("runs by", format!("nothing here: {error}"))),
     }
-    if let Ok(invocation) = example(role, true) {
-        facts.push(("interactive", command_line(&invocation)));
-    }
-    let head = format!("{BOLD}{}{BOLD:#}  {}", manifest.id, visible_line(&manifest.description));
+    facts.extend(shown.interactive.as_ref().map(|command| ("interactive", command_line(command))));
+    let head = format!("{BOLD}{}{BOLD:#}  {}", role.manifest.id, visible_line(&role.manifest.description));
     let fact = |(name, value): &(&str, String)| format!("  {DIM}{name:<11}{DIM:#}  {}", visible(value));
     std::iter::once(head).chain(facts.iter().map(fact)).collect()
+}
+
+/// What the role may do, and the words that say so.
+fn access(palette: &ToolPalette) -> String {
+    let mut said = vec![palette.access().as_str().to_owned()];
+    for (word, tools) in [("allow", &palette.allow), ("deny", &palette.deny)] {
+        if !tools.is_empty() {
+            said.push(format!("{word} {}", tools.join(", ")));
+        }
+    }
+    said.join("; ")
 }
 
 fn prompt_line(prompt: Option<&Prompt>) -> String {
@@ -125,12 +139,13 @@ fn command_line(invocation: &Invocation) -> String {
     shell_words::join(&invocation.argv) + &input.unwrap_or_default()
 }
 
-fn as_json(role: &Role) -> Value {
+fn as_json(shown: &Shown<'_>) -> Value {
+    let role = shown.role;
     let path = match &role.source {
         Source::Builtin => None,
         Source::User(path) => Some(path.to_string_lossy()),
     };
-    let error = example(role, false).err().map(|error| error.to_string());
+    let error = shown.command.as_ref().err().map(ToString::to_string);
     json!({
         "schema": 1,
         "id": role.manifest.id,
@@ -144,8 +159,8 @@ fn as_json(role: &Role) -> Value {
         "prompt": prompt_as_json(role.prompt.as_ref()),
         "state": if error.is_none() { "ready" } else { "cannot-run" },
         "reason": error,
-        "invocation": example(role, false).ok().map(|invocation| invocation_as_json(&invocation)),
-        "interactive": example(role, true).ok().map(|invocation| invocation_as_json(&invocation)),
+        "invocation": shown.command.as_ref().ok().map(invocation_as_json),
+        "interactive": shown.interactive.as_ref().map(invocation_as_json),
         "problems": role.warnings.iter().map(problem_as_json).collect::<Vec<_>>(),
     })
 }
