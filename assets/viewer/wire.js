@@ -51,8 +51,8 @@ function session(value) {
     started: time(s.started_at),
     ended: time(s.ended_at),
     exitCode: typeof s.exit_code === 'number' ? s.exit_code : null,
-    signal: text(s.signal),
-    // An end by its own doing needs no reason.
+    signal: text(fields(s.exit).signal),
+    // `exited` is by its own doing, which needs no reason.
     reason: s.reason === 'exited' ? '' : text(s.reason),
     cwd: text(s.cwd),
     command: commandLine(s.command),
