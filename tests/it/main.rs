@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod browser;
 mod config;
 mod crew;
 mod dispatch;
@@ -16,6 +17,12 @@ mod doctor;
 mod flow_audit;
 mod flow_write;
 mod help;
+mod http_hostile;
+mod http_raw;
+mod serve_daemon;
+mod serve_day;
+mod serve_stream;
 mod session;
 mod support;
+mod survive;
 mod tidy;

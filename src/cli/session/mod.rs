@@ -17,7 +17,6 @@ use clap::{Args, Subcommand};
 use super::{Cx, Exit, Failure, FailureContext, Outcome, logging};
 use crate::config::Config;
 use crate::session::{self, Table};
-use crate::store::{FileLock, read_private};
 use crate::wire::SessionStatus;
 
 pub use screen::Screen;
@@ -93,10 +92,5 @@ pub fn exit_of(status: &SessionStatus) -> Exit {
 
 /// The daemon's page, when a daemon runs on this machine.
 pub fn viewer_url(config: &Config) -> Option<String> {
-    if !FileLock::is_held(&config.paths.daemon_lock()).ok()? {
-        return None;
-    }
-    let said = read_private(&config.paths.daemon_file(), 64 * 1024).ok()??;
-    let said: serde_json::Value = serde_json::from_slice(&said).ok()?;
-    Some(format!("http://localhost:{}/", said["port"].as_u64()?))
+    crate::client::find(&config.paths).ok().flatten().map(|daemon| daemon.url())
 }
