@@ -164,23 +164,6 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_waits_over_midnight_adds_nothing_to_the_day_before() {
-        let mut bed = Bed::new(false);
-        bed.flow.append(Bed::record("one")).unwrap();
-        let file = std::fs::File::open(bed.dir.path().join("flows/2026-11-21.jsonl")).unwrap();
-        file.lock().unwrap();
-        let clock = bed.clock.clone();
-        let position = std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| bed.flow.append(Bed::record("two")));
-            clock.advance(SignedDuration::from_secs(1));
-            drop(file);
-            waiting.join().unwrap().unwrap()
-        });
-        assert!(position.to_string().starts_with("2026-11-22:"), "{position}");
-        assert_eq!(bed.lines("flows", "2026-11-21").len(), 1);
-    }
-
-    #[test]
     fn a_record_that_the_chain_does_not_take_is_in_the_local_file_with_a_trace() {
         let mut bed = Bed::new(true);
         bed.flow.append(Bed::record("kept")).unwrap();

@@ -350,6 +350,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_longer_the_right_one_gets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("day.jsonl");
+        let mut log = AppendLog::new(path.clone(), SyncPolicy::Interval);
+        log.append(b"{}", HEADER, || true).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(log.append(b"{}", HEADER, || false).unwrap(), None);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
     fn the_header_comes_with_the_first_line_and_offsets_stand_after_lines() {
         let dir = tempfile::tempdir().unwrap();
         let (mut one, mut two) = (log(&dir), log(&dir));
