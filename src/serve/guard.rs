@@ -63,8 +63,21 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    if !is_json(&response) && (response.status().is_client_error() || response.status().is_server_error()) {
+        response = in_words(response.status()).into_response();
+    }
     mark(response.headers_mut());
     response
+}
+
+fn is_json(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json")
+}
+
+/// A refusal of the framework's own, in our shape.
+fn in_words(status: StatusCode) -> ApiError {
+    let reason = status.canonical_reason().unwrap_or("refused").to_lowercase();
+    ApiError::new(status, "bad_request", format!("the request can't be read: {reason}"))
 }
 
 fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {

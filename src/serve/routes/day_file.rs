@@ -23,7 +23,7 @@ pub(super) async fn whole(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let permit = reading(app)?;
-    let dir = app.flows_dir.clone();
+    let dir = app.flow.dir.clone();
     let opened = app.shutdown.spawn_blocking(move || open(&dir, day)).await;
     let opened = opened.map_err(|error| ApiError::internal("reading the day's file", &error))?;
     let (file, length, tag) = opened.map_err(|error| match error.kind() {
