@@ -1,10 +1,10 @@
 //! What the handlers need, built once.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -45,7 +45,7 @@ pub struct App {
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
     pub(super) hub: Hub,
-    /// Held while the files are counted, always where it may block.
+    /// Held while the files are counted; who waits for it holds no thread.
     pub(super) days: Arc<Mutex<DayIndex>>,
     pub(super) file_reads: Arc<Semaphore>,
 }

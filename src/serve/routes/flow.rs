@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -186,9 +186,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
 
 /// `GET /flow-days`.
 pub async fn days(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let index = Arc::clone(&app.days);
-    let days = app
-        .blocking("counting the records", move || index.lock().unwrap_or_else(PoisonError::into_inner).list())
-        .await?;
+    let mut index = Arc::clone(&app.days).lock_owned().await;
+    let days = app.blocking("counting the records", move || index.list()).await?;
     json(&FlowDays { days, generated_at_ms: app.now_ms() })
 }
