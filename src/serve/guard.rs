@@ -58,6 +58,8 @@ impl Hosts {
 
 /// The outermost layer: refuses what is not for us and marks every answer.
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let asked =
+        tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri()));
     let checked = check(&app.hosts, request.method(), request.uri(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
@@ -67,6 +69,10 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
         response = in_words(response.status()).into_response();
     }
     mark(response.headers_mut());
+    if let Some(asked) = asked {
+        let asked = crate::util::visible_line(&asked);
+        tracing::debug!(%asked, status = response.status().as_u16(), "answered");
+    }
     response
 }
 
