@@ -88,7 +88,7 @@ fn every_damage_is_2_and_names_file_line_and_reason() {
     type Damage = fn(&Bed);
     let damages: [(&str, &str, Option<u64>, Damage); 8] = [
         ("01", "hash mismatch", Some(3), |bed| {
-            edit(&bed.path("01"), |text| replace_in_line(text, 3, "odd", "even"))
+            edit(&bed.path("01"), |text| replace_in_line(text, 3, "odd", "even"));
         }),
         ("02", "does not cover", Some(2), |bed| {
             edit(&bed.path("02"), |text| replace_in_line(text, 2, "{\"ts\"", "{\"evil\":1,\"ts\""));

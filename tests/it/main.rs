@@ -19,4 +19,5 @@ mod flow_write;
 mod help;
 mod session;
 mod support;
+mod survive;
 mod tidy;

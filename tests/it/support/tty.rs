@@ -19,9 +19,9 @@ pub struct Tty {
 impl Tty {
     /// Starts darkmux with these arguments on a terminal of 100 columns and 30 rows.
     pub fn start<const N: usize>(home: &Home, args: [&str; N]) -> Self {
-        let argv = std::iter::once(super::BIN).chain(args).map(str::to_owned).collect();
+        let words = std::iter::once(super::BIN).chain(args).map(str::to_owned).collect();
         let command = Command {
-            argv,
+            argv: words,
             env: home.vars().map(|(key, value)| (key.into(), value.into())).collect(),
             cwd: home.path().to_owned(),
             stdin: None,
