@@ -1,7 +1,7 @@
 //! The event log: where records go and how they are read.
 //!
 //! A record is a line of the day's file in the flows folder, and with the audit chain on also one of the
-//! chain. [`Flow`] is the writing side; several processes write at once.
+//! chain. [`Flow`] is the writing side; several processes write at once. [`read`] is the reading side.
 //!
 //! Invariant: an append that returned a [`Position`] survives the death of this process; after `sync` or
 //! `append_durable` also a power loss. Not here: a cache of records, or a thread; a writer costs nothing
@@ -9,6 +9,7 @@
 
 pub mod audit;
 mod line;
+pub mod read;
 mod sinks;
 mod stamp;
 mod status;
@@ -16,8 +17,6 @@ mod status;
 pub use status::{AuditStatus, DiskStatus, SchemaStatus, SinkInfo, SinksStatus, State, Status, status};
 
 use serde_json::json;
-
-pub mod read;
 
 use crate::config::FlowConfig;
 use crate::model::{Category, Day, FlowRecord, Level, Position};

@@ -12,7 +12,7 @@ use darkmux::model::{Category, FlowRecord, Level, MachineId, Stage, Tier};
 use darkmux::util::Clock;
 use serde_json::{Value, json};
 
-use crate::support::{BIN, Home, describe};
+use crate::support::{BIN, Home, Running, describe};
 
 /// The only day file of a home.
 fn day_file(home: &Home) -> PathBuf {
@@ -209,6 +209,49 @@ fn notes_from_stdin_are_a_record_a_line() {
     assert!(handles[2].starts_with("ää") && handles[2].ends_with("[truncated: 200000 bytes in all]"));
     let text = fs::read_to_string(day_file(&home)).unwrap();
     assert!(text.lines().all(|line| line.len() < 64 * 1024));
+}
+
+#[test]
+fn tail_shows_text_safely_and_records_as_they_are() {
+    let home = Home::new();
+    assert_eq!(home.ok(["flow", "tail"]), "");
+    home.ok(["flow", "note", "--text", "\u{1b}[2J\nfaked line", "--session-id", "s1"]);
+    home.ok(["flow", "note", "--text", "other"]);
+    let file = day_file(&home);
+    let mut torn = fs::OpenOptions::new().append(true).open(&file).unwrap();
+    torn.write_all(b"{\"torn\":").unwrap();
+    home.ok(["flow", "note", "--text", "after a torn line"]);
+
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let ts = |line: &str| serde_json::from_str::<Value>(line).unwrap()["ts"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "{} note \\u{{1b}}[2J\\u{{a}}faked line s1\n{} note other\n{} note after a torn line\n",
+        ts(lines[1]),
+        ts(lines[2]),
+        ts(lines[4])
+    );
+    let output = home.run(["flow", "tail"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 lines of"), "{}", describe(&output));
+    let raw = home.ok(["flow", "tail", "--json"]);
+    assert_eq!(raw, format!("{}\n{}\n{}\n", lines[1], lines[2], lines[4]));
+    assert_eq!(home.ok(["flow", "tail", "--json", "--session", "s1"]), format!("{}\n", lines[1]));
+    assert_eq!(home.ok(["flow", "tail", "--session", "s"]), "");
+}
+
+#[test]
+fn tail_follows_what_other_processes_write() {
+    let home = Home::new();
+    home.ok(["flow", "note", "--text", "before"]);
+    let mut tail = Running(home.cmd(["flow", "tail", "-f"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(tail.0.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().ends_with(" note before"));
+    for n in 0..3 {
+        home.ok(["flow", "catch", "--text", &format!("live {n}")]);
+        assert!(next().ends_with(&format!(" catch live {n}")));
+    }
 }
 
 #[test]
