@@ -81,8 +81,9 @@ impl Flow {
         Ok(position)
     }
 
-    /// Brings what was appended to the disk; free when it is there already. While records come this happens
-    /// every second by itself, and once more when the `Flow` is dropped.
+    /// Brings what was appended to the disk; free when it is there already. An append does it by itself when
+    /// the last time is a second ago, and so does dropping the `Flow`; a process that lives on after a burst
+    /// calls it.
     pub fn sync(&mut self) -> Result<(), FlowError> {
         self.sinks.sync()
     }

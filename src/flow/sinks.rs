@@ -4,12 +4,14 @@
 //! Invariant: what is in the local file is durable in its order and has a [`Position`]; a sink that sends
 //! records elsewhere reads them from there after its own last position, and is not a further child here.
 
+use std::path::PathBuf;
+
 use super::FlowError;
 use super::audit::{AuditChain, AuditError};
 use super::line;
 use crate::config::FlowConfig;
 use crate::model::{Day, FlowRecord, Position};
-use crate::store::{AppendError, AppendLog, SyncPolicy};
+use crate::store::{AppendLog, SyncPolicy};
 
 /// The sinks of one writer.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl Sinks {
 /// The day files, of which the newest is open.
 #[derive(Debug)]
 struct LocalFile {
-    dir: std::path::PathBuf,
+    dir: PathBuf,
     policy: SyncPolicy,
     open: Option<(Day, AppendLog)>,
 }
@@ -66,21 +68,22 @@ impl LocalFile {
 
     fn append(&mut self, line: &[u8], day: Day) -> Result<Position, FlowError> {
         let header = line::header()?;
-        if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
-            self.sync()?;
-            let log = AppendLog::new(self.dir.join(day.file_name()), self.policy);
-            self.open = Some((day, log));
-        }
-        let offset = match &mut self.open {
-            Some((_, log)) => log.append(line, &header)?,
-            None => 0,
+        let (mut log, ended) = match self.open.take() {
+            Some((open, log)) if open == day => (log, None),
+            other => (AppendLog::new(self.dir.join(day.file_name()), self.policy), other),
         };
+        let appended = log.append(line, &header);
+        self.open = Some((day, log));
+        let offset = appended?;
+        if let Some((_, mut ended)) = ended {
+            ended.sync()?;
+        }
         Ok(Position { day, offset })
     }
 
     fn sync(&mut self) -> Result<(), FlowError> {
         match &mut self.open {
-            Some((_, log)) => log.sync().map_err(|error: AppendError| FlowError::Local(error)),
+            Some((_, log)) => Ok(log.sync()?),
             None => Ok(()),
         }
     }

@@ -381,7 +381,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
+        #![proptest_config(ProptestConfig::with_cases(8))]
         #[test]
         fn a_tail_torn_anywhere_costs_only_the_torn_line(lines in prop::collection::vec("[a-z]{1,12}", 1..6)) {
             let dir = tempfile::tempdir().unwrap();

@@ -362,7 +362,7 @@ pub fn on_a_small_disk(home: &Home, at: &std::path::Path, script: &str) -> Outpu
     let run = |program: &str, first: &[&str], mount: &str| {
         let mut command = home.command(program);
         command.args(first).args(["sh", "-c", mount, "sh"]).arg(at).arg(BIN).arg(&found).arg(script);
-        command.output().unwrap()
+        command.output().expect("mounting needs `unshare -rm` to work, or `sudo -n`")
     };
     let probe =
         home.command("unshare").args(["-rm", "mount", "-t", "tmpfs", "none"]).arg(at).output().unwrap();

@@ -36,7 +36,7 @@ pub enum FlowVerb {
 #[derive(Debug, Default, Args)]
 pub struct About {
     /// Sprint that it belongs to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", alias = "phase-id")]
     sprint_id: Option<String>,
     /// Session that it belongs to
     #[arg(long, value_name = "ID")]

@@ -288,7 +288,7 @@ fn garbage_is_a_break_and_no_crash() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn a_tail_cut_anywhere_is_refused_or_only_unfinished(at in any::<prop::sample::Index>()) {
         let mut bed = Bed::of_three_days();
