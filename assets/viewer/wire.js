@@ -52,7 +52,7 @@ function session(value) {
     ended: time(s.ended_at),
     exitCode: typeof s.exit_code === 'number' ? s.exit_code : null,
     signal: text(fields(s.exit).signal),
-    // `exited` is by its own doing, which needs no reason.
+    // An end by its own doing needs no reason.
     reason: s.reason === 'exited' ? '' : text(s.reason),
     cwd: text(s.cwd),
     command: commandLine(s.command),
