@@ -355,9 +355,9 @@ mod tests {
         let path = dir.path().join("day.jsonl");
         let mut log = AppendLog::new(path.clone(), SyncPolicy::Interval);
         log.append(b"{}", HEADER, || true).unwrap();
-        let before = std::fs::read(&path).unwrap();
+        let before = fs::read(&path).unwrap();
         assert_eq!(log.append(b"{}", HEADER, || false).unwrap(), None);
-        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read(&path).unwrap(), before);
     }
 
     #[test]
