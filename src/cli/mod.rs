@@ -34,8 +34,9 @@ use crate::config::Environment;
 #[command(name = "darkmux", version = crate::VERSION, after_help = exit::HELP, propagate_version = false)]
 #[command(disable_help_subcommand = true, arg_required_else_help = true)]
 struct Cli {
-    /// When to colour the output
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_short_help = true)]
+    /// When to colour the output: auto, always or never
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(value_name = "WHEN", hide_possible_values = true, hide_default_value = true)]
     color: Color,
     #[command(subcommand)]
     verb: Verb,
