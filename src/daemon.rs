@@ -1,7 +1,7 @@
 //! The composition root of `darkmux serve`: config → parts → one [`Shutdown`].
 //!
 //! Invariants: one daemon a home (the lock is taken before the port); `daemon.json` names the daemon that holds
-//! the lock; after a stop signal the process ends within [`STOP_GRACE`] and a little, whatever clients do, and
+//! the lock; after a stop signal the process ends within four seconds, whatever clients do, and
 //! at once after a second signal.
 //!
 //! Not here: what is answered (`serve`), and printing (`cli`).
