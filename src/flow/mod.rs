@@ -19,7 +19,7 @@ pub use status::{AuditStatus, DiskStatus, SchemaStatus, SinkInfo, SinksStatus, S
 use serde_json::json;
 
 use crate::config::FlowConfig;
-use crate::model::{Category, Day, FlowRecord, Level, Position};
+use crate::model::{Category, FlowRecord, Level, Position};
 use crate::store::AppendError;
 use crate::util::Clock;
 use audit::AuditError;
@@ -56,20 +56,19 @@ impl Flow {
     }
 
     /// Stamps the record (ts, record_id, machine, orchestrator where unset) and appends it to every sink.
-    /// Returns the position after it in the day file. The file is that of the day now, whatever `ts` says.
+    /// Returns the position after it in the day file. The file is that of the day of the append, whatever `ts` says.
     ///
     /// Every sink is tried; the first one's error is returned. A record that the audit chain did not take
     /// leaves an `audit.write_failed` record in the local file.
     pub fn append(&mut self, mut record: FlowRecord) -> Result<Position, FlowError> {
         let now = self.clock.now();
-        let day = Day::of(now);
         self.stamp.fill(&mut record, now);
-        let (audit, local) = self.sinks.append(&mut record, day);
+        let (audit, local) = self.sinks.append(&mut record, &self.clock);
         let Err(error) = audit else { return local };
         // The caller learns of the first failure; what becomes of the trace is not worth a second one.
         let mut trace = dropped(record, &error);
         self.stamp.fill(&mut trace, now);
-        let _ = self.sinks.append_locally(&mut trace, day);
+        let _ = self.sinks.append_locally(&mut trace, &self.clock);
         Err(error.into())
     }
 

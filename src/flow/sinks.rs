@@ -12,6 +12,7 @@ use super::line;
 use crate::config::FlowConfig;
 use crate::model::{Day, FlowRecord, Position};
 use crate::store::{AppendLog, SyncPolicy};
+use crate::util::Clock;
 
 /// The sinks of one writer.
 #[derive(Debug)]
@@ -30,20 +31,20 @@ impl Sinks {
     pub fn append(
         &mut self,
         record: &mut FlowRecord,
-        day: Day,
+        clock: &Clock,
     ) -> (Result<(), AuditError>, Result<Position, FlowError>) {
         let line = match line::fit(record) {
             Ok(line) => line,
             Err(error) => return (Ok(()), Err(FlowError::Json(error))),
         };
-        let audit = self.audit.as_mut().map_or(Ok(()), |audit| audit.append(record, day));
-        (audit, self.local.append(&line, day))
+        let audit = self.audit.as_mut().map_or(Ok(()), |audit| audit.append(record, Day::of(clock.now())));
+        (audit, self.local.append(&line, clock))
     }
 
     /// Appends to the local file alone.
-    pub fn append_locally(&mut self, record: &mut FlowRecord, day: Day) -> Result<Position, FlowError> {
+    pub fn append_locally(&mut self, record: &mut FlowRecord, clock: &Clock) -> Result<Position, FlowError> {
         let line = line::fit(record)?;
-        self.local.append(&line, day)
+        self.local.append(&line, clock)
     }
 
     /// Brings what was appended to the disk. The audit chain is there already.
@@ -66,19 +67,29 @@ impl LocalFile {
         Self { dir: config.dir.clone(), policy, open: None }
     }
 
-    fn append(&mut self, line: &[u8], day: Day) -> Result<Position, FlowError> {
+    /// Appends to the file of the day that it is when the file's lock is held: a writer that had to wait over
+    /// midnight adds nothing to a day that readers have left.
+    fn append(&mut self, line: &[u8], clock: &Clock) -> Result<Position, FlowError> {
+        loop {
+            if let Some(position) = self.append_to(Day::of(clock.now()), line, clock)? {
+                return Ok(position);
+            }
+        }
+    }
+
+    fn append_to(&mut self, day: Day, line: &[u8], clock: &Clock) -> Result<Option<Position>, FlowError> {
         let header = line::header()?;
         let (mut log, ended) = match self.open.take() {
             Some((open, log)) if open == day => (log, None),
             other => (AppendLog::new(self.dir.join(day.file_name()), self.policy), other),
         };
-        let appended = log.append(line, &header);
+        let appended = log.append(line, &header, || Day::of(clock.now()) == day);
         self.open = Some((day, log));
         let offset = appended?;
         if let Some((_, mut ended)) = ended {
             ended.sync()?;
         }
-        Ok(Position { day, offset })
+        Ok(offset.map(|offset| Position { day, offset }))
     }
 
     fn sync(&mut self) -> Result<(), FlowError> {

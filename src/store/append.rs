@@ -136,12 +136,21 @@ impl AppendLog {
     }
 
     /// Appends `line` (without its newline); an empty file gets `header` as its first line, in the same
-    /// write. Returns the offset after the line.
-    pub fn append(&mut self, line: &[u8], header: &[u8]) -> Result<u64, AppendError> {
+    /// write. Returns the offset after the line, or `None` when this is no longer the right file once its lock
+    /// is held, which may take a while; nothing is written then.
+    pub fn append(
+        &mut self,
+        line: &[u8],
+        header: &[u8],
+        still_right: impl FnOnce() -> bool,
+    ) -> Result<Option<u64>, AppendError> {
         if line.len() >= LINE_WRITE_MAX || memchr::memchr(b'\n', line).is_some() {
             return Err(AppendError::NotALine { path: self.path.clone(), length: line.len() });
         }
         let mut locked = self.lock()?;
+        if !still_right() {
+            return Ok(None);
+        }
         let mut bytes = Vec::with_capacity(line.len() + header.len() + 2);
         let fresh = locked.is_empty();
         if fresh {
@@ -156,7 +165,7 @@ impl AppendLog {
         drop(locked);
         self.fresh |= fresh;
         self.written()?;
-        Ok(end)
+        Ok(Some(end))
     }
 
     /// Locks the file at the path, which is made when it is missing, against every other writer.
@@ -341,11 +350,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_longer_the_right_one_gets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("day.jsonl");
+        let mut log = AppendLog::new(path.clone(), SyncPolicy::Interval);
+        log.append(b"{}", HEADER, || true).unwrap();
+        let before = fs::read(&path).unwrap();
+        assert_eq!(log.append(b"{}", HEADER, || false).unwrap(), None);
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
     fn the_header_comes_with_the_first_line_and_offsets_stand_after_lines() {
         let dir = tempfile::tempdir().unwrap();
         let (mut one, mut two) = (log(&dir), log(&dir));
-        assert_eq!(one.append(b"{}", HEADER).unwrap(), 14);
-        assert_eq!(two.append(b"{\"a\":1}", HEADER).unwrap(), 22);
+        assert_eq!(one.append(b"{}", HEADER, || true).unwrap(), Some(14));
+        assert_eq!(two.append(b"{\"a\":1}", HEADER, || true).unwrap(), Some(22));
         assert_eq!(fs::read(one.path()).unwrap(), b"{\"head\":1}\n{}\n{\"a\":1}\n");
         assert_eq!(fs::metadata(one.path()).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(one.path().parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
@@ -355,13 +375,13 @@ mod tests {
     fn a_file_that_was_moved_or_deleted_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir);
-        log.append(b"{}", HEADER).unwrap();
+        log.append(b"{}", HEADER, || true).unwrap();
         let old = dir.path().join("flows/old");
         fs::rename(log.path(), &old).unwrap();
-        assert_eq!(log.append(b"{\"b\":2}", HEADER).unwrap(), 19);
+        assert_eq!(log.append(b"{\"b\":2}", HEADER, || true).unwrap(), Some(19));
         assert_eq!(fs::read(&old).unwrap(), b"{\"head\":1}\n{}\n");
         fs::remove_dir_all(dir.path().join("flows")).unwrap();
-        assert_eq!(log.append(b"{\"c\":3}", HEADER).unwrap(), 19);
+        assert_eq!(log.append(b"{\"c\":3}", HEADER, || true).unwrap(), Some(19));
     }
 
     #[test]
@@ -371,13 +391,13 @@ mod tests {
         ensure_private_dir(log.path().parent().unwrap()).unwrap();
         fs::write(dir.path().join("else"), "x").unwrap();
         symlink(dir.path().join("else"), log.path()).unwrap();
-        assert!(matches!(log.append(b"{}", HEADER), Err(AppendError::NotAFile { .. })));
+        assert!(matches!(log.append(b"{}", HEADER, || true), Err(AppendError::NotAFile { .. })));
         fs::remove_file(log.path()).unwrap();
         for bad in [&b"{}\n{}"[..], &vec![b'x'; LINE_WRITE_MAX]] {
-            assert!(matches!(log.append(bad, HEADER), Err(AppendError::NotALine { .. })));
+            assert!(matches!(log.append(bad, HEADER, || true), Err(AppendError::NotALine { .. })));
         }
         assert!(!log.path().exists());
-        assert!(log.append(&vec![b'x'; LINE_WRITE_MAX - 1], HEADER).is_ok());
+        assert!(log.append(&vec![b'x'; LINE_WRITE_MAX - 1], HEADER, || true).is_ok());
     }
 
     proptest! {
@@ -393,9 +413,9 @@ mod tests {
             });
             for cut in 0..=whole.len() {
                 fs::write(&path, &whole[..cut]).unwrap();
-                let end = AppendLog::new(path.clone(), SyncPolicy::Interval).append(b"{\"new\":1}", HEADER);
+                let end = AppendLog::new(path.clone(), SyncPolicy::Interval).append(b"{\"new\":1}", HEADER, || true);
                 let after = fs::read(&path).unwrap();
-                prop_assert_eq!(end.unwrap(), after.len() as u64);
+                prop_assert_eq!(end.unwrap(), Some(after.len() as u64));
                 let kept = memchr::memchr_iter(b'\n', &whole[..cut]).count();
                 let torn = usize::from(cut > 0 && whole[cut - 1] != b'\n');
                 let made: Vec<_> = after.split_inclusive(|byte| *byte == b'\n').collect();

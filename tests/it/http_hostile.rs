@@ -79,6 +79,7 @@ fn paths_lead_nowhere_else() {
         let answer = get(daemon.port, path);
         assert!((400..500).contains(&answer.status), "{path}: {answer:?}");
         assert!(!answer.text().contains("secret\":1"), "{path}: {answer:?}");
+        assert!(answer.json()["error"]["message"].is_string(), "{path}: {answer:?}");
     }
     assert_eq!(get(daemon.port, "/flow/2026-11-01").json()["error"]["code"], "no_regular_file");
     let foreign =

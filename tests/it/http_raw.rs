@@ -97,10 +97,14 @@ pub fn ask(port: u16, method: &str, path: &str, headers: &[&str]) -> Answer {
 
 /// Asks with exactly these header lines.
 pub fn ask_as(port: u16, method: &str, path: &str, headers: &[&str]) -> Answer {
-    let lines: String = headers.iter().flat_map(|line| [*line, "\r\n"]).collect();
+    let lines = lines(headers);
     let bytes = send(port, format!("{method} {path} HTTP/1.1\r\n{lines}\r\n").as_bytes());
     Answer::parse(&bytes)
         .unwrap_or_else(|| panic!("no answer to {method} {path}: {}", String::from_utf8_lossy(&bytes)))
+}
+
+fn lines(headers: &[&str]) -> String {
+    headers.iter().flat_map(|line| [*line, "\r\n"]).collect()
 }
 
 /// A plain GET.
@@ -128,7 +132,7 @@ impl Events {
     pub fn open(port: u16, path: &str, headers: &[&str]) -> Self {
         let mut socket = connect(port);
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
-        let lines: String = headers.iter().flat_map(|line| [*line, "\r\n"]).collect();
+        let lines = lines(headers);
         write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{lines}\r\n").expect("a request");
         let mut events = Self { socket, raw: Vec::new(), text: Vec::new(), head_read: false };
         wait_for("the stream to open", || {

@@ -83,6 +83,7 @@ fn the_small_answers_have_the_shapes_of_1_9() {
     assert_eq!(keys(&get(daemon.port, "/sprints").json()), ["generated_at_ms", "sprints"]);
     assert_eq!(keys(&get(daemon.port, "/sessions").json()), ["generated_at_ms", "schema", "sessions"]);
     assert_eq!(keys(&get(daemon.port, "/flow-days").json()), ["days", "generated_at_ms"]);
+    assert_eq!(get(daemon.port, "/flow-status").json(), home.json(["flow", "status", "--json"]));
 }
 
 #[test]
