@@ -46,7 +46,9 @@ impl Tty {
             let mut buffer = [0; 4096];
             let count = match tokio::time::timeout_at(deadline, self.reader.read(&mut buffer)).await {
                 Ok(count) => count.expect("a terminal that can be read"),
-                Err(_elapsed) => panic!("waited for {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen)),
+                Err(late) => {
+                    panic!("waited for {text:?} ({late}), saw {:?}", String::from_utf8_lossy(&self.seen))
+                }
             };
             assert!(count > 0, "ended before {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen));
             self.seen.extend_from_slice(&buffer[..count]);
@@ -65,7 +67,9 @@ impl Tty {
             match tokio::time::timeout(PATIENCE, self.reader.read(&mut buffer)).await {
                 Ok(Ok(0) | Err(_)) => break,
                 Ok(Ok(count)) => self.seen.extend_from_slice(&buffer[..count]),
-                Err(_elapsed) => panic!("it does not end, saw {:?}", String::from_utf8_lossy(&self.seen)),
+                Err(late) => {
+                    panic!("it does not end ({late}), saw {:?}", String::from_utf8_lossy(&self.seen))
+                }
             }
         }
         tokio::time::timeout(Duration::from_secs(5), self.child.wait())
