@@ -44,12 +44,10 @@ impl Tty {
                 return;
             }
             let mut buffer = [0; 4096];
-            let count = match tokio::time::timeout_at(deadline, self.reader.read(&mut buffer)).await {
-                Ok(count) => count.expect("a terminal that can be read"),
-                Err(late) => {
-                    panic!("waited for {text:?} ({late}), saw {:?}", String::from_utf8_lossy(&self.seen))
-                }
-            };
+            let read = tokio::time::timeout_at(deadline, self.reader.read(&mut buffer)).await;
+            let saw = || String::from_utf8_lossy(&self.seen);
+            let count = read.unwrap_or_else(|_| panic!("waited for {text:?}, saw {:?}", saw()));
+            let count = count.expect("a terminal that can be read");
             assert!(count > 0, "ended before {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen));
             self.seen.extend_from_slice(&buffer[..count]);
         }
@@ -64,12 +62,11 @@ impl Tty {
     pub async fn wait(&mut self) -> ExitStatus {
         let mut buffer = [0; 4096];
         loop {
-            match tokio::time::timeout(PATIENCE, self.reader.read(&mut buffer)).await {
-                Ok(Ok(0) | Err(_)) => break,
-                Ok(Ok(count)) => self.seen.extend_from_slice(&buffer[..count]),
-                Err(late) => {
-                    panic!("it does not end ({late}), saw {:?}", String::from_utf8_lossy(&self.seen))
-                }
+            let read = tokio::time::timeout(PATIENCE, self.reader.read(&mut buffer)).await;
+            let saw = || String::from_utf8_lossy(&self.seen);
+            match read.unwrap_or_else(|_| panic!("it does not end, saw {:?}", saw())) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => self.seen.extend_from_slice(&buffer[..count]),
             }
         }
         tokio::time::timeout(Duration::from_secs(5), self.child.wait())
