@@ -11,7 +11,9 @@ use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::session::HostClient;
 use crate::util::human;
 
-/// End a session: TERM to all of its processes, then HUP, after a grace KILL. Waits for the end.
+/// End a session and wait for its end.
+///
+/// All of its processes get TERM, then HUP, and after a grace KILL.
 #[derive(Debug, Args)]
 pub struct KillArgs {
     /// Session: an id, the beginning of one, or a name
