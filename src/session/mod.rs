@@ -12,6 +12,8 @@ mod host;
 mod id;
 mod log;
 mod output;
+mod records;
+mod settle;
 mod spawn;
 mod table;
 
@@ -19,6 +21,7 @@ pub use client::{Attachment, Event, Events, HostClient, Input};
 pub use host::{HostError, run as run_host};
 pub use id::new_id;
 pub use log::{LogReader, LogWriter};
+pub use settle::settle;
 pub use spawn::{StartError, start};
 pub use table::{FindError, Table};
 

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
-use super::records::Records;
 use super::supervise::{self, Ended};
 use super::{
     Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, socket_path,
@@ -20,6 +19,7 @@ use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
 use crate::pty::{Command, Started};
 use crate::session::output::Output;
+use crate::session::records::Records;
 use crate::store::Durability;
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
@@ -32,7 +32,10 @@ pub(super) async fn host(
     flow: Result<Flow, ConfigError>,
     clock: &Clock,
 ) -> Result<(), HostError> {
-    let mut records = Records::new(flow, &spec);
+    let mut records = Records::new(
+        flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok(),
+        &spec,
+    );
     let socket = socket_path(folder);
     let listener = listen::bind(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes)?);

@@ -8,7 +8,6 @@ mod api;
 mod attach;
 mod begin;
 mod listen;
-mod records;
 mod supervise;
 
 use std::io::Write;
