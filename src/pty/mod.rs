@@ -22,11 +22,6 @@ pub fn detach() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Files this process makes from now on are its owner's alone.
-pub fn private_umask() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-}
-
 /// Points stdout at nothing, which ends the pipe that stdout was.
 pub fn close_stdout() -> std::io::Result<()> {
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;

@@ -43,6 +43,12 @@ pub mod files {
     pub const SOCKET: &str = "host.sock";
 }
 
+/// What a host tells its starter once its process runs.
+const STARTED: &str = "ok";
+
+/// What begins a host's word to its starter about a failure of its own, not of the process.
+const HOST_FAILED: char = '!';
+
 /// Longest path of a unix socket that every system takes, in bytes (macOS: 104 with the final zero).
 const SOCKET_PATH_MAX: usize = 100;
 
