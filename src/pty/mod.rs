@@ -10,7 +10,7 @@ mod group;
 mod process;
 mod tty;
 
-pub use group::ProcessTree;
+pub use group::{ProcessTree, signal_named, signal_names};
 pub use process::{Child, Command, Reader, Started, Window, Writer};
 pub use rustix::process::Signal;
 pub use tty::{RawMode, Signals, window_size};

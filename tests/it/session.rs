@@ -273,3 +273,14 @@ fn a_closed_pipe_ends_quietly() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n0\n", "{}", describe(&output));
     assert!(output.stderr.is_empty(), "{}", describe(&output));
 }
+
+#[test]
+fn a_single_signal_reaches_the_program_and_ends_nothing_by_itself() {
+    let home = Home::new();
+    let id = detached(&home, "trap 'echo caught' USR1; echo ready; while :; do sleep 0.05; done");
+    wait_for("it to be ready", || home.ok(["session", "tail", &id]).contains("ready").then_some(()));
+    home.ok(["session", "kill", "--signal", "USR1", &id]);
+    wait_for("the trap", || home.ok(["session", "tail", &id]).contains("caught").then_some(()));
+    assert_eq!(state(&home, &id)["state"], "running");
+    assert_eq!(home.run(["session", "kill", "--signal", "NONE", &id]).status.code(), Some(2));
+}

@@ -148,6 +148,7 @@ async fn running(
         output: Arc::clone(&output),
         status: Mutex::new(status),
         window,
+        tree: child.tree(),
         input,
         stop,
     });

@@ -23,7 +23,7 @@ use super::{HOST_FAILED, files, socket_path};
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
-use crate::pty::{self, Window};
+use crate::pty::{self, ProcessTree, Window};
 use crate::store::{Durability, FileLock, write_atomic};
 use crate::util::{Clock, clock};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
@@ -79,6 +79,7 @@ struct Host {
     output: Arc<Output>,
     status: Mutex<SessionStatus>,
     window: Window,
+    tree: ProcessTree,
     input: mpsc::Sender<Bytes>,
     stop: mpsc::Sender<Duration>,
 }
