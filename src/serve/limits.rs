@@ -33,7 +33,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(5),
             idle_time: Duration::from_mins(1),
             write_stall: Duration::from_secs(10),
-            streams: 64,
+            streams: 128,
             keepalive: Duration::from_secs(15),
             file_reads: 16,
             piece_bytes: 256 * 1024,
