@@ -136,7 +136,7 @@ async fn serve_until_told(
 ) -> Result<(), DaemonError> {
     // Listened for before anything is announced, so that an early signal is a clean stop, too.
     let mut signals = Signals::new()?;
-    let machine_id = config.machine_id()?;
+    let flow = config.flow()?;
     let listener = listen(SocketAddr::new(config.serve().bind, config.serve().port))?;
     let address = listener
         .local_addr()
@@ -144,9 +144,8 @@ async fn serve_until_told(
     let shutdown = Shutdown::new();
     let app = App::new(
         AppConfig {
-            flows_dir: config.flows_dir(),
+            flow: flow.clone(),
             sessions_dir: config.session().dir,
-            machine_id: machine_id.clone(),
             models: config.models(),
             hosts: Hosts::new(address.port(), &config.serve().hosts),
             limits: Limits::default(),
@@ -164,7 +163,7 @@ async fn serve_until_told(
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
-    ready(&Ready { info, flows_dir: config.flows_dir(), machine_id });
+    ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
 
     let name = signals.next().await;
     tracing::info!(signal = name, "stopping");

@@ -51,8 +51,9 @@ function session(value) {
     started: time(s.started_at),
     ended: time(s.ended_at),
     exitCode: typeof s.exit_code === 'number' ? s.exit_code : null,
-    signal: text(s.signal),
-    reason: text(s.reason),
+    signal: text(fields(s.exit).signal),
+    // An end by its own doing needs no reason.
+    reason: s.reason === 'exited' ? '' : text(s.reason),
     cwd: text(s.cwd),
     command: commandLine(s.command),
   };

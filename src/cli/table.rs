@@ -1,6 +1,7 @@
 //! Aligned tables, cut to the terminal's width. Cells go through the sanitiser; widths are those of the
 //! characters as shown.
 
+use std::fmt::Write;
 use std::io;
 
 use anstyle::Style;
@@ -80,7 +81,8 @@ fn line(row: &[Cell], widths: &[usize], room: Option<usize>) -> String {
         let text = cut(&cell.text, left);
         let style = cell.style;
         let pad = if last { 0 } else { (width + GAP).saturating_sub(text.width()).min(left) };
-        out.push_str(&format!("{style}{text}{style:#}{:pad$}", ""));
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{style}{text}{style:#}{:pad$}", "");
         used += text.width() + pad;
     }
     out.truncate(out.trim_end().len());

@@ -33,7 +33,10 @@ pub enum ClientError {
     /// None runs.
     #[error("no daemon runs on this machine; start one with `darkmux serve`")]
     NoDaemon,
-    /// One runs and did not say where, or nonsense.
+    /// One runs and has not said where, or not any more.
+    #[error("the daemon of this machine is starting or stopping; try again in a moment")]
+    Between,
+    /// What it said of itself is nonsense.
     #[error("{path}: {reason}; restart the daemon")]
     NoAddress {
         /// `daemon.json`.
@@ -91,7 +94,7 @@ pub fn find(paths: &Paths) -> Result<Option<DaemonInfo>, ClientError> {
         return Ok(None);
     }
     let text = read_private(&path, INFO_MAX).map_err(io)?;
-    let text = text.ok_or_else(|| wrong("a daemon runs and has not said where yet".to_owned()))?;
+    let text = text.ok_or(ClientError::Between)?;
     serde_json::from_slice(&text).map(Some).map_err(|error| wrong(error.to_string()))
 }
 
@@ -210,6 +213,9 @@ mod tests {
         std::fs::write(paths.daemon_file(), serde_json::to_vec(&info(1)).unwrap()).unwrap();
         assert!(find(&paths).unwrap().is_none());
         let _lock = FileLock::try_take(&paths.daemon_lock()).unwrap().unwrap();
+        std::fs::remove_file(paths.daemon_file()).unwrap();
+        assert!(matches!(find(&paths), Err(ClientError::Between)));
+        std::fs::write(paths.daemon_file(), serde_json::to_vec(&info(1)).unwrap()).unwrap();
         assert_eq!(find(&paths).unwrap(), Some(info(1)));
         std::fs::write(paths.daemon_file(), "{").unwrap();
         assert!(find(&paths).unwrap_err().to_string().contains("restart the daemon"));

@@ -58,9 +58,10 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Looks for each of them.
-    pub fn open(config: &CrewConfig) -> Self {
-        Self { candidates: config.agents.iter().map(|name| (name.clone(), find(config, name))).collect() }
+    /// Looks for each of them, for their manifests in these of the user's folders.
+    pub fn open(config: &CrewConfig, folders: &[PathBuf]) -> Self {
+        let found = config.agents.iter().map(|name| (name.clone(), find(config, folders, name)));
+        Self { candidates: found.collect() }
     }
 
     /// The first that is here and can be held to `access`.
@@ -101,10 +102,10 @@ enum Miss {
     Unfit(String),
 }
 
-fn find(config: &CrewConfig, name: &str) -> Result<Agent, Miss> {
+fn find(config: &CrewConfig, folders: &[PathBuf], name: &str) -> Result<Agent, Miss> {
     let miss = |reason: &str| Miss::Unfit(reason.to_owned());
     let id = RoleId::new(name).map_err(|_| miss("is no role"))?;
-    let role = match folder::load(config, &id) {
+    let role = match folder::load_from(config, folders, &id) {
         Ok(Some(role)) => role,
         Ok(None) => return Err(miss("is no role")),
         Err(CrewError::Broken(problem)) => return Err(Miss::Unfit(format!("is broken, {problem}"))),

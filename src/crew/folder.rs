@@ -20,12 +20,17 @@ pub fn user_folders(config: &CrewConfig) -> Vec<PathBuf> {
 
 /// The role of this id; `None` when there is none.
 pub fn load(config: &CrewConfig, id: &RoleId) -> Result<Option<Role>, CrewError> {
-    for folder in user_folders(config) {
+    load_from(config, &user_folders(config), id)
+}
+
+/// As [`load`], looking into these of the user's folders only.
+pub fn load_from(config: &CrewConfig, folders: &[PathBuf], id: &RoleId) -> Result<Option<Role>, CrewError> {
+    for folder in folders {
         let file = folder.join(format!("{id}.json"));
         let bytes = files::read(&file, MANIFEST_MAX)
             .map_err(|error| CrewError::Broken(Problem::of_file(&file, format!("can't be read: {error}"))))?;
         if let Some(bytes) = bytes {
-            return user(config, &folder, &file, id, &bytes).map(Some).map_err(CrewError::Broken);
+            return user(config, folder, &file, id, &bytes).map(Some).map_err(CrewError::Broken);
         }
     }
     let Some(builtin) = builtin::role(id.as_str()) else { return Ok(None) };

@@ -49,47 +49,58 @@ pub struct RoleEntry {
 /// Every role of this configuration, by name.
 pub fn entries(config: &CrewConfig) -> Vec<RoleEntry> {
     let mut by_name: BTreeMap<String, RoleEntry> = BTreeMap::new();
-    let pool = OnceCell::new();
-    for folder in folder::user_folders(config) {
-        match folder::manifests(&folder) {
+    // A folder that does not exist need not be asked for each role.
+    let folders: Vec<PathBuf> = folder::user_folders(config).into_iter().filter(|dir| dir.exists()).collect();
+    let shelf = Shelf { config, folders: &folders, pool: OnceCell::from(Pool::open(config, &folders)) };
+    for folder in &folders {
+        match folder::manifests(folder) {
             Ok(found) => {
                 for (name, file) in found {
-                    by_name.entry(name.clone()).or_insert_with(|| entry(config, &pool, name, file));
+                    by_name.entry(name.clone()).or_insert_with(|| shelf.entry(name, file));
                 }
             }
             Err(error) => {
-                let problem = Problem::of_file(&folder, format!("the folder can't be read: {error}"));
+                let problem = Problem::of_file(folder, format!("the folder can't be read: {error}"));
                 let name = folder.display().to_string();
-                by_name.insert(name.clone(), broken(name, folder, problem));
+                by_name.insert(name.clone(), broken(name, folder.clone(), problem));
             }
         }
     }
     for builtin in super::builtin::ROLES {
         by_name
             .entry(builtin.id.to_owned())
-            .or_insert_with(|| entry(config, &pool, builtin.id.to_owned(), PathBuf::from(builtin.id)));
+            .or_insert_with(|| shelf.entry(builtin.id.to_owned(), PathBuf::from(builtin.id)));
     }
     by_name.into_values().collect()
 }
 
-fn entry(config: &CrewConfig, pool: &OnceCell<Pool>, name: String, file: PathBuf) -> RoleEntry {
-    let id = match RoleId::new(name.as_str()) {
-        Ok(id) => id,
-        Err(error) => {
-            let problem = Problem::of_file(&file, format!("{error}; rename the file"));
-            return broken(name, file, problem);
-        }
-    };
-    match folder::load(config, &id) {
-        Ok(Some(role)) => whole(&role, pool),
-        Ok(None) => {
-            let problem = Problem::of_file(&file, "the file is gone");
-            broken(name, file, problem)
-        }
-        Err(CrewError::Broken(problem)) => broken(name, file, problem),
-        Err(error) => {
-            let problem = Problem::of_file(&file, error);
-            broken(name, file, problem)
+/// What is the same for every entry of one list.
+struct Shelf<'a> {
+    config: &'a CrewConfig,
+    folders: &'a [PathBuf],
+    pool: OnceCell<Pool>,
+}
+
+impl Shelf<'_> {
+    fn entry(&self, name: String, file: PathBuf) -> RoleEntry {
+        let id = match RoleId::new(name.as_str()) {
+            Ok(id) => id,
+            Err(error) => {
+                let problem = Problem::of_file(&file, format!("{error}; rename the file"));
+                return broken(name, file, problem);
+            }
+        };
+        match folder::load_from(self.config, self.folders, &id) {
+            Ok(Some(role)) => whole(&role, &self.pool),
+            Ok(None) => {
+                let problem = Problem::of_file(&file, "the file is gone");
+                broken(name, file, problem)
+            }
+            Err(CrewError::Broken(problem)) => broken(name, file, problem),
+            Err(error) => {
+                let problem = Problem::of_file(&file, error);
+                broken(name, file, problem)
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::Problem;
 use super::agent::{Agent, Pool};
 use super::error::{CannotRun, CrewError};
 use super::invocation::{self, Invocation, Request};
-use super::{program, shell};
+use super::{folder, program, shell};
 use crate::config::CrewConfig;
 use crate::model::{RoleManifest, Runtime};
 
@@ -81,7 +81,7 @@ impl Role {
             }
             Runtime::AgentCli => {
                 let agent = pool
-                    .get_or_init(|| Pool::open(&self.config))
+                    .get_or_init(|| Pool::open(&self.config, &folder::user_folders(&self.config)))
                     .choose(self.manifest.tool_palette.access())?;
                 Ok(Launcher { program: agent.program.clone(), agent: Some(agent) })
             }

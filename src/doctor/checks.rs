@@ -4,7 +4,10 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::{Finding, Machine, Outcome, Report};
-use super::{agents, disk, flow_sinks, home, identity, kept, roles, sessions, settings, time};
+use super::{
+    agents, audit_chain, daemon, disk, flow_sinks, home, identity, kept, models, roles, sessions, settings,
+    time,
+};
 use crate::util::clock;
 
 /// How long a check may take.
@@ -28,9 +31,12 @@ const CHECKS: &[&dyn Check] = &[
     &time::TimeOfDay,
     &disk::DiskSpace,
     &flow_sinks::FlowSinks,
+    &audit_chain::AuditChain,
+    &daemon::Daemon,
     &sessions::Sessions,
     &roles::Roles,
     &agents::AgentClis,
+    &models::ModelEndpoint,
 ];
 
 /// Runs every check.

@@ -7,12 +7,16 @@
 //! Not here: printing (`cli`), and mending.
 
 mod agents;
+mod audit_chain;
 mod checks;
+mod daemon;
 mod disk;
 mod flow_sinks;
 mod home;
 mod identity;
 mod kept;
+mod models;
+mod question;
 mod report;
 mod roles;
 mod sessions;
@@ -21,6 +25,8 @@ mod time;
 
 pub use checks::{Check, LIMIT, examine};
 pub use report::{Finding, Outcome, REPORT_SCHEMA, Report, State};
+
+use question::question;
 
 use crate::config::{Config, ConfigError, Environment};
 use crate::util::Clock;

@@ -49,6 +49,7 @@ impl Finding {
     }
 
     /// With further lines.
+    #[must_use]
     pub fn details(self, details: Vec<String>) -> Self {
         Self { details, ..self }
     }

@@ -1,7 +1,7 @@
 //! The event log: where records go and how they are read.
 //!
 //! A record is a line of the day's file in the flows folder, and with the audit chain on also one of the
-//! chain. [`Flow`] is the writing side; several processes write at once.
+//! chain. [`Flow`] is the writing side; several processes write at once. [`read`] is the reading side.
 //!
 //! Invariant: an append that returned a [`Position`] survives the death of this process; after `sync` or
 //! `append_durable` also a power loss. Not here: a cache of records, or a thread; a writer costs nothing
@@ -9,6 +9,7 @@
 
 pub mod audit;
 mod line;
+pub mod read;
 mod sinks;
 mod stamp;
 mod status;
@@ -17,10 +18,8 @@ pub use status::{AuditStatus, DiskStatus, SchemaStatus, SinkInfo, SinksStatus, S
 
 use serde_json::json;
 
-pub mod read;
-
 use crate::config::FlowConfig;
-use crate::model::{Category, Day, FlowRecord, Level, Position};
+use crate::model::{Category, FlowRecord, Level, Position};
 use crate::store::AppendError;
 use crate::util::Clock;
 use audit::AuditError;
@@ -57,20 +56,19 @@ impl Flow {
     }
 
     /// Stamps the record (ts, record_id, machine, orchestrator where unset) and appends it to every sink.
-    /// Returns the position after it in the day file. The file is that of the day now, whatever `ts` says.
+    /// Returns the position after it in the day file. The file is that of the day of the append, whatever `ts` says.
     ///
     /// Every sink is tried; the first one's error is returned. A record that the audit chain did not take
     /// leaves an `audit.write_failed` record in the local file.
     pub fn append(&mut self, mut record: FlowRecord) -> Result<Position, FlowError> {
         let now = self.clock.now();
-        let day = Day::of(now);
         self.stamp.fill(&mut record, now);
-        let (audit, local) = self.sinks.append(&mut record, day);
+        let (audit, local) = self.sinks.append(&mut record, &self.clock);
         let Err(error) = audit else { return local };
         // The caller learns of the first failure; what becomes of the trace is not worth a second one.
         let mut trace = dropped(record, &error);
         self.stamp.fill(&mut trace, now);
-        let _ = self.sinks.append_locally(&mut trace, day);
+        let _ = self.sinks.append_locally(&mut trace, &self.clock);
         Err(error.into())
     }
 
@@ -82,8 +80,9 @@ impl Flow {
         Ok(position)
     }
 
-    /// Brings what was appended to the disk; free when it is there already. While records come this happens
-    /// every second by itself, and once more when the `Flow` is dropped.
+    /// Brings what was appended to the disk; free when it is there already. An append does it by itself when
+    /// the last time is a second ago, and so does dropping the `Flow`; a process that lives on after a burst
+    /// calls it.
     pub fn sync(&mut self) -> Result<(), FlowError> {
         self.sinks.sync()
     }
@@ -103,5 +102,92 @@ fn dropped(record: FlowRecord, error: &AuditError) -> FlowRecord {
         payload: Some(payload),
         record_id: None,
         ..record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::config::Provenance;
+    use crate::model::{MachineId, Stage, Tier};
+
+    struct Bed {
+        dir: tempfile::TempDir,
+        clock: Clock,
+        flow: Flow,
+    }
+
+    impl Bed {
+        fn new(audit: bool) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let config = FlowConfig {
+                dir: dir.path().join("flows"),
+                audit_dir: audit.then(|| dir.path().join("audit")),
+                sync_always: false,
+                provenance: Provenance { machine_id: MachineId::new("studio").unwrap(), orchestrator: None },
+            };
+            let clock = Clock::manual("2026-11-21T23:59:59Z".parse().unwrap());
+            Self { dir, flow: Flow::new(config, clock.clone()), clock }
+        }
+
+        fn record(handle: &str) -> FlowRecord {
+            let class = (Level::Info, Category::Work, Tier::Operator, Stage::Scope);
+            FlowRecord { session_id: Some("s1".into()), ..FlowRecord::new(class, "note", handle) }
+        }
+
+        fn lines(&self, folder: &str, day: &str) -> Vec<FlowRecord> {
+            let path = self.dir.path().join(folder).join(format!("{day}.jsonl"));
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!(text.starts_with(r#"{"_type":"schema","#), "{text}");
+            text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+    }
+
+    #[test]
+    fn the_day_is_that_of_the_clock_and_positions_stand_after_records() {
+        let mut bed = Bed::new(true);
+        let late = FlowRecord { ts: "2020-01-01T00:00:00Z".into(), ..Bed::record("late") };
+        let first = bed.flow.append(late).unwrap();
+        let second = bed.flow.append_durable(Bed::record("two")).unwrap();
+        assert!(first < second && first.to_string().starts_with("2026-11-21:0000"), "{first} {second}");
+        bed.clock.advance(SignedDuration::from_secs(1));
+        let third = bed.flow.append(Bed::record("three")).unwrap();
+        assert!(third.to_string().starts_with("2026-11-22:"), "{third}");
+        for folder in ["flows", "audit"] {
+            assert_eq!(bed.lines(folder, "2026-11-21").len(), 2);
+            assert_eq!(bed.lines(folder, "2026-11-22")[0].ts, "2026-11-22T00:00:00Z");
+        }
+        let size = std::fs::metadata(bed.dir.path().join("flows/2026-11-21.jsonl")).unwrap().len();
+        assert_eq!(second.offset, size);
+    }
+
+    #[test]
+    fn a_record_that_the_chain_does_not_take_is_in_the_local_file_with_a_trace() {
+        let mut bed = Bed::new(true);
+        bed.flow.append(Bed::record("kept")).unwrap();
+        std::fs::write(bed.dir.path().join("audit/head.json"), "{").unwrap();
+        let error = bed.flow.append(Bed::record("dropped")).unwrap_err();
+        assert!(matches!(error, FlowError::Audit(_)), "{error}");
+        let [_, dropped, trace] = &bed.lines("flows", "2026-11-21")[..] else { panic!("three lines") };
+        assert_eq!((dropped.action.as_str(), dropped.handle.as_str()), ("note", "dropped"));
+        assert_eq!((trace.action.as_str(), trace.level), ("audit.write_failed", Level::Error));
+        assert_eq!((trace.category, trace.handle.as_str()), (Category::Audit, "dropped"));
+        assert_ne!(trace.record_id, dropped.record_id);
+        let payload = trace.payload.as_ref().unwrap();
+        assert_eq!(
+            (&payload["dropped_action"], &payload["dropped_session_id"]),
+            (&json!("note"), &json!("s1"))
+        );
+        assert!(payload["error"].as_str().unwrap().contains("start a new chain"));
+    }
+
+    #[test]
+    fn the_chain_has_a_record_that_the_local_file_does_not_take() {
+        let mut bed = Bed::new(true);
+        std::fs::create_dir_all(bed.dir.path().join("flows/2026-11-21.jsonl")).unwrap();
+        assert!(matches!(bed.flow.append(Bed::record("x")), Err(FlowError::Local(_))));
+        assert_eq!(bed.lines("audit", "2026-11-21").len(), 1);
     }
 }

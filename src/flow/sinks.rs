@@ -4,12 +4,15 @@
 //! Invariant: what is in the local file is durable in its order and has a [`Position`]; a sink that sends
 //! records elsewhere reads them from there after its own last position, and is not a further child here.
 
+use std::path::PathBuf;
+
 use super::FlowError;
 use super::audit::{AuditChain, AuditError};
 use super::line;
 use crate::config::FlowConfig;
 use crate::model::{Day, FlowRecord, Position};
-use crate::store::{AppendError, AppendLog, SyncPolicy};
+use crate::store::{AppendLog, SyncPolicy};
+use crate::util::Clock;
 
 /// The sinks of one writer.
 #[derive(Debug)]
@@ -28,20 +31,20 @@ impl Sinks {
     pub fn append(
         &mut self,
         record: &mut FlowRecord,
-        day: Day,
+        clock: &Clock,
     ) -> (Result<(), AuditError>, Result<Position, FlowError>) {
         let line = match line::fit(record) {
             Ok(line) => line,
             Err(error) => return (Ok(()), Err(FlowError::Json(error))),
         };
-        let audit = self.audit.as_mut().map_or(Ok(()), |audit| audit.append(record, day));
-        (audit, self.local.append(&line, day))
+        let audit = self.audit.as_mut().map_or(Ok(()), |audit| audit.append(record, Day::of(clock.now())));
+        (audit, self.local.append(&line, clock))
     }
 
     /// Appends to the local file alone.
-    pub fn append_locally(&mut self, record: &mut FlowRecord, day: Day) -> Result<Position, FlowError> {
+    pub fn append_locally(&mut self, record: &mut FlowRecord, clock: &Clock) -> Result<Position, FlowError> {
         let line = line::fit(record)?;
-        self.local.append(&line, day)
+        self.local.append(&line, clock)
     }
 
     /// Brings what was appended to the disk. The audit chain is there already.
@@ -53,7 +56,7 @@ impl Sinks {
 /// The day files, of which the newest is open.
 #[derive(Debug)]
 struct LocalFile {
-    dir: std::path::PathBuf,
+    dir: PathBuf,
     policy: SyncPolicy,
     open: Option<(Day, AppendLog)>,
 }
@@ -64,23 +67,34 @@ impl LocalFile {
         Self { dir: config.dir.clone(), policy, open: None }
     }
 
-    fn append(&mut self, line: &[u8], day: Day) -> Result<Position, FlowError> {
-        let header = line::header()?;
-        if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
-            self.sync()?;
-            let log = AppendLog::new(self.dir.join(day.file_name()), self.policy);
-            self.open = Some((day, log));
+    /// Appends to the file of the day that it is when the file's lock is held: a writer that had to wait over
+    /// midnight adds nothing to a day that readers have left.
+    fn append(&mut self, line: &[u8], clock: &Clock) -> Result<Position, FlowError> {
+        loop {
+            if let Some(position) = self.append_to(Day::of(clock.now()), line, clock)? {
+                return Ok(position);
+            }
         }
-        let offset = match &mut self.open {
-            Some((_, log)) => log.append(line, &header)?,
-            None => 0,
+    }
+
+    fn append_to(&mut self, day: Day, line: &[u8], clock: &Clock) -> Result<Option<Position>, FlowError> {
+        let header = line::header()?;
+        let (mut log, ended) = match self.open.take() {
+            Some((open, log)) if open == day => (log, None),
+            other => (AppendLog::new(self.dir.join(day.file_name()), self.policy), other),
         };
-        Ok(Position { day, offset })
+        let appended = log.append(line, &header, || Day::of(clock.now()) == day);
+        self.open = Some((day, log));
+        let offset = appended?;
+        if let Some((_, mut ended)) = ended {
+            ended.sync()?;
+        }
+        Ok(offset.map(|offset| Position { day, offset }))
     }
 
     fn sync(&mut self) -> Result<(), FlowError> {
         match &mut self.open {
-            Some((_, log)) => log.sync().map_err(|error: AppendError| FlowError::Local(error)),
+            Some((_, log)) => Ok(log.sync()?),
             None => Ok(()),
         }
     }

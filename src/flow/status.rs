@@ -223,3 +223,70 @@ fn schema(observed: &[String]) -> SchemaStatus {
         skew_reason,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Provenance;
+    use crate::model::MachineId;
+
+    fn config(root: &Path, audit: bool) -> FlowConfig {
+        FlowConfig {
+            dir: root.join("flows"),
+            audit_dir: audit.then(|| root.join("audit")),
+            sync_always: false,
+            provenance: Provenance { machine_id: MachineId::new("studio").unwrap(), orchestrator: None },
+        }
+    }
+
+    #[test]
+    fn the_object_has_the_keys_of_1_9() {
+        let root = tempfile::tempdir().unwrap();
+        let made = serde_json::to_value(status(&config(root.path(), false))).unwrap();
+        let dir = root.path().join("flows");
+        let local =
+            json!({ "kind": "LocalFile", "config": { "dir": dir, "sync": "interval" }, "children": [] });
+        assert_eq!(
+            made,
+            json!({
+                "schema_version": "1.14.0",
+                "sinks": { "info": local, "active_kinds": ["LocalFile"], "composition": "LocalFile" },
+                "disk": {
+                    "flows_dir": dir, "exists": false, "day_files": 0, "total_bytes": 0, "observed_disk_schemas": [],
+                },
+                "schema": { "writer_version": "1.14.0", "observed_versions": [], "skew_detected": false },
+                "overall_state": "warn",
+                "warn_reasons": ["flows_dir_absent"],
+            })
+        );
+        assert!(!dir.exists(), "looking makes nothing");
+    }
+
+    #[test]
+    fn versions_are_read_from_header_lines_and_a_bad_head_is_a_failure() {
+        let root = tempfile::tempdir().unwrap();
+        let config = config(root.path(), true);
+        fs::create_dir_all(&config.dir).unwrap();
+        fs::create_dir_all(root.path().join("audit")).unwrap();
+        for (name, text) in [
+            ("2026-11-20.jsonl", "{\"_type\":\"schema\",\"version\":\"1.14.0\"}\n{}\n"),
+            ("2026-11-21.jsonl", "{\"_type\":\"schema\",\"version\":\"1.20.0\"}\n"),
+            ("2026-11-22.jsonl", "{\"version\":\"9\"}\n"),
+            ("2026-11-23.jsonl", "garbage without an end"),
+            ("notes.txt", "x"),
+        ] {
+            fs::write(config.dir.join(name), text).unwrap();
+        }
+        let made = status(&config);
+        assert_eq!((made.disk.day_files, made.overall_state), (4, State::Warn));
+        assert_eq!(made.schema.observed_versions, ["1.14.0", "1.20.0"]);
+        assert!(made.schema.skew_reason.unwrap().contains("1.20.0"));
+        assert_eq!(made.sinks.composition, "Tee[AuditFile, LocalFile]");
+        fs::write(root.path().join("audit/head.json"), "{").unwrap();
+        let made = status(&config);
+        assert_eq!(
+            (made.overall_state, &made.fail_reasons[..]),
+            (State::Fail, &["audit_chain_unusable"][..])
+        );
+    }
+}

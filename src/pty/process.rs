@@ -127,12 +127,12 @@ impl Reader {
                 let before = filled.filled().len();
                 match Pin::new(&mut self.0).poll_read(cx, &mut filled) {
                     Poll::Ready(Ok(())) if filled.filled().len() > before && filled.remaining() > 0 => {}
-                    Poll::Ready(Ok(())) => break,
                     // Linux says EIO where others say end of file.
-                    Poll::Ready(Err(error)) if error.raw_os_error() == Some(EIO) => break,
-                    Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(error)),
+                    Poll::Ready(Err(error)) if before == 0 && error.raw_os_error() != Some(EIO) => {
+                        return Poll::Ready(Err(error));
+                    }
                     Poll::Pending if before == 0 => return Poll::Pending,
-                    Poll::Ready(Err(_)) | Poll::Pending => break,
+                    Poll::Ready(_) | Poll::Pending => break,
                 }
             }
             Poll::Ready(Ok(filled.filled().len()))

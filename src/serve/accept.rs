@@ -133,3 +133,136 @@ impl HttpBody for InFlight {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FlowConfig, ModelsConfig, Provenance};
+    use crate::model::MachineId;
+    use crate::serve::{AppConfig, Hosts};
+    use crate::util::Clock;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    const DAY: &str = "2026-11-22";
+
+    struct Served {
+        home: tempfile::TempDir,
+        port: u16,
+        shutdown: Shutdown,
+    }
+
+    async fn serve_with(limits: Limits) -> Served {
+        let home = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let provenance = Provenance { machine_id: MachineId::new("testbox").unwrap(), orchestrator: None };
+        let flow =
+            FlowConfig { dir: home.path().to_owned(), audit_dir: None, sync_always: false, provenance };
+        let nowhere = "http://127.0.0.1:9".to_owned();
+        let config = AppConfig {
+            flow,
+            sessions_dir: home.path().join("sessions"),
+            models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },
+            hosts: Hosts::new(port, &[]),
+            limits,
+            clock: Clock::manual(format!("{DAY}T12:00:00Z").parse().unwrap()),
+        };
+        let shutdown = Shutdown::new();
+        let app = Arc::new(App::new(config, shutdown.clone()));
+        drop(shutdown.spawn(run(listener, app)));
+        Served { home, port, shutdown }
+    }
+
+    impl Served {
+        async fn connect(&self, sent: &str) -> TcpStream {
+            let mut socket = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+            socket.write_all(sent.as_bytes()).await.unwrap();
+            socket
+        }
+
+        fn request(&self, path: &str) -> String {
+            format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", self.port)
+        }
+    }
+
+    /// Everything until the daemon closes, which must be soon.
+    async fn rest(socket: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        // A reset is an end, too.
+        let ended = timeout(Duration::from_secs(10), socket.read_to_end(&mut bytes)).await;
+        ended.expect("it is closed").ok();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Short enough for a test, and far enough apart for a machine under load.
+    fn short() -> Limits {
+        let tenth = Duration::from_millis(100);
+        Limits {
+            head_time: 2 * tenth,
+            idle_time: 20 * tenth,
+            write_stall: 2 * tenth,
+            keepalive: tenth,
+            ..Limits::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_quiet_client_is_let_go() {
+        let served = serve_with(short()).await;
+        assert_eq!(rest(&mut served.connect("").await).await, "");
+        assert_eq!(rest(&mut served.connect("GET / HTTP/1.1\r\nHos").await).await, "");
+        // The limit for heads does not count while a connection that was used waits.
+        let mut kept = served.connect(&served.request("/health")).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        kept.write_all(served.request("/health").as_bytes()).await.unwrap();
+        assert_eq!(rest(&mut kept).await.matches("200 OK").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_let_go_and_its_place_is_free() {
+        let served = serve_with(Limits { file_reads: 1, ..short() }).await;
+        let path = served.home.path().join(format!("{DAY}.jsonl"));
+        std::fs::write(&path, vec![b'x'; 64 * 1024 * 1024]).unwrap();
+        let path = format!("/flow/{DAY}.jsonl");
+        let _deaf = served.connect(&served.request(&path)).await;
+        let close =
+            served.request(&path).replace("GET", "HEAD").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        let mut freed = false;
+        for _ in 0..200 {
+            freed = rest(&mut served.connect(&close).await).await.starts_with("HTTP/1.1 200");
+            if freed {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(freed);
+    }
+
+    #[tokio::test]
+    async fn a_quiet_stream_gives_signs_of_life_and_ends_with_the_daemon() {
+        let served = serve_with(short()).await;
+        let mut stream = served.connect(&served.request(&format!("/flow/{DAY}/stream"))).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(served.shutdown.finish(Duration::from_secs(5)).await);
+        let got = rest(&mut stream).await;
+        assert!(got.matches(":\n\n").count() >= 3, "{got}");
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_all_are_served_is_told_so() {
+        let served = serve_with(Limits { connections: 1, ..Limits::default() }).await;
+        let mut stream = served.connect(&served.request(&format!("/flow/{DAY}/stream"))).await;
+        stream.read_u8().await.unwrap();
+        let answer = rest(&mut served.connect(&served.request("/health")).await).await;
+        assert!(answer.starts_with("HTTP/1.1 503") || answer.is_empty(), "{answer}");
+        drop(stream);
+        let one = served.request("/health").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        while !rest(&mut served.connect(&one).await).await.starts_with("HTTP/1.1 200") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let mut idle = served.connect("").await;
+        assert!(rest(&mut served.connect(&one).await).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(rest(&mut idle).await, "", "it made room");
+    }
+}

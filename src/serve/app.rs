@@ -1,32 +1,29 @@
 //! What the handlers need, built once.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::stream::Hub;
 use super::{ApiError, Hosts, Limits};
-use crate::config::ModelsConfig;
+use crate::config::{FlowConfig, ModelsConfig};
 use crate::fleet::Models;
 use crate::flow::read::DayIndex;
-use crate::model::MachineId;
 use crate::session::Table;
 use crate::util::{Clock, Shutdown, clock};
 
 /// What an [`App`] is made of.
 #[derive(Debug, Clone)]
 pub struct AppConfig {
-    /// Folder of the day files.
-    pub flows_dir: PathBuf,
+    /// Where records are kept, and by which machine.
+    pub flow: FlowConfig,
     /// Folder of the sessions.
     pub sessions_dir: PathBuf,
-    /// This machine.
-    pub machine_id: MachineId,
     /// Where models are asked for.
     pub models: ModelsConfig,
     /// Allowed values of `Host`.
@@ -40,16 +37,15 @@ pub struct AppConfig {
 /// The state of the HTTP surface.
 #[derive(Debug)]
 pub struct App {
-    pub(super) flows_dir: PathBuf,
+    pub(super) flow: FlowConfig,
     pub(super) sessions: Table,
-    pub(super) machine_id: MachineId,
     pub(super) models: Models,
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
     pub(super) hub: Hub,
-    /// Held while the files are counted, always where it may block.
+    /// Held while the files are counted; who waits for it holds no thread.
     pub(super) days: Arc<Mutex<DayIndex>>,
     pub(super) file_reads: Arc<Semaphore>,
 }
@@ -57,20 +53,24 @@ pub struct App {
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flows_dir, sessions_dir, machine_id, models, hosts, limits, clock } = config;
+        let AppConfig { flow, sessions_dir, models, hosts, limits, clock } = config;
         Self {
-            hub: Hub::new(flows_dir.clone(), clock.clone(), shutdown.clone(), limits.streams),
-            days: Arc::new(Mutex::new(DayIndex::new(&flows_dir))),
+            hub: Hub::new(flow.dir.clone(), clock.clone(), shutdown.clone(), limits.streams),
+            days: Arc::new(Mutex::new(DayIndex::new(&flow.dir))),
             file_reads: Arc::new(Semaphore::new(limits.file_reads)),
             sessions: Table::new(sessions_dir),
             models: Models::new(models),
-            flows_dir,
-            machine_id,
+            flow,
             hosts,
             limits,
             clock,
             shutdown,
         }
+    }
+
+    /// This machine.
+    pub(super) fn machine_id(&self) -> String {
+        self.flow.provenance.machine_id.to_string()
     }
 
     /// Milliseconds since the Unix epoch.

@@ -58,13 +58,32 @@ impl Hosts {
 
 /// The outermost layer: refuses what is not for us and marks every answer.
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let asked =
+        tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri()));
     let checked = check(&app.hosts, request.method(), request.uri(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    if !is_json(&response) && (response.status().is_client_error() || response.status().is_server_error()) {
+        response = in_words(response.status()).into_response();
+    }
     mark(response.headers_mut());
+    if let Some(asked) = asked {
+        let asked = crate::util::visible_line(&asked);
+        tracing::debug!(%asked, status = response.status().as_u16(), "answered");
+    }
     response
+}
+
+fn is_json(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json")
+}
+
+/// A refusal of the framework's own, in our shape.
+fn in_words(status: StatusCode) -> ApiError {
+    let reason = status.canonical_reason().unwrap_or("refused").to_lowercase();
+    ApiError::new(status, "bad_request", format!("the request can't be read: {reason}"))
 }
 
 fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {

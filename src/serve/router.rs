@@ -44,6 +44,7 @@ pub const ROUTES: &[Route] = &[
     open("/flow/{date}", "/flow/2026-11-22", || get(flow::day)),
     open("/flow/{date}/stream", "/flow/2026-11-22/stream", || get(flow::stream)),
     open("/flow-days", "/flow-days", || get(flow::days)),
+    open("/flow-status", "/flow-status", || get(flow::status)),
     open("/health", "/health", || get(facts::health)),
     open("/machine/specs", "/machine/specs", || get(facts::specs)),
     open("/missions", "/missions", || get(facts::missions)),

@@ -98,12 +98,12 @@ impl LogReader {
     /// Reads into `buffer` from `offset` on, or from the first byte after it that is on disk. Returns the
     /// offset of what was read and its length; a length of 0 means that nothing is there yet.
     pub fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<(u64, usize)> {
-        if let Some((file, start)) = &self.current {
-            if let Some(within) = offset.checked_sub(*start) {
-                let count = file.read_at(buffer, within)?;
-                if count > 0 {
-                    return Ok((offset, count));
-                }
+        if let Some((file, start)) = &self.current
+            && let Some(within) = offset.checked_sub(*start)
+        {
+            let count = file.read_at(buffer, within)?;
+            if count > 0 {
+                return Ok((offset, count));
             }
         }
         self.current = None;

@@ -81,10 +81,10 @@ impl Table {
     /// first), else the only one whose id begins so.
     pub fn find(&self, text: &str) -> Result<SessionStatus, FindError> {
         let failed = |source| FindError::Io { path: self.dir.clone(), source };
-        if let Ok(id) = SessionId::new(text) {
-            if let Some(session) = self.get(&id).map_err(failed)? {
-                return Ok(session);
-            }
+        if let Ok(id) = SessionId::new(text)
+            && let Some(session) = self.get(&id).map_err(failed)?
+        {
+            return Ok(session);
         }
         let sessions = self.list().map_err(failed)?;
         let named = || sessions.iter().filter(|session| session.name.as_deref() == Some(text));
@@ -111,7 +111,8 @@ impl Table {
         }
         // It may have ended between the two looks.
         let Some(mut status) = read_state(folder)? else { return Ok(None) };
-        if !status.state.is_final() && !(status.state == SessionState::Starting && self.is_young(&status)) {
+        let may_come = status.state == SessionState::Starting && self.is_young(&status);
+        if !status.state.is_final() && !may_come {
             status.state = SessionState::Lost;
             status.error = Some("its host died, and with it its terminal".to_owned());
         }

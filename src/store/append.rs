@@ -120,12 +120,14 @@ pub struct AppendLog {
     file: Option<File>,
     synced: Option<Instant>,
     dirty: bool,
+    /// The file was empty when we came, so that its name may not be on the disk either.
+    fresh: bool,
 }
 
 impl AppendLog {
     /// A log at `path`; opens nothing yet. The file and its folder are made by the first append.
     pub fn new(path: PathBuf, policy: SyncPolicy) -> Self {
-        Self { path, policy, file: None, synced: None, dirty: false }
+        Self { path, policy, file: None, synced: None, dirty: false, fresh: false }
     }
 
     /// The file.
@@ -134,14 +136,24 @@ impl AppendLog {
     }
 
     /// Appends `line` (without its newline); an empty file gets `header` as its first line, in the same
-    /// write. Returns the offset after the line.
-    pub fn append(&mut self, line: &[u8], header: &[u8]) -> Result<u64, AppendError> {
+    /// write. Returns the offset after the line, or `None` when this is no longer the right file once its lock
+    /// is held, which may take a while; nothing is written then.
+    pub fn append(
+        &mut self,
+        line: &[u8],
+        header: &[u8],
+        still_right: impl FnOnce() -> bool,
+    ) -> Result<Option<u64>, AppendError> {
         if line.len() >= LINE_WRITE_MAX || memchr::memchr(b'\n', line).is_some() {
             return Err(AppendError::NotALine { path: self.path.clone(), length: line.len() });
         }
         let mut locked = self.lock()?;
+        if !still_right() {
+            return Ok(None);
+        }
         let mut bytes = Vec::with_capacity(line.len() + header.len() + 2);
-        if locked.is_empty() {
+        let fresh = locked.is_empty();
+        if fresh {
             bytes.extend_from_slice(header);
             bytes.push(b'\n');
         } else if locked.ends_torn()? {
@@ -151,8 +163,9 @@ impl AppendLog {
         bytes.push(b'\n');
         let end = locked.write(&bytes)?;
         drop(locked);
+        self.fresh |= fresh;
         self.written()?;
-        Ok(end)
+        Ok(Some(end))
     }
 
     /// Locks the file at the path, which is made when it is missing, against every other writer.
@@ -181,8 +194,8 @@ impl AppendLog {
         Err(self.unopened(source))
     }
 
-    /// Notes that lines were written, and syncs them when the policy says so.
-    pub fn written(&mut self) -> Result<(), AppendError> {
+    /// Notes that a line was written, and syncs it when the policy says so.
+    fn written(&mut self) -> Result<(), AppendError> {
         self.dirty = true;
         let due = self.policy == SyncPolicy::Always
             || self.synced.is_none_or(|synced| synced.elapsed() >= SYNC_INTERVAL);
@@ -192,13 +205,14 @@ impl AppendLog {
     /// Brings what was appended to the disk; does nothing when it is there already.
     pub fn sync(&mut self) -> Result<(), AppendError> {
         let Some(file) = self.file.as_ref().filter(|_| self.dirty) else { return Ok(()) };
-        let synced = file.sync_data().and_then(|()| match self.synced {
-            Some(_) => Ok(()),
-            // The first time the file's name has to reach the disk as well.
-            None => File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all(),
-        });
+        let mut synced = file.sync_data();
+        if self.fresh && synced.is_ok() {
+            let dir = self.path.parent().unwrap_or(Path::new("/"));
+            synced = File::open(dir).and_then(|dir| dir.sync_all());
+        }
         synced.map_err(|source| AppendError::Sync { path: self.path.clone(), source })?;
         self.dirty = false;
+        self.fresh = false;
         self.synced = Some(Instant::now());
         Ok(())
     }
@@ -336,11 +350,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_longer_the_right_one_gets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("day.jsonl");
+        let mut log = AppendLog::new(path.clone(), SyncPolicy::Interval);
+        log.append(b"{}", HEADER, || true).unwrap();
+        let before = fs::read(&path).unwrap();
+        assert_eq!(log.append(b"{}", HEADER, || false).unwrap(), None);
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
     fn the_header_comes_with_the_first_line_and_offsets_stand_after_lines() {
         let dir = tempfile::tempdir().unwrap();
         let (mut one, mut two) = (log(&dir), log(&dir));
-        assert_eq!(one.append(b"{}", HEADER).unwrap(), 14);
-        assert_eq!(two.append(b"{\"a\":1}", HEADER).unwrap(), 22);
+        assert_eq!(one.append(b"{}", HEADER, || true).unwrap(), Some(14));
+        assert_eq!(two.append(b"{\"a\":1}", HEADER, || true).unwrap(), Some(22));
         assert_eq!(fs::read(one.path()).unwrap(), b"{\"head\":1}\n{}\n{\"a\":1}\n");
         assert_eq!(fs::metadata(one.path()).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(one.path().parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
@@ -350,13 +375,13 @@ mod tests {
     fn a_file_that_was_moved_or_deleted_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir);
-        log.append(b"{}", HEADER).unwrap();
+        log.append(b"{}", HEADER, || true).unwrap();
         let old = dir.path().join("flows/old");
         fs::rename(log.path(), &old).unwrap();
-        assert_eq!(log.append(b"{\"b\":2}", HEADER).unwrap(), 19);
+        assert_eq!(log.append(b"{\"b\":2}", HEADER, || true).unwrap(), Some(19));
         assert_eq!(fs::read(&old).unwrap(), b"{\"head\":1}\n{}\n");
         fs::remove_dir_all(dir.path().join("flows")).unwrap();
-        assert_eq!(log.append(b"{\"c\":3}", HEADER).unwrap(), 19);
+        assert_eq!(log.append(b"{\"c\":3}", HEADER, || true).unwrap(), Some(19));
     }
 
     #[test]
@@ -366,16 +391,17 @@ mod tests {
         ensure_private_dir(log.path().parent().unwrap()).unwrap();
         fs::write(dir.path().join("else"), "x").unwrap();
         symlink(dir.path().join("else"), log.path()).unwrap();
-        assert!(matches!(log.append(b"{}", HEADER), Err(AppendError::NotAFile { .. })));
+        assert!(matches!(log.append(b"{}", HEADER, || true), Err(AppendError::NotAFile { .. })));
         fs::remove_file(log.path()).unwrap();
         for bad in [&b"{}\n{}"[..], &vec![b'x'; LINE_WRITE_MAX]] {
-            assert!(matches!(log.append(bad, HEADER), Err(AppendError::NotALine { .. })));
+            assert!(matches!(log.append(bad, HEADER, || true), Err(AppendError::NotALine { .. })));
         }
         assert!(!log.path().exists());
-        assert!(log.append(&vec![b'x'; LINE_WRITE_MAX - 1], HEADER).is_ok());
+        assert!(log.append(&vec![b'x'; LINE_WRITE_MAX - 1], HEADER, || true).is_ok());
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
         #[test]
         fn a_tail_torn_anywhere_costs_only_the_torn_line(lines in prop::collection::vec("[a-z]{1,12}", 1..6)) {
             let dir = tempfile::tempdir().unwrap();
@@ -387,9 +413,9 @@ mod tests {
             });
             for cut in 0..=whole.len() {
                 fs::write(&path, &whole[..cut]).unwrap();
-                let end = AppendLog::new(path.clone(), SyncPolicy::Interval).append(b"{\"new\":1}", HEADER);
+                let end = AppendLog::new(path.clone(), SyncPolicy::Interval).append(b"{\"new\":1}", HEADER, || true);
                 let after = fs::read(&path).unwrap();
-                prop_assert_eq!(end.unwrap(), after.len() as u64);
+                prop_assert_eq!(end.unwrap(), Some(after.len() as u64));
                 let kept = memchr::memchr_iter(b'\n', &whole[..cut]).count();
                 let torn = usize::from(cut > 0 && whole[cut - 1] != b'\n');
                 let made: Vec<_> = after.split_inclusive(|byte| *byte == b'\n').collect();

@@ -135,6 +135,15 @@ pub struct SessionStatus {
 }
 
 impl SessionStatus {
+    /// What anybody on this machine may see of it: not what it was told, which stands in its title and in its
+    /// command's arguments.
+    #[must_use]
+    pub fn without_words(mut self) -> Self {
+        self.title = None;
+        self.command.truncate(1);
+        self
+    }
+
     /// The state of a session that is about to be started.
     pub fn starting(spec: &SessionSpec) -> Self {
         Self {

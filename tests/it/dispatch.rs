@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Home, Tty, describe, is_alive, signal, wait_for};
+use crate::support::{Home, Tty, describe, is_alive, lines, signal, wait_for};
 
 fn dispatch(home: &Home, script: &str) -> Output {
     home.run(["crew", "dispatch", "shell", "-m", script])
@@ -64,7 +64,7 @@ fn fifty_thousand_lines_arrive_whole_and_in_order_at_a_slow_reader() {
     let mut text = String::new();
     std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
     assert!(child.wait().unwrap().success());
-    let expected: String = (1..=50_000).map(|n| format!("{n}\n")).collect();
+    let expected = lines(1..=50_000);
     assert!(text == expected, "{} bytes instead of {}", text.len(), expected.len());
 }
 

@@ -1,12 +1,13 @@
 //! `darkmux doctor` on machines that are well and machines that are not.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Home, describe};
+use crate::support::{Daemon, Home, describe, signal};
 
 /// The check of this name, from `doctor --json`; the exit status is not looked at.
 fn check(home: &Home, name: &str) -> Value {
@@ -169,4 +170,81 @@ fn a_session_whose_host_died_is_a_warning() {
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(found["state"], "warn", "{found}");
     assert!(found["fix"].as_str().unwrap().contains("shell-1"), "{found}");
+}
+
+#[test]
+fn a_tampered_audit_chain_fails_with_its_place() {
+    let home = Home::new();
+    home.ok(["config", "set", "audit.enabled", "true"]);
+    assert_eq!(check(&home, "audit chain")["state"], "pass");
+    for text in ["one", "two", "three"] {
+        home.ok(["flow", "note", "--text", text]);
+    }
+    let whole = check(&home, "audit chain");
+    assert_eq!(whole["state"], "pass", "{whole}");
+    assert!(whole["finding"].as_str().unwrap().starts_with("3 records"), "{whole}");
+
+    let audit = fs::read_dir(home.darkmux().join("audit")).unwrap();
+    let day =
+        audit.map(|entry| entry.unwrap().path()).find(|path| path.extension() == Some("jsonl".as_ref()));
+    let day = day.unwrap();
+    let text = fs::read_to_string(&day).unwrap();
+    fs::write(&day, text.replace("\"two\"", "\"TWO\"")).unwrap();
+    let broken = check(&home, "audit chain");
+    assert_eq!(broken["state"], "fail", "{broken}");
+    assert!(broken["details"][0].as_str().unwrap().contains(".jsonl:3: "), "{broken}");
+}
+
+#[test]
+fn the_daemon_is_absent_answers_or_hangs() {
+    let home = Home::new();
+    let absent = check(&home, "daemon");
+    assert_eq!(absent["state"], "warn", "{absent}");
+
+    let daemon = Daemon::start(&home);
+    let running = check(&home, "daemon");
+    assert_eq!(running["state"], "pass", "{running}");
+
+    signal(daemon.process.pid(), "STOP");
+    let started = Instant::now();
+    let hanging = check(&home, "daemon");
+    signal(daemon.process.pid(), "CONT");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(hanging["state"], "fail", "{hanging}");
+    assert!(hanging["fix"].as_str().unwrap().contains(&daemon.process.pid().to_string()), "{hanging}");
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_named() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let home = Home::new().with("DARKMUX_SERVE_PORT", port.to_string());
+    let found = check(&home, "daemon");
+    assert_eq!(found["state"], "warn");
+    assert!(found["finding"].as_str().unwrap().contains(&port.to_string()), "{found}");
+}
+
+#[test]
+fn a_model_server_is_asked_and_one_that_is_not_there_is_no_failure() {
+    let home = Home::new();
+    assert_eq!(check(&home, "model endpoint")["state"], "warn", "a configured server does not answer");
+
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in server.incoming().flatten() {
+            answer_with_a_model(stream);
+        }
+    });
+    let found = check(&home.with("DARKMUX_LMSTUDIO_URL", url), "model endpoint");
+    assert_eq!(found["state"], "pass", "{found}");
+    assert!(found["finding"].as_str().unwrap().contains("tiny-1b"), "{found}");
+}
+
+fn answer_with_a_model(mut stream: std::net::TcpStream) {
+    let mut request = [0; 1024];
+    let _ = stream.read(&mut request);
+    let body = r#"{"data":[{"id":"tiny-1b","state":"loaded"}]}"#;
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
 }

@@ -108,3 +108,12 @@ fn the_variable_of_completions_does_not_disturb_other_uses() {
         assert_eq!(home.ok(["--version"]), version, "COMPLETE={value}");
     }
 }
+
+#[test]
+fn the_help_is_word_for_word_what_was_reviewed() {
+    let home = Home::new();
+    let helps = all_helps(&home);
+    let sections: Vec<String> =
+        helps.iter().map(|(path, text)| format!("#### darkmux {path}\n\n{text}")).collect();
+    insta::assert_snapshot!("helps", sections.join("\n"));
+}

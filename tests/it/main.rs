@@ -9,11 +9,20 @@
     clippy::print_stderr
 )]
 
+mod browser;
 mod config;
 mod crew;
 mod dispatch;
 mod doctor;
+mod flow_audit;
+mod flow_write;
 mod help;
+mod http_hostile;
+mod http_raw;
+mod serve_daemon;
+mod serve_day;
+mod serve_stream;
 mod session;
 mod support;
+mod survive;
 mod tidy;

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Home, Running, Tty, describe, is_alive, signal, wait_for};
+use crate::support::{Home, Running, Tty, describe, is_alive, lines, signal, wait_for};
 
 fn detached(home: &Home, script: &str) -> String {
     home.ok(["crew", "dispatch", "shell", "-d", "-m", script]).trim().to_owned()
@@ -90,7 +90,7 @@ fn the_death_of_the_command_is_not_that_of_the_session() {
     command.kill();
     let id = only(&home);
     let output = home.run(["session", "tail", "-f", &id]);
-    let expected: String = (1..=400).map(|n| format!("{n}\n")).collect();
+    let expected = lines(1..=400);
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", describe(&output));
     assert_eq!(output.status.code(), Some(6));
     assert_eq!(home.ok(["session", "tail", "-n", "2", &id]), "399\n400\n");

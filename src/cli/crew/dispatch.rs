@@ -27,6 +27,7 @@ const TITLE_MAX: usize = 120;
 /// Hand a message to a role. It runs in a session of its own, whose output comes to this terminal; the
 /// command ends with the session's status.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 #[command(group = ArgGroup::new("text").required(true).args(["message", "message_from_file", "stdin"]))]
 pub struct DispatchArgs {
     /// Role; `darkmux crew roles` lists them
@@ -77,13 +78,13 @@ pub struct DispatchArgs {
 }
 
 /// Runs the verb.
-pub fn run(args: DispatchArgs, cx: &Cx) -> Outcome {
+pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
     let config = cx.config()?;
     let machine_id = config.machine_id()?;
     check_machine(args.machine.as_deref(), &machine_id)?;
     let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
-    let message = message(&args)?;
-    let job = Job::new(&args, cx, config, machine_id, &role, &message)?;
+    let message = message(args)?;
+    let job = Job::new(args, cx, config, machine_id, &role, &message)?;
     if args.dry_run {
         return dry_run(cx, &job, args.json);
     }

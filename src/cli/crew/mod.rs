@@ -44,7 +44,7 @@ impl From<RoleVerb> for CrewVerb {
 /// Runs the verb.
 pub fn run(verb: CrewVerb, cx: &Cx) -> Outcome {
     match verb {
-        CrewVerb::Dispatch(args) => dispatch::run(args, cx),
+        CrewVerb::Dispatch(args) => dispatch::run(&args, cx),
         CrewVerb::Roles(args) => roles::run(&args, cx),
         CrewVerb::Show(args) => show::run(&args, cx),
     }

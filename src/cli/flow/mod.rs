@@ -4,6 +4,7 @@ mod integrity;
 mod note;
 mod record;
 mod status;
+mod tail;
 mod tier_decision;
 
 use clap::{Args, Subcommand};
@@ -25,6 +26,8 @@ pub enum FlowVerb {
     TierDecision(tier_decision::TierDecisionArgs),
     /// Show where records go and whether all is well
     Status(status::StatusArgs),
+    /// Print today's records of this machine
+    Tail(tail::TailArgs),
     /// Check that the audit chain is what was written
     IntegrityCheck(integrity::IntegrityArgs),
 }
@@ -33,7 +36,7 @@ pub enum FlowVerb {
 #[derive(Debug, Default, Args)]
 pub struct About {
     /// Sprint that it belongs to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", alias = "phase-id")]
     sprint_id: Option<String>,
     /// Session that it belongs to
     #[arg(long, value_name = "ID")]
@@ -58,6 +61,7 @@ pub fn run(verb: FlowVerb, cx: &Cx) -> Outcome {
         FlowVerb::Record(args) => record::run(args, cx),
         FlowVerb::TierDecision(args) => tier_decision::run(args, cx),
         FlowVerb::Status(args) => status::run(&args, cx),
+        FlowVerb::Tail(args) => tail::run(&args, cx),
         FlowVerb::IntegrityCheck(args) => integrity::run(&args, cx),
     }
 }

@@ -14,13 +14,13 @@ const LINE_BOUND: u64 = 1024 * 1024;
 
 /// What was noticed.
 #[derive(Debug, Args)]
-#[group(id = "words", required = true)]
+#[group(id = "said", required = true, multiple = false)]
 struct Words {
     /// The text; `-` reads stdin and writes one record a line
-    #[arg(group = "words", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(group = "said", value_parser = NonEmptyStringValueParser::new())]
     words: Option<String>,
     /// The text
-    #[arg(long, group = "words", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, group = "said", value_parser = NonEmptyStringValueParser::new())]
     text: Option<String>,
 }
 

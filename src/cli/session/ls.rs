@@ -13,7 +13,7 @@ use crate::util::{clock, human};
 use crate::wire::{SessionList, SessionStatus};
 
 /// How long an ended session stays in the list without `--all`.
-const RECENT: Duration = Duration::from_secs(24 * 3600);
+const RECENT: Duration = Duration::from_hours(24);
 
 /// List sessions.
 #[derive(Debug, Args)]

@@ -129,7 +129,11 @@ impl<'a> Chain<'a> {
                 files.insert(name, meta.len());
             }
         }
-        Ok(Self { dir, head: Head::read(dir), files })
+        let head = match Head::read(dir) {
+            Err(error @ AuditError::Io { .. }) => return Err(error),
+            other => other,
+        };
+        Ok(Self { dir, head, files })
     }
 
     fn verdicts(&self) -> Result<Vec<FileVerdict>, AuditError> {

@@ -23,7 +23,7 @@ pub(super) async fn whole(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let permit = reading(app)?;
-    let dir = app.flows_dir.clone();
+    let dir = app.flow.dir.clone();
     let opened = app.shutdown.spawn_blocking(move || open(&dir, day)).await;
     let opened = opened.map_err(|error| ApiError::internal("reading the day's file", &error))?;
     let (file, length, tag) = opened.map_err(|error| match error.kind() {
@@ -39,7 +39,7 @@ pub(super) async fn whole(
         Wanted::Part(start, end) => {
             (StatusCode::PARTIAL_CONTENT, start, end, Some(format!("bytes {start}-{}/{length}", end - 1)))
         }
-        Wanted::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0, Some(format!("bytes */{length}"))),
+        Wanted::Unsatisfiable => return Ok(unsatisfiable(length)),
     };
     let mut response = Response::builder()
         .status(status)
@@ -60,6 +60,12 @@ pub(super) async fn whole(
         .body(body)
         .map(IntoResponse::into_response)
         .map_err(|error| ApiError::internal("answering", &error))
+}
+
+fn unsatisfiable(length: u64) -> Response {
+    let message = format!("the file has {length} bytes; the range asked for is behind them");
+    let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range", message);
+    ([(header::CONTENT_RANGE, format!("bytes */{length}"))], error).into_response()
 }
 
 fn open(dir: &std::path::Path, day: Day) -> io::Result<(File, u64, String)> {

@@ -18,7 +18,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     json(&Health {
         darkmux_version: crate::VERSION.to_owned(),
         flow_schema_version: FLOW_SCHEMA.to_owned(),
-        machine_id: Some(app.machine_id.to_string()),
+        machine_id: Some(app.machine_id()),
         ok: true,
     })
 }
@@ -35,7 +35,7 @@ pub async fn specs(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
         generated_at_ms: app.now_ms(),
         lms_unreachable: models.is_none(),
         loaded_models: models.unwrap_or_default(),
-        machine_id: Some(app.machine_id.to_string()),
+        machine_id: Some(app.machine_id()),
         os: hardware.os,
         ram_free_for_ai_bytes: hardware.ram_available,
         ram_total_bytes: hardware.ram_total,

@@ -1,7 +1,8 @@
-//! The flow: a day as an array, as the file itself, as a stream; the list of days.
+//! The flow: a day as an array, as the file itself, as a stream; the list of days; how it is doing.
 
+use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -76,7 +77,7 @@ async fn array(app: &App, day: Day, limit: Option<&str>) -> Result<Response, Api
         }
     };
     let permit = reading(app)?;
-    let dir = app.flows_dir.clone();
+    let dir = app.flow.dir.clone();
     let opened = app.shutdown.spawn_blocking(move || open(&dir, day, limit)).await;
     let opened = opened.map_err(|error| ApiError::internal("reading the day's file", &error))?;
     let (reader, end) = opened.map_err(|error| ApiError::day_file(&error))?;
@@ -161,7 +162,9 @@ pub async fn stream(
     if method == Method::HEAD {
         return Ok(head.into_response());
     }
-    let seat = app.blocking("reading the flow", move || hub.join()).await?.ok_or_else(|| {
+    let joined = app.shutdown.spawn_blocking(move || hub.join()).await;
+    let joined = joined.map_err(|error| ApiError::internal("reading the flow", &error))?;
+    let seat = joined.map_err(|error| ApiError::day_file(&error))?.ok_or_else(|| {
         ApiError::busy("too_many_streams", "all streams of this daemon are taken; close one", RETRY_SECONDS)
     })?;
     let from = from.unwrap_or(seat.now);
@@ -172,11 +175,18 @@ fn position_of(text: &str) -> Result<Position, ApiError> {
     text.parse().map_err(|error| ApiError::bad_request("bad_position", format!("{error}")))
 }
 
+/// `GET /flow-status`: the object of `flow status --json`.
+pub async fn status(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let config = app.flow.clone();
+    let status = app
+        .blocking("looking at the flow", move || Ok::<_, Infallible>(crate::flow::status(&config)))
+        .await?;
+    json(&status)
+}
+
 /// `GET /flow-days`.
 pub async fn days(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let index = Arc::clone(&app.days);
-    let days = app
-        .blocking("counting the records", move || index.lock().unwrap_or_else(PoisonError::into_inner).list())
-        .await?;
+    let mut index = Arc::clone(&app.days).lock_owned().await;
+    let days = app.blocking("counting the records", move || index.list()).await?;
     json(&FlowDays { days, generated_at_ms: app.now_ms() })
 }

@@ -11,7 +11,7 @@ use crate::wire::{SESSION_SCHEMA, SessionList, SessionStatus};
 
 /// `GET /sessions`.
 pub async fn list(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let sessions = all(&app).await?;
+    let sessions = all(&app).await?.into_iter().map(SessionStatus::without_words).collect();
     json(&SessionList { generated_at_ms: app.now_ms(), schema: SESSION_SCHEMA, sessions })
 }
 

@@ -42,7 +42,7 @@ async fn send_output(host: &Host, mut down: WriteHalf<Stream>, mut reader: Outpu
         match reader.next().await {
             Chunk::Bytes(bytes) => put(&mut frame, Kind::Output, &bytes),
             Chunk::Gap(from, to) => {
-                put(&mut frame, Kind::Gap, &[from.to_be_bytes(), to.to_be_bytes()].concat())
+                put(&mut frame, Kind::Gap, &[from.to_be_bytes(), to.to_be_bytes()].concat());
             }
             Chunk::End => {
                 put(&mut frame, Kind::End, &serde_json::to_vec(&host.snapshot())?);

@@ -195,6 +195,13 @@ pub fn signal(pid: i64, name: &str) {
     let _ = Command::new("kill").args(["-s", name, &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
+/// The numbers, one a line.
+pub fn lines(numbers: std::ops::RangeInclusive<u32>) -> String {
+    let mut lines: Vec<String> = numbers.map(|number| number.to_string()).collect();
+    lines.push(String::new());
+    lines.join("\n")
+}
+
 /// A finished process in words.
 pub fn describe(output: &Output) -> String {
     format!(

@@ -19,9 +19,9 @@ pub struct Tty {
 impl Tty {
     /// Starts darkmux with these arguments on a terminal of 100 columns and 30 rows.
     pub fn start<const N: usize>(home: &Home, args: [&str; N]) -> Self {
-        let argv = std::iter::once(super::BIN).chain(args).map(str::to_owned).collect();
+        let words = std::iter::once(super::BIN).chain(args).map(str::to_owned).collect();
         let command = Command {
-            argv,
+            argv: words,
             env: home.vars().map(|(key, value)| (key.into(), value.into())).collect(),
             cwd: home.path().to_owned(),
             stdin: None,
@@ -44,10 +44,10 @@ impl Tty {
                 return;
             }
             let mut buffer = [0; 4096];
-            let count = match tokio::time::timeout_at(deadline, self.reader.read(&mut buffer)).await {
-                Ok(count) => count.expect("a terminal that can be read"),
-                Err(_) => panic!("waited for {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen)),
-            };
+            let read = tokio::time::timeout_at(deadline, self.reader.read(&mut buffer)).await;
+            let saw = || String::from_utf8_lossy(&self.seen);
+            let count = read.unwrap_or_else(|_| panic!("waited for {text:?}, saw {:?}", saw()));
+            let count = count.expect("a terminal that can be read");
             assert!(count > 0, "ended before {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen));
             self.seen.extend_from_slice(&buffer[..count]);
         }
@@ -62,10 +62,11 @@ impl Tty {
     pub async fn wait(&mut self) -> ExitStatus {
         let mut buffer = [0; 4096];
         loop {
-            match tokio::time::timeout(PATIENCE, self.reader.read(&mut buffer)).await {
-                Ok(Ok(0) | Err(_)) => break,
-                Ok(Ok(count)) => self.seen.extend_from_slice(&buffer[..count]),
-                Err(_) => panic!("it does not end, saw {:?}", String::from_utf8_lossy(&self.seen)),
+            let read = tokio::time::timeout(PATIENCE, self.reader.read(&mut buffer)).await;
+            let saw = || String::from_utf8_lossy(&self.seen);
+            match read.unwrap_or_else(|_| panic!("it does not end, saw {:?}", saw())) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => self.seen.extend_from_slice(&buffer[..count]),
             }
         }
         tokio::time::timeout(Duration::from_secs(5), self.child.wait())

@@ -132,6 +132,28 @@ fn undocumented(tree: &Tree) -> Findings {
     found
 }
 
+/// Tests that a document names, as `file::test`, and that are not there.
+fn absent_tests(tree: &Tree) -> Findings {
+    let mut found = Vec::new();
+    let Some(file) = tree.get("docs/TESTING.md") else { return vec!["docs/TESTING.md is missing".into()] };
+    for (at, span) in file.text.split('`').scan(0, |at, span| {
+        *at += span.len() + 1;
+        Some((*at - span.len() - 1, span))
+    }) {
+        let Some((module, test)) = span.split_once("::") else { continue };
+        let is_name =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !is_name(module) || !is_name(test) || tree.has(&format!("tests/it/{module}")) {
+            continue;
+        }
+        let source = tree.get(&format!("tests/it/{module}.rs"));
+        if !source.is_some_and(|source| source.text.contains(&format!("fn {test}("))) {
+            found.push(format!("{}: there is no test `{span}`", file.at(at)));
+        }
+    }
+    found
+}
+
 /// Links to files and headings that are not there.
 fn broken_links(tree: &Tree) -> Findings {
     let mut found = Vec::new();
@@ -210,6 +232,21 @@ fn the_table_of_settings_is_written_down() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     super::assert_clean(&broken_links(&Tree::read()));
+}
+
+#[test]
+fn the_tests_that_are_named_exist() {
+    super::assert_clean(&absent_tests(&Tree::read()));
+}
+
+#[test]
+fn a_test_that_is_gone_is_found() {
+    let text = "| a | `flow::is_there` |\n| b | `flow::is_gone`, `none::at_all` and `x y::z` |\n";
+    let tree = Tree::of(&[("docs/TESTING.md", text), ("tests/it/flow.rs", "fn is_there() {}")]);
+    super::assert_found(
+        &absent_tests(&tree),
+        &["TESTING.md:2: there is no test `flow::is_gone`", "`none::at_all`"],
+    );
 }
 
 #[test]

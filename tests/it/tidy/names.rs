@@ -26,6 +26,9 @@ const HARMLESS_ENV: &[&str] =
 /// Types that make a static carry state.
 const STATE: &[&str] = &["Mutex", "RwLock", "OnceLock", "LazyLock", "Atomic", "Cell<"];
 
+/// What a test changes for all others as well.
+const PROCESS_WIDE: &[&str] = &["set_var", "remove_var", "set_current_dir"];
+
 /// Marks of unfinished work, split so that this file does not hold them.
 const MARKS: &[&str] = &[concat!("FIX", "ME"), concat!("XX", "X")];
 
@@ -39,6 +42,13 @@ fn check(tree: &Tree) -> Findings {
             found.extend(environment(file, &code, module));
         }
         found.extend(statics(file, &code));
+    }
+    for file in tree.under("tests/it/", ".rs") {
+        let code = code(&file.text);
+        for name in PROCESS_WIDE {
+            let why = "tests run side by side in one process; give the command its own";
+            found.extend(words(&code, name).map(|at| format!("{}: `{name}`: {why}", file.at(at))));
+        }
     }
     for file in &tree.files {
         for mark in MARKS {
@@ -99,6 +109,7 @@ fn a_name_in_the_wrong_module_is_found() {
             "use std::env::var;\nstd::env::current_exe();\nstatic X: Mutex<u8> = y;\nunsafe {}",
         ),
         ("src/build.rs", "println!(); std::env::var();"),
+        ("tests/it/x.rs", "fn f() { std::env::set_var(a, b) }"),
         ("docs/x.md", concat!("a FIX", "ME b\nmktemp XXXX", "XX")),
     ]);
     super::assert_found(
@@ -109,6 +120,7 @@ fn a_name_in_the_wrong_module_is_found() {
             "src/crew/mod.rs:4: `unsafe`",
             "src/crew/mod.rs:1: only `config`",
             "src/crew/mod.rs:3: a static",
+            "tests/it/x.rs:1: `set_var`",
             concat!("docs/x.md:1: FIX", "ME"),
         ],
     );

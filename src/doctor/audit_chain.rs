@@ -1,0 +1,112 @@
+//! Whether the audit chain is what was written.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::{Check, Finding, Machine};
+use crate::flow::audit::{AuditError, FileVerdict, Head, check};
+
+/// How long verifying may take; a chain of millions of records takes longer and is left to its own verb.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The chain, where it is on.
+pub struct AuditChain;
+
+impl Check for AuditChain {
+    fn name(&self) -> &'static str {
+        "audit chain"
+    }
+
+    fn run(&self, machine: &Machine) -> Finding {
+        match machine.config.audit_dir() {
+            None => Finding::pass("off"),
+            Some(dir) if !dir.exists() => Finding::pass("on, no record yet"),
+            Some(dir) => match verdicts_within(&dir, PATIENCE) {
+                Some(Ok(verdicts)) => judge(&verdicts, &dir),
+                Some(Err(error)) => broken(&error.to_string(), &dir),
+                None => unverified(&dir),
+            },
+        }
+    }
+}
+
+/// The verdicts, or `None` when they take longer.
+fn verdicts_within(dir: &Path, patience: Duration) -> Option<Result<Vec<FileVerdict>, AuditError>> {
+    let (tell, answer) = mpsc::sync_channel(1);
+    let dir: PathBuf = dir.to_owned();
+    std::thread::spawn(move || {
+        // Nobody listens any more once it took too long.
+        let _ = tell.send(check(&dir));
+    });
+    answer.recv_timeout(patience).ok()
+}
+
+fn judge(verdicts: &[FileVerdict], dir: &Path) -> Finding {
+    let bad: Vec<String> = verdicts.iter().filter(|verdict| verdict.is_broken()).map(describe).collect();
+    if !bad.is_empty() {
+        return broken(&format!("{} of {} files are not what was written", bad.len(), verdicts.len()), dir)
+            .details(bad);
+    }
+    let records: u64 = verdicts.iter().map(|verdict| verdict.records_checked).sum();
+    let unknown = verdicts.iter().filter(|verdict| verdict.chain_valid.is_none()).count();
+    let unknown =
+        if unknown > 0 { format!(", {unknown} of a form that is not verified") } else { String::new() };
+    Finding::pass(format!("{records} records in {} files, all as written{unknown}", verdicts.len()))
+}
+
+fn describe(verdict: &FileVerdict) -> String {
+    let line = verdict.break_at_line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{}{line}: {}", verdict.path, verdict.break_reason.as_deref().unwrap_or("broken"))
+}
+
+fn broken(finding: &str, dir: &Path) -> Finding {
+    let why = "records were changed, cut or lost after they were written, and no new ones are added to a broken chain";
+    let shown = dir.display();
+    let fix = format!("darkmux flow integrity-check; then keep the evidence: mv '{shown}' '{shown}.broken'");
+    Finding::fail(finding, why, fix)
+}
+
+fn unverified(dir: &Path) -> Finding {
+    match Head::read(dir) {
+        Ok(Some(head)) => Finding::pass(format!(
+            "from {} to {}, too long to verify here; `darkmux flow integrity-check` does",
+            head.first_day, head.day
+        )),
+        Ok(None) => broken("there is no head.json", dir),
+        Err(error) => broken(&error.to_string(), dir),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::State;
+
+    fn verdict(valid: Option<bool>) -> FileVerdict {
+        FileVerdict {
+            path: "/a/2026-07-01.jsonl".into(),
+            records_checked: 5,
+            chain_valid: valid,
+            break_at_line: (valid == Some(false)).then_some(3),
+            break_reason: (valid == Some(false)).then(|| "the hash is wrong".into()),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn a_broken_file_fails_with_its_place() {
+        let dir = Path::new("/a");
+        assert_eq!(judge(&[verdict(Some(true)), verdict(None)], dir).state, State::Pass);
+        let found = judge(&[verdict(Some(true)), verdict(Some(false))], dir);
+        assert_eq!(found.state, State::Fail);
+        assert_eq!(found.details, ["/a/2026-07-01.jsonl:3: the hash is wrong"]);
+    }
+
+    #[test]
+    fn a_chain_that_takes_too_long_is_left_to_its_verb() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(verdicts_within(dir.path(), Duration::ZERO).is_none());
+        assert_eq!(unverified(dir.path()).state, State::Fail);
+    }
+}

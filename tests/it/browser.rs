@@ -1,0 +1,81 @@
+//! The viewer in a real Chromium, against a real daemon. The scripts are in `tests/browser`; what they need
+//! is installed by `tests/run`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{BIN, Daemon, Home, Running, describe};
+
+/// A browser script that is to run against `daemon`.
+fn script(home: &Home, daemon: &Daemon, name: &str) -> Command {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    assert!(
+        tests.join("node_modules/playwright-core").is_dir(),
+        "the browser tests need what `tests/run` installs; run it once, or `npm ci` in tests/"
+    );
+    let mut command = home.command("node");
+    command
+        .arg(tests.join("browser").join(name))
+        .env("DARKMUX_TEST_URL", daemon.url(""))
+        .env("DARKMUX_TEST_BIN", BIN)
+        .env("DARKMUX_TEST_HOME", home.darkmux());
+    if let Some(chromium) = std::env::var_os("CHROMIUM") {
+        command.env("CHROMIUM", chromium);
+    }
+    command
+}
+
+fn passes(name: &str) {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let output = script(&home, &daemon, name).output().unwrap();
+    assert!(output.status.success(), "{name}: {}", describe(&output));
+}
+
+#[test]
+fn a_record_shows_at_once() {
+    passes("live.mjs");
+}
+
+#[test]
+fn a_hostile_record_shows_as_text() {
+    passes("hostile.mjs");
+}
+
+#[test]
+fn sessions_are_listed_with_their_state() {
+    passes("sessions.mjs");
+}
+
+#[test]
+fn the_page_resumes_over_the_death_of_the_daemon() {
+    let home = Home::new();
+    let mut daemon = Daemon::start(&home);
+    let port = daemon.port.to_string();
+    let mut page = script(&home, &daemon, "resume.mjs");
+    let mut page = Running(page.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut said = BufReader::new(page.0.stdout.take().unwrap()).lines();
+    let mut phase = |wanted: &str| {
+        let found = said.by_ref().map_while(Result::ok).find(|line| line == &format!("PHASE {wanted}"));
+        assert!(found.is_some(), "the page never came to `{wanted}`");
+    };
+    let mut count = 0;
+    let mut append = |times: usize| {
+        for _ in 0..times {
+            count += 1;
+            home.ok(["flow", "note", "--text", &format!("resume-{count}")]);
+        }
+        count
+    };
+    phase("live");
+    append(20);
+    daemon.process.kill();
+    append(20);
+    phase("down");
+    let _daemon = Daemon::start_with(&home, ["serve", "--port", &port]);
+    let total = append(20);
+    writeln!(page.0.stdin.as_mut().unwrap(), "expect resume {total}").unwrap();
+    phase("done");
+    assert!(page.0.wait().unwrap().success());
+}
