@@ -182,7 +182,7 @@ fn wrong_places_are_refused_and_streams_are_counted() {
         assert_eq!(answer.json()["error"]["code"], "bad_position", "{place}");
     }
     let mut open: Vec<Events> =
-        (0..64).map(|_| Events::open(daemon.port, &format!("/flow/{day}/stream"), &[])).collect();
+        (0..128).map(|_| Events::open(daemon.port, &format!("/flow/{day}/stream"), &[])).collect();
     let refused = get(daemon.port, &format!("/flow/{day}/stream"));
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
     assert_eq!(get(daemon.port, "/health").status, 200);
