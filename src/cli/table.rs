@@ -54,10 +54,7 @@ impl Table {
     /// Prints it; on a terminal the last column is cut to the width.
     pub fn print(&self, printer: &Printer) -> io::Result<()> {
         let room = printer.is_tty().then(terminal_width).flatten();
-        for line in self.lines(room) {
-            printer.line(&line)?;
-        }
-        Ok(())
+        printer.line(&self.lines(room).join("\n"))
     }
 
     fn lines(&self, room: Option<usize>) -> Vec<String> {

@@ -3,7 +3,6 @@
 use std::io;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 
 /// The signals a user may send, by name.
 const NAMED: [(&str, Signal); 11] = [
@@ -66,7 +65,21 @@ impl ProcessTree {
         !self.members().is_empty()
     }
 
+    /// Read by hand: every end of a session asks, and a library reads five times as much of each process.
+    #[cfg(target_os = "linux")]
     fn members(self) -> Vec<Pid> {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let of_session = |entry: std::fs::DirEntry| {
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            let stat = std::fs::read(entry.path().join("stat")).ok()?;
+            (session_of(&stat)? == self.leader.as_raw_nonzero().get()).then_some(pid)
+        };
+        processes.filter_map(of_session).collect()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn members(self) -> Vec<Pid> {
+        use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
         let Ok(mut system) = System::new() else { return Vec::new() };
         system.refresh_processes_specifics(
             ProcessesToUpdate::All,
@@ -80,5 +93,37 @@ impl ProcessTree {
         };
         let pids = system.processes().values().filter(of_session).map(|process| process.pid().as_u32());
         pids.filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
+    }
+}
+
+/// The kernel session of a living process, from its /proc/PID/stat. A zombie does nothing more; whoever adopted it
+/// may take its time to notice.
+#[cfg(target_os = "linux")]
+fn session_of(stat: &[u8]) -> Option<i32> {
+    // The name in parentheses may hold anything, parentheses and blanks too.
+    let after_name = memchr::memrchr(b')', stat)?;
+    let mut fields = std::str::from_utf8(&stat[after_name + 1..]).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let session = fields.nth(2)?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(session)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_session_is_read_behind_any_name() {
+        assert_eq!(session_of(b"7 (sh) S 1 7 5 34816 7"), Some(5));
+        assert_eq!(session_of(b"7 (a) S 9 9 9) R 1 7 5 0"), Some(5));
+        assert_eq!(session_of(b"7 (sh) Z 1 7 5 0"), None);
+        assert_eq!(session_of(b"7 (sh) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_a_member_of_its_session() {
+        let leader = rustix::process::getsid(None).unwrap();
+        let tree = ProcessTree { leader };
+        assert!(tree.members().contains(&rustix::process::getpid()));
     }
 }

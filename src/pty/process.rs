@@ -126,6 +126,8 @@ impl Reader {
             loop {
                 let before = filled.filled().len();
                 match Pin::new(&mut self.0).poll_read(cx, &mut filled) {
+                    // A key's echo is not kept waiting for the answer that there is no more.
+                    Poll::Ready(Ok(())) if (1..SMALL).contains(&(filled.filled().len() - before)) => break,
                     Poll::Ready(Ok(())) if filled.filled().len() > before && filled.remaining() > 0 => {}
                     // Linux says EIO where others say end of file.
                     Poll::Ready(Err(error)) if before == 0 && error.raw_os_error() != Some(EIO) => {
@@ -140,6 +142,9 @@ impl Reader {
         .await
     }
 }
+
+/// Fewer bytes than this at a time come from keys and prompts; what a program prints in bulk comes by kilobytes.
+const SMALL: usize = 64;
 
 /// The code of "input/output error", the same on Linux and macOS.
 const EIO: i32 = 5;

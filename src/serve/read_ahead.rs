@@ -1,7 +1,9 @@
 //! Bodies made of pieces: each is made on the blocking pool while the one before is being sent.
 //!
-//! A slow client holds two pieces and no thread. The pieces of files lie in a few buffers that are used again,
-//! because fresh memory for each costs more than the reading.
+//! What a file's cache holds is read where it is sent, without the pool: handing a piece over costs more than
+//! copying it, and the socket finds it in the processor's cache. A slow client holds two pieces and no thread. The
+//! pieces of files lie in a few buffers that are used again, because fresh memory for each costs more than the
+//! reading.
 
 use std::fs::File;
 use std::io;
@@ -19,39 +21,74 @@ use crate::util::Shutdown;
 pub trait Pieces: Send + 'static {
     /// The next piece; `None` after the last. An error ends the body early, which the client can tell.
     fn piece(&mut self) -> io::Result<Option<Bytes>>;
+
+    /// As [`Pieces::piece`], where it may not block; `None` when it would have to.
+    fn at_hand(&mut self) -> Option<io::Result<Option<Bytes>>> {
+        None
+    }
+
+    /// Whether [`Pieces::at_hand`] is worth a try.
+    const AT_HAND: bool = false;
 }
 
-type Made<P> = JoinHandle<(P, io::Result<Option<Bytes>>)>;
+/// The next piece.
+enum Ahead<P> {
+    /// Not begun.
+    Idle(P),
+    /// Being made.
+    Making(JoinHandle<(P, io::Result<Option<Bytes>>)>),
+}
 
-fn make<P: Pieces>(shutdown: &Shutdown, mut pieces: P) -> Made<P> {
+fn make<P: Pieces>(shutdown: &Shutdown, mut pieces: P) -> JoinHandle<(P, io::Result<Option<Bytes>>)> {
     shutdown.spawn_blocking(move || {
         let made = pieces.piece();
         (pieces, made)
     })
 }
 
+impl<P: Pieces> Ahead<P> {
+    fn new(shutdown: &Shutdown, pieces: P) -> Self {
+        if P::AT_HAND { Self::Idle(pieces) } else { Self::Making(make(shutdown, pieces)) }
+    }
+
+    /// The piece, and the next; the latter is begun already where this one had to wait for the disk.
+    async fn take(self, shutdown: &Shutdown) -> (io::Result<Option<Bytes>>, Option<Self>) {
+        let making = match self {
+            Self::Making(making) => making,
+            Self::Idle(mut pieces) => match pieces.at_hand() {
+                Some(made) => return (made, Some(Self::Idle(pieces))),
+                None => make(shutdown, pieces),
+            },
+        };
+        match making.await {
+            Ok((pieces, Ok(Some(piece)))) => (Ok(Some(piece)), Some(Self::Making(make(shutdown, pieces)))),
+            Ok((_, made)) => (made, None),
+            Err(error) => (Err(io::Error::other(error)), None),
+        }
+    }
+}
+
 /// A body of these pieces; `first` goes out before anything is made.
 pub fn body<P: Pieces>(shutdown: &Shutdown, first: Option<Bytes>, pieces: P) -> Body {
-    let ahead = make(shutdown, pieces);
+    let ahead = Ahead::new(shutdown, pieces);
     let begin = (first, Some(ahead), shutdown.clone());
     Body::from_stream(stream::unfold(begin, async |(first, ahead, shutdown)| {
         if let Some(first) = first {
             return Some((Ok(first), (None, ahead, shutdown)));
         }
-        match ahead?.await {
-            Ok((pieces, Ok(Some(piece)))) => {
-                let ahead = make(&shutdown, pieces);
-                Some((Ok(piece), (None, Some(ahead), shutdown)))
-            }
-            Ok((_, Ok(None))) => None,
-            Ok((_, Err(error))) => {
+        match ahead?.take(&shutdown).await {
+            (Ok(Some(piece)), ahead) => Some((Ok(piece), (None, ahead, shutdown))),
+            (Ok(None), _) => None,
+            (Err(error), _) => {
                 tracing::warn!(%error, "an answer was cut short");
                 Some((Err(error), (None, None, shutdown)))
             }
-            Err(error) => Some((Err(io::Error::other(error)), (None, None, shutdown))),
         }
     }))
 }
+
+/// Bytes of the first piece of a file, where it is at hand.
+const FIRST_BYTES: usize = 16 * 1024;
 
 /// The bytes of a file between two offsets.
 pub struct FilePieces {
@@ -59,6 +96,7 @@ pub struct FilePieces {
     at: u64,
     end: u64,
     buffers: Buffers,
+    begun: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -66,7 +104,7 @@ impl FilePieces {
     /// Reads `piece_bytes` at a time and gives the permit back at the end.
     pub fn new(file: File, start: u64, end: u64, piece_bytes: usize, permit: OwnedSemaphorePermit) -> Self {
         let buffers = Buffers { free: Arc::default(), size: piece_bytes };
-        Self { file, at: start, end, buffers, _permit: permit }
+        Self { file, at: start, end, buffers, begun: false, _permit: permit }
     }
 }
 
@@ -83,6 +121,29 @@ impl Pieces for FilePieces {
         self.file.read_exact_at(&mut buffer.bytes[..used], self.at)?;
         self.at += used as u64;
         Ok(Some(Bytes::from_owner(buffer)))
+    }
+
+    const AT_HAND: bool = cfg!(target_os = "linux");
+
+    #[cfg(target_os = "linux")]
+    fn at_hand(&mut self) -> Option<io::Result<Option<Bytes>>> {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        if self.at >= self.end {
+            return Some(Ok(None));
+        }
+        let mut buffer = self.buffers.take();
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        // The head goes out with the first piece and should not wait for much.
+        let most = left.min(buffer.bytes.len()).min(if self.begun { usize::MAX } else { FIRST_BYTES });
+        self.begun = true;
+        let mut into = [io::IoSliceMut::new(&mut buffer.bytes[..most])];
+        // An error is a page on the disk, or a file system that can't tell; `piece` does without.
+        buffer.used = preadv2(&self.file, &mut into, self.at, ReadWriteFlags::NOWAIT).unwrap_or(0);
+        if buffer.used == 0 {
+            return None;
+        }
+        self.at += buffer.used as u64;
+        Some(Ok(Some(Bytes::from_owner(buffer))))
     }
 }
 

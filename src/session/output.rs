@@ -22,6 +22,10 @@ use crate::wire::OutputRange;
 /// Bytes handed to a reader at a time.
 const CHUNK: usize = 64 * 1024;
 
+/// Output that is shown before it is on disk, in bytes; less than any scrollback, so that a reader finds it in
+/// memory until then.
+const QUICK: usize = 1024;
+
 /// How far a holding reader may lag behind before the terminal is read no further, in bytes.
 const HOLD_LAG: u64 = 4 * 1024 * 1024;
 
@@ -44,6 +48,8 @@ pub struct Output {
 struct Held {
     ring: ByteRing,
     log: LogWriter,
+    /// Offset after the newest byte that was given to the disk.
+    kept: u64,
     log_error: Option<String>,
 }
 
@@ -90,7 +96,7 @@ impl Output {
         let dir = folder.join(files::OUTPUT);
         let log = LogWriter::create(dir.clone(), log_bytes)?;
         Ok(Self {
-            held: Mutex::new(Held { ring: ByteRing::new(scrollback), log, log_error: None }),
+            held: Mutex::new(Held { ring: ByteRing::new(scrollback), log, kept: 0, log_error: None }),
             progress: watch::Sender::new(Progress::default()),
             holds: Mutex::new(Vec::new()),
             moved: Notify::new(),
@@ -100,20 +106,39 @@ impl Output {
         })
     }
 
-    /// Appends what the terminal showed. A disk that does not take it costs the disk's copy, not the session.
-    pub fn push(&self, bytes: &[u8]) {
+    /// Appends what the terminal showed. One at a time; the end of one is waited for.
+    pub async fn push(&self, bytes: &[u8]) {
+        if bytes.len() > QUICK {
+            self.keep(bytes);
+            self.show(bytes);
+            return;
+        }
+        // An echo of a key: whoever typed it sees it before the disk does.
+        self.show(bytes);
+        tokio::task::yield_now().await;
+        self.keep(bytes);
+    }
+
+    /// Hands the bytes to the readers.
+    fn show(&self, bytes: &[u8]) {
         let mut held = lock(&self.held);
-        let at = held.ring.end();
         held.ring.push(bytes);
+        let end = held.ring.end();
+        drop(held);
+        self.progress.send_modify(|progress| progress.end = end);
+    }
+
+    /// Writes the bytes to the disk. A disk that does not take them costs its copy, not the session.
+    fn keep(&self, bytes: &[u8]) {
+        let mut held = lock(&self.held);
+        let at = held.kept;
+        held.kept += bytes.len() as u64;
         if let Err(error) = held.log.append(at, bytes) {
             if held.log_error.is_none() {
                 tracing::warn!(%error, "the output is no longer kept on disk");
             }
             held.log_error = Some(error.to_string());
         }
-        let end = held.ring.end();
-        drop(held);
-        self.progress.send_modify(|progress| progress.end = end);
     }
 
     /// Says that nothing will follow.
@@ -282,7 +307,7 @@ mod tests {
         let (_root, output) = output(4, 16);
         let mut early = output.reader(Some(0), false);
         for byte in 0..40_u8 {
-            output.push(&[byte]);
+            output.push(&[byte]).await;
         }
         output.close();
         let mut got = Vec::new();
@@ -304,7 +329,7 @@ mod tests {
     async fn a_holding_reader_slows_the_terminal_only_while_it_moves() {
         let (_root, output) = output(1024, 16);
         let mut reader = output.reader(Some(0), true);
-        output.push(&[0; 9]);
+        output.push(&[0; 9]).await;
         let waits = tokio::time::timeout(Duration::from_millis(1), output.room()).await;
         assert!(waits.is_err(), "nine bytes of lag are more than half the log");
         reader.next().await;

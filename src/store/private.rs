@@ -47,8 +47,11 @@ pub fn open_in(dir: &Path, name: &str) -> io::Result<File> {
 
 /// Reads a file of at most `bound` bytes; a larger one is an error.
 pub fn read_bounded(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(bound + 1).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // In one read, where its length is what it says.
+    let length = file.metadata()?.len().min(bound) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.take(bound + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bound {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,

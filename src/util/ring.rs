@@ -33,6 +33,12 @@ impl ByteRing {
         let over = (self.bytes.len() + kept.len()).saturating_sub(self.bound);
         self.bytes.drain(..over);
         self.start += over as u64;
+        let needed = self.bytes.len() + kept.len();
+        if needed > self.bytes.capacity() {
+            // Doubled like any vector, but never beyond the bound: every byte of the capacity is used in turn.
+            let capacity = needed.max(self.bytes.capacity() * 2).min(self.bound);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
         self.bytes.extend(kept);
     }
 
@@ -65,6 +71,15 @@ mod tests {
         assert_eq!(ring.from(5, 10), None);
         assert_eq!(ring.from(10, 10), Some((&b""[..], &b""[..])));
         assert_eq!(ring.from(11, 10), None);
+    }
+
+    #[test]
+    fn memory_ends_at_the_bound() {
+        let mut ring = ByteRing::new(1000);
+        for _ in 0..200 {
+            ring.push(&[0; 37]);
+        }
+        assert_eq!(ring.bytes.capacity(), 1000);
     }
 
     proptest! {

@@ -99,7 +99,7 @@ pub(super) async fn show(mut reader: Reader, output: Arc<Output>) {
         output.room().await;
         match reader.read(&mut buffer).await {
             Ok(0) => return,
-            Ok(count) => output.push(&buffer[..count]),
+            Ok(count) => output.push(&buffer[..count]).await,
             Err(error) => {
                 tracing::warn!(%error, "the terminal cannot be read any longer");
                 return;

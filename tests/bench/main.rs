@@ -1,0 +1,112 @@
+//! Limits: each area runs darkmux and a bare loop that does the same with no library in turns, and prints the
+//! ratios of the pairs.
+//!
+//! ```text
+//! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
+//! ```
+//!
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal` or `all`. Only ratios of one run count: the machine's
+//! own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
+//! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
+//!
+//! The binary is the one cargo builds beside this one, whose crates also carry the features the tests ask for;
+//! `--bin` measures another build, such as that of a user.
+
+// A program for a terminal, not a part of darkmux: it prints, sleeps to pace its load, reads its own
+// environment, and ends loudly when the machine refuses something.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+// Counts and times become floating-point figures; none is near the end of the mantissa.
+#![allow(clippy::cast_precision_loss)]
+
+#[cfg(target_os = "linux")]
+mod cli;
+#[cfg(target_os = "linux")]
+mod dispatch;
+#[cfg(target_os = "linux")]
+mod file;
+#[cfg(target_os = "linux")]
+mod floor;
+#[cfg(target_os = "linux")]
+mod http;
+#[cfg(target_os = "linux")]
+mod idle;
+#[cfg(target_os = "linux")]
+mod machine;
+#[cfg(target_os = "linux")]
+mod sse;
+#[cfg(target_os = "linux")]
+mod sse_limit;
+#[cfg(target_os = "linux")]
+mod table;
+#[cfg(target_os = "linux")]
+mod terminal;
+#[cfg(target_os = "linux")]
+mod terminal_limit;
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("The limits are written with epoll, sendfile and /proc: they run on Linux only.");
+}
+
+#[cfg(target_os = "linux")]
+type Area = (&'static str, fn(&Setup));
+
+#[cfg(target_os = "linux")]
+const AREAS: &[Area] = &[
+    ("cli", cli::run),
+    ("dispatch", dispatch::run),
+    ("file", file::run),
+    ("sse", sse::run),
+    ("idle", idle::run),
+    ("terminal", terminal::run),
+];
+
+/// What the command line asks for.
+#[cfg(target_os = "linux")]
+pub struct Setup {
+    /// How often each pair is measured.
+    pub rounds: usize,
+    /// The darkmux to measure.
+    pub bin: std::path::PathBuf,
+}
+
+#[cfg(target_os = "linux")]
+fn main() {
+    let mut words = std::env::args().skip(1).peekable();
+    if words.peek().is_some_and(|word| word == floor::ASK) {
+        floor::run();
+        return;
+    }
+    let mut setup = Setup { rounds: 3, bin: env!("CARGO_BIN_EXE_darkmux").into() };
+    let mut areas = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            // What cargo itself adds.
+            "--bench" => {}
+            "--rounds" => setup.rounds = words.next().and_then(|n| n.parse().ok()).expect("--rounds N"),
+            "--bin" => setup.bin = words.next().map(std::path::absolute).expect("--bin PATH").unwrap(),
+            "all" => areas.extend(AREAS),
+            name => match AREAS.iter().find(|(area, _)| *area == name) {
+                Some(area) => areas.push(area),
+                None => panic!("no area `{name}`; there are cli, dispatch, file, sse, idle, terminal, all"),
+            },
+        }
+    }
+    if areas.is_empty() {
+        println!(
+            "usage: limits AREA… [--rounds N] [--bin PATH]; cli, dispatch, file, sse, idle, terminal, all"
+        );
+        return;
+    }
+    println!("{}", machine::facts());
+    for (_, run) in areas {
+        run(&setup);
+    }
+}
