@@ -342,11 +342,11 @@ mod tests {
     async fn a_reader_that_had_nothing_to_read_has_all_its_patience_left() {
         let (_root, output) = output(1024, 16);
         let mut reader = output.reader(Some(0), true);
-        output.push(&[0; 4]);
+        output.push(&[0; 4]).await;
         reader.next().await;
         let idle = tokio::time::timeout(Duration::from_hours(1), reader.next()).await;
         assert!(idle.is_err());
-        output.push(&[0; 9]);
+        output.push(&[0; 9]).await;
         let waits = tokio::time::timeout(HOLD_PATIENCE / 2, output.room()).await;
         assert!(waits.is_err(), "it has stood still for a moment, not for an hour");
         tokio::time::timeout(HOLD_PATIENCE, output.room()).await.unwrap();
@@ -356,7 +356,7 @@ mod tests {
     async fn nobody_holds_what_is_left_after_the_end() {
         let (_root, output) = output(1024, 16);
         let _reader = output.reader(Some(0), true);
-        output.push(&[0; 9]);
+        output.push(&[0; 9]).await;
         let room = output.room();
         output.hurry();
         tokio::time::timeout(Duration::from_millis(1), room).await.unwrap();
