@@ -5,10 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
+use super::host;
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
-use crate::session::HostClient;
 use crate::util::human;
 
 /// End a session: TERM to all of its processes, then HUP, after a grace KILL. Waits for the end.
@@ -35,7 +35,11 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
     }
     let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
     super::block_on(async {
-        HostClient::connect(&table.folder(&session.id)).await?.stop(grace).await?;
+        if let Some(mut client) = host::connect(&table, &session.id).await?
+            && let Err(error) = client.stop(grace).await
+        {
+            host::gone_or_silent(&table, &session.id, &error)?;
+        }
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(_) => Ok(Exit::Ok),

@@ -59,11 +59,11 @@ impl Terminal {
         pty::window_size(io::stdout())
     }
 
-    /// What happens next. Can be dropped while it waits.
-    pub async fn next(&mut self) -> Happening {
+    /// What happens next; keys are left where they are unless `take_keys`. Can be dropped while it waits.
+    pub async fn next(&mut self, take_keys: bool) -> Happening {
         loop {
             tokio::select! {
-                typed = typed(&mut self.keys) => match typed {
+                typed = typed(&mut self.keys), if take_keys => match typed {
                     Some(bytes) => return Happening::Typed(bytes),
                     None => self.keys = None,
                 },
