@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::support::{BIN, Home, describe};
+use crate::support::{BIN, Home, Tty, describe, signal};
 
 /// A line of shell around darkmux.
 fn sh(home: &Home, script: &str) -> Output {
@@ -90,5 +90,50 @@ fn callers_without_environment_or_standard_streams_are_served() {
     for closed in ["1>&-", "2>&-", "0<&- 1>&- 2>&-"] {
         let output = sh(&home, &format!("exec \"$1\" crew dispatch shell -m 'exit 5' {closed}"));
         assert_eq!(output.status.code(), Some(5), "{closed} {}", describe(&output));
+    }
+}
+
+/// A line of bash at a terminal.
+fn at_a_terminal(home: &Home, script: &str) -> Tty {
+    Tty::run(home, ["bash", "-c", script, "bash", BIN].map(str::to_owned).to_vec())
+}
+
+#[tokio::test]
+async fn behind_a_pipe_the_lines_on_the_terminal_stay_straight_and_keys_go_in() {
+    let home = Home::new();
+    let job = "echo one; echo two; read x; echo got $x";
+    let mut tty = at_a_terminal(&home, &format!("\"$1\" crew dispatch shell -m '{job}' | cat"));
+    tty.expect("one\r\ntwo\r\n").await;
+    tty.press("key\r").await;
+    tty.expect("got key\r\n").await;
+    assert_eq!(tty.wait().await.shell_code(), 0);
+}
+
+#[tokio::test]
+async fn in_the_background_of_a_terminal_a_dispatch_is_not_stopped() {
+    let home = Home::new();
+    let script = "set -m; \"$1\" crew dispatch shell -m 'echo shown; exit 6' & wait $!; echo code $?";
+    let mut tty = at_a_terminal(&home, script);
+    tty.expect("shown").await;
+    tty.expect("code 6").await;
+    tty.wait().await;
+}
+
+#[tokio::test]
+async fn the_terminal_is_as_before_after_every_end() {
+    let home = Home::new();
+    for end in ["INT", "TERM", "HUP", "QUIT"] {
+        let job = "echo ready; sleep 60";
+        let script = format!(
+            "stty -a >before; \"$1\" crew dispatch shell --name {end} -m '{job}'; stty -a >after; \
+             cmp before after && echo same"
+        );
+        let mut tty = at_a_terminal(&home, &script);
+        tty.expect("ready").await;
+        let output = home.command("pgrep").args(["-P", &tty.pid().to_string()]).output().unwrap();
+        let pid = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        signal(pid, end);
+        tty.expect("same").await;
+        tty.wait().await;
     }
 }

@@ -19,7 +19,11 @@ pub struct Tty {
 impl Tty {
     /// Starts darkmux with these arguments on a terminal of 100 columns and 30 rows.
     pub fn start<const N: usize>(home: &Home, args: [&str; N]) -> Self {
-        let words = std::iter::once(super::BIN).chain(args).map(str::to_owned).collect();
+        Self::run(home, std::iter::once(super::BIN).chain(args).map(str::to_owned).collect())
+    }
+
+    /// Starts these words on such a terminal.
+    pub fn run(home: &Home, words: Vec<String>) -> Self {
         let command = Command {
             argv: words,
             env: home.vars().map(|(key, value)| (key.into(), value.into())).collect(),
