@@ -71,7 +71,7 @@ const ASKING: [&[&str]; 5] = [
 #[test]
 fn a_host_that_was_stopped_is_named_by_every_verb_and_goes_on_later() {
     let home = Home::new();
-    home.ok(["crew", "dispatch", "shell", "-d", "--session-id", "s", "-m", "echo hi; read x; exit 3"]);
+    home.ok(["crew", "dispatch", "shell", "-d", "--session-id", "s", "-m", "echo hi; sleep 60"]);
     wait_for("its output", || (home.ok(["session", "tail", "s"]) == "hi\n").then_some(()));
     let host = state(&home, "s")["host_pid"].as_i64().unwrap();
     signal(host, "STOP");
@@ -219,4 +219,17 @@ fn a_disk_that_is_full_at_the_end_is_said_and_the_end_is_written_later() {
     let found = |name: &str| std::fs::read_to_string(home.path().join("found").join(name)).unwrap();
     assert_eq!(found("out").lines().filter(|line| *line == "late").count(), 12);
     assert!(found("said").contains("the end is not on the disk"), "{}", found("said"));
+}
+
+#[test]
+fn a_program_that_lets_go_of_its_terminal_can_come_back_to_it() {
+    let home = Home::new();
+    let job = "echo first; exec 0<&- 1>&- 2>&-; touch away; until [ -e back ]; do sleep 0.05; done; \
+               echo second >/dev/tty; exit 3";
+    let id = detached(&home, job);
+    wait_for("it to let go", || home.path().join("away").exists().then_some(()));
+    assert!(home.ok(["session", "ls"]).contains("running"));
+    std::fs::write(home.path().join("back"), "").unwrap();
+    assert_eq!(home.run(["session", "wait", &id]).status.code(), Some(3));
+    assert_eq!(home.ok(["session", "tail", &id]), "first\nsecond\n");
 }

@@ -124,7 +124,7 @@ async fn running(
     Parts { output, started, listener, asked }: Parts,
     clients: &Shutdown,
 ) -> Result<(Arc<Host>, Ended), HostError> {
-    let Started { mut child, reader, writer, window } = started;
+    let Started { mut child, reader, writer, window, kept_open } = started;
     let (input, typed) = mpsc::channel(INPUT_QUEUE);
     let (stop, stops) = mpsc::channel(STOP_QUEUE);
     let mut status = SessionStatus::starting(&spec);
@@ -152,7 +152,7 @@ async fn running(
     let typing = clients.spawn(supervise::type_into(writer, typed));
     let showing = clients.spawn(supervise::show(reader, Arc::clone(&output)));
     tell_starter(STARTED.as_bytes());
-    let ended = supervise::supervise(&host, child, (stops, asked), showing).await?;
+    let ended = supervise::supervise(&host, (child, kept_open), (stops, asked), showing).await?;
     typing.abort();
     Ok((host, ended))
 }
