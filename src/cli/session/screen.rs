@@ -150,7 +150,9 @@ mod tests {
     fn a_terminal_comes_back_as_a_shell_expects_it() {
         let undo = |pieces: &[&str]| {
             let mut modes = Modes::default();
-            pieces.iter().for_each(|piece| modes.follow(piece.as_bytes()));
+            for piece in pieces {
+                modes.follow(piece.as_bytes());
+            }
             modes.undo()
         };
         assert_eq!(undo(&["plain"]), b"");
