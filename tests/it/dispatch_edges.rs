@@ -143,7 +143,7 @@ fn a_descriptor_of_the_caller_does_not_live_as_long_as_the_session() {
     let home = Home::new();
     let script = format!(
         "mkfifo p; cat p > /dev/null & {} crew dispatch shell -d --session-id s -m 'sleep 60' 7> p; wait",
-        crate::support::BIN
+        BIN
     );
     let output = home.command("bash").args(["-c", &script]).output().unwrap();
     assert!(output.status.success());
