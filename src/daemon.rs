@@ -1,7 +1,7 @@
 //! The composition root of `darkmux serve`: config → parts → one [`Shutdown`].
 //!
 //! Invariants: one daemon a home (the lock is taken before the port); `daemon.json` names the daemon that holds
-//! the lock; after a stop signal the process ends within [`STOP_GRACE`] and a little, whatever clients do, and
+//! the lock; after a stop signal the process ends within four seconds, whatever clients do, and
 //! at once after a second signal.
 //!
 //! Not here: what is answered (`serve`), and printing (`cli`).
@@ -15,9 +15,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, FlowConfig};
+use crate::flow::Flow;
 use crate::model::{Day, MachineId};
 use crate::serve::{self, App, AppConfig, Hosts, Limits};
+use crate::session::{self, Table};
 use crate::store::{Durability, FileLock, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
@@ -162,6 +164,7 @@ async fn serve_until_told(
     };
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
+    drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
 
@@ -177,6 +180,16 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.
+fn settler(sessions: PathBuf, flow: FlowConfig, clock: Clock) -> impl FnOnce() + Send {
+    move || {
+        let open = || Some(Flow::new(flow.clone(), clock.clone()));
+        if let Err(error) = session::settle(&Table::new(sessions), &clock, open) {
+            tracing::warn!(%error, "lost sessions could not be given their end");
+        }
+    }
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {

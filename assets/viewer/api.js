@@ -75,7 +75,7 @@ export async function getFixture(url) {
  * @property {(record: Incoming) => void} onRecord
  * @property {() => void} onOpen
  * @property {() => void} onLost Not open any more; it is being opened again.
- * @property {() => void} onStale It was refused again and again: the position may be one the daemon does not know.
+ * @property {() => void} onStale The position is one the daemon does not know, or was refused again and again.
  */
 
 /**
@@ -110,6 +110,8 @@ export function openStream(day, from, events) {
       if (event.lastEventId) position = event.lastEventId;
       events.onRecord({ raw: parse(event.data), position: event.lastEventId });
     };
+    // The file is not the one that the position was in: what is shown may not be what there is.
+    opened.addEventListener('gap', () => events.onStale());
     opened.onerror = () => {
       if (closed || source !== opened) return;
       const refused = opened.readyState === EventSource.CLOSED;

@@ -98,8 +98,19 @@ where
             return Self::silent(Exit::Ok);
         }
         let config = error.chain().any(<dyn std::error::Error>::is::<crate::config::ConfigError>);
-        Self::new(if config { Exit::Usage } else { Exit::Failed }, format!("{error:#}"))
+        Self::new(if config { Exit::Usage } else { Exit::Failed }, in_words(&error))
     }
+}
+
+/// The error and its causes; a cause that a message above it quotes already is not said twice.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }
 
 /// Gives an error the exit status it stands for.

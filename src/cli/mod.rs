@@ -34,8 +34,14 @@ use crate::config::Environment;
 #[command(name = "darkmux", version = crate::VERSION, after_help = exit::HELP, propagate_version = false)]
 #[command(disable_help_subcommand = true, arg_required_else_help = true)]
 struct Cli {
-    /// When to colour the output
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_short_help = true)]
+    /// When to colour the output: auto, always or never
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(
+        value_name = "WHEN",
+        hide_short_help = true,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     color: Color,
     #[command(subcommand)]
     verb: Verb,
@@ -43,7 +49,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run this machine's daemon: viewer, flow and sessions over HTTP
     Serve(serve::ServeArgs),
     /// Roles, and handing work to them
     #[command(subcommand)]
@@ -54,14 +59,11 @@ enum Verb {
     /// The event log
     #[command(subcommand)]
     Flow(flow::FlowVerb),
-    /// Check this machine and say what mends what is wrong
     Doctor(doctor::DoctorArgs),
     /// Settings, with where each value comes from
     #[command(subcommand)]
     Config(config::ConfigVerb),
-    /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
-    /// Print the manual page, or write all of them to a folder
     Man(man::ManArgs),
     /// 1.9 and 2.9 spelling of `crew dispatch`
     #[command(hide = true)]

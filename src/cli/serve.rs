@@ -9,7 +9,7 @@ use super::printer::{BOLD, DIM};
 use super::{Cx, Exit, Failure, Outcome, logging};
 use crate::daemon::{self, DaemonError, Ready};
 
-/// Run this machine's daemon: it shows flow and sessions in the browser and answers the other verbs.
+/// Run this machine's daemon: viewer, flow and sessions over HTTP.
 ///
 /// It ends at Ctrl-C or SIGTERM; sessions and running jobs go on without it.
 #[derive(Debug, Args)]

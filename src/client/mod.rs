@@ -1,6 +1,6 @@
 //! A typed client of a daemon's HTTP API.
 //!
-//! Invariants: a question takes at most [`ANSWER_TIME`]; an answer is read up to [`ANSWER_MAX`] bytes; every
+//! Invariants: a question takes at most two seconds; an answer is read up to 16 MiB; every
 //! failure is said in words that name what to do.
 //!
 //! Not here: streams and terminals, which have clients of their own.

@@ -123,14 +123,14 @@ mod tests {
     fn a_check_that_hangs_or_breaks_is_a_finding_and_keeps_nobody() {
         let machine = Machine::of(Environment::of([("HOME", "/nowhere")]), Clock::System).unwrap();
         let started = Instant::now();
-        let report = examine_with(machine, &[&Hangs, &Breaks, &Fine], Duration::from_millis(200));
-        assert!(started.elapsed() < Duration::from_secs(20));
+        let report = examine_with(machine, &[&Hangs, &Breaks, &Fine], Duration::from_secs(2));
+        assert!(started.elapsed() < Duration::from_secs(30));
         let found: Vec<_> =
             report.checks.iter().map(|check| (check.finding.state, check.finding.finding.as_str())).collect();
         assert_eq!(
             found,
             [
-                (State::Fail, "no answer within 0.2 s"),
+                (State::Fail, "no answer within 2 s"),
                 (State::Fail, "the check itself failed"),
                 (State::Pass, "well")
             ]

@@ -4,6 +4,31 @@ use std::io;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+/// The signals a user may send, by name.
+const NAMED: [(&str, Signal); 11] = [
+    ("HUP", Signal::HUP),
+    ("INT", Signal::INT),
+    ("QUIT", Signal::QUIT),
+    ("KILL", Signal::KILL),
+    ("USR1", Signal::USR1),
+    ("USR2", Signal::USR2),
+    ("TERM", Signal::TERM),
+    ("CONT", Signal::CONT),
+    ("STOP", Signal::STOP),
+    ("TSTP", Signal::TSTP),
+    ("WINCH", Signal::WINCH),
+];
+
+/// The names that [`signal_named`] knows.
+pub fn signal_names() -> impl Iterator<Item = &'static str> {
+    NAMED.iter().map(|(name, _)| *name)
+}
+
+/// The signal of a name such as `INT`.
+pub fn signal_named(name: &str) -> Option<Signal> {
+    NAMED.iter().find(|(known, _)| *known == name).map(|(_, signal)| *signal)
+}
+
 /// The processes of the kernel session that a leader made. A process that started a kernel session of its
 /// own (`setsid`) has left and is not part of it.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@ mod group;
 mod process;
 mod tty;
 
-pub use group::ProcessTree;
+pub use group::{ProcessTree, signal_named, signal_names};
 pub use process::{Child, Command, Reader, Started, Window, Writer};
 pub use rustix::process::Signal;
 pub use tty::{RawMode, Signals, window_size};
@@ -20,11 +20,6 @@ pub use tty::{RawMode, Signals, window_size};
 pub fn detach() -> std::io::Result<()> {
     rustix::process::setsid()?;
     Ok(())
-}
-
-/// Files this process makes from now on are its owner's alone.
-pub fn private_umask() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
 /// Points stdout at nothing, which ends the pipe that stdout was.

@@ -3,8 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::process::getpgrp;
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize,
+    tcsetattr,
 };
 
 use crate::wire::WindowSize;
@@ -35,9 +37,10 @@ pub struct RawMode {
 }
 
 impl RawMode {
-    /// Puts the terminal on `fd` into raw mode; `None` when it is no terminal.
+    /// Puts the terminal on `fd` into raw mode; `None` when it is no terminal, or one that somebody else has
+    /// in the foreground: touching that would stop this process.
     pub fn enter(fd: impl AsFd, signals: Signals) -> io::Result<Option<Self>> {
-        if !isatty(&fd) {
+        if !isatty(&fd) || tcgetpgrp(&fd).ok() != Some(getpgrp()) {
             return Ok(None);
         }
         let terminal = fd.as_fd().try_clone_to_owned()?;

@@ -1,7 +1,7 @@
 //! The daemon's HTTP surface.
 //!
-//! Requests pass, from outside in: the connection caps ([`accept`]), `Host`, method and `Origin` ([`guard`]),
-//! the table of every path ([`router`]), a handler in [`routes`]. What a handler needs is in [`App`].
+//! Requests pass, from outside in: the connection caps (`accept`), `Host`, method and `Origin` (`guard`),
+//! the table of every path (`router`), a handler in `routes`. What a handler needs is in [`App`].
 //!
 //! Invariants: only this module knows axum; nothing answers a foreign `Host`; no answer carries a CORS header;
 //! a failure is never a 200; memory does not depend on the size of a file or on the pace of a client; every

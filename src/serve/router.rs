@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::routes::{assets, facts, fleet, flow, page, sessions};
 use super::{ApiError, App, guard};
 
-/// Who may use a route. A route of a new class does not answer until [`build`] says what it asks for.
+/// Who may use a route. A route of a new class does not answer until `build` says what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Anybody on this machine: it only reads, and neither terminals nor secrets.

@@ -74,6 +74,12 @@ impl HostClient {
         Ok(())
     }
 
+    /// Sends the signal of this name (`INT`) to the session's processes.
+    pub async fn signal(&mut self, name: &str) -> io::Result<()> {
+        self.ask(Method::POST, &format!("/v1/signal?name={name}"), Bytes::new()).await?;
+        Ok(())
+    }
+
     /// Asks the session to end, with `grace` before KILL (the session's own when `None`).
     pub async fn stop(&mut self, grace: Option<Duration>) -> io::Result<()> {
         let query = grace.map(|grace| format!("?grace_ms={}", grace.as_millis())).unwrap_or_default();

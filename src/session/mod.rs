@@ -12,6 +12,8 @@ mod host;
 mod id;
 mod log;
 mod output;
+mod records;
+mod settle;
 mod spawn;
 mod table;
 
@@ -19,6 +21,7 @@ pub use client::{Attachment, Event, Events, HostClient, Input};
 pub use host::{HostError, run as run_host};
 pub use id::new_id;
 pub use log::{LogReader, LogWriter};
+pub use settle::settle;
 pub use spawn::{StartError, start};
 pub use table::{FindError, Table};
 
@@ -39,6 +42,12 @@ pub mod files {
     /// The host's socket.
     pub const SOCKET: &str = "host.sock";
 }
+
+/// What a host tells its starter once its process runs.
+const STARTED: &str = "ok";
+
+/// What begins a host's word to its starter about a failure of its own, not of the process.
+const HOST_FAILED: char = '!';
 
 /// Longest path of a unix socket that every system takes, in bytes (macOS: 104 with the final zero).
 const SOCKET_PATH_MAX: usize = 100;

@@ -6,11 +6,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::files;
 use super::log::{LogReader, LogWriter};
@@ -37,6 +39,7 @@ pub struct Output {
     progress: watch::Sender<Progress>,
     holds: Mutex<Vec<Weak<Hold>>>,
     moved: Notify,
+    ended: AtomicBool,
     dir: std::path::PathBuf,
     hold_lag: u64,
 }
@@ -60,7 +63,16 @@ struct Progress {
 /// Where a holding reader is.
 #[derive(Debug)]
 struct Hold {
-    at: Mutex<(u64, Instant)>,
+    at: Mutex<Place>,
+}
+
+/// A place in the output.
+#[derive(Debug)]
+struct Place {
+    offset: u64,
+    /// When it was reached, or when it came to lag too far behind, whichever is later.
+    since: Instant,
+    lags: bool,
 }
 
 /// What a reader gets next.
@@ -88,6 +100,7 @@ impl Output {
             progress: watch::Sender::new(Progress::default()),
             holds: Mutex::new(Vec::new()),
             moved: Notify::new(),
+            ended: AtomicBool::new(false),
             dir,
             hold_lag: HOLD_LAG.min(log_bytes / 2),
         })
@@ -146,9 +159,15 @@ impl Output {
         lock(&self.held).log_error.clone()
     }
 
+    /// The process has ended: the little that its terminal still holds is waited for by nobody.
+    pub fn hurry(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.moved.notify_one();
+    }
+
     /// Waits until no holding reader lags too far behind.
     pub async fn room(&self) {
-        loop {
+        while !self.ended.load(Ordering::Relaxed) {
             let moved = self.moved.notified();
             let Some(patience) = self.lagging_hold() else { return };
             // Either it moves, or its patience ends, or it goes away.
@@ -162,9 +181,15 @@ impl Output {
         let mut holds = lock(&self.holds);
         holds.retain(|hold| hold.strong_count() > 0);
         let lagging = holds.iter().filter_map(Weak::upgrade).filter_map(|hold| {
-            let (at, since) = *lock(&hold.at);
-            let patience = HOLD_PATIENCE.saturating_sub(since.elapsed());
-            (end.saturating_sub(at) > self.hold_lag && !patience.is_zero()).then_some(patience)
+            let mut place = lock(&hold.at);
+            let lags = end.saturating_sub(place.offset) > self.hold_lag;
+            if lags && !place.lags {
+                // Standing still while there was little to read is no lack of interest.
+                place.since = Instant::now();
+            }
+            place.lags = lags;
+            let patience = HOLD_PATIENCE.saturating_sub(place.since.elapsed());
+            (lags && !patience.is_zero()).then_some(patience)
         });
         lagging.max()
     }
@@ -175,7 +200,8 @@ impl Output {
         let end = progress.borrow().end;
         let at = offset.unwrap_or(end).min(end);
         let hold = hold.then(|| {
-            let hold = Arc::new(Hold { at: Mutex::new((at, Instant::now())) });
+            let place = Place { offset: at, since: Instant::now(), lags: false };
+            let hold = Arc::new(Hold { at: Mutex::new(place) });
             lock(&self.holds).push(Arc::downgrade(&hold));
             hold
         });
@@ -221,9 +247,10 @@ impl OutputReader {
 
     fn note_position(&self) {
         if let Some(hold) = &self.hold {
-            let mut at = lock(&hold.at);
-            if at.0 != self.at {
-                *at = (self.at, Instant::now());
+            let mut place = lock(&hold.at);
+            if place.offset != self.at {
+                place.offset = self.at;
+                place.since = Instant::now();
                 self.output.moved.notify_one();
             }
         }
@@ -309,5 +336,29 @@ mod tests {
         let next = tokio::time::timeout(Duration::from_millis(1), reader.next()).await;
         assert!(next.is_err());
         tokio::time::timeout(Duration::from_millis(1), output.room()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_had_nothing_to_read_has_all_its_patience_left() {
+        let (_root, output) = output(1024, 16);
+        let mut reader = output.reader(Some(0), true);
+        output.push(&[0; 4]).await;
+        reader.next().await;
+        let idle = tokio::time::timeout(Duration::from_hours(1), reader.next()).await;
+        assert!(idle.is_err());
+        output.push(&[0; 9]).await;
+        let waits = tokio::time::timeout(HOLD_PATIENCE / 2, output.room()).await;
+        assert!(waits.is_err(), "it has stood still for a moment, not for an hour");
+        tokio::time::timeout(HOLD_PATIENCE, output.room()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_holds_what_is_left_after_the_end() {
+        let (_root, output) = output(1024, 16);
+        let _reader = output.reader(Some(0), true);
+        output.push(&[0; 9]).await;
+        let room = output.room();
+        output.hurry();
+        tokio::time::timeout(Duration::from_millis(1), room).await.unwrap();
     }
 }

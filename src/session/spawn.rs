@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use super::files;
+use super::{HOST_FAILED, STARTED, files};
 use crate::config::Environment;
 use crate::model::SessionId;
 use crate::store::{Durability, ensure_private_dir, write_atomic};
@@ -42,6 +42,14 @@ pub enum StartError {
     /// The host died before it could say how it went.
     #[error("the session host ended without a word; its log is {0}")]
     HostDied(PathBuf),
+    /// The host failed, and said how.
+    #[error("{message}; its log is {log}")]
+    HostFailed {
+        /// What it said.
+        message: String,
+        /// Its log.
+        log: PathBuf,
+    },
     /// The host took too long.
     #[error("the session host did not start within 10 s; its log is {0}")]
     Slow(PathBuf),
@@ -83,9 +91,12 @@ pub async fn start(
         }
     }
     match said.as_str() {
-        "ok" => Ok(folder),
+        STARTED => Ok(folder),
         "" => Err(StartError::HostDied(log)),
-        message => Err(StartError::Process(message.to_owned())),
+        message => Err(match message.strip_prefix(HOST_FAILED) {
+            Some(message) => StartError::HostFailed { message: message.to_owned(), log },
+            None => StartError::Process(message.to_owned()),
+        }),
     }
 }
 

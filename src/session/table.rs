@@ -126,7 +126,7 @@ impl Table {
 }
 
 /// The state as the host wrote it last; `None` when there is none or it is of no use.
-fn read_state(folder: &Path) -> io::Result<Option<SessionStatus>> {
+pub(super) fn read_state(folder: &Path) -> io::Result<Option<SessionStatus>> {
     match read_private(&folder.join(files::STATE), STATE_MAX) {
         Ok(Some(bytes)) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),

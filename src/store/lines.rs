@@ -1,7 +1,7 @@
 //! The lines of a growing file, from a byte offset on.
 //!
 //! Invariants: a line is yielded once and only when its newline is there; what is yielded does not depend on
-//! how the bytes arrived; memory stays under [`LINE_MAX`] + [`CHUNK`] bytes whatever the file holds. A line
+//! how the bytes arrived; memory stays under [`LINE_MAX`] + `CHUNK` bytes whatever the file holds. A line
 //! over the bound is reported without being held. Bytes of an unfinished line are read again at every look,
 //! because a writer that ran out of space takes them back.
 //!
@@ -212,7 +212,7 @@ pub fn end_of_lines(file: &File) -> io::Result<u64> {
     Ok(if lowest == 0 { 0 } else { length })
 }
 
-/// Offset of the last newline in `start..end`, which spans at most [`CHUNK`] bytes.
+/// Offset of the last newline in `start..end`, which spans at most `CHUNK` bytes.
 pub fn last_newline(file: &File, start: u64, end: u64) -> io::Result<Option<u64>> {
     let mut block = vec![0; usize::try_from(end - start).unwrap_or(CHUNK).min(CHUNK)];
     let mut held = 0;

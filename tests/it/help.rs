@@ -16,7 +16,9 @@ fn help(home: &Home, path: &[String]) -> Output {
 fn verbs(help: &str) -> Vec<String> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let rows = listed.take_while(|line| !line.is_empty());
-    rows.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next().map(str::to_owned)).collect()
+    // A line that is indented further goes on with the one before.
+    let names = rows.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    names.filter_map(|rest| rest.split_whitespace().next().map(str::to_owned)).collect()
 }
 
 /// Every verb with its help text, found by following the help.

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Home, Running, Tty, describe, is_alive, lines, signal, wait_for};
+use crate::support::{Daemon, Home, Running, Tty, describe, is_alive, lines, signal, wait_for};
 
 fn detached(home: &Home, script: &str) -> String {
     home.ok(["crew", "dispatch", "shell", "-d", "-m", script]).trim().to_owned()
@@ -110,6 +110,19 @@ fn a_session_whose_host_was_killed_is_lost_and_its_output_is_kept() {
     assert_eq!(waited.status.code(), Some(125), "{}", describe(&waited));
     let pid = state(&home, &id)["pid"].as_i64().unwrap();
     wait_for("the process to end with its terminal", || (!is_alive(pid)).then_some(()));
+    let ends = home.ok(["flow", "tail"]).lines().filter(|line| line.contains("dispatch error")).count();
+    assert_eq!(ends, 1, "the flow tells the end once, however often it is looked at");
+}
+
+#[test]
+fn a_starting_daemon_gives_lost_sessions_their_end() {
+    let home = Home::new();
+    let id = detached(&home, "exec sleep 60");
+    let host = state(&home, &id)["host_pid"].as_i64().unwrap();
+    signal(host, "KILL");
+    wait_for("the host to end", || (!is_alive(host)).then_some(()));
+    let _daemon = Daemon::start(&home);
+    wait_for("the record of its end", || home.ok(["flow", "tail"]).contains("dispatch error").then_some(()));
 }
 
 #[test]
@@ -259,4 +272,15 @@ fn a_closed_pipe_ends_quietly() {
     let output = home.command("bash").args(["-c", &script]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n0\n", "{}", describe(&output));
     assert!(output.stderr.is_empty(), "{}", describe(&output));
+}
+
+#[test]
+fn a_single_signal_reaches_the_program_and_ends_nothing_by_itself() {
+    let home = Home::new();
+    let id = detached(&home, "trap 'echo caught' USR1; echo ready; while :; do sleep 0.05; done");
+    wait_for("it to be ready", || home.ok(["session", "tail", &id]).contains("ready").then_some(()));
+    home.ok(["session", "kill", "--signal", "USR1", &id]);
+    wait_for("the trap", || home.ok(["session", "tail", &id]).contains("caught").then_some(()));
+    assert_eq!(state(&home, &id)["state"], "running");
+    assert_eq!(home.run(["session", "kill", "--signal", "NONE", &id]).status.code(), Some(2));
 }

@@ -20,6 +20,10 @@ class FakeEventSource {
     this.onopen();
   }
 
+  addEventListener(name, listener) {
+    this[`on${name}`] = listener;
+  }
+
   message(lastEventId, data) {
     this.onmessage({ lastEventId, data });
   }
@@ -91,6 +95,13 @@ test('where the browser gives up, it is opened again from the last position, ove
   assert.equal(newest().url, '/flow/2026-11-23/stream?from=2026-11-23%3A000000000042');
   assert.equal(FakeEventSource.made.length, 2);
   assert.deepEqual(seen.records, [{ raw: { handle: 'x' }, position: '2026-11-23:000000000042' }]);
+});
+
+test('a gap makes the position stale', () => {
+  const { seen } = listen();
+  newest().open();
+  newest().ongap();
+  assert.equal(seen.stale, 1);
 });
 
 test('refusals in a row make the position stale; opening forgets them', () => {

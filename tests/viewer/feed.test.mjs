@@ -22,6 +22,8 @@ class FakeEventSource {
     streams.push(this);
   }
 
+  addEventListener() {}
+
   close() {
     this.readyState = 2;
   }

@@ -24,8 +24,9 @@ const NAME_MAX: usize = 64;
 /// Longest title of a session, in characters.
 const TITLE_MAX: usize = 120;
 
-/// Hand a message to a role. It runs in a session of its own, whose output comes to this terminal; the
-/// command ends with the session's status.
+/// Hand a message to a role and run it in a session of its own.
+///
+/// The session's output comes to this terminal, and the command ends with the session's status.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 #[command(group = ArgGroup::new("text").required(true).args(["message", "message_from_file", "stdin"]))]

@@ -14,21 +14,18 @@ use super::{Cx, Outcome};
 
 /// Roles, and handing work to them.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum CrewVerb {
-    /// Hand a message to a role and run it in a session of its own
     Dispatch(DispatchArgs),
-    /// List the roles
     Roles(roles::RolesArgs),
-    /// Show one role
     Show(show::ShowArgs),
 }
 
 /// The 1.9 spelling.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum RoleVerb {
-    /// List the roles
     List(roles::RolesArgs),
-    /// Show one role
     Show(show::ShowArgs),
 }
 

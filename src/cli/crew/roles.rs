@@ -9,7 +9,9 @@ use crate::cli::{Cx, Exit, Outcome};
 use crate::crew::{Availability, Crew, Problem, RoleEntry, Source};
 use crate::util::visible_line;
 
-/// List the roles: the builtin ones and those in `~/.darkmux/roles`, which win by name.
+/// List the roles.
+///
+/// The builtin ones and those in `~/.darkmux/roles`, which win by name.
 ///
 /// A role whose files are broken is listed as such and reported on stderr with its place; the exit status
 /// stays 0, because the others work.

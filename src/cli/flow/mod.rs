@@ -15,20 +15,14 @@ use crate::model::FlowRecord;
 
 /// The event log.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum FlowVerb {
-    /// Write down what you noticed or decided
     Note(note::NoteArgs),
-    /// Write down something that must be looked at again
     Catch(note::CatchArgs),
-    /// Write a record with words of your own
     Record(record::RecordArgs),
-    /// Write down who should do a piece of work, and why
     TierDecision(tier_decision::TierDecisionArgs),
-    /// Show where records go and whether all is well
     Status(status::StatusArgs),
-    /// Print today's records of this machine
     Tail(tail::TailArgs),
-    /// Check that the audit chain is what was written
     IntegrityCheck(integrity::IntegrityArgs),
 }
 

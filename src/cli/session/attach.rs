@@ -12,7 +12,7 @@ use crate::util::visible;
 /// Output of the past that is shown first, in bytes.
 const PAST: u64 = 64 * 1024;
 
-/// Look into a session and type into it.
+/// Look into a session and type into it; Ctrl-\ leaves it running.
 #[derive(Debug, Args)]
 pub struct AttachArgs {
     /// Session: an id, the beginning of one, or a name

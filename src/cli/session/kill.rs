@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::pty;
 use crate::session::HostClient;
 use crate::util::human;
 
-/// End a session: TERM to all of its processes, then HUP, after a grace KILL. Waits for the end.
+/// End a session and wait for its end.
+///
+/// All of its processes get TERM, then HUP, and after a grace KILL.
 #[derive(Debug, Args)]
 pub struct KillArgs {
     /// Session: an id, the beginning of one, or a name
@@ -23,6 +27,10 @@ pub struct KillArgs {
     /// KILL at once
     #[arg(long, conflicts_with = "grace")]
     now: bool,
+    /// Only send this signal, and wait for nothing
+    #[arg(short, long, value_name = "NAME", conflicts_with_all = ["grace", "now"])]
+    #[arg(value_parser = PossibleValuesParser::new(pty::signal_names()))]
+    signal: Option<String>,
 }
 
 /// Runs the verb.
@@ -35,7 +43,12 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
     }
     let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
     super::block_on(async {
-        HostClient::connect(&table.folder(&session.id)).await?.stop(grace).await?;
+        let mut host = HostClient::connect(&table.folder(&session.id)).await?;
+        if let Some(name) = &args.signal {
+            host.signal(name).await?;
+            return Ok(Exit::Ok);
+        }
+        host.stop(grace).await?;
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(_) => Ok(Exit::Ok),

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use crate::cli::printer::{BAD, DIM, GOOD, WARN};
 use crate::cli::table::{Cell, Table as Rows};
 use crate::cli::{Cx, Exit, Outcome};
+use crate::flow::Flow;
 use crate::model::SessionState;
+use crate::session;
 use crate::util::{clock, human};
 use crate::wire::{SessionList, SessionStatus};
 
@@ -29,7 +31,9 @@ pub struct LsArgs {
 /// Runs the verb.
 pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
     let now = cx.clock.now();
-    let mut sessions = super::table(cx)?.list()?;
+    let (config, table) = (cx.config()?, super::table(cx)?);
+    session::settle(&table, &cx.clock, || Some(Flow::new(config.flow().ok()?, cx.clock.clone())))?;
+    let mut sessions = table.list()?;
     sessions.retain(|session| args.all || is_recent(session, now));
     if args.json {
         cx.printer.json(&SessionList { generated_at_ms: clock::unix_ms(now), schema: 1, sessions })?;

@@ -24,19 +24,14 @@ pub use watch::{Keys, Seen, Watch, show_log, watch};
 
 /// Terminals that outlive the terminal they were started from.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum SessionVerb {
-    /// List sessions
     #[command(visible_alias = "list")]
     Ls(ls::LsArgs),
-    /// Look into a session and type into it; Ctrl-\ leaves it running
     Attach(attach::AttachArgs),
-    /// Print a session's output
     Tail(tail::TailArgs),
-    /// Type into a session
     Send(send::SendArgs),
-    /// Wait for a session's end and end with its status
     Wait(wait::WaitArgs),
-    /// End a session: TERM, then HUP, after a grace KILL
     Kill(kill::KillArgs),
 }
 

@@ -13,8 +13,9 @@ use crate::session::{LogReader, files};
 /// Bytes looked at in a time while lines are counted back from the end.
 const STEP: u64 = 64 * 1024;
 
-/// Print a session's output. On a terminal: its text, without escape sequences; elsewhere: what the program
-/// wrote.
+/// Print a session's output.
+///
+/// On a terminal: its text, without escape sequences; elsewhere: what the program wrote.
 #[derive(Debug, Args)]
 pub struct TailArgs {
     /// Session: an id, the beginning of one, or a name

@@ -6,6 +6,7 @@
 //! | `GET /v1/output?from=N&follow=1` | | the terminal's bytes; `darkmux-output-start` is the offset of the first |
 //! | `POST /v1/input` | types the body | 204 |
 //! | `POST /v1/resize` `{cols, rows}` | changes the terminal's size | 204 |
+//! | `POST /v1/signal?name=INT` | sends one signal to the whole session | 204 |
 //! | `POST /v1/stop?grace_ms=N` | TERM, HUP, and after the grace KILL to the whole session | 202 |
 //! | `GET /v1/attach?from=N&hold=1` | upgrade to [`frames`](crate::wire::frames) | 101 |
 //!
@@ -24,6 +25,8 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use serde_json::json;
 
 use super::{Host, attach};
+use crate::model::SessionState;
+use crate::pty;
 use crate::session::output::{Chunk, OutputReader};
 use crate::util::Shutdown;
 use crate::wire::WindowSize;
@@ -51,6 +54,7 @@ pub(super) async fn answer(
         (&Method::GET, "/v1/attach") => start_attach(host, &clients, request),
         (&Method::POST, "/v1/input") => input(&host, request).await,
         (&Method::POST, "/v1/resize") => resize(&host, request).await,
+        (&Method::POST, "/v1/signal") => signal(&host, &request),
         (&Method::POST, "/v1/stop") => stop(&host, &request),
         _ => failure(StatusCode::NOT_FOUND, "no such request; this host speaks version 1 of its protocol"),
     })
@@ -74,10 +78,15 @@ fn done(status: StatusCode) -> Response<Body> {
     response
 }
 
+/// The text of a query parameter.
+fn text<'r>(request: &'r Request<Incoming>, name: &str) -> Option<&'r str> {
+    let mut pairs = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
 /// The number of a query parameter.
 fn parameter(request: &Request<Incoming>, name: &str) -> Option<u64> {
-    let pairs = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
+    text(request, name)?.parse().ok()
 }
 
 fn output(host: &Host, request: &Request<Incoming>) -> Response<Body> {
@@ -148,6 +157,18 @@ async fn resize(host: &Host, request: Request<Incoming>) -> Response<Body> {
         Ok(()) => done(StatusCode::NO_CONTENT),
         Err(error) => failure(StatusCode::CONFLICT, error),
     }
+}
+
+fn signal(host: &Host, request: &Request<Incoming>) -> Response<Body> {
+    let Some(signal) = text(request, "name").and_then(pty::signal_named) else {
+        let names = pty::signal_names().collect::<Vec<_>>().join(", ");
+        return failure(StatusCode::BAD_REQUEST, format!("name is one of {names}"));
+    };
+    if host.status().state != SessionState::Running {
+        return failure(StatusCode::CONFLICT, "the session has ended");
+    }
+    host.tree.signal(signal);
+    done(StatusCode::NO_CONTENT)
 }
 
 fn stop(host: &Host, request: &Request<Incoming>) -> Response<Body> {

@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
-use super::records::Records;
-use super::supervise::{self, Ended};
+use super::supervise::{self, EndSignals, Ended};
 use super::{
     Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, socket_path,
     tell_starter, write_state,
@@ -19,7 +18,9 @@ use crate::config::{Config, ConfigError};
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
 use crate::pty::{Command, Started};
+use crate::session::STARTED;
 use crate::session::output::Output;
+use crate::session::records::Records;
 use crate::store::Durability;
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
@@ -32,7 +33,11 @@ pub(super) async fn host(
     flow: Result<Flow, ConfigError>,
     clock: &Clock,
 ) -> Result<(), HostError> {
-    let mut records = Records::new(flow, &spec);
+    let mut records = Records::new(
+        flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok(),
+        &spec,
+    );
+    let asked = EndSignals::new()?;
     let socket = socket_path(folder);
     let listener = listen::bind(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes)?);
@@ -45,7 +50,16 @@ pub(super) async fn host(
         }
     };
     let clients = Shutdown::new();
-    let (host, ended) = running(folder, spec, clock, (output, started, listener), &clients).await?;
+    let parts = Parts { output, started, listener, asked };
+    let (host, ended) = match running(folder, spec, clock, parts, &clients).await {
+        Ok(ran) => ran,
+        Err(error) => {
+            let _ = std::fs::remove_file(&socket);
+            records.failed(&error.to_string());
+            records.sync();
+            return Err(error);
+        }
+    };
     finish(&host, &ended, &mut records, &clients).await;
     let _ = std::fs::remove_file(&socket);
     Ok(())
@@ -97,15 +111,23 @@ fn failed(
     Ok(())
 }
 
+/// What a running session is made of.
+struct Parts {
+    output: Arc<Output>,
+    started: Started,
+    listener: UnixListener,
+    asked: EndSignals,
+}
+
 /// Lets the process run until it has ended and its output is complete.
 async fn running(
     folder: &Path,
     spec: SessionSpec,
     clock: &Clock,
-    (output, started, listener): (Arc<Output>, Started, UnixListener),
+    Parts { output, started, listener, asked }: Parts,
     clients: &Shutdown,
 ) -> Result<(Arc<Host>, Ended), HostError> {
-    let Started { child, reader, writer, window } = started;
+    let Started { mut child, reader, writer, window } = started;
     let (input, typed) = mpsc::channel(INPUT_QUEUE);
     let (stop, stops) = mpsc::channel(STOP_QUEUE);
     let mut status = SessionStatus::starting(&spec);
@@ -113,7 +135,12 @@ async fn running(
     status.started_at = Some(clock::millis(clock.now()));
     status.pid = Some(child.pid());
     status.host_pid = Some(std::process::id());
-    write_state(folder, &status, Durability::Cached)?;
+    if let Err(error) = write_state(folder, &status, Durability::Cached) {
+        // A session that nobody can find must not run.
+        supervise::end_tree(child.tree()).await;
+        let _ = child.wait().await;
+        return Err(error.into());
+    }
     let host = Arc::new(Host {
         folder: folder.to_owned(),
         spec,
@@ -121,14 +148,15 @@ async fn running(
         output: Arc::clone(&output),
         status: Mutex::new(status),
         window,
+        tree: child.tree(),
         input,
         stop,
     });
     clients.spawn(listen::accept(Arc::clone(&host), listener, clients.clone()));
     let typing = clients.spawn(supervise::type_into(writer, typed));
     let showing = clients.spawn(supervise::show(reader, Arc::clone(&output)));
-    tell_starter(b"ok");
-    let ended = supervise::supervise(&host, child, stops, showing).await?;
+    tell_starter(STARTED.as_bytes());
+    let ended = supervise::supervise(&host, child, (stops, asked), showing).await?;
     typing.abort();
     Ok((host, ended))
 }

@@ -1,7 +1,7 @@
 //! The host's socket: HTTP/1.1 for this user alone.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +27,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Binds the socket, 0600. The caller holds the lease, so whatever is there is left over.
 pub(super) fn bind(socket: &Path) -> io::Result<UnixListener> {
-    if let Some(dir) = socket.parent().filter(|dir| !dir.exists()) {
-        std::fs::DirBuilder::new().mode(0o700).create(dir)?;
-    }
     socket.parent().map_or(Ok(()), ensure_private_dir)?;
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -8,7 +8,6 @@ mod api;
 mod attach;
 mod begin;
 mod listen;
-mod records;
 mod supervise;
 
 use std::io::Write;
@@ -20,11 +19,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::output::Output;
-use super::{files, socket_path};
+use super::{HOST_FAILED, files, socket_path};
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
-use crate::pty::{self, Window};
+use crate::pty::{self, ProcessTree, Window};
 use crate::store::{Durability, FileLock, write_atomic};
 use crate::util::{Clock, clock};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
@@ -37,6 +36,9 @@ const INPUT_QUEUE: usize = 64;
 
 /// Requests to end the session that wait; more than one says the same.
 const STOP_QUEUE: usize = 4;
+
+/// Exit code of a session whose host could not do its work, that of darkmux's own failures.
+const HOST_FAILED_CODE: i32 = 125;
 
 /// How often a state file that the disk refuses is tried again, and how many times.
 const STATE_RETRY: (Duration, u32) = (Duration::from_secs(5), 60);
@@ -77,6 +79,7 @@ struct Host {
     output: Arc<Output>,
     status: Mutex<SessionStatus>,
     window: Window,
+    tree: ProcessTree,
     input: mpsc::Sender<Bytes>,
     stop: mpsc::Sender<Duration>,
 }
@@ -108,11 +111,18 @@ impl Host {
 pub fn run(folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     // It leads a kernel session already when it was started by hand.
     let _ = pty::detach();
-    pty::private_umask();
     let lease = folder.join(files::LEASE);
     let _lease = FileLock::try_take(&lease)
         .map_err(|source| HostError::File { path: lease, source })?
         .map_err(HostError::HasHost)?;
+    let done = live(folder, config, clock);
+    if let Err(error) = &done {
+        give_up(folder, error, clock);
+    }
+    done
+}
+
+fn live(folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     let spec = read_spec(&folder.join(files::SPEC))?;
     let flow = config.flow().map(|flow| Flow::new(flow, clock.clone()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -120,6 +130,21 @@ pub fn run(folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostErro
     // A thread that still waits for a slow disk is not waited for.
     runtime.shutdown_background();
     done
+}
+
+/// The host cannot do its work: the state says so, as far as the disk takes it, and the starter is told.
+fn give_up(folder: &Path, error: &HostError, clock: &Clock) {
+    let state = crate::store::read_bounded(&folder.join(files::STATE), super::STATE_MAX);
+    let status = state.ok().and_then(|text| serde_json::from_slice::<SessionStatus>(&text).ok());
+    if let Some(mut status) = status.filter(|status| !status.state.is_final()) {
+        end_state(&mut status, EndReason::Failed, clock);
+        status.exit_code = Some(HOST_FAILED_CODE);
+        status.error = Some(error.to_string());
+        if let Err(error) = write_state(folder, &status, Durability::Cached) {
+            tracing::error!(%error, "the state cannot be written");
+        }
+    }
+    tell_starter(format!("{HOST_FAILED}{error}").as_bytes());
 }
 
 fn read_spec(path: &Path) -> Result<SessionSpec, HostError> {

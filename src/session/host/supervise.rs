@@ -1,12 +1,14 @@
 //! Watching the process: its time limit, requests to end it, its end, and the rest of its output.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -35,6 +37,31 @@ const HANG_UP_AFTER: Duration = Duration::from_secs(1);
 
 /// Exit code of a session whose time limit was reached, that of coreutils' `timeout`.
 const TIMEOUT_CODE: i32 = 124;
+
+/// The signals that ask the host itself to end. Catching them also gives them back to the process: what the
+/// caller ignores (`nohup`, `&` in a script) would stay ignored in it, and a caught signal does not.
+pub(super) struct EndSignals([UnixSignal; 4]);
+
+impl EndSignals {
+    /// From now on.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::quit())?,
+        ]))
+    }
+
+    /// The next of them. Can be dropped while it waits.
+    async fn next(&mut self) {
+        poll_fn(|cx| {
+            let came = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            if came { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
 
 /// How the process ended.
 pub(super) struct Ended {
@@ -94,11 +121,12 @@ pub(super) async fn type_into(mut writer: Writer, mut typed: mpsc::Receiver<Byte
 pub(super) async fn supervise(
     host: &Host,
     mut child: Child,
-    mut stops: mpsc::Receiver<Duration>,
+    (mut stops, mut asked): (mpsc::Receiver<Duration>, EndSignals),
     mut showing: JoinHandle<()>,
 ) -> io::Result<Ended> {
     let tree = child.tree();
-    let (exit, reason) = wait(host, &mut child, &mut stops).await?;
+    let (exit, reason) = wait(host, &mut child, &mut stops, &mut asked).await?;
+    host.output.hurry();
     let drained = tokio::time::timeout(DRAIN, &mut showing).await.is_ok();
     if !drained || reason != EndReason::Exited {
         end_tree(tree).await;
@@ -114,9 +142,9 @@ async fn wait(
     host: &Host,
     child: &mut Child,
     stops: &mut mpsc::Receiver<Duration>,
+    asked: &mut EndSignals,
 ) -> io::Result<(ExitStatus, EndReason)> {
     let limit = host.spec.timeout_ms.and_then(|ms| deadline(&host.clock, ms));
-    let mut told_to_end = signal(SignalKind::terminate())?;
     let mut reason = EndReason::Exited;
     let mut ending = Ending::default();
     loop {
@@ -126,7 +154,7 @@ async fn wait(
                 (EndReason::Timeout, Duration::from_millis(host.spec.grace_ms))
             }
             Some(grace) = stops.recv() => (EndReason::Killed, grace),
-            Some(()) = told_to_end.recv() => (EndReason::Killed, Duration::from_millis(host.spec.grace_ms)),
+            () = asked.next() => (EndReason::Killed, Duration::from_millis(host.spec.grace_ms)),
             signal = ending.next() => {
                 child.tree().signal(signal);
                 continue;

@@ -19,9 +19,14 @@ pub struct Tty {
 impl Tty {
     /// Starts darkmux with these arguments on a terminal of 100 columns and 30 rows.
     pub fn start<const N: usize>(home: &Home, args: [&str; N]) -> Self {
-        let words = std::iter::once(super::BIN).chain(args).map(str::to_owned).collect();
+        let words: Vec<&str> = std::iter::once(super::BIN).chain(args).collect();
+        Self::program(home, &words)
+    }
+
+    /// Starts any program on such a terminal.
+    pub fn program(home: &Home, words: &[&str]) -> Self {
         let command = Command {
-            argv: words,
+            argv: words.iter().map(|word| (*word).to_owned()).collect(),
             env: home.vars().map(|(key, value)| (key.into(), value.into())).collect(),
             cwd: home.path().to_owned(),
             stdin: None,

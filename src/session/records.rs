@@ -1,23 +1,22 @@
 //! The records a dispatch leaves in the flow: `dispatch start`, then `dispatch complete` or `dispatch error`.
-//! The host writes them, because it outlives whoever asked for the session.
+//! The host writes them, because it outlives whoever asked for the session;
+//! for a host that died, whoever notices.
 
 use serde_json::{Value, json};
 
-use crate::config::ConfigError;
 use crate::flow::{Flow, FlowError};
 use crate::model::{Category, FlowRecord, Level, Stage, Tier};
 use crate::wire::{DispatchFacts, SessionSpec, SessionStatus};
 
 /// Writes one dispatch's records; says nothing for a session that is no dispatch.
-pub(super) struct Records {
+pub struct Records {
     flow: Option<Flow>,
     dispatch: Option<(DispatchFacts, String, String)>,
 }
 
 impl Records {
-    /// For the session of `spec`. A flow that cannot be configured is logged and done without.
-    pub fn new(flow: Result<Flow, ConfigError>, spec: &SessionSpec) -> Self {
-        let flow = flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok();
+    /// For the session of `spec`; without a flow nothing is written.
+    pub fn new(flow: Option<Flow>, spec: &SessionSpec) -> Self {
         let role = spec.role.as_ref().map(ToString::to_string).unwrap_or_default();
         let dispatch = spec.dispatch.clone().map(|facts| (facts, role, spec.id.to_string()));
         Self { flow, dispatch }
@@ -35,7 +34,7 @@ impl Records {
         self.write(Level::Info, "dispatch start", payload);
     }
 
-    /// The process could not be started.
+    /// The process could not be started, or how it ended will never be known.
     pub fn failed(&mut self, error: &str) {
         let Some((facts, ..)) = &self.dispatch else { return };
         let payload = json!({ "runtime": facts.runtime, "result_class": "error", "error": error });
