@@ -48,14 +48,14 @@ impl<P: Pieces> Ahead<P> {
     async fn take(self, shutdown: &Shutdown) -> (io::Result<Option<Bytes>>, Option<Self>) {
         let making = match self {
             Self::Making(making) => making,
-            Self::Idle(mut pieces) => match pieces.at_hand() {
-                Some(made) => return (made, Some(Self::Idle(pieces))),
-                None => {
-                    // The head, or what there is of the body, goes out before a thread competes with it.
-                    tokio::task::yield_now().await;
-                    make(shutdown, pieces)
+            Self::Idle(mut pieces) => {
+                if let Some(made) = pieces.at_hand() {
+                    return (made, Some(Self::Idle(pieces)));
                 }
-            },
+                // The head, or what there is of the body, goes out before a thread competes with it.
+                tokio::task::yield_now().await;
+                make(shutdown, pieces)
+            }
         };
         match making.await {
             Ok((pieces, Ok(Some(piece)))) => (Ok(Some(piece)), Some(Self::Making(make(shutdown, pieces)))),
