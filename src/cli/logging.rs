@@ -11,8 +11,13 @@ pub fn init(env: &Environment) {
         .get("DARKMUX_LOG")
         .and_then(|text| text.parse::<EnvFilter>().ok())
         .unwrap_or_else(|| EnvFilter::new("info"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(true)
+        // A log that cannot be written (a full disk) is complained about on stderr, and a stderr that cannot
+        // be written is a panic.
+        .log_internal_errors(false);
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr()) && env.get("NO_COLOR").is_none();
     let _ = if env.get("DARKMUX_LOG_FORMAT") == Some("json") {
         log.json().try_init()

@@ -115,6 +115,6 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Man(args) => man::run(&args, cx),
         Verb::Dispatch(args) => crew::run(crew::CrewVerb::Dispatch(args), cx),
         Verb::Role(verb) => crew::run(verb.into(), cx),
-        Verb::HostSession(args) => session::host(&args, cx),
+        Verb::HostSession(args) => session::run_host(&args, cx),
     }
 }

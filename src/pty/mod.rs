@@ -11,7 +11,7 @@ mod process;
 mod tty;
 
 pub use group::{ProcessTree, signal_named, signal_names};
-pub use process::{Child, Command, Reader, Started, Window, Writer};
+pub use process::{Child, Command, KeptOpen, Reader, Started, Window, Writer};
 pub use rustix::process::Signal;
 pub use tty::{RawMode, Signals, window_size};
 

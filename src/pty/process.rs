@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use pty_process::{OwnedReadPty, OwnedWritePty, Size};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::ptsname;
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
@@ -50,6 +52,13 @@ pub struct Writer(OwnedWritePty);
 #[derive(Debug)]
 pub struct Window(OwnedFd);
 
+/// Keeps the terminal open while it lives: without it, a process that closes all of its descriptors and opens
+/// `/dev/tty` later would write into a terminal that was given up.
+#[derive(Debug)]
+pub struct KeptOpen {
+    _end: OwnedFd,
+}
+
 /// A process with the ends of its terminal.
 #[derive(Debug)]
 pub struct Started {
@@ -61,6 +70,8 @@ pub struct Started {
     pub writer: Writer,
     /// The size.
     pub window: Window,
+    /// What keeps the terminal open; the reader sees no end before it is dropped.
+    pub kept_open: KeptOpen,
 }
 
 fn other(error: pty_process::Error) -> io::Error {
@@ -86,12 +97,20 @@ impl Command {
         if let Some(stdin) = self.stdin {
             command = command.stdin(stdin);
         }
+        let name = ptsname(&pty, Vec::new())?;
+        let end = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
         let inner = command.spawn(pts).map_err(other)?;
         let pid = inner.id().ok_or_else(|| io::Error::other("the process ended before it was seen"))?;
         let window = Window(pty.as_fd().try_clone_to_owned()?);
         let child = Child { inner, tree: ProcessTree::of_leader(pid)? };
         let (reader, writer) = pty.into_split();
-        Ok(Started { child, reader: Reader(reader), writer: Writer(writer), window })
+        Ok(Started {
+            child,
+            reader: Reader(reader),
+            writer: Writer(writer),
+            window,
+            kept_open: KeptOpen { _end: end },
+        })
     }
 }
 

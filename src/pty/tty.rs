@@ -37,16 +37,19 @@ pub struct RawMode {
 }
 
 impl RawMode {
-    /// Puts the terminal on `fd` into raw mode; `None` when it is no terminal, or one that somebody else has
-    /// in the foreground: touching that would stop this process.
-    pub fn enter(fd: impl AsFd, signals: Signals) -> io::Result<Option<Self>> {
-        if !isatty(&fd) || tcgetpgrp(&fd).ok() != Some(getpgrp()) {
+    /// Puts the terminal on `fd` into raw mode; `None` when it is no terminal, or when this process runs in
+    /// its background and would be stopped for touching it. With `shows`, what is written to it is raw too.
+    pub fn enter(fd: impl AsFd, signals: Signals, shows: bool) -> io::Result<Option<Self>> {
+        if !isatty(&fd) || tcgetpgrp(&fd).is_ok_and(|group| group != getpgrp()) {
             return Ok(None);
         }
         let terminal = fd.as_fd().try_clone_to_owned()?;
         let before = tcgetattr(&terminal)?;
         let mut raw = before.clone();
         raw.make_raw();
+        if !shows {
+            raw.output_modes = before.output_modes;
+        }
         if signals == Signals::Here {
             raw.local_modes |= LocalModes::ISIG;
             for key in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
@@ -60,7 +63,8 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // Nothing to be done about a terminal that went away.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+        // Nothing to be done about a terminal that went away. Waiting until it has shown everything could be
+        // for ever.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }

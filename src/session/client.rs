@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::upgrade::Upgraded;
@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::{STATE_MAX, socket_path};
-use crate::wire::frames::{Decoder, Kind, MAX_PAYLOAD, UPGRADE, header as frame_header};
+use crate::wire::frames::{Decoder, HEADER_LEN, Kind, MAX_PAYLOAD, UPGRADE, header as frame_header};
 use crate::wire::{SessionStatus, WindowSize};
 
 /// How long a host may take to answer.
@@ -30,6 +30,11 @@ pub struct HostClient {
     sender: SendRequest<Full<Bytes>>,
     // Drives the connection; ends with the client.
     driver: JoinSet<()>,
+}
+
+/// The other side does not speak this protocol; trying again would not mend it.
+fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 fn timed_out() -> io::Error {
@@ -108,7 +113,7 @@ impl HostClient {
         let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
         let buffer = vec![0; READ_BUFFER];
         let events = Events { reader, decoder: Decoder::default(), buffer, _driver: self.driver };
-        Ok(Attachment { events, input: Input { writer } })
+        Ok(Attachment { events, input: Input { writer, waiting: BytesMut::new() } })
     }
 
     async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> io::Result<Response<Incoming>> {
@@ -134,7 +139,7 @@ async fn refused(response: Response<Incoming>) -> io::Error {
     let text = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let said: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let message = said.as_ref().and_then(|said| said["error"].as_str()).unwrap_or("no reason given");
-    io::Error::other(format!("the session host refused ({status}): {message}"))
+    foreign(format!("the session host refused ({status}): {message}"))
 }
 
 /// A session being followed.
@@ -170,7 +175,7 @@ impl Events {
     /// The next event; `None` when the host went away without saying the end. Can be dropped while it waits.
     pub async fn next(&mut self) -> io::Result<Option<Event>> {
         loop {
-            while let Some((kind, payload)) = self.decoder.next_frame().map_err(io::Error::other)? {
+            while let Some((kind, payload)) = self.decoder.next_frame().map_err(foreign)? {
                 match kind {
                     Kind::Output => return Ok(Some(Event::Output(Bytes::copy_from_slice(payload)))),
                     Kind::Gap => return gap(payload).map(Some),
@@ -192,36 +197,49 @@ fn gap(payload: &[u8]) -> io::Result<Event> {
         |range| payload.get(range).and_then(|bytes: &[u8]| bytes.try_into().ok()).map(u64::from_be_bytes);
     match (number(0..8), number(8..16)) {
         (Some(from), Some(to)) => Ok(Event::Gap(from, to)),
-        _ => Err(io::Error::other("a gap without its offsets")),
+        _ => Err(foreign("a gap without its offsets")),
     }
 }
 
-/// What goes to a session.
+/// What goes to a session. It waits here until the host takes it, so that whoever types can go on listening.
 #[derive(Debug)]
 pub struct Input {
     writer: WriteHalf<TokioIo<Upgraded>>,
+    waiting: BytesMut,
 }
 
 impl Input {
-    /// Types `bytes`.
-    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Types `bytes`, at the next [`flush`](Self::flush).
+    pub fn send(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(MAX_PAYLOAD) {
-            self.frame(Kind::Input, piece).await?;
+            self.frame(Kind::Input, piece);
         }
-        Ok(())
     }
 
-    /// Changes the terminal's size.
-    pub async fn resize(&mut self, size: WindowSize) -> io::Result<()> {
+    /// Changes the terminal's size, at the next [`flush`](Self::flush).
+    pub fn resize(&mut self, size: WindowSize) {
         let payload = [size.cols.to_be_bytes(), size.rows.to_be_bytes()].concat();
-        self.frame(Kind::Resize, &payload).await
+        self.frame(Kind::Resize, &payload);
     }
 
-    async fn frame(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
-        let mut frame = Vec::with_capacity(payload.len() + 8);
-        frame.extend_from_slice(&frame_header(kind, payload.len()));
-        frame.extend_from_slice(payload);
-        self.writer.write_all(&frame).await?;
+    /// Bytes that the host has not taken yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Hands over what waits. Can be dropped while it waits, and called again.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while !self.waiting.is_empty() {
+            if self.writer.write_buf(&mut self.waiting).await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
         self.writer.flush().await
+    }
+
+    fn frame(&mut self, kind: Kind, payload: &[u8]) {
+        self.waiting.reserve(HEADER_LEN + payload.len());
+        self.waiting.extend_from_slice(&frame_header(kind, payload.len()));
+        self.waiting.extend_from_slice(payload);
     }
 }

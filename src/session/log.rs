@@ -13,6 +13,9 @@ use crate::store::ensure_private_dir;
 /// Segments the bound is divided into: what is forgotten at a time.
 const SEGMENTS: u64 = 8;
 
+/// Most segments there are: a disk that is full again and again leaves short ones.
+const FILES_MAX: usize = 64;
+
 /// Ending of a segment's name.
 const ENDING: &str = ".out";
 
@@ -39,6 +42,7 @@ fn segments(dir: &Path) -> io::Result<Vec<u64>> {
 #[derive(Debug)]
 pub struct LogWriter {
     dir: PathBuf,
+    bound: u64,
     segment_bytes: u64,
     current: Option<(File, u64)>,
     end: u64,
@@ -48,7 +52,8 @@ impl LogWriter {
     /// A log of at most `bound` bytes in the folder `dir`, which is made.
     pub fn create(dir: PathBuf, bound: u64) -> io::Result<Self> {
         ensure_private_dir(&dir)?;
-        Ok(Self { dir, segment_bytes: (bound / SEGMENTS).max(1), current: None, end: 0 })
+        let segment_bytes = (bound / SEGMENTS).max(1);
+        Ok(Self { dir, bound, segment_bytes, current: None, end: 0 })
     }
 
     /// Appends what the session put out at its offset `at`. After an error the bytes are missing on disk and
@@ -62,7 +67,13 @@ impl LogWriter {
             };
             let room = usize::try_from(self.segment_bytes - (at - start)).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(bytes.len().min(room));
-            (&file).write_all(now)?;
+            if let Err(error) = (&file).write_all(now) {
+                // An empty segment would only push a full one out.
+                if file.metadata().is_ok_and(|meta| meta.len() == 0) {
+                    let _ = fs::remove_file(self.dir.join(segment_name(start)));
+                }
+                return Err(error);
+            }
             at += now.len() as u64;
             bytes = later;
             self.end = at;
@@ -72,13 +83,29 @@ impl LogWriter {
     }
 
     fn begin_segment(&self, start: u64) -> io::Result<File> {
-        let starts = segments(&self.dir)?;
-        let over = (starts.len() + 1).saturating_sub(usize::try_from(SEGMENTS).unwrap_or(usize::MAX));
-        for old in &starts[..over] {
-            fs::remove_file(self.dir.join(segment_name(*old)))?;
-        }
+        self.make_room()?;
         let path = self.dir.join(segment_name(start));
         OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
+    }
+
+    /// Forgets the oldest segments until another one fits within the bound.
+    fn make_room(&self) -> io::Result<()> {
+        let path = |start: &u64| self.dir.join(segment_name(*start));
+        let starts = segments(&self.dir)?;
+        let mut held = 0;
+        for start in &starts {
+            held += fs::metadata(path(start))?.len();
+        }
+        for (index, start) in starts.iter().enumerate() {
+            if held + self.segment_bytes <= self.bound.max(self.segment_bytes)
+                && starts.len() - index < FILES_MAX
+            {
+                break;
+            }
+            held -= fs::metadata(path(start))?.len();
+            fs::remove_file(path(start))?;
+        }
+        Ok(())
     }
 }
 

@@ -150,8 +150,9 @@ impl Output {
     pub fn range(&self) -> OutputRange {
         let held = lock(&self.held);
         let in_memory = held.ring.start();
-        let on_disk = LogReader::new(self.dir.clone()).range().map(|(start, _)| start);
-        OutputRange { start: on_disk.unwrap_or(in_memory).min(in_memory), end: held.ring.end() }
+        let on_disk = LogReader::new(self.dir.clone()).range().ok().filter(|(start, end)| start < end);
+        let start = on_disk.map_or(in_memory, |(start, _)| start.min(in_memory));
+        OutputRange { start, end: held.ring.end() }
     }
 
     /// Why the disk last refused output.

@@ -1,12 +1,12 @@
 //! The sessions of this machine, as their folders tell.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{STATE_MAX, files};
 use crate::model::{SessionId, SessionState};
-use crate::store::{FileLock, read_private};
+use crate::store::{FileLock, open_in};
 use crate::util::Clock;
 use crate::wire::SessionStatus;
 
@@ -66,7 +66,14 @@ impl Table {
         };
         let mut sessions = Vec::new();
         for entry in entries {
-            sessions.extend(self.read(&entry?.path())?);
+            let folder = entry?.path();
+            match self.read(&folder) {
+                Ok(session) => sessions.extend(session),
+                // One bad folder hides no other session.
+                Err(error) => {
+                    tracing::warn!(%error, folder = %folder.display(), "no session can be read there");
+                }
+            }
         }
         sessions.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
         Ok(sessions)
@@ -125,12 +132,56 @@ impl Table {
     }
 }
 
-/// The state as the host wrote it last; `None` when there is none or it is of no use.
+/// The state as the host wrote it last; `None` when there is none or it is of no use, such as another
+/// session's, or something that is no regular file.
 pub(super) fn read_state(folder: &Path) -> io::Result<Option<SessionStatus>> {
-    match read_private(&folder.join(files::STATE), STATE_MAX) {
-        Ok(Some(bytes)) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
-        Ok(None) => Ok(None),
-        Err(error) => Err(error),
+    let Ok(file) = open_in(folder, files::STATE) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(STATE_MAX + 1).read_to_end(&mut bytes)?;
+    let status: Option<SessionStatus> = serde_json::from_slice(&bytes).ok();
+    Ok(status.filter(|status| folder.file_name() == Some(status.id.as_str().as_ref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn status(id: &str) -> String {
+        let nulls = ["role", "name", "pid", "host_pid", "started_at", "ended_at", "exit", "reason", "error"];
+        let mut value = serde_json::json!({
+            "schema": 1, "protocol": 1, "id": id, "state": "exited", "machine_id": "m", "command": ["x"],
+            "cwd": "/", "created_at": "2026-01-01T00:00:00.000Z", "exit_code": 0,
+            "size": { "cols": 80, "rows": 24 }, "output": { "start": 0, "end": 0 },
+        });
+        for null in nulls {
+            value[null] = serde_json::Value::Null;
+        }
+        value.to_string()
+    }
+
+    #[test]
+    fn a_folder_with_garbage_hides_no_session() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let folder = root.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            folder.join(files::STATE)
+        };
+        fs::write(folder("good"), status("good")).unwrap();
+        fs::write(folder("torn"), "{\"schema\":1,").unwrap();
+        fs::write(folder("empty"), "").unwrap();
+        fs::write(folder("other"), status("good")).unwrap();
+        fs::create_dir(folder("folder")).unwrap();
+        std::os::unix::fs::symlink("state.json", folder("loop")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder("device")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(folder("pipe")).status().unwrap().success());
+        fs::File::create(folder("huge")).unwrap().set_len(1 << 40).unwrap();
+        fs::write(root.path().join("file"), "x").unwrap();
+        let table = Table::new(root.path().to_owned());
+        let ids: Vec<String> = table.list().unwrap().iter().map(|session| session.id.to_string()).collect();
+        assert_eq!(ids, ["good"]);
+        assert_eq!(table.find("go").unwrap().id.as_str(), "good");
+        assert!(matches!(table.find("folder"), Err(FindError::None(_))));
     }
 }

@@ -47,6 +47,9 @@ pub struct FileLock {
     _file: File,
 }
 
+/// How long somebody who only looks may hold a lock; on a loaded machine it can lose the processor meanwhile.
+const PROBE: Duration = Duration::from_millis(500);
+
 /// Longest note read from a lock file, in bytes.
 const NOTE_MAX: u64 = 256;
 
@@ -55,19 +58,20 @@ impl FileLock {
     pub fn try_take(path: &Path) -> io::Result<Result<Self, String>> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match file.try_lock() {
+        // Whoever asks whether it is held holds it for a moment.
+        match poll(PROBE, || file.try_lock()) {
             Ok(()) => {
                 file.set_len(0)?;
                 file.rewind()?;
                 write!(file, "{}", std::process::id())?;
                 Ok(Ok(Self { _file: file }))
             }
-            Err(TryLockError::WouldBlock) => {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 let mut note = String::new();
                 let _ = file.take(NOTE_MAX).read_to_string(&mut note);
                 Ok(Err(note.trim().to_owned()))
             }
-            Err(TryLockError::Error(error)) => Err(error),
+            Err(error) => Err(error),
         }
     }
 
@@ -100,5 +104,22 @@ mod tests {
         assert!(FileLock::is_held(&path).unwrap());
         drop(held);
         assert!(FileLock::try_take(&path).unwrap().is_ok());
+    }
+
+    #[test]
+    fn asking_whether_it_is_held_keeps_nobody_from_taking_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    FileLock::is_held(&path).unwrap();
+                }
+            });
+            let taken = (0..2_000).all(|_| FileLock::try_take(&path).unwrap().is_ok());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(taken);
+        });
     }
 }

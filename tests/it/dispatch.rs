@@ -228,15 +228,3 @@ fn without_a_terminal_an_interrupt_leaves_the_session_running_too() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(home.json(["session", "ls", "--json"])["sessions"][0]["state"], "running");
 }
-
-#[tokio::test]
-async fn in_the_background_of_a_shell_it_does_not_stop() {
-    let home = Home::new();
-    let script = format!(
-        "set -m; {} crew dispatch shell -m 'echo done-it' & wait $!; echo status $?",
-        crate::support::BIN
-    );
-    let mut tty = Tty::program(&home, &["bash", "-c", &script]);
-    tty.expect("done-it").await;
-    tty.expect("status 0").await;
-}

@@ -2,11 +2,7 @@
 
 use std::process::Output;
 
-use crate::support::{BIN, Home, describe};
-
-fn dispatch(home: &Home, script: &str) -> Output {
-    home.run(["crew", "dispatch", "shell", "-m", script])
-}
+use crate::support::{BIN, Home, Tty, describe, signal};
 
 /// A line of shell around darkmux.
 fn sh(home: &Home, script: &str) -> Output {
@@ -28,5 +24,116 @@ fn signals_that_the_caller_ignores_work_in_the_job() {
             format!("trap '' {name}; exec \"$1\" crew dispatch shell -m 'kill -{name} $$; echo deaf'");
         let output = sh(&home, &script);
         assert!(output.stdout.is_empty() && output.status.code() > Some(128), "{}", describe(&output));
+    }
+}
+
+#[test]
+fn messages_at_the_limit_pass_and_beyond_it_are_refused_by_name() {
+    let home = Home::new();
+    let file = home.path().join("message");
+    let dispatch = || home.run(["crew", "dispatch", "shell", "--message-from-file", "message"]);
+    let refused = |said: &str| {
+        let output = dispatch();
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{}", describe(&output));
+    };
+    let start = "echo whole #";
+    std::fs::write(&file, format!("{start}{}", "x".repeat(262_144 - start.len()))).unwrap();
+    assert_eq!(dispatch().stdout, b"whole\n");
+    // Cut at the limit, the last character would not be whole.
+    std::fs::write(&file, format!("{start}{}", "\u{e4}".repeat(200_000))).unwrap();
+    refused("more than 262144 bytes");
+    std::fs::write(&file, b"echo \xff").unwrap();
+    refused("not UTF-8");
+    std::fs::remove_file(&file).unwrap();
+    refused("message: No such file");
+    std::fs::create_dir(&file).unwrap();
+    refused("message: Is a directory");
+}
+
+#[test]
+fn a_message_comes_from_a_pipe_too() {
+    let home = Home::new();
+    let output = sh(&home, "echo 'echo piped' | \"$1\" crew dispatch shell -");
+    assert_eq!(output.stdout, b"piped\n", "{}", describe(&output));
+    let output = sh(
+        &home,
+        "mkfifo pipe; echo 'echo named' > pipe & exec \"$1\" crew dispatch shell --message-from-file pipe",
+    );
+    assert_eq!(output.stdout, b"named\n", "{}", describe(&output));
+}
+
+#[test]
+fn odd_folders_are_used_or_refused_in_words() {
+    let home = Home::new();
+    let output =
+        sh(&home, "mkdir real; ln -s real link; exec \"$1\" crew dispatch shell --workdir link -m 'pwd'");
+    assert!(output.stdout.ends_with(b"/link\n"), "{}", describe(&output));
+    let output = sh(&home, "mkdir gone; cd gone; rmdir ../gone; exec \"$1\" crew dispatch shell -m pwd");
+    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("give --workdir"), "{}", describe(&output));
+    if cfg!(target_os = "linux") {
+        let output =
+            sh(&home, r#"d=$(printf 'odd\377'); mkdir "$d"; cd "$d"; exec "$1" crew dispatch shell -m pwd"#);
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not UTF-8"), "{}", describe(&output));
+    }
+}
+
+#[test]
+fn callers_without_environment_or_standard_streams_are_served() {
+    let home = Home::new();
+    let output = sh(&home, "exec env -i HOME=\"$HOME\" \"$1\" crew dispatch shell -m 'echo $TERM'");
+    assert_eq!(output.stdout, b"xterm-256color\n", "{}", describe(&output));
+    let output = sh(&home, "exec \"$1\" crew dispatch shell -m 'echo in' 0<&-");
+    assert_eq!(output.stdout, b"in\n", "{}", describe(&output));
+    for closed in ["1>&-", "2>&-", "0<&- 1>&- 2>&-"] {
+        let output = sh(&home, &format!("exec \"$1\" crew dispatch shell -m 'exit 5' {closed}"));
+        assert_eq!(output.status.code(), Some(5), "{closed} {}", describe(&output));
+    }
+}
+
+/// A line of bash at a terminal.
+fn at_a_terminal(home: &Home, script: &str) -> Tty {
+    Tty::run(home, ["bash", "-c", script, "bash", BIN].map(str::to_owned).to_vec())
+}
+
+#[tokio::test]
+async fn behind_a_pipe_the_lines_on_the_terminal_stay_straight_and_keys_go_in() {
+    let home = Home::new();
+    let job = "echo one; echo two; read x; echo got $x";
+    let mut tty = at_a_terminal(&home, &format!("\"$1\" crew dispatch shell -m '{job}' | cat"));
+    tty.expect("one\r\ntwo\r\n").await;
+    tty.press("key\r").await;
+    tty.expect("got key\r\n").await;
+    assert_eq!(tty.wait().await.shell_code(), 0);
+}
+
+#[tokio::test]
+async fn in_the_background_of_a_terminal_a_dispatch_is_not_stopped() {
+    let home = Home::new();
+    let script = "set -m; \"$1\" crew dispatch shell -m 'echo shown; exit 6' & wait $!; echo code $?";
+    let mut tty = at_a_terminal(&home, script);
+    tty.expect("shown").await;
+    tty.expect("code 6").await;
+    tty.wait().await;
+}
+
+#[tokio::test]
+async fn the_terminal_is_as_before_after_every_end() {
+    let home = Home::new();
+    for end in ["INT", "TERM", "HUP", "QUIT"] {
+        let job = "echo ready; sleep 60";
+        let script = format!(
+            "stty -a >before; \"$1\" crew dispatch shell --name {end} -m '{job}'; stty -a >after; \
+             cmp before after && echo same"
+        );
+        let mut tty = at_a_terminal(&home, &script);
+        tty.expect("ready").await;
+        let output = home.command("pgrep").args(["-P", &tty.pid().to_string()]).output().unwrap();
+        let pid = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        signal(pid, end);
+        tty.expect("same").await;
+        tty.wait().await;
     }
 }

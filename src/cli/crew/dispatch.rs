@@ -206,17 +206,22 @@ fn message(args: &DispatchArgs) -> Result<String, Failure> {
     if let Some(message) = &args.message {
         return Ok(message.clone());
     }
+    let wrong =
+        |what: &str, error: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("{what}: {error}"));
     let limit = MESSAGE_MAX as u64 + 1;
     let mut bytes = Vec::new();
-    match &args.message_from_file {
-        Some(path) => {
-            let file = std::fs::File::open(path)
-                .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?;
-            file.take(limit).read_to_end(&mut bytes)?;
-        }
-        None => {
-            std::io::stdin().take(limit).read_to_end(&mut bytes)?;
-        }
+    let read = match &args.message_from_file {
+        Some(path) => std::fs::File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .map_err(|error| wrong(&path.display().to_string(), &error)),
+        None => std::io::stdin()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|error| wrong("standard input", &error)),
+    };
+    if read? > MESSAGE_MAX {
+        let why = format!("it has more than {MESSAGE_MAX} bytes; put the data into a file and name the file");
+        return Err(wrong("the message", &why));
     }
     String::from_utf8(bytes).map_err(|_| {
         Failure::new(Exit::Usage, "the message is not UTF-8; put the data into a file and name the file")
@@ -224,16 +229,22 @@ fn message(args: &DispatchArgs) -> Result<String, Failure> {
 }
 
 fn workdir(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
-    let dir = match wanted {
-        Some(dir) => std::path::absolute(dir)?,
-        None => std::env::current_dir().map_err(|error| {
-            Failure::new(Exit::Usage, format!("the current folder: {error}; give --workdir"))
-        })?,
+    let refused = |error: &dyn std::fmt::Display| {
+        let shown =
+            wanted.map_or("the current folder".to_owned(), |dir| format!("--workdir {}", dir.display()));
+        Failure::new(Exit::Usage, format!("{shown}: {error}; give --workdir a folder that can be used"))
     };
+    let dir = match wanted {
+        Some(dir) => std::path::absolute(dir),
+        None => std::env::current_dir(),
+    }
+    .map_err(|error| refused(&error))?;
     match std::fs::metadata(&dir) {
-        Ok(meta) if meta.is_dir() => Ok(dir),
-        Ok(_) => Err(Failure::new(Exit::Usage, format!("--workdir {} is no folder", dir.display()))),
-        Err(error) => Err(Failure::new(Exit::Usage, format!("--workdir {}: {error}", dir.display()))),
+        Ok(meta) if !meta.is_dir() => Err(refused(&"it is no folder")),
+        Err(error) => Err(refused(&error)),
+        // The session's files are JSON.
+        Ok(_) if dir.to_str().is_none() => Err(refused(&"its path is not UTF-8")),
+        Ok(_) => Ok(dir),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cli::printer::{BAD, DIM, GOOD};
-use crate::cli::session::{Screen, Seen, exit_of, show_log, viewer_url};
+use crate::cli::session::{Screen, Seen, exit_of, show_log, tell_gap, viewer_url};
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::model::{EndReason, SessionId, SessionState};
@@ -36,7 +36,7 @@ pub fn report(
 ) -> Outcome {
     match seen {
         Seen::Ended(status) if as_document => {
-            cx.printer.json(&document(table, &status)?)?;
+            cx.printer.json(&document(cx, table, &status)?)?;
             Ok(exit_of(&status))
         }
         Seen::Ended(status) => {
@@ -51,13 +51,13 @@ pub fn report(
 }
 
 /// The JSON document of an ended session.
-fn document(table: &Table, status: &SessionStatus) -> Result<serde_json::Value, Failure> {
+fn document(cx: &Cx, table: &Table, status: &SessionStatus) -> Result<serde_json::Value, Failure> {
     let mut log = LogReader::new(table.folder(&status.id).join(files::OUTPUT));
     let (start, end) = log.range()?;
     let from = end.saturating_sub(OUTPUT_MAX).max(start);
     let mut bytes = Vec::new();
     let mut screen = Screen::collect(&mut bytes);
-    show_log(&mut log, from, &mut screen)?;
+    show_log(&mut log, from, &mut screen, |from, to| tell_gap(cx, from, to))?;
     screen.end()?;
     drop(screen);
     Ok(json!({

@@ -3,11 +3,14 @@
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
+use super::host;
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
-use crate::cli::{Cx, Exit, Outcome, completions};
-use crate::session::HostClient;
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::model::SessionState;
+use crate::session::Table;
 use crate::util::visible;
+use crate::wire::SessionStatus;
 
 /// Output of the past that is shown first, in bytes.
 const PAST: u64 = 64 * 1024;
@@ -28,10 +31,7 @@ pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
     let table = super::table(cx)?;
     let session = super::find(&table, &args.session)?;
     super::block_on(async {
-        let end = match HostClient::connect(&table.folder(&session.id)).await {
-            Ok(mut client) => client.status().await?.output.end,
-            Err(_) => session.output.end,
-        };
+        let end = end(&table, &session).await?;
         let keys = if args.read_only { Keys::Ignored } else { Keys::Attached };
         let how = Watch { from: Some(end.saturating_sub(PAST)), hold: false, keys, until: None };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
@@ -48,4 +48,17 @@ pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
             }
         }
     })
+}
+
+/// Where the output ends now.
+async fn end(table: &Table, session: &SessionStatus) -> Result<u64, Failure> {
+    // One that is still starting has put out nothing, and its host is waited for.
+    if session.state != SessionState::Running {
+        return Ok(session.output.end);
+    }
+    let Some(mut client) = host::connect(table, &session.id).await? else { return Ok(session.output.end) };
+    match client.status().await {
+        Ok(status) => Ok(status.output.end),
+        Err(error) => host::gone_or_silent(table, &session.id, &error).map(|()| session.output.end),
+    }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap_complete::engine::ArgValueCompleter;
 
+use super::host;
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
@@ -41,14 +42,20 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
         cx.printer.note(&format!("session {} has ended already", session.id));
         return Ok(Exit::Ok);
     }
+    if let Some(name) = &args.signal {
+        return super::block_on(async {
+            let mut client = HostClient::connect(&table.folder(&session.id)).await?;
+            client.signal(name).await?;
+            Ok(Exit::Ok)
+        });
+    }
     let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
     super::block_on(async {
-        let mut host = HostClient::connect(&table.folder(&session.id)).await?;
-        if let Some(name) = &args.signal {
-            host.signal(name).await?;
-            return Ok(Exit::Ok);
+        if let Some(mut client) = host::connect(&table, &session.id).await?
+            && let Err(error) = client.stop(grace).await
+        {
+            host::gone_or_silent(&table, &session.id, &error)?;
         }
-        host.stop(grace).await?;
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(_) => Ok(Exit::Ok),

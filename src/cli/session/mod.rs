@@ -1,6 +1,7 @@
 //! `darkmux session`: look at sessions, type into them, wait for them, end them.
 
 mod attach;
+mod host;
 mod kill;
 mod ls;
 mod screen;
@@ -9,6 +10,7 @@ mod tail;
 mod terminal;
 mod wait;
 mod watch;
+mod watcher;
 
 use std::path::PathBuf;
 
@@ -20,7 +22,7 @@ use crate::session::{self, Table};
 use crate::wire::SessionStatus;
 
 pub use screen::Screen;
-pub use watch::{Keys, Seen, Watch, show_log, watch};
+pub use watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 
 /// Terminals that outlive the terminal they were started from.
 #[derive(Debug, Subcommand)]
@@ -55,7 +57,7 @@ pub struct HostArgs {
 }
 
 /// Runs a session host.
-pub fn host(args: &HostArgs, cx: &Cx) -> Outcome {
+pub fn run_host(args: &HostArgs, cx: &Cx) -> Outcome {
     logging::init(&cx.env);
     session::run_host(&args.folder, cx.config()?, &cx.clock).or_exit(Exit::Internal)?;
     Ok(Exit::Ok)

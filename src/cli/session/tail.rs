@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::screen::{Form, Screen};
-use super::watch::{Keys, Seen, Watch, show_log, watch};
+use super::watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::session::{LogReader, files};
 
@@ -43,7 +43,9 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
     let from = start(args, &mut log)?;
     let mut screen = if args.raw { Screen::stdout(Form::Raw) } else { Screen::later() };
     if !args.follow {
-        show_log(&mut log, from, &mut screen)?;
+        // From the beginning means from the oldest that is kept.
+        let from = if args.from.is_some() { from } else { from.max(log.range()?.0) };
+        show_log(&mut log, from, &mut screen, |from, to| tell_gap(cx, from, to))?;
         screen.end()?;
         return Ok(Exit::Ok);
     }

@@ -1,6 +1,6 @@
 //! The user's terminal while a session is watched: keys, size, and the signals that end the watching.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ pub struct Terminal {
     keys: Option<mpsc::Receiver<Vec<u8>>>,
     interrupt: Signal,
     end: Signal,
+    quit: Signal,
     hangup: Signal,
     resized: Signal,
 }
@@ -40,7 +41,7 @@ impl Terminal {
     /// Takes the terminal over. `keys` says what Ctrl-C is; without it nothing is typed into the session.
     pub fn open(keys: Option<Signals>) -> io::Result<Self> {
         let raw = match keys {
-            Some(signals) => RawMode::enter(io::stdin(), signals)?,
+            Some(signals) => RawMode::enter(io::stdin(), signals, io::stdout().is_terminal())?,
             None => None,
         };
         let keys = raw.is_some().then(read_keys);
@@ -49,6 +50,7 @@ impl Terminal {
             keys,
             interrupt: signal(SignalKind::interrupt())?,
             end: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
             resized: signal(SignalKind::window_change())?,
         })
@@ -59,11 +61,11 @@ impl Terminal {
         pty::window_size(io::stdout())
     }
 
-    /// What happens next. Can be dropped while it waits.
-    pub async fn next(&mut self) -> Happening {
+    /// What happens next; keys are left where they are unless `take_keys`. Can be dropped while it waits.
+    pub async fn next(&mut self, take_keys: bool) -> Happening {
         loop {
             tokio::select! {
-                typed = typed(&mut self.keys) => match typed {
+                typed = typed(&mut self.keys), if take_keys => match typed {
                     Some(bytes) => return Happening::Typed(bytes),
                     None => self.keys = None,
                 },
@@ -72,6 +74,7 @@ impl Terminal {
                 },
                 Some(()) = self.interrupt.recv() => return Happening::Interrupt,
                 Some(()) = self.end.recv() => return Happening::End,
+                Some(()) = self.quit.recv() => return Happening::End,
                 Some(()) = self.hangup.recv() => return Happening::End,
             }
         }

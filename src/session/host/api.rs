@@ -38,6 +38,9 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long typed bytes may wait for the process; less than a client waits for an answer.
+const INPUT_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Header that tells the offset of the first byte of output in the body.
 pub const OUTPUT_START: &str = "darkmux-output-start";
 
@@ -137,7 +140,7 @@ async fn input(host: &Host, request: Request<Incoming>) -> Response<Body> {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
-    match tokio::time::timeout(BODY_TIMEOUT, host.input.send(bytes)).await {
+    match tokio::time::timeout(INPUT_TIMEOUT, host.input.send(bytes)).await {
         Ok(Ok(())) => done(StatusCode::NO_CONTENT),
         Ok(Err(_)) => failure(StatusCode::CONFLICT, "the session has ended"),
         Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "the process does not read what is typed"),

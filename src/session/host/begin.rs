@@ -127,7 +127,7 @@ async fn running(
     Parts { output, started, listener, asked }: Parts,
     clients: &Shutdown,
 ) -> Result<(Arc<Host>, Ended), HostError> {
-    let Started { mut child, reader, writer, window } = started;
+    let Started { mut child, reader, writer, window, kept_open } = started;
     let (input, typed) = mpsc::channel(INPUT_QUEUE);
     let (stop, stops) = mpsc::channel(STOP_QUEUE);
     let mut status = SessionStatus::starting(&spec);
@@ -156,7 +156,7 @@ async fn running(
     let typing = clients.spawn(supervise::type_into(writer, typed));
     let showing = clients.spawn(supervise::show(reader, Arc::clone(&output)));
     tell_starter(STARTED.as_bytes());
-    let ended = supervise::supervise(&host, child, (stops, asked), showing).await?;
+    let ended = supervise::supervise(&host, (child, kept_open), (stops, asked), showing).await?;
     typing.abort();
     Ok((host, ended))
 }
@@ -172,9 +172,17 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
         drop(status);
         host.snapshot()
     };
-    keep_state(host, &status).await;
+    let kept = write_state(&host.folder, &status, Durability::Cached);
+    if let Err(error) = &kept {
+        let told = format!("the end is not on the disk: {error}; make room, it is tried again for 5 min");
+        tracing::error!("{told}");
+        host.status().error.get_or_insert(told);
+    }
     records.end(&status);
     host.output.close();
+    if kept.is_err() {
+        keep_state(host, &status).await;
+    }
     clients.finish(LINGER).await;
     // What it left running in the background ends with it.
     supervise::end_tree(ended.tree).await;
@@ -184,14 +192,13 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
     }
 }
 
-/// Writes the final state, waiting for a full disk to have room.
+/// Writes the final state that the disk refused, waiting for it to have room. Who asks meanwhile is answered.
 async fn keep_state(host: &Host, status: &SessionStatus) {
     let (pause, tries) = STATE_RETRY;
     for _ in 0..tries {
-        match write_state(&host.folder, status, Durability::Cached) {
-            Ok(()) => return,
-            Err(error) => tracing::error!(%error, "the end of the session cannot be written; trying again"),
-        }
         tokio::time::sleep(pause).await;
+        if write_state(&host.folder, status, Durability::Cached).is_ok() {
+            return;
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! started detached, and lives until its process has ended and its clients know.
 //!
 //! Invariant: the state file says `running` only while the process may run, and `exited` once it is known how
-//! it ended, before any client is told.
+//! it ended, before any client is told; when the disk does not take that, the clients are told so.
 
 mod api;
 mod attach;
@@ -41,7 +41,7 @@ const STOP_QUEUE: usize = 4;
 const HOST_FAILED_CODE: i32 = 125;
 
 /// How often a state file that the disk refuses is tried again, and how many times.
-const STATE_RETRY: (Duration, u32) = (Duration::from_secs(5), 60);
+const STATE_RETRY: (Duration, u32) = (Duration::from_secs(1), 300);
 
 /// Why a host could not do its work. It stands in the host's log and in the starter's message.
 #[derive(Debug, thiserror::Error)]

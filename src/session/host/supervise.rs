@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Host;
 use crate::model::{EndReason, ExitStatus};
-use crate::pty::{Child, ProcessTree, Reader, Signal, Writer};
+use crate::pty::{Child, KeptOpen, ProcessTree, Reader, Signal, Writer};
 use crate::session::output::Output;
 use crate::util::{Clock, human};
 use crate::wire::SessionSpec;
@@ -120,12 +120,13 @@ pub(super) async fn type_into(mut writer: Writer, mut typed: mpsc::Receiver<Byte
 /// Waits for the end of the process and of its output.
 pub(super) async fn supervise(
     host: &Host,
-    mut child: Child,
+    (mut child, kept_open): (Child, KeptOpen),
     (mut stops, mut asked): (mpsc::Receiver<Duration>, EndSignals),
     mut showing: JoinHandle<()>,
 ) -> io::Result<Ended> {
     let tree = child.tree();
     let (exit, reason) = wait(host, &mut child, &mut stops, &mut asked).await?;
+    drop(kept_open);
     host.output.hurry();
     let drained = tokio::time::timeout(DRAIN, &mut showing).await.is_ok();
     if !drained || reason != EndReason::Exited {

@@ -19,14 +19,13 @@ pub struct Tty {
 impl Tty {
     /// Starts darkmux with these arguments on a terminal of 100 columns and 30 rows.
     pub fn start<const N: usize>(home: &Home, args: [&str; N]) -> Self {
-        let words: Vec<&str> = std::iter::once(super::BIN).chain(args).collect();
-        Self::program(home, &words)
+        Self::run(home, std::iter::once(super::BIN).chain(args).map(str::to_owned).collect())
     }
 
-    /// Starts any program on such a terminal.
-    pub fn program(home: &Home, words: &[&str]) -> Self {
+    /// Starts these words on such a terminal.
+    pub fn run(home: &Home, words: Vec<String>) -> Self {
         let command = Command {
-            argv: words.iter().map(|word| (*word).to_owned()).collect(),
+            argv: words,
             env: home.vars().map(|(key, value)| (key.into(), value.into())).collect(),
             cwd: home.path().to_owned(),
             stdin: None,

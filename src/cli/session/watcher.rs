@@ -1,0 +1,259 @@
+//! Watching one session: its output comes, keys go, and the connection heals.
+//!
+//! Invariant: whatever it waits for, the user can leave.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::host;
+use super::screen::Screen;
+use super::terminal::{Happening, Terminal};
+use super::watch::{Keys, Seen, Watch, show_log, tell_gap};
+use crate::cli::{Cx, Failure};
+use crate::model::SessionId;
+use crate::session::{Attachment, Event, HostClient, LogReader, Table, files};
+use crate::wire::SessionStatus;
+
+/// How long a host that should be there may not answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Pause between two tries to reach a host.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// How long after Ctrl-C another one ends the session.
+const SECOND_INTERRUPT: Duration = Duration::from_secs(2);
+
+/// How long the host may take the last keys of a user who leaves.
+const LAST_KEYS: Duration = Duration::from_secs(1);
+
+/// Typed bytes that the session has not read and that still let more be typed, in bytes.
+const TYPED_MAX: usize = 4 * 1024 * 1024;
+
+/// The key that leaves an attached session: Ctrl-\.
+const DETACH_KEY: u8 = 0x1c;
+
+/// How a connection ended.
+enum Followed {
+    Seen(Seen),
+    Broke(io::Error),
+}
+
+/// Watches one session.
+pub(super) struct Watcher<'a> {
+    cx: &'a Cx,
+    table: &'a Table,
+    id: &'a SessionId,
+    how: &'a Watch,
+    /// Where the output goes.
+    pub screen: Screen<'a>,
+    terminal: Terminal,
+    at: Option<u64>,
+    /// Typed while there was no connection.
+    typed: Vec<u8>,
+    heard: Instant,
+    interrupted: Option<Instant>,
+    ending: bool,
+}
+
+impl<'a> Watcher<'a> {
+    /// Nothing seen yet.
+    pub fn new(
+        cx: &'a Cx,
+        (table, id): (&'a Table, &'a SessionId),
+        how: &'a Watch,
+        screen: Screen<'a>,
+        terminal: Terminal,
+    ) -> Self {
+        let (typed, heard) = (Vec::new(), Instant::now());
+        let (at, interrupted, ending) = (how.from, None, false);
+        Self { cx, table, id, how, screen, terminal, at, typed, heard, interrupted, ending }
+    }
+
+    /// To the session's end, or until the user leaves it.
+    pub async fn run(&mut self) -> Result<Seen, Failure> {
+        self.heard = Instant::now();
+        loop {
+            let folder = self.table.folder(self.id);
+            let (at, hold) = (self.at, self.how.hold);
+            let attach = async move { HostClient::connect(&folder).await?.attach(at, hold).await };
+            let error = match self.unless_left(attach).await {
+                Err(seen) => return Ok(seen),
+                Ok(Err(error)) => error,
+                Ok(Ok(attachment)) => match self.follow(attachment).await? {
+                    Followed::Seen(seen) => return Ok(seen),
+                    Followed::Broke(error) => error,
+                },
+            };
+            if let Some(status) = self.ended()? {
+                return Ok(Seen::Ended(Box::new(status)));
+            }
+            if error.kind() == io::ErrorKind::InvalidData || self.heard.elapsed() >= PATIENCE {
+                return Err(host::silent(self.table, self.id, &error));
+            }
+            if let Err(seen) = self.unless_left(tokio::time::sleep(RETRY)).await {
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// Does something without a connection, unless the user leaves or the time is over meanwhile.
+    async fn unless_left<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Seen> {
+        tokio::pin!(work);
+        loop {
+            let take_keys = self.typed.len() < TYPED_MAX;
+            let happening = tokio::select! {
+                done = &mut work => return Ok(done),
+                happening = self.terminal.next(take_keys) => happening,
+                () = reached(self.how.until) => return Err(Seen::TimeOver),
+            };
+            match happening {
+                Happening::Typed(bytes) => {
+                    let (bytes, leave) = self.split(&bytes);
+                    self.typed.extend_from_slice(bytes);
+                    if leave {
+                        return Err(Seen::Left);
+                    }
+                }
+                // The size is told at the next connection.
+                Happening::Resized(_) => {}
+                Happening::Interrupt | Happening::End => return Err(Seen::Left),
+            }
+        }
+    }
+
+    /// The final state of a session without a host, after its output on disk was shown.
+    fn ended(&mut self) -> Result<Option<SessionStatus>, Failure> {
+        let Some(status) = self.table.get(self.id)?.filter(|status| status.state.is_final()) else {
+            return Ok(None);
+        };
+        if let Some(at) = self.at {
+            let mut log = LogReader::new(self.table.folder(&status.id).join(files::OUTPUT));
+            let cx = self.cx;
+            let end = show_log(&mut log, at, &mut self.screen, |from, to| tell_gap(cx, from, to))?;
+            if end < status.output.end {
+                tell_gap(cx, end, status.output.end);
+            }
+            self.at = Some(end.max(status.output.end));
+        }
+        Ok(Some(status))
+    }
+
+    /// Follows one connection.
+    async fn follow(&mut self, attachment: Attachment) -> Result<Followed, Failure> {
+        let Attachment { mut events, mut input } = attachment;
+        self.heard = Instant::now();
+        if let (true, Some(size)) = (self.how.keys != Keys::Ignored, Terminal::size()) {
+            input.resize(size);
+        }
+        input.send(&std::mem::take(&mut self.typed));
+        let mut takes_input = true;
+        loop {
+            let leave = self.interrupted.map(|at| at + SECOND_INTERRUPT);
+            let take_keys = input.waiting() < TYPED_MAX;
+            let happening = tokio::select! {
+                event = events.next() => {
+                    self.heard = Instant::now();
+                    match event {
+                        Ok(Some(Event::Output(bytes))) => self.show(&bytes)?,
+                        Ok(Some(Event::Gap(from, to))) => self.gap(from, to),
+                        Ok(Some(Event::End(status))) => return Ok(Followed::Seen(Seen::Ended(status))),
+                        Ok(None) => return Ok(Followed::Broke(io::ErrorKind::UnexpectedEof.into())),
+                        Err(error) => return Ok(Followed::Broke(error)),
+                    }
+                    continue;
+                }
+                // A broken connection shows at the events.
+                sent = input.flush(), if takes_input && input.waiting() > 0 => {
+                    takes_input = sent.is_ok();
+                    continue;
+                }
+                happening = self.terminal.next(take_keys) => happening,
+                () = reached(leave) => return Ok(Followed::Seen(Seen::Left)),
+                () = reached(self.how.until) => return Ok(Followed::Seen(Seen::TimeOver)),
+            };
+            let leaves = match happening {
+                Happening::Typed(bytes) => {
+                    let (bytes, leave) = self.split(&bytes);
+                    input.send(bytes);
+                    leave
+                }
+                Happening::Resized(size) => {
+                    input.resize(size);
+                    false
+                }
+                Happening::Interrupt => {
+                    let leaves = self.interrupt().await?;
+                    input.send(&std::mem::take(&mut self.typed));
+                    leaves
+                }
+                Happening::End => true,
+            };
+            if leaves {
+                let _ = tokio::time::timeout(LAST_KEYS, input.flush()).await;
+                return Ok(Followed::Seen(Seen::Left));
+            }
+        }
+    }
+
+    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(at) = &mut self.at {
+            *at += bytes.len() as u64;
+            self.screen.show(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, from: u64, to: u64) {
+        if let Some(at) = &mut self.at {
+            *at = to;
+            tell_gap(self.cx, from, to);
+        }
+    }
+
+    /// What of the typed bytes goes to the session, and whether the user leaves it.
+    fn split<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], bool) {
+        let key = bytes.iter().position(|byte| *byte == DETACH_KEY);
+        match key.filter(|_| self.how.keys == Keys::Attached) {
+            Some(at) => (&bytes[..at], true),
+            None => (bytes, false),
+        }
+    }
+
+    /// Ctrl-C: `true` leaves the session. The first one says how to come back and waits for a second one,
+    /// which ends the session; a third one does so at once.
+    async fn interrupt(&mut self) -> Result<bool, Failure> {
+        let Keys::Wait { cancel } = self.how.keys else { return Ok(true) };
+        let id = self.id;
+        if self.interrupted.is_none() && !self.ending && !cancel {
+            self.interrupted = Some(Instant::now());
+            self.cx.printer.note(&format!(
+                "\r\nleaving session {id}, which runs on; Ctrl-C again within 2 s ends it\r\n  \
+                 darkmux session attach {id}    to come back\r"
+            ));
+            return Ok(false);
+        }
+        let grace = self.ending.then_some(Duration::ZERO);
+        self.interrupted = None;
+        self.ending = true;
+        self.cx.printer.note(&format!("\r\nending session {id} …\r"));
+        let folder = self.table.folder(id);
+        let stop = async move { HostClient::connect(&folder).await?.stop(grace).await };
+        match self.unless_left(stop).await {
+            Err(_) => Ok(true),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(host::silent(self.table, id, &error))
+            }
+            // A host that is gone has ended the session already; the events tell.
+            Ok(_) => Ok(false),
+        }
+    }
+}
+
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
