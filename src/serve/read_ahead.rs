@@ -26,9 +26,6 @@ pub trait Pieces: Send + 'static {
     fn at_hand(&mut self) -> Option<io::Result<Option<Bytes>>> {
         None
     }
-
-    /// Whether [`Pieces::at_hand`] is worth a try.
-    const AT_HAND: bool = false;
 }
 
 /// The next piece.
@@ -47,18 +44,18 @@ fn make<P: Pieces>(shutdown: &Shutdown, mut pieces: P) -> JoinHandle<(P, io::Res
 }
 
 impl<P: Pieces> Ahead<P> {
-    fn new(shutdown: &Shutdown, pieces: P) -> Self {
-        if P::AT_HAND { Self::Idle(pieces) } else { Self::Making(make(shutdown, pieces)) }
-    }
-
     /// The piece, and the next; the latter is begun already where this one had to wait for the disk.
     async fn take(self, shutdown: &Shutdown) -> (io::Result<Option<Bytes>>, Option<Self>) {
         let making = match self {
             Self::Making(making) => making,
-            Self::Idle(mut pieces) => match pieces.at_hand() {
-                Some(made) => return (made, Some(Self::Idle(pieces))),
-                None => make(shutdown, pieces),
-            },
+            Self::Idle(mut pieces) => {
+                if let Some(made) = pieces.at_hand() {
+                    return (made, Some(Self::Idle(pieces)));
+                }
+                // The head, or what there is of the body, goes out before a thread competes with it.
+                tokio::task::yield_now().await;
+                make(shutdown, pieces)
+            }
         };
         match making.await {
             Ok((pieces, Ok(Some(piece)))) => (Ok(Some(piece)), Some(Self::Making(make(shutdown, pieces)))),
@@ -70,7 +67,7 @@ impl<P: Pieces> Ahead<P> {
 
 /// A body of these pieces; `first` goes out before anything is made.
 pub fn body<P: Pieces>(shutdown: &Shutdown, first: Option<Bytes>, pieces: P) -> Body {
-    let ahead = Ahead::new(shutdown, pieces);
+    let ahead = Ahead::Idle(pieces);
     let begin = (first, Some(ahead), shutdown.clone());
     Body::from_stream(stream::unfold(begin, async |(first, ahead, shutdown)| {
         if let Some(first) = first {
@@ -122,8 +119,6 @@ impl Pieces for FilePieces {
         self.at += used as u64;
         Ok(Some(Bytes::from_owner(buffer)))
     }
-
-    const AT_HAND: bool = cfg!(target_os = "linux");
 
     #[cfg(target_os = "linux")]
     fn at_hand(&mut self) -> Option<io::Result<Option<Bytes>>> {

@@ -28,6 +28,9 @@ const RECORDS: u64 = 1_000_000;
 const LINE: usize = 292;
 /// Bytes of one `sendfile`: more of them keep the reader off the socket for longer.
 const CHUNK: usize = 2 << 20;
+/// Reads of the whole file in a round, of which the median counts: where the system puts client and server makes one
+/// read twice as fast as the next.
+const READS: usize = 7;
 /// First bytes of a round.
 const ASKED: usize = 15;
 
@@ -52,15 +55,22 @@ pub fn run(setup: &Setup) {
         forget_peak(daemon.pid());
         let idle = memory(daemon.pid())["VmRSS"];
         let before = cpu(daemon.pid());
-        let mut speed = |port, path: &str| {
-            let got = drain(port, path, &mut buffer);
-            got.bytes as f64 / 1e6 / got.whole.as_secs_f64()
-        };
-        let floor = speed(limit, &raw);
-        let ours = speed(daemon.port, &whole);
+        let mut speeds = [const { Vec::new() }; 3];
+        for _ in 0..READS {
+            let other = nginx.as_ref().map(|(_, port)| (*port, &raw));
+            let all = [Some((limit, &raw)), Some((daemon.port, &whole)), other];
+            for (speeds, (port, path)) in speeds.iter_mut().zip(all.into_iter().flatten()) {
+                let got = drain(port, path, &mut buffer);
+                speeds.push(got.bytes as f64 / 1e6 / got.whole.as_secs_f64());
+            }
+        }
+        let [floor, ours, other] = speeds.map(|mut speeds| {
+            speeds.sort_by(f64::total_cmp);
+            speeds.get(READS / 2).copied().unwrap_or(f64::NAN)
+        });
         table.pair("whole file", "MB/s", Want::AtLeast(0.85), (floor, ours));
         let spent = cpu(daemon.pid()).saturating_sub(before).as_secs_f64() * 1000.0;
-        let gigabytes = RECORDS as f64 * LINE as f64 / 1e9;
+        let gigabytes = (RECORDS * READS as u64) as f64 * LINE as f64 / 1e9;
         table.figure("whole file, CPU of the daemon", "ms/GB", Want::Nothing, spent / gigabytes);
         table.figure("daemon before", "MiB", Want::Nothing, idle);
         let peak = memory(daemon.pid())["VmHWM"];
@@ -75,7 +85,7 @@ pub fn run(setup: &Setup) {
         let array = first(daemon.port, &array);
         table.pair("first byte of the array", "µs", Want::Nothing, (floor_first, array));
         if let Some((_, nginx)) = &nginx {
-            table.pair("nginx, whole file", "MB/s", Want::Nothing, (floor, speed(*nginx, &raw)));
+            table.pair("nginx, whole file", "MB/s", Want::Nothing, (floor, other));
             let nginx = first(*nginx, &raw);
             table.pair("array's first byte to nginx's", "µs", Want::AtMost(2.0), (nginx, array));
         }
