@@ -142,8 +142,7 @@ async fn the_terminal_is_as_before_after_every_end() {
 fn a_descriptor_of_the_caller_does_not_live_as_long_as_the_session() {
     let home = Home::new();
     let script = format!(
-        "mkfifo p; cat p > /dev/null & {} crew dispatch shell -d --session-id s -m 'sleep 60' 7> p; wait",
-        BIN
+        "mkfifo p; cat p > /dev/null & {BIN} crew dispatch shell -d --session-id s -m 'sleep 60' 7> p; wait"
     );
     let output = home.command("bash").args(["-c", &script]).output().unwrap();
     assert!(output.status.success());
