@@ -32,7 +32,9 @@ const haystacks = new WeakMap();
 function haystack(entry) {
   let found = haystacks.get(entry.raw);
   if (found === undefined) {
-    found = `${toJson(entry.raw)} ${entry.action}`.toLowerCase();
+    // Nobody searches for random digits, and short words would be found in them.
+    const { record_id: _id, ...said } = /** @type {Record<string, unknown>} */ (entry.raw);
+    found = `${toJson(said)} ${entry.action}`.toLowerCase();
     haystacks.set(entry.raw, found);
   }
   return found;

@@ -78,6 +78,11 @@ impl Failure {
         Self { exit, message: Some(message.to_string()) }
     }
 
+    /// Whether there is nothing to say.
+    pub fn is_silent(&self) -> bool {
+        self.message.is_none()
+    }
+
     /// A failure whose reader has gone away or already knows.
     pub fn silent(exit: Exit) -> Self {
         Self { exit, message: None }

@@ -177,7 +177,7 @@ fn check(key: &Key, value: &Value, place: &str) -> Result<Value, ConfigError> {
             Some(number) if (low..=high).contains(&number) => None,
             _ => Some(format!("takes a whole number from {low} to {high}")),
         },
-        (Kind::List, Value::Array(items)) if items.iter().all(Value::is_string) => None,
+        (Kind::List, Value::Array(items)) if items.iter().all(Value::is_string) => check_list(key, items),
         (Kind::Duration, Value::String(text)) => human::parse_duration(text).err(),
         (Kind::Duration, Value::Number(number)) => {
             return check(key, &Value::from(number.to_string()), place);
@@ -193,14 +193,30 @@ fn check(key: &Key, value: &Value, place: &str) -> Result<Value, ConfigError> {
     }
 }
 
+fn check_list(key: &Key, items: &[Value]) -> Option<String> {
+    let is_host = |item: &str| {
+        !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+    };
+    let wrong = items.iter().filter_map(Value::as_str).find(|item| !is_host(item));
+    match wrong {
+        Some(item) if key.name == "serve.hosts" => {
+            let item = crate::util::visible_line(item);
+            Some(format!("takes names such as `box.example` or `box.example:443`, not `{item}`"))
+        }
+        _ => None,
+    }
+}
+
 fn check_text(key: &Key, text: &str) -> Option<String> {
     match key.name {
         "flow.sync" if !matches!(text, "interval" | "always") => {
             Some("takes `interval` or `always`".to_owned())
         }
-        "serve.bind" if text.parse::<std::net::IpAddr>().is_err() => {
-            Some("takes an IP address such as 127.0.0.1 or ::1".to_owned())
-        }
+        "serve.bind" if !text.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()) => Some(
+            "takes a loopback address, 127.0.0.1 or ::1: this version has no tokens yet; reach it from elsewhere \
+             through ssh or a proxy of yours"
+                .to_owned(),
+        ),
         "lmstudio_url" | "ollama_url" if !text.starts_with("http://") && !text.starts_with("https://") => {
             Some("takes an http:// or https:// URL".to_owned())
         }

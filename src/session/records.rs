@@ -12,6 +12,7 @@ use crate::wire::{DispatchFacts, SessionSpec, SessionStatus};
 pub struct Records {
     flow: Option<Flow>,
     dispatch: Option<(DispatchFacts, String, String)>,
+    refused: Option<String>,
 }
 
 impl Records {
@@ -19,7 +20,7 @@ impl Records {
     pub fn new(flow: Option<Flow>, spec: &SessionSpec) -> Self {
         let role = spec.role.as_ref().map(ToString::to_string).unwrap_or_default();
         let dispatch = spec.dispatch.clone().map(|facts| (facts, role, spec.id.to_string()));
-        Self { flow, dispatch }
+        Self { flow, dispatch, refused: None }
     }
 
     /// The session is about to start.
@@ -63,7 +64,20 @@ impl Records {
 
     /// Brings the records to the disk.
     pub fn sync(&mut self) {
-        report(self.flow.as_mut().map_or(Ok(()), Flow::sync));
+        let synced = self.flow.as_mut().map_or(Ok(()), Flow::sync);
+        self.note(synced);
+    }
+
+    /// Why a record was not kept as it should be, the first time.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    fn note(&mut self, done: Result<(), FlowError>) {
+        if let Err(error) = done {
+            tracing::error!(%error, "a flow record could not be kept");
+            self.refused.get_or_insert(error.to_string());
+        }
     }
 
     fn write(&mut self, level: Level, action: &str, payload: Value) {
@@ -72,13 +86,8 @@ impl Records {
         record.session_id = Some(session.clone());
         record.source = Some("crew_dispatch".to_owned());
         record.payload = Some(payload);
-        report(flow.append(record).map(|_| ()));
-    }
-}
-
-fn report(done: Result<(), FlowError>) {
-    if let Err(error) = done {
-        tracing::error!(%error, "a flow record could not be kept");
+        let kept = flow.append(record).map(|_| ());
+        self.note(kept);
     }
 }
 

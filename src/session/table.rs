@@ -13,6 +13,9 @@ use crate::wire::SessionStatus;
 /// How long a session may be without a host after it was asked for.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Fewest characters by which the end of an id names it.
+const ENDING_MIN: usize = 4;
+
 /// Candidates named in a message about an ambiguous text.
 const NAMED: usize = 5;
 
@@ -85,7 +88,8 @@ impl Table {
     }
 
     /// The session that `text` names: an id, else a name (a running one before an ended one, the newest
-    /// first), else the only one whose id begins so.
+    /// first), else the only one whose id begins so, or ends so with at least
+    /// [`ENDING_MIN`] characters (lists show the ends of ids).
     pub fn find(&self, text: &str) -> Result<SessionStatus, FindError> {
         let failed = |source| FindError::Io { path: self.dir.clone(), source };
         if let Ok(id) = SessionId::new(text)
@@ -98,8 +102,11 @@ impl Table {
         if let Some(session) = named().find(|session| !session.state.is_final()).or_else(|| named().next()) {
             return Ok(session.clone());
         }
-        let begins = |session: &&SessionStatus| !text.is_empty() && session.id.as_str().starts_with(text);
-        let mut candidates: Vec<_> = sessions.iter().filter(begins).collect();
+        let id_is_like = |session: &&SessionStatus| {
+            let id = session.id.as_str();
+            !text.is_empty() && id.starts_with(text) || text.len() >= ENDING_MIN && id.ends_with(text)
+        };
+        let mut candidates: Vec<_> = sessions.iter().filter(id_is_like).collect();
         match candidates.len() {
             0 => Err(FindError::None(text.chars().take(80).collect())),
             1 => Ok(candidates.remove(0).clone()),

@@ -16,7 +16,7 @@ use crate::crew::{Crew, Invocation, MESSAGE_MAX, Request, Role};
 use crate::model::{MachineId, RoleId, Runtime, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
-use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec};
+use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec, SessionStatus};
 
 /// Longest name of a session, in characters.
 const NAME_MAX: usize = 64;
@@ -53,7 +53,7 @@ pub struct DispatchArgs {
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
     timeout: Option<Duration>,
     /// Name the session
-    #[arg(long, value_name = "NAME", value_parser = session_name)]
+    #[arg(long, value_name = "NAME", value_parser = session_name, allow_hyphen_values = true)]
     name: Option<String>,
     /// Id of the session, instead of a new one
     #[arg(long, value_name = "ID")]
@@ -89,8 +89,9 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
     if args.dry_run {
         return dry_run(cx, &job, args.json);
     }
+    let table = Table::new(config.session().dir);
+    check_name(args.name.as_deref(), &table)?;
     block_on(async {
-        let table = Table::new(config.session().dir);
         session::start(&config.session().dir, &job.spec, &job.invocation.files, &cx.env)
             .await
             .map_err(start_failure)?;
@@ -100,7 +101,10 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         let keys =
             if args.interactive { Keys::Attached } else { Keys::Wait { cancel: args.cancel_on_interrupt } };
         let how = Watch { from: (!args.json).then_some(0), hold: true, keys, until: None };
-        let seen = watch(cx, &table, &job.spec.id, &how, Screen::live()).await?;
+        let seen = match watch(cx, &table, &job.spec.id, &how, Screen::live()).await {
+            Err(failure) if failure.is_silent() => return Ok(outcome::unread(cx, &job.spec.id)),
+            seen => seen?,
+        };
         outcome::report(cx, config, &table, (seen, &job.spec.id), args.json)
     })
 }
@@ -245,6 +249,21 @@ fn workdir(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
         // The session's files are JSON.
         Ok(_) if dir.to_str().is_none() => Err(refused(&"its path is not UTF-8")),
         Ok(_) => Ok(dir),
+    }
+}
+
+/// A name means one running session, and never another one's id.
+fn check_name(name: Option<&str>, table: &Table) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    let taken = |session: &SessionStatus| {
+        session.id.as_str() == name || session.name.as_deref() == Some(name) && !session.state.is_final()
+    };
+    match table.list()?.iter().find(|session| taken(session)) {
+        Some(session) => Err(Failure::new(
+            Exit::Usage,
+            format!("`{name}` names session {} already; give another name", session.id),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::printer::{BAD, DIM, GOOD};
 use crate::cli::session::{Screen, Seen, exit_of, show_log, tell_gap, viewer_url};
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::config::Config;
-use crate::model::{EndReason, SessionId, SessionState};
+use crate::model::{EndReason, ExitStatus, SessionId, SessionState};
 use crate::session::{LogReader, Table, files};
 use crate::util::{human, visible};
 use crate::wire::SessionStatus;
@@ -26,6 +26,14 @@ pub fn detached(cx: &Cx, table: &Table, id: &SessionId, as_document: bool) -> Ou
     Ok(Exit::Ok)
 }
 
+/// The reader of the output has gone, which is no failure; the session does not know of it.
+pub fn unread(cx: &Cx, id: &SessionId) -> Exit {
+    cx.printer.note(&format!(
+        "nobody reads the output any longer; session {id} runs on (darkmux session kill {id} ends it)"
+    ));
+    Exit::Ok
+}
+
 /// How watching ended, in words and as the exit status.
 pub fn report(
     cx: &Cx,
@@ -35,19 +43,29 @@ pub fn report(
     as_document: bool,
 ) -> Outcome {
     match seen {
-        Seen::Ended(status) if as_document => {
-            cx.printer.json(&document(cx, table, &status)?)?;
-            Ok(exit_of(&status))
-        }
-        Seen::Ended(status) => {
-            last_line(cx, config, &status);
-            Ok(exit_of(&status))
-        }
+        Seen::Ended(status) => told(cx, config, table, &status, as_document).map(|()| exit_of(&status)),
+        Seen::Cancelled(status) => told(cx, config, table, &status, as_document).map(|()| Exit::Interrupted),
         Seen::Left | Seen::TimeOver => {
             cx.printer.note(&format!("session {id} runs on; `darkmux session attach {id}` comes back to it"));
             Ok(Exit::Interrupted)
         }
     }
+}
+
+/// Tells the end, as a document or as the last line.
+fn told(
+    cx: &Cx,
+    config: &Config,
+    table: &Table,
+    status: &SessionStatus,
+    as_document: bool,
+) -> Result<(), Failure> {
+    if as_document {
+        cx.printer.json(&document(cx, table, status)?)?;
+    } else {
+        last_line(cx, config, status);
+    }
+    Ok(())
 }
 
 /// The JSON document of an ended session.
@@ -70,7 +88,8 @@ fn document(cx: &Cx, table: &Table, status: &SessionStatus) -> Result<serde_json
 
 /// The last line on stderr: the session, how it ended, how long it took, where to see it again.
 fn last_line(cx: &Cx, config: &Config, status: &SessionStatus) {
-    if let Some(why) = &status.error {
+    // Who ended it knows why.
+    if let Some(why) = status.error.as_ref().filter(|_| status.reason != Some(EndReason::Killed)) {
         cx.printer.error(&visible(why));
     }
     let (style, word) = match (status.state, status.reason, status.exit_code) {
@@ -78,6 +97,9 @@ fn last_line(cx: &Cx, config: &Config, status: &SessionStatus) {
         (_, Some(EndReason::Timeout), _) => (BAD, "reached its time limit".to_owned()),
         (_, Some(EndReason::Killed), _) => (BAD, "was ended".to_owned()),
         (_, _, Some(0)) => (GOOD, "ended well".to_owned()),
+        (_, _, Some(code)) if matches!(status.exit, Some(ExitStatus::Signal(_))) => {
+            (BAD, format!("ended by signal {}", code - 128))
+        }
         (_, _, code) => (BAD, format!("ended with exit code {}", code.unwrap_or(-1))),
     };
     let ran = ran(status).map(|ran| format!(" after {}", human::duration(ran))).unwrap_or_default();

@@ -16,11 +16,12 @@ const LINE_BOUND: u64 = 1024 * 1024;
 #[derive(Debug, Args)]
 #[group(id = "said", required = true, multiple = false)]
 struct Words {
-    /// The text; `-` reads stdin and writes one record a line
+    /// The text; `-` alone reads stdin and writes one record a line
     #[arg(group = "said", value_parser = NonEmptyStringValueParser::new())]
-    words: Option<String>,
+    words: Vec<String>,
     /// The text
     #[arg(long, group = "said", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(allow_hyphen_values = true)]
     text: Option<String>,
 }
 
@@ -55,11 +56,11 @@ pub fn catch(args: CatchArgs, cx: &Cx) -> Outcome {
 }
 
 fn write(words: Words, record: FlowRecord, cx: &Cx) -> Outcome {
-    match (words.words, words.text) {
-        (Some(words), _) if words == "-" => each_line(&record, io::stdin().lock(), cx),
-        (Some(handle), _) | (None, Some(handle)) => append(cx, FlowRecord { handle, ..record }),
-        (None, None) => Ok(Exit::Usage),
+    let handle = words.text.unwrap_or_else(|| words.words.join(" "));
+    if words.words == ["-"] {
+        return each_line(&record, io::stdin().lock(), cx);
     }
+    append(cx, FlowRecord { handle, ..record })
 }
 
 /// A record a line, until the end of the input; blank lines are none. Synced within a second and at the end.

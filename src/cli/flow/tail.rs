@@ -90,6 +90,8 @@ struct Shown {
     action: Option<Value>,
     handle: Option<Value>,
     session_id: Option<Value>,
+    reasoning: Option<Value>,
+    payload: Option<Value>,
 }
 
 impl Out<'_> {
@@ -131,5 +133,15 @@ fn text(shown: &Shown) -> String {
         Value::String(text) => visible_line(text).into_owned(),
         other => visible_line(&other.to_string()).into_owned(),
     });
-    words.collect::<Vec<_>>().join(" ")
+    let mut line = words.collect::<Vec<_>>().join(" ");
+    let of_payload = |key: &str| shown.payload.as_ref().and_then(|payload| payload.get(key));
+    if let Some(code) = of_payload("exit_code").and_then(Value::as_i64) {
+        line.push_str(&format_args!(" · exit {code}").to_string());
+    }
+    for why in [of_payload("error"), shown.reasoning.as_ref()].into_iter().flatten().filter_map(Value::as_str)
+    {
+        line.push_str(" · ");
+        line.push_str(&visible_line(why));
+    }
+    line
 }

@@ -30,12 +30,14 @@ pub struct AttachArgs {
 pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
     let table = super::table(cx)?;
     let session = super::find(&table, &args.session)?;
+    super::not_itself(cx, &session)?;
     super::block_on(async {
         let end = end(&table, &session).await?;
         let keys = if args.read_only { Keys::Ignored } else { Keys::Attached };
         let how = Watch { from: Some(end.saturating_sub(PAST)), hold: false, keys, until: None };
-        match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
-            Seen::Ended(status) => {
+        let screen = Screen::stdout(Form::Raw).with_past(end.min(PAST));
+        match watch(cx, &table, &session.id, &how, screen).await? {
+            Seen::Ended(status) | Seen::Cancelled(status) => {
                 let why = status.error.as_deref().map(|why| format!(": {}", visible(why)));
                 let code = status.exit_code.map(|code| format!(", exit code {code}"));
                 let (code, why) = (code.unwrap_or_default(), why.unwrap_or_default());

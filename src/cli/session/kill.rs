@@ -58,7 +58,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
         }
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
-            Seen::Ended(_) => Ok(Exit::Ok),
+            Seen::Ended(_) | Seen::Cancelled(_) => Ok(Exit::Ok),
             Seen::Left | Seen::TimeOver => {
                 Err(Failure::new(Exit::Interrupted, format!("session {} is being ended", session.id)))
             }

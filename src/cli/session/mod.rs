@@ -4,6 +4,7 @@ mod attach;
 mod host;
 mod kill;
 mod ls;
+mod replay;
 mod screen;
 mod send;
 mod tail;
@@ -66,6 +67,15 @@ pub fn run_host(args: &HostArgs, cx: &Cx) -> Outcome {
 /// The sessions of this machine.
 fn table(cx: &Cx) -> Result<Table, Failure> {
     Ok(Table::new(cx.config()?.session().dir))
+}
+
+/// Refuses to show a session its own output, which would have no end.
+fn not_itself(cx: &Cx, session: &SessionStatus) -> Result<(), Failure> {
+    if cx.env.get("DARKMUX_SESSION_ID") == Some(session.id.as_str()) {
+        let words = format!("this is session {} itself; look at it from another terminal", session.id);
+        return Err(Failure::new(Exit::Usage, words));
+    }
+    Ok(())
 }
 
 /// The session that the user named.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
+use super::replay::Replay;
+
 /// What becomes of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -30,6 +32,9 @@ pub struct Screen<'a> {
     held_cr: bool,
     mid_line: bool,
     modes: Modes,
+    /// How many bytes of the past are still to come.
+    past: u64,
+    replay: Replay,
     strip: anstream::adapter::StripBytes,
 }
 
@@ -82,11 +87,39 @@ impl<'a> Screen<'a> {
 
     fn new(out: Box<dyn Write + 'a>, form: Form) -> Self {
         let strip = anstream::adapter::StripBytes::new();
-        Self { out, form, held_cr: false, mid_line: false, modes: Modes::default(), strip }
+        Self {
+            out,
+            form,
+            held_cr: false,
+            mid_line: false,
+            modes: Modes::default(),
+            past: 0,
+            replay: Replay::default(),
+            strip,
+        }
+    }
+
+    /// The first `count` bytes are of the past: what programs asked their terminal then is left out.
+    pub fn with_past(self, count: u64) -> Self {
+        Self { past: count, ..self }
     }
 
     /// Shows bytes, at once.
     pub fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.past == 0 {
+            return self.put(bytes);
+        }
+        let of_past = bytes.len().min(usize::try_from(self.past).unwrap_or(usize::MAX));
+        self.past -= of_past as u64;
+        let mut shown = self.replay.filter(&bytes[..of_past]);
+        if self.past == 0 {
+            shown.extend(self.replay.rest());
+        }
+        shown.extend_from_slice(&bytes[of_past..]);
+        self.put(&shown)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.mid_line = bytes.last().map_or(self.mid_line, |last| *last != b'\n');
         if self.form == Form::Raw {
             self.modes.follow(bytes);

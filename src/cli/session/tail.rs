@@ -38,7 +38,11 @@ pub struct TailArgs {
 /// Runs the verb.
 pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
     let table = super::table(cx)?;
-    let id = super::find(&table, &args.session)?.id;
+    let session = super::find(&table, &args.session)?;
+    if args.follow {
+        super::not_itself(cx, &session)?;
+    }
+    let id = session.id;
     let mut log = LogReader::new(table.folder(&id).join(files::OUTPUT));
     let from = start(args, &mut log)?;
     let mut screen = if args.raw { Screen::stdout(Form::Raw) } else { Screen::later() };
@@ -52,7 +56,7 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
     super::block_on(async {
         let how = Watch { from: Some(from), hold: false, keys: Keys::Ignored, until: None };
         Ok(match watch(cx, &table, &id, &how, screen).await? {
-            Seen::Ended(status) => super::exit_of(&status),
+            Seen::Ended(status) | Seen::Cancelled(status) => super::exit_of(&status),
             Seen::Left | Seen::TimeOver => Exit::Interrupted,
         })
     })

@@ -33,9 +33,11 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
         let until = args.timeout.map(|timeout| Instant::now() + timeout);
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until };
         match watch(cx, &table, &id, &how, Screen::stdout(Form::Raw)).await? {
-            Seen::Ended(status) => {
+            Seen::Ended(status) | Seen::Cancelled(status) => {
                 if args.json {
                     cx.printer.json(&status)?;
+                } else if let (None, Some(why)) = (status.exit_code, &status.error) {
+                    cx.printer.error(&format!("session {id} was lost: {}", crate::util::visible(why)));
                 }
                 Ok(super::exit_of(&status))
             }

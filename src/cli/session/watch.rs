@@ -45,6 +45,8 @@ pub struct Watch {
 pub enum Seen {
     /// The session has ended.
     Ended(Box<SessionStatus>),
+    /// The user ended the session by Ctrl-C.
+    Cancelled(Box<SessionStatus>),
     /// The session runs on.
     Left,
     /// The session runs on; the time to watch is over.
@@ -66,7 +68,10 @@ pub async fn watch(
     };
     let terminal = Terminal::open(signals).or_exit(Exit::Internal)?;
     let mut watcher = Watcher::new(cx, (table, id), how, screen, terminal);
-    let seen = watcher.run().await;
+    let seen = match watcher.run().await {
+        Ok(Seen::Ended(status)) if watcher.ending => Ok(Seen::Cancelled(status)),
+        seen => seen,
+    };
     watcher.screen.end()?;
     if watcher.screen.is_mid_line() {
         cx.printer.note("\r");

@@ -31,7 +31,7 @@ const LAST_KEYS: Duration = Duration::from_secs(1);
 /// Typed bytes that the session has not read and that still let more be typed, in bytes.
 const TYPED_MAX: usize = 4 * 1024 * 1024;
 
-/// The key that leaves an attached session: Ctrl-\.
+/// The key that leaves a session running: Ctrl-\.
 const DETACH_KEY: u8 = 0x1c;
 
 /// How a connection ended.
@@ -54,7 +54,8 @@ pub(super) struct Watcher<'a> {
     typed: Vec<u8>,
     heard: Instant,
     interrupted: Option<Instant>,
-    ending: bool,
+    /// The user asked for the session's end.
+    pub ending: bool,
 }
 
 impl<'a> Watcher<'a> {
@@ -215,7 +216,7 @@ impl<'a> Watcher<'a> {
     /// What of the typed bytes goes to the session, and whether the user leaves it.
     fn split<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], bool) {
         let key = bytes.iter().position(|byte| *byte == DETACH_KEY);
-        match key.filter(|_| self.how.keys == Keys::Attached) {
+        match key.filter(|_| self.how.keys != Keys::Ignored) {
             Some(at) => (&bytes[..at], true),
             None => (bytes, false),
         }

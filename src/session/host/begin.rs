@@ -163,7 +163,7 @@ async fn running(
 
 /// Makes the end known: state, records, clients, disk, in this order.
 async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shutdown) {
-    let status = {
+    let mut status = {
         let mut status = host.status();
         end_state(&mut status, ended.reason, &host.clock);
         status.exit = Some(ended.exit);
@@ -179,6 +179,10 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
         host.status().error.get_or_insert(told);
     }
     records.end(&status);
+    if let (None, Some(refused)) = (&status.error, records.refused()) {
+        status.error = Some(refused.to_owned());
+        host.status().error.clone_from(&status.error);
+    }
     host.output.close();
     if kept.is_err() {
         keep_state(host, &status).await;
