@@ -22,6 +22,15 @@ pub fn detach() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Keeps the descriptors that this process got from its starter, beside the standard three, from what it starts:
+/// a lock or a pipe of the caller's shell must not live as long as a session.
+pub fn keep_descriptors_here() {
+    close_fds::set_fds_cloexec(FIRST_AFTER_STDERR, &[]);
+}
+
+/// The first descriptor after stdin, stdout and stderr.
+const FIRST_AFTER_STDERR: i32 = 3;
+
 /// Points stdout at nothing, which ends the pipe that stdout was.
 pub fn close_stdout() -> std::io::Result<()> {
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;

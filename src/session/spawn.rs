@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::{HOST_FAILED, STARTED, files};
 use crate::config::Environment;
 use crate::model::SessionId;
+use crate::pty;
 use crate::store::{Durability, ensure_private_dir, write_atomic};
 use crate::wire::{SessionSpec, SessionStatus};
 
@@ -69,6 +70,7 @@ pub async fn start(
     let folder = prepare(sessions, spec, files)?;
     let log = folder.join(files::HOST_LOG);
     let log_file = create(&log)?;
+    pty::keep_descriptors_here();
     let mut host = Command::new(own_binary().map_err(StartError::Host)?)
         .arg0("darkmux")
         .arg("host-session")

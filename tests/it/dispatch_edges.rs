@@ -137,3 +137,14 @@ async fn the_terminal_is_as_before_after_every_end() {
         tty.wait().await;
     }
 }
+
+#[test]
+fn a_descriptor_of_the_caller_does_not_live_as_long_as_the_session() {
+    let home = Home::new();
+    let script = format!(
+        "mkfifo p; cat p > /dev/null & {BIN} crew dispatch shell -d --session-id s -m 'sleep 60' 7> p; wait"
+    );
+    let output = home.command("bash").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(home.json(["session", "ls", "--json"])["sessions"][0]["state"], "running");
+}

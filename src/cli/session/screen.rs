@@ -14,13 +14,49 @@ pub enum Form {
     Text,
 }
 
+/// What full-screen programs say at their beginning and at their end.
+const ESCAPE: u8 = 0x1b;
+const ENTER_ALTERNATE: &[u8] = b"\x1b[?1049h";
+const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
+
+/// No mouse, no bracketed paste, normal keys, a visible cursor, no colours.
+const PLAIN_MODES: &[u8] =
+    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m";
+
 /// The place for a session's output.
 pub struct Screen<'a> {
     out: Box<dyn Write + 'a>,
     form: Form,
     held_cr: bool,
     mid_line: bool,
+    modes: Modes,
     strip: anstream::adapter::StripBytes,
+}
+
+/// What a session may have left a terminal in.
+#[derive(Debug, Default)]
+struct Modes {
+    changed: bool,
+    alternate: bool,
+}
+
+impl Modes {
+    /// Looks for what changes modes, and who has the alternate screen.
+    fn follow(&mut self, bytes: &[u8]) {
+        self.changed |= memchr::memchr(ESCAPE, bytes).is_some();
+        let last = |sequence| memchr::memmem::rfind(bytes, sequence);
+        let (enter, leave) = (last(ENTER_ALTERNATE), last(LEAVE_ALTERNATE));
+        if enter != leave {
+            self.alternate = enter > leave;
+        }
+    }
+
+    /// What brings the modes back that a shell expects.
+    fn undo(self) -> Vec<u8> {
+        let leave: &[u8] = if self.alternate { LEAVE_ALTERNATE } else { b"" };
+        let plain: &[u8] = if self.changed { PLAIN_MODES } else { b"" };
+        [leave, plain].concat()
+    }
 }
 
 impl<'a> Screen<'a> {
@@ -46,13 +82,14 @@ impl<'a> Screen<'a> {
 
     fn new(out: Box<dyn Write + 'a>, form: Form) -> Self {
         let strip = anstream::adapter::StripBytes::new();
-        Self { out, form, held_cr: false, mid_line: false, strip }
+        Self { out, form, held_cr: false, mid_line: false, modes: Modes::default(), strip }
     }
 
     /// Shows bytes, at once.
     pub fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.mid_line = bytes.last().map_or(self.mid_line, |last| *last != b'\n');
         if self.form == Form::Raw {
+            self.modes.follow(bytes);
             self.out.write_all(bytes)?;
             return self.out.flush();
         }
@@ -67,10 +104,14 @@ impl<'a> Screen<'a> {
         self.out.flush()
     }
 
-    /// Shows what was held back for the sake of what might have followed.
+    /// Gives a terminal back as a shell expects it, when what runs in the session goes on without it; shows
+    /// what was held back for the sake of what might have followed.
     pub fn end(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.held_cr) {
             self.out.write_all(b"\r")?;
+        }
+        if io::stdout().is_terminal() {
+            self.out.write_all(std::mem::take(&mut self.modes).undo().as_slice())?;
         }
         self.out.flush()
     }
@@ -104,6 +145,21 @@ fn undo_newlines<'b>(held_cr: &mut bool, bytes: &'b [u8]) -> Cow<'b, [u8]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_terminal_comes_back_as_a_shell_expects_it() {
+        let undo = |pieces: &[&str]| {
+            let mut modes = Modes::default();
+            for piece in pieces {
+                modes.follow(piece.as_bytes());
+            }
+            modes.undo()
+        };
+        assert_eq!(undo(&["plain"]), b"");
+        assert_eq!(undo(&["\x1b[1mbold"]), PLAIN_MODES);
+        assert!(undo(&["\x1b[?1049h", "text"]).starts_with(LEAVE_ALTERNATE));
+        assert!(!undo(&["\x1b[?1049h", "text\x1b[?1049l"]).starts_with(LEAVE_ALTERNATE));
+    }
 
     proptest! {
         #[test]

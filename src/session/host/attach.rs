@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::Host;
 use crate::session::output::{Chunk, OutputReader};
-use crate::wire::WindowSize;
-use crate::wire::frames::{Decoder, HEADER_LEN, Kind, header};
+use crate::wire::frames::{Decoder, HEADER_LEN, Kind, MAX_PAYLOAD, header};
+use crate::wire::{SessionStatus, WindowSize};
 
 /// Bytes read from the client at a time.
 const READ_BUFFER: usize = 8 * 1024;
@@ -45,13 +45,19 @@ async fn send_output(host: &Host, mut down: WriteHalf<Stream>, mut reader: Outpu
                 put(&mut frame, Kind::Gap, &[from.to_be_bytes(), to.to_be_bytes()].concat());
             }
             Chunk::End => {
-                put(&mut frame, Kind::End, &serde_json::to_vec(&host.snapshot())?);
+                put(&mut frame, Kind::End, &end(host.snapshot())?);
                 down.write_all(&frame).await?;
                 return down.shutdown().await;
             }
         }
         down.write_all(&frame).await?;
     }
+}
+
+/// The final state, without the command's arguments where they do not fit into a frame.
+fn end(status: SessionStatus) -> serde_json::Result<Vec<u8>> {
+    let whole = serde_json::to_vec(&status)?;
+    if whole.len() <= MAX_PAYLOAD { Ok(whole) } else { serde_json::to_vec(&status.without_words()) }
 }
 
 fn put(frame: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
