@@ -128,6 +128,12 @@ impl Drop for Ended {
     }
 }
 
+/// The smallest program there is. By its path: each folder of the PATH that has it not would be a failed start.
+pub fn smallest() -> &'static Path {
+    let places = ["/bin/true", "/usr/bin/true"].map(Path::new);
+    places.into_iter().find(|path| path.exists()).expect("a program called true")
+}
+
 /// Asks until there is an answer.
 pub fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
