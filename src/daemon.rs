@@ -7,7 +7,7 @@
 //! Not here: what is answered (`serve`), and printing (`cli`).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,12 +45,6 @@ pub enum DaemonError {
     /// Another daemon has this home.
     #[error("a daemon of this home already runs{}; stop it first, or use another DARKMUX_HOME", holder(.0))]
     AlreadyRunning(String),
-    /// It would be reachable from other computers.
-    #[error(
-        "`serve.bind` is {0}: this version listens on loopback only, because it has no tokens yet; \
-         use 127.0.0.1 or ::1, and reach it from elsewhere through ssh or a proxy of yours"
-    )]
-    NotLoopback(IpAddr),
     /// The address can't be had.
     #[error("can't listen on {address}: {source}; is something else there? `--port 0` takes a free port")]
     Bind {
@@ -99,10 +93,6 @@ pub struct Ready {
 
 /// Runs the daemon until it is told to stop. `ready` is called once it answers.
 pub fn run(config: &Config, clock: &Clock, ready: impl FnOnce(&Ready)) -> Result<(), DaemonError> {
-    let bind = config.serve().bind;
-    if !bind.is_loopback() {
-        return Err(DaemonError::NotLoopback(bind));
-    }
     let lock = take_lock(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::printer::{BOLD, DIM};
-use super::{Cx, Exit, Failure, Outcome, logging};
-use crate::daemon::{self, DaemonError, Ready};
+use super::{Cx, Exit, Outcome, logging};
+use crate::daemon::{self, Ready};
 
 /// Run this machine's daemon: viewer, flow and sessions over HTTP.
 ///
@@ -37,11 +37,8 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
     logging::init(&cx.env);
     // The provider that every TLS client of this process uses; one is there already only in tests.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match daemon::run(&config, &cx.clock, |ready| banner(cx, ready)) {
-        Ok(()) => Ok(Exit::Ok),
-        Err(error @ DaemonError::NotLoopback(_)) => Err(Failure::new(Exit::Usage, error)),
-        Err(error) => Err(error.into()),
-    }
+    daemon::run(&config, &cx.clock, |ready| banner(cx, ready))?;
+    Ok(Exit::Ok)
 }
 
 fn banner(cx: &Cx, ready: &Ready) {

@@ -213,8 +213,8 @@ fn check_text(key: &Key, text: &str) -> Option<String> {
             Some("takes `interval` or `always`".to_owned())
         }
         "serve.bind" if !text.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()) => Some(
-            "takes a loopback address, 127.0.0.1 or ::1: this version has no tokens yet; reach it from elsewhere \
-             through ssh or a proxy of yours"
+            "takes 127.0.0.1 or ::1: this version listens on loopback only, because it has no tokens yet; reach it \
+             from elsewhere through ssh or a proxy of yours"
                 .to_owned(),
         ),
         "lmstudio_url" | "ollama_url" if !text.starts_with("http://") && !text.starts_with("https://") => {

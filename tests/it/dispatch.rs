@@ -210,7 +210,7 @@ async fn a_second_ctrl_c_ends_the_session() {
     tty.expect("again").await;
     tty.press("\u{3}").await;
     tty.expect("was ended").await;
-    assert_eq!(tty.wait().await.shell_code(), 143, "{}", tty.rest());
+    assert_eq!(tty.wait().await.shell_code(), 130, "{}", tty.rest());
 }
 
 #[test]

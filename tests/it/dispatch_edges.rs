@@ -148,3 +148,78 @@ fn a_descriptor_of_the_caller_does_not_live_as_long_as_the_session() {
     assert!(output.status.success());
     assert_eq!(home.json(["session", "ls", "--json"])["sessions"][0]["state"], "running");
 }
+
+#[tokio::test]
+async fn ctrl_backslash_leaves_a_dispatch_running() {
+    let home = Home::new();
+    let mut tty = Tty::start(&home, ["crew", "dispatch", "shell", "-m", "echo ready; sleep 60"]);
+    tty.expect("ready").await;
+    tty.press("\u{1c}").await;
+    tty.expect("runs on").await;
+    tty.wait().await;
+    assert_eq!(home.json(["session", "ls", "--json"])["sessions"][0]["state"], "running");
+}
+
+#[test]
+fn a_name_means_one_running_session_and_never_anothers_id() {
+    let home = Home::new();
+    let named = |name: &str| home.run(["crew", "dispatch", "shell", "-d", "--name", name, "-m", "sleep 60"]);
+    let first = String::from_utf8(named("-job").stdout).unwrap().trim().to_owned();
+    for taken in ["-job", &first] {
+        let output = named(taken);
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(&first));
+    }
+    home.ok(["session", "kill", "--now", &first]);
+    assert!(named("-job").status.success(), "an ended session's name is free");
+}
+
+#[test]
+fn a_session_is_named_by_the_end_of_its_id_too() {
+    let home = Home::new();
+    let id = home.ok(["crew", "dispatch", "shell", "-d", "-m", "echo hi"]).trim().to_owned();
+    home.ok(["session", "wait", &id[id.len() - 6..]]);
+    assert_eq!(home.run(["session", "wait", &id[id.len() - 3..]]).status.code(), Some(1));
+}
+
+#[test]
+fn a_session_does_not_watch_itself() {
+    let home = Home::new();
+    let script = format!("{BIN} session attach $DARKMUX_SESSION_ID");
+    let output = home.run(["crew", "dispatch", "shell", "-m", &script]);
+    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("itself"), "{}", describe(&output));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_told_that_the_session_runs_on() {
+    let home = Home::new();
+    let script =
+        format!("{BIN} crew dispatch shell --session-id s -m yes | head -n 1; echo ${{PIPESTATUS[0]}}");
+    let output = home.command("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "y\n0\n", "{}", describe(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("session s runs on"), "{}", describe(&output));
+}
+
+#[test]
+fn records_that_the_audit_chain_refuses_are_told() {
+    let home = Home::new();
+    home.ok(["config", "set", "audit.enabled", "true"]);
+    home.ok(["flow", "note", "one"]);
+    std::fs::write(home.darkmux().join("audit/head.json"), "{").unwrap();
+    let output = home.run(["crew", "dispatch", "shell", "-m", "echo hi"]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"hi\n".as_slice()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("audit chain"), "{}", describe(&output));
+}
+
+#[test]
+fn the_flow_tells_how_a_dispatch_ended_and_takes_plain_words() {
+    let home = Home::new();
+    home.run(["crew", "dispatch", "shell", "-m", "exit 5"]);
+    home.ok(["flow", "note", "several", "plain", "words"]);
+    home.ok(["flow", "note", "--text", "-dash"]);
+    let told = home.ok(["flow", "tail"]);
+    for part in ["· exit 5", "note several plain words", "note -dash"] {
+        assert!(told.contains(part), "{told}");
+    }
+}

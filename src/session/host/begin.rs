@@ -182,6 +182,8 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
     if let (None, Some(refused)) = (&status.error, records.refused()) {
         status.error = Some(refused.to_owned());
         host.status().error.clone_from(&status.error);
+        // For who comes too late to be told; it is written once more below.
+        let _ = write_state(&host.folder, &status, Durability::Cached);
     }
     host.output.close();
     if kept.is_err() {
