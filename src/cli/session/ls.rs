@@ -9,7 +9,7 @@ use crate::cli::printer::{BAD, DIM, GOOD, WARN};
 use crate::cli::table::{Cell, Table as Rows};
 use crate::cli::{Cx, Exit, Outcome};
 use crate::flow::Flow;
-use crate::model::SessionState;
+use crate::model::{EndReason, SessionState};
 use crate::session;
 use crate::util::{clock, human};
 use crate::wire::{SessionList, SessionStatus};
@@ -77,6 +77,10 @@ fn row(session: &SessionStatus, now: Timestamp) -> Vec<Cell> {
 
 fn state(session: &SessionStatus) -> Cell {
     match (session.state, session.exit_code) {
+        (SessionState::Exited, _) if session.reason == Some(EndReason::Timeout) => {
+            Cell::styled("timeout", BAD)
+        }
+        (SessionState::Exited, _) if session.reason == Some(EndReason::Killed) => Cell::styled("killed", BAD),
         (SessionState::Exited, Some(0)) => Cell::styled("exited 0", DIM),
         (SessionState::Exited, Some(code)) => Cell::styled(format!("exited {code}"), BAD),
         (SessionState::Running, _) => Cell::styled("running", GOOD),
