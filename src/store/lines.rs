@@ -16,6 +16,9 @@ use memchr::memchr;
 /// Longest line that is yielded, in bytes, without its line end.
 pub const LINE_MAX: usize = 1024 * 1024;
 
+/// Bytes looked at first for the last newline, which is seldom far from the end.
+const LAST_STEP: u64 = 4 * 1024;
+
 /// Bytes asked of the system at a time.
 const CHUNK: usize = 64 * 1024;
 
@@ -202,8 +205,10 @@ pub fn end_of_lines(file: &File) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let lowest = length.saturating_sub(LINE_MAX as u64);
     let mut end = length;
+    let mut step = LAST_STEP;
     while end > lowest {
-        let start = end.saturating_sub(CHUNK as u64).max(lowest);
+        let start = end.saturating_sub(step).max(lowest);
+        step = CHUNK as u64;
         if let Some(found) = last_newline(file, start, end)? {
             return Ok(found + 1);
         }
