@@ -55,7 +55,7 @@ pub async fn day(
 ) -> Result<Response, ApiError> {
     match date.strip_suffix(".jsonl") {
         Some(date) => day_file::whole(&app, day_of(date)?, &method, &headers).await,
-        None => array(&app, day_of(&date)?, query.limit.as_deref()).await,
+        None => array(&app, day_of(&date)?, query.limit.as_deref()),
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn reading(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
 }
 
 /// The records of a day as one JSON array, as they stand in the file.
-async fn array(app: &App, day: Day, limit: Option<&str>) -> Result<Response, ApiError> {
+fn array(app: &App, day: Day, limit: Option<&str>) -> Result<Response, ApiError> {
     let limit = match limit.map(str::parse::<usize>) {
         None => usize::MAX,
         Some(Ok(limit)) => limit,
