@@ -201,7 +201,7 @@ fn a_host_that_speaks_another_protocol_is_told_apart() {
 fn a_disk_that_is_full_at_the_end_is_said_and_the_end_is_written_later() {
     let home = Home::new();
     let script = r#"
-        job='echo early; cat /dev/zero >ballast 2>/dev/null; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        job='echo early; until grep -qs early s/output/*.out; do sleep 0.01; done; cat /dev/zero >ballast 2>/dev/null; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
             echo late; sleep 0.02; done; exit 3'
         status=0
         "$2" crew dispatch shell --session-id s --workdir "$1" -m "$job" >"$3/out" 2>"$3/said" || status=$?
