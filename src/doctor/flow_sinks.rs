@@ -29,7 +29,8 @@ impl Check for FlowSinks {
         }
         let (days, size) = day_files(&local);
         let audit = if audit.is_some() { ", and the audit chain" } else { "" };
-        Finding::pass(format!("{}: {days} days, {}{audit}", local.display(), human::bytes(size)))
+        let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+        Finding::pass(format!("{}: {days}, {}{audit}", local.display(), human::bytes(size)))
     }
 }
 

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use super::failure;
 use super::roles::{origin, problem_as_json};
 use crate::cli::printer::{BOLD, DIM, WARN};
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::crew::{Crew, CrewError, Invocation, Prompt, Request, Role, Source};
 use crate::model::{IdError, RoleFamily, SessionId, ToolPalette};
 use crate::util::{visible, visible_line};
@@ -24,6 +25,7 @@ const STAND_INS: [&str; 3] = ["MESSAGE", "WORKDIR", "SESSION"];
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// Role
+    #[arg(add = ArgValueCompleter::new(completions::roles))]
     role: String,
     /// Print JSON
     #[arg(long, conflicts_with = "prompt")]
