@@ -17,6 +17,7 @@ pub struct ManArgs {
 /// Runs the verb.
 pub fn run(args: &ManArgs, cx: &Cx) -> Outcome {
     if let Some(dir) = &args.dir {
+        std::fs::create_dir_all(dir)?;
         clap_mangen::generate_to(super::command(), dir)?;
     } else {
         let mut page = Vec::new();

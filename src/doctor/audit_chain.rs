@@ -61,7 +61,8 @@ fn describe(verdict: &FileVerdict) -> String {
 }
 
 fn broken(finding: &str, dir: &Path) -> Finding {
-    let why = "records were changed, cut or lost after they were written, and no new ones are added to a broken chain";
+    let why =
+        "records were changed, cut or lost after they were written; what follows a break proves nothing";
     let shown = dir.display();
     let fix = format!("darkmux flow integrity-check; then keep the evidence: mv '{shown}' '{shown}.broken'");
     Finding::fail(finding, why, fix)

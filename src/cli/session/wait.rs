@@ -42,6 +42,10 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
                 Ok(super::exit_of(&status))
             }
             Seen::Left => Ok(Exit::Interrupted),
+            Seen::TimeOver if args.json => {
+                cx.printer.json(&table.get(&id)?)?;
+                Ok(Exit::TimeLimit)
+            }
             Seen::TimeOver => Err(Failure::new(
                 Exit::TimeLimit,
                 format!("session {id} still runs; the time to wait for it is over (nothing was ended)"),
