@@ -48,7 +48,7 @@ impl Records {
         let good = status.exit_code == Some(0);
         let mut payload = json!({
             "runtime": facts.runtime,
-            "wall_ms": wall_ms(status),
+            "wall_ms": status.ran().map(|ran| i64::try_from(ran.as_millis()).unwrap_or(0)),
             "stdout_chars": status.output.end,
             "stderr_chars": 0,
             "exit_code": status.exit_code,
@@ -89,16 +89,4 @@ impl Records {
         let kept = flow.append(record).map(|_| ());
         self.note(kept);
     }
-}
-
-/// Milliseconds from the start of the process to its end.
-fn wall_ms(status: &SessionStatus) -> Option<i64> {
-    let moment = |text: &Option<String>| text.as_ref()?.parse::<jiff::Timestamp>().ok();
-    Some(
-        moment(&status.ended_at)?
-            .duration_since(moment(&status.started_at)?)
-            .as_millis()
-            .try_into()
-            .unwrap_or(0),
-    )
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{EndReason, ExitStatus, MachineId, RoleId, SessionId, SessionState};
@@ -142,6 +143,12 @@ impl SessionStatus {
         self.title = None;
         self.command.truncate(1);
         self
+    }
+
+    /// How long its process ran, by the machine's clock; `None` while that is not known.
+    pub fn ran(&self) -> Option<SignedDuration> {
+        let moment = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
+        Some(moment(&self.ended_at)?.duration_since(moment(&self.started_at)?))
     }
 
     /// The state of a session that is about to be started.

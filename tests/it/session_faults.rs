@@ -60,11 +60,12 @@ fn what_the_terminal_still_holds_at_the_end_reaches_a_slow_caller() {
 }
 
 /// The names of the verbs that need the host, with what they take.
-const ASKING: [&[&str]; 5] = [
+const ASKING: [&[&str]; 6] = [
     &["session", "attach", "s"],
     &["session", "tail", "-f", "s"],
     &["session", "wait", "s"],
     &["session", "send", "s", "x"],
+    &["session", "kill", "--signal", "WINCH", "s"],
     &["session", "kill", "s"],
 ];
 

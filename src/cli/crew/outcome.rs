@@ -1,7 +1,5 @@
 //! What a dispatch says at its end.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::cli::printer::{BAD, DIM, GOOD};
@@ -102,16 +100,11 @@ fn last_line(cx: &Cx, config: &Config, status: &SessionStatus) {
         }
         (_, _, code) => (BAD, format!("ended with exit code {}", code.unwrap_or(-1))),
     };
-    let ran = ran(status).map(|ran| format!(" after {}", human::duration(ran))).unwrap_or_default();
+    let ran =
+        status.ran().map(|ran| format!(" after {}", human::duration(ran.unsigned_abs()))).unwrap_or_default();
     let page = viewer_url(config).map(|url| format!(" · {url}")).unwrap_or_default();
     let id = &status.id;
     cx.printer.note(&format!(
         "{style}{word}{style:#}{DIM}{ran} · session {id} · darkmux session tail {id}{page}{DIM:#}"
     ));
-}
-
-fn ran(status: &SessionStatus) -> Option<Duration> {
-    let start: jiff::Timestamp = status.started_at.as_ref()?.parse().ok()?;
-    let end: jiff::Timestamp = status.ended_at.as_ref()?.parse().ok()?;
-    Some(end.duration_since(start).unsigned_abs())
 }

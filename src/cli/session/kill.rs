@@ -11,7 +11,6 @@ use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::pty;
-use crate::session::HostClient;
 use crate::util::human;
 
 /// End a session and wait for its end.
@@ -42,19 +41,19 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
         cx.printer.note(&format!("session {} has ended already", session.id));
         return Ok(Exit::Ok);
     }
-    if let Some(name) = &args.signal {
-        return super::block_on(async {
-            let mut client = HostClient::connect(&table.folder(&session.id)).await?;
-            client.signal(name).await?;
-            Ok(Exit::Ok)
-        });
-    }
     let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
     super::block_on(async {
-        if let Some(mut client) = host::connect(&table, &session.id).await?
-            && let Err(error) = client.stop(grace).await
-        {
-            host::gone_or_silent(&table, &session.id, &error)?;
+        if let Some(mut client) = host::connect(&table, &session.id).await? {
+            let asked = match &args.signal {
+                Some(name) => client.signal(name).await,
+                None => client.stop(grace).await,
+            };
+            if let Err(error) = asked {
+                host::gone_or_silent(&table, &session.id, &error)?;
+            }
+        }
+        if args.signal.is_some() {
+            return Ok(Exit::Ok);
         }
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
