@@ -121,9 +121,19 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_a_member_of_its_session() {
-        let leader = rustix::process::getsid(None).unwrap();
-        let tree = ProcessTree { leader };
-        assert!(tree.members().contains(&rustix::process::getpid()));
+    fn a_leader_is_a_member_of_its_session_and_this_process_is_not() {
+        // `setsid` becomes the leader in place; whether this process has a session that it can name (in a pid
+        // namespace the leader may be outside) is none of the test's business.
+        let mut child = std::process::Command::new("setsid").args(["sleep", "60"]).spawn().unwrap();
+        let tree = ProcessTree::of_leader(child.id()).unwrap();
+        let began = std::time::Instant::now();
+        while !tree.members().contains(&tree.leader) && began.elapsed().as_secs() < 10 {
+            std::thread::yield_now();
+        }
+        let members = tree.members();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(members, [tree.leader]);
+        assert!(!tree.is_alive());
     }
 }
