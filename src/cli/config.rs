@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::printer::DIM;
 use super::table::{Cell, Table};
-use super::{Cx, Exit, Outcome, completions};
+use super::{Cx, Exit, Failure, Outcome, completions};
 use crate::config::{self, Setting, edit, keys};
+use crate::store::RedisTarget;
 
 /// Settings, with where each value comes from.
 #[derive(Debug, Subcommand)]
@@ -65,7 +66,7 @@ fn shown(value: &Value) -> String {
 fn as_json(setting: &Setting) -> Value {
     json!({
         "key": setting.key.name,
-        "value": setting.value,
+        "value": setting.public(),
         "origin": setting.origin.to_string(),
         "env": setting.key.env,
         "acts": setting.key.used == keys::Use::Acts,
@@ -86,7 +87,7 @@ fn list(cx: &Cx, origin: bool, as_document: bool) -> Outcome {
     heads.push("ABOUT");
     let mut table = Table::new(&heads);
     for setting in config.settings.iter().filter(|setting| origin || setting.key.used == keys::Use::Acts) {
-        let mut row = vec![Cell::from(setting.key.name), Cell::from(shown(&setting.value))];
+        let mut row = vec![Cell::from(setting.key.name), Cell::from(shown(&setting.public()))];
         row.extend(origin.then(|| Cell::from(setting.origin.to_string())));
         row.push(Cell::styled(setting.key.about, DIM));
         table.row(row);
@@ -100,14 +101,23 @@ fn get(cx: &Cx, name: &str, as_document: bool) -> Outcome {
     if as_document {
         cx.printer.json(&as_json(setting))?;
     } else {
-        cx.printer.line(&crate::util::visible(&shown(&setting.value)))?;
+        cx.printer.line(&crate::util::visible(&shown(&setting.public())))?;
     }
     Ok(if setting.value.is_null() { Exit::Failed } else { Exit::Ok })
+}
+
+fn has_password(url: &str) -> bool {
+    RedisTarget::parse(url).is_ok_and(|target| target.has_password())
 }
 
 fn set(cx: &Cx, name: &str, text: Option<&str>) -> Outcome {
     let key = config::key_named(name)?;
     let value = text.map(|text| config::parse(key, text, "the command line")).transpose()?;
+    if key.kind == keys::Kind::RedisUrl && text.is_some_and(has_password) {
+        let hint = "a password on a command line shows in `ps` and in the shell's history; set the URL without it, and \
+                    redis.password_file to a file that holds it (or DARKMUX_REDIS_URL in the environment)";
+        return Err(Failure::new(Exit::Usage, hint));
+    }
     let path = config::Paths::from_env(&cx.env)?.config_file();
     edit(&path, key, value)?;
     if let Some(var) = key.env.filter(|var| cx.env.get(var).is_some()) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Config, ConfigError, machine_id};
 use crate::model::MachineId;
+use crate::store::{Password, RedisTarget};
 
 /// What a record says about where it comes from.
 #[derive(Debug, Clone)]
@@ -27,6 +28,55 @@ pub struct FlowConfig {
     pub sync_always: bool,
     /// Written into every record.
     pub provenance: Provenance,
+}
+
+/// The fleet's Redis and what is kept there.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// Which server.
+    pub target: RedisTarget,
+    /// Name of the flow's stream.
+    pub stream: String,
+    /// Records kept in it, about; `None` keeps all.
+    pub maxlen: Option<u64>,
+}
+
+/// The numbers of the work queue.
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    /// How long a job without a sign of life stays with its runner.
+    pub lease: Duration,
+    /// Time between signs of life.
+    pub beat: Duration,
+    /// Time between looks for jobs that lost their runner.
+    pub reconcile: Duration,
+    /// How long a hinted job waits for its machine.
+    pub head_start: Duration,
+    /// Waiting jobs at which the queue is full.
+    pub max: u64,
+    /// How long ended jobs are kept.
+    pub result_ttl: Duration,
+    /// How long dead letters are kept.
+    pub dead_ttl: Duration,
+}
+
+/// What jobs of the queue may do on this machine.
+#[derive(Debug, Clone)]
+pub struct RunnerConfig {
+    /// Whether this machine claims jobs.
+    pub enabled: bool,
+    /// Jobs at once.
+    pub slots: usize,
+    /// Command and shell roles that jobs may run, or `*`.
+    pub accept: Vec<String>,
+    /// Further variables that jobs get.
+    pub env: Vec<String>,
+    /// Labels of this machine: `key` or `key=value`.
+    pub labels: Vec<String>,
+    /// Folders below which jobs may run.
+    pub workdirs: Vec<PathBuf>,
+    /// Newest output of a job kept in Redis, in bytes.
+    pub log_bytes: u64,
 }
 
 /// How the daemon listens.
@@ -108,6 +158,98 @@ impl Config {
             sync_always: self.settings.text("flow.sync") == Some("always"),
             provenance,
         })
+    }
+
+    /// The fleet's Redis; `None` when this machine works alone.
+    pub fn redis(&self) -> Result<Option<RedisConfig>, ConfigError> {
+        let text = |name| self.settings.text(name);
+        let (url, key) = match text("redis.url") {
+            Some(url) => (url.to_owned(), "redis.url"),
+            None if self.settings.flag("redis.enabled") => {
+                let number = |name| self.settings.number(name);
+                let host = text("redis.host").unwrap_or_default();
+                let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+                (format!("redis://{host}:{}/{}", number("redis.port"), number("redis.db")), "redis.host")
+            }
+            None => return Ok(None),
+        };
+        let target = RedisTarget::parse(&url).map_err(|error| ConfigError::BadValue {
+            place: "config".to_owned(),
+            key,
+            problem: error.to_string(),
+        })?;
+        let target = target
+            .with_password(self.redis_password()?)
+            .with_ca_file(self.settings.path("redis.ca_file", &self.env));
+        let maxlen = self.settings.number("redis.maxlen");
+        Ok(Some(RedisConfig {
+            target,
+            stream: text("redis.stream").unwrap_or("darkmux:flow").to_owned(),
+            maxlen: (maxlen > 0).then_some(maxlen),
+        }))
+    }
+
+    fn redis_password(&self) -> Result<Password, ConfigError> {
+        if let Some(path) = self.settings.path("redis.password_file", &self.env) {
+            return Ok(Password::File(path));
+        }
+        if let Some(command) = self.settings.text("redis.password_command") {
+            let argv = shell_words::split(command).map_err(|error| ConfigError::BadValue {
+                place: "config".to_owned(),
+                key: "redis.password_command",
+                problem: format!("cannot be split into words: {error}"),
+            })?;
+            return Ok(Password::Command(argv));
+        }
+        // 1.9's place on macOS; asked only when its setting names a host without a password.
+        let keychain = cfg!(target_os = "macos") && self.settings.text("redis.url").is_none();
+        Ok(match self.env.get("USER").filter(|_| keychain) {
+            Some(user) => Password::Command(
+                ["/usr/bin/security", "find-generic-password", "-w", "-s", "darkmux-redis", "-a", user]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
+            None => Password::None,
+        })
+    }
+
+    /// The numbers of the work queue.
+    pub fn queue(&self) -> QueueConfig {
+        let duration = |name| self.settings.duration(name);
+        QueueConfig {
+            lease: duration("queue.lease"),
+            beat: duration("queue.beat"),
+            reconcile: duration("queue.reconcile"),
+            head_start: duration("queue.head_start"),
+            max: self.settings.number("queue.max"),
+            result_ttl: duration("queue.result_ttl"),
+            dead_ttl: duration("queue.dead_ttl"),
+        }
+    }
+
+    /// What jobs of the queue may do on this machine.
+    pub fn runner(&self) -> RunnerConfig {
+        let list = |name| self.settings.list(name);
+        let home = |text: String| match (text.strip_prefix("~/"), self.env.home()) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => PathBuf::from(text),
+        };
+        let workdirs = list("runner.workdirs").into_iter().map(home);
+        RunnerConfig {
+            enabled: self.settings.flag("runner.enabled"),
+            slots: usize::try_from(self.settings.number("runner.slots")).unwrap_or(usize::MAX),
+            accept: list("runner.accept"),
+            env: list("runner.env"),
+            labels: list("runner.labels"),
+            workdirs: std::iter::once(self.paths.home().join("worktrees")).chain(workdirs).collect(),
+            log_bytes: self.settings.number("runner.log_bytes"),
+        }
+    }
+
+    /// The roster of the fleet.
+    pub fn fleet_file(&self) -> PathBuf {
+        let set = self.settings.path("dirs.fleet_file", &self.env);
+        set.unwrap_or_else(|| self.paths.home().join("fleet.json"))
     }
 
     /// How the daemon listens.

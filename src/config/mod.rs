@@ -13,7 +13,10 @@ mod machine;
 mod paths;
 mod settings;
 
-pub use concerns::{CrewConfig, FlowConfig, ModelsConfig, Provenance, ServeConfig, SessionConfig};
+pub use concerns::{
+    CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig, ServeConfig,
+    SessionConfig,
+};
 pub use environment::Environment;
 pub use file::{ConfigFile, edit};
 pub use machine::machine_id;

@@ -11,6 +11,7 @@ use super::file::{ConfigFile, unknown};
 use super::keys::{self, KEYS, Key, Kind};
 use super::{ConfigError, Environment};
 use crate::model::MachineId;
+use crate::store::RedisTarget;
 use crate::util::human;
 
 /// Where a value came from, strongest first.
@@ -49,6 +50,18 @@ pub struct Setting {
     pub value: Value,
     /// Where the value came from.
     pub origin: Origin,
+}
+
+impl Setting {
+    /// The value as anybody may see it: a URL of Redis without its password.
+    pub fn public(&self) -> Value {
+        match (self.key.kind, &self.value) {
+            (Kind::RedisUrl, Value::String(url)) if !url.is_empty() => {
+                RedisTarget::parse(url).map_or(Value::Null, |target| Value::from(target.shown()))
+            }
+            (_, value) => value.clone(),
+        }
+    }
 }
 
 /// All settings.
@@ -156,7 +169,7 @@ pub fn parse(key: &Key, text: &str, place: &str) -> Result<Value, ConfigError> {
         Kind::List => {
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
         }
-        Kind::Text | Kind::Path | Kind::MachineId | Kind::Duration => Value::from(text),
+        Kind::Text | Kind::Path | Kind::MachineId | Kind::Duration | Kind::RedisUrl => Value::from(text),
     };
     check(key, &value, place)
 }
@@ -178,11 +191,17 @@ fn check(key: &Key, value: &Value, place: &str) -> Result<Value, ConfigError> {
             _ => Some(format!("takes a whole number from {low} to {high}")),
         },
         (Kind::List, Value::Array(items)) if items.iter().all(Value::is_string) => check_list(key, items),
-        (Kind::Duration, Value::String(text)) => human::parse_duration(text).err(),
+        (Kind::Duration, Value::String(text)) => check_duration(key, text),
         (Kind::Duration, Value::Number(number)) => {
             return check(key, &Value::from(number.to_string()), place);
         }
-        (Kind::Text | Kind::Path | Kind::MachineId | Kind::Duration, _) => Some("takes a text".to_owned()),
+        (Kind::RedisUrl, Value::String(text)) if text.is_empty() => None,
+        (Kind::RedisUrl, Value::String(text)) => {
+            RedisTarget::parse(text).err().map(|error| error.to_string())
+        }
+        (Kind::Text | Kind::Path | Kind::MachineId | Kind::Duration | Kind::RedisUrl, _) => {
+            Some("takes a text".to_owned())
+        }
         (Kind::Flag, _) => Some("takes true or false".to_owned()),
         (Kind::Number(..) | Kind::Fraction, _) => Some("takes a number".to_owned()),
         (Kind::List, _) => Some("takes a list of texts".to_owned()),
@@ -204,6 +223,19 @@ fn check_list(key: &Key, items: &[Value]) -> Option<String> {
             Some(format!("takes names such as `box.example` or `box.example:443`, not `{item}`"))
         }
         _ => None,
+    }
+}
+
+fn check_duration(key: &Key, text: &str) -> Option<String> {
+    let shortest = match key.name {
+        "queue.lease" => Duration::from_millis(500),
+        "queue.beat" | "queue.reconcile" => Duration::from_millis(50),
+        _ => Duration::ZERO,
+    };
+    match human::parse_duration(text) {
+        Ok(duration) if duration < shortest => Some(format!("is at least {}", human::duration(shortest))),
+        Ok(_) => None,
+        Err(error) => Some(error),
     }
 }
 

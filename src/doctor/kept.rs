@@ -4,7 +4,7 @@ use super::{Check, Finding, Machine};
 use crate::config::{Origin, keys::Use};
 
 /// Variables of darkmux 1.9 that are no settings of the table.
-const UNUSED_VARIABLES: &[&str] = &["DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN", "DARKMUX_PROFILES"];
+const UNUSED_VARIABLES: &[&str] = &["DARKMUX_SERVE_TOKEN", "DARKMUX_PROFILES"];
 
 /// Settings of 1.9 without effect.
 pub struct KeptSettings;

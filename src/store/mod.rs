@@ -1,5 +1,5 @@
-//! Files that survive: private folders, atomic replacement, locks, and the append-only JSON-lines log with
-//! its reader.
+//! What survives: private folders, atomic replacement, locks, the append-only JSON-lines log with its reader,
+//! and the connection to Redis.
 //!
 //! Invariant: a file of ours is complete or absent, and readable by its owner alone.
 
@@ -8,8 +8,12 @@ mod atomic;
 pub mod lines;
 mod lock;
 mod private;
+mod redis;
 
 pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, write_atomic};
 pub use lock::{FileLock, lock_shared_within, lock_within};
 pub use private::{ensure_private_dir, open_in, read_bounded, read_private};
+pub use redis::{
+    Password, Reader, Redis, RedisClass, RedisFault, RedisTarget, RedisUrlError, Server, script,
+};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 /// `512 B`, `1.5 KiB`, `78.0 GiB`.
 #[allow(clippy::cast_precision_loss)] // One decimal is shown.
@@ -34,14 +34,16 @@ pub fn duration(span: Duration) -> String {
     }
 }
 
-/// Reads `90` (seconds), `90s`, `10m`, `1h 30m`, `500ms`: more than nothing, at most a year.
+/// Reads `90` (seconds), `90s`, `10m`, `1h 30m`, `7d`, `500ms`: more than nothing, at most a year.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const YEAR: Duration = Duration::from_hours(366 * 24);
     let wrong = || format!("`{}` is no duration: write 90s, 10m, 1h 30m or 500ms", super::visible_line(text));
     let span = if let Ok(seconds) = text.trim().parse::<u64>() {
         Duration::from_secs(seconds)
     } else {
-        let span: SignedDuration = text.trim().parse().map_err(|_| wrong())?;
+        let span: Span = text.trim().parse().map_err(|_| wrong())?;
+        let span: SignedDuration =
+            span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
         Duration::try_from(span).map_err(|_| wrong())?
     };
     if span.is_zero() || span > YEAR {
@@ -63,9 +65,14 @@ mod tests {
 
     #[test]
     fn durations_parse_and_print() {
-        for (text, ms) in
-            [("90", 90_000), ("1s", 1_000), ("10m", 600_000), ("1h 30m", 5_400_000), ("500ms", 500)]
-        {
+        for (text, ms) in [
+            ("90", 90_000),
+            ("1s", 1_000),
+            ("10m", 600_000),
+            ("1h 30m", 5_400_000),
+            ("500ms", 500),
+            ("7d", 604_800_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "0", "-1s", "soon", "2y"] {

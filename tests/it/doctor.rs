@@ -102,13 +102,13 @@ fn a_flows_folder_that_can_not_be_written_fails() {
 
 #[test]
 fn a_broken_machine_id_fails_and_settings_without_effect_are_named() {
-    let home = Home::new().with("DARKMUX_MACHINE_ID", "").with("DARKMUX_REDIS_URL", "redis://:canary@h");
+    let home = Home::new().with("DARKMUX_MACHINE_ID", "").with("DARKMUX_SERVE_TOKEN", "canary");
     private(&home);
     fs::write(home.darkmux().join("machine-id"), "Not An Id\n").unwrap();
     assert_eq!(check(&home, "machine id")["state"], "fail");
     let kept = check(&home, "1.9 settings");
     assert_eq!(kept["state"], "pass");
-    assert!(kept["finding"].as_str().unwrap().contains("DARKMUX_REDIS_URL"), "{kept}");
+    assert!(kept["finding"].as_str().unwrap().contains("DARKMUX_SERVE_TOKEN"), "{kept}");
     let output = home.run(["doctor"]);
     assert!(!describe(&output).contains("canary"), "{}", describe(&output));
 }

@@ -2,8 +2,10 @@
 //!
 //! No test changes its own process environment; each gives the binary one of its own.
 
+mod redis;
 mod tty;
 
+pub use redis::{Fault, FaultProxy, RedisServer};
 pub use tty::Tty;
 
 use std::path::{Path, PathBuf};

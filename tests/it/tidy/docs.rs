@@ -19,12 +19,12 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("DARKMUX_LOG_FORMAT", "`json` logs one JSON object a line"),
     ("DARKMUX_PROFILES", "a file of darkmux 1.9; not used by this version"),
-    ("DARKMUX_REDIS_URL", "not used by this version; `doctor` says so. No child process gets it"),
     ("DARKMUX_SERVE_TOKEN", "not used by this version. No child process gets it"),
     ("COMPLETE", "set by the completion scripts of `darkmux completions`; names the shell that asks"),
     ("HOME", "the user's home folder"),
     ("NO_COLOR", "anything but an empty text switches colours off"),
     ("PATH", "where agent CLIs are looked for"),
+    ("USER", "on macOS, the account of the Keychain item `darkmux-redis`"),
     ("SHELL", "the shell of the role `shell`; `/bin/sh` when unset"),
 ];
 
@@ -45,6 +45,7 @@ fn kind(kind: Kind) -> String {
         Kind::Number(low, high) => format!("{low} to {high}"),
         Kind::Fraction => "fraction".to_owned(),
         Kind::List => "list".to_owned(),
+        Kind::RedisUrl => "URL".to_owned(),
         Kind::Duration => "duration".to_owned(),
     }
 }

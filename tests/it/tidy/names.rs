@@ -11,7 +11,7 @@ const OWNED: &[(&[&str], &[&str], &str)] = &[
     (&["println!", "eprintln!", "print!", "eprint!"], &["cli"], "only `cli` prints"),
     // A session's host tells its starter through its stdout that it is up.
     (&["stdout()", "stderr()"], &["cli", "session"], "only `cli` prints"),
-    (&["redis"], &["store", "flow", "work"], "only these know Redis"),
+    (&["redis::"], &["store", "flow", "work", "fleet"], "only these know Redis"),
     (&["pty_process"], &["pty"], "only `pty` makes terminals"),
     (&["kill_process", "kill_process_group"], &["pty"], "only `pty` sends signals"),
     (&["anyhow"], &["cli", "daemon"], "libraries name their errors"),

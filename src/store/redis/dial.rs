@@ -1,0 +1,224 @@
+//! Making one connection: finding the master, the password, TLS, time limits, and who answered.
+
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, TlsCertificates,
+};
+use tokio::io::AsyncReadExt;
+
+use super::target::Place;
+use super::{Password, RedisClass, RedisFault, RedisTarget};
+use crate::store::read_bounded;
+
+/// How long a connection with its login may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a Sentinel may take to answer.
+const SENTINEL_TIMEOUT: Duration = Duration::from_millis(700);
+
+/// How long the command that prints the password may take. A keychain may ask its owner.
+const PASSWORD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Longest password, and longest CA file, in bytes.
+const PASSWORD_MAX: u64 = 4096;
+const CA_MAX: u64 = 1024 * 1024;
+
+/// When a dead peer shows: first probe, then the time between probes.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(5));
+
+/// How long sent data may stay without an answer of the peer's system.
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Who answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Server {
+    /// Made anew at each start of the server.
+    pub run_id: String,
+    /// Such as `7.0.15`.
+    pub version: String,
+    /// `master` or `slave`.
+    pub role: String,
+}
+
+/// A new connection to the server of `target`, which answers within `answer`.
+pub(super) async fn dial(
+    target: &RedisTarget,
+    answer: Duration,
+) -> Result<(MultiplexedConnection, Server), RedisFault> {
+    // One TLS provider for the process; whoever came first set it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let login = login(target).await?;
+    let addr = match &target.place {
+        Place::At(addr) => addr.clone(),
+        Place::Sentinel { .. } => master(target, &login).await?,
+    };
+    let mut connection = connect(target, addr, login, (CONNECT_TIMEOUT, answer)).await?;
+    let server = ask_who(target, &mut connection).await?;
+    if matches!(target.place, Place::Sentinel { .. }) && server.role != "master" {
+        // The Sentinels are behind the server; the next dial asks them again.
+        return Err(RedisFault::new(RedisClass::ReadOnly, target.shown(), "the named master is a replica"));
+    }
+    Ok((connection, server))
+}
+
+/// The address of the master, from the first Sentinel that knows one.
+pub(super) async fn master(
+    target: &RedisTarget,
+    login: &RedisConnectionInfo,
+) -> Result<ConnectionAddr, RedisFault> {
+    let Place::Sentinel { nodes, master } = &target.place else {
+        return Err(RedisFault::new(RedisClass::Config, target.shown(), "it has no Sentinel"));
+    };
+    let mut last = RedisFault::new(RedisClass::Unreachable, target.shown(), "no Sentinel answers");
+    for node in nodes {
+        match ask_sentinel(target, node, master, login).await {
+            Ok(Some((host, port))) => {
+                return Ok(match node {
+                    ConnectionAddr::TcpTls { .. } => {
+                        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+                    }
+                    _ => ConnectionAddr::Tcp(host, port),
+                });
+            }
+            Ok(None) => {
+                last = RedisFault::new(
+                    RedisClass::Unreachable,
+                    target.shown(),
+                    format!("{node} knows no master `{master}`"),
+                );
+            }
+            Err(fault) => last = fault,
+        }
+    }
+    Err(last)
+}
+
+async fn ask_sentinel(
+    target: &RedisTarget,
+    node: &ConnectionAddr,
+    master: &str,
+    login: &RedisConnectionInfo,
+) -> Result<Option<(String, u16)>, RedisFault> {
+    let ask = async |login: RedisConnectionInfo| {
+        let mut connection =
+            connect(target, node.clone(), login, (SENTINEL_TIMEOUT, SENTINEL_TIMEOUT)).await?;
+        redis::cmd("SENTINEL")
+            .arg("GET-MASTER-ADDR-BY-NAME")
+            .arg(master)
+            .query_async(&mut connection)
+            .await
+            .map_err(|error| RedisFault::of(&error, target.shown()))
+    };
+    // Sentinels often have no password, and refuse one then.
+    match ask(RedisConnectionInfo::default()).await {
+        Err(fault) if fault.class() == RedisClass::Auth => ask(login.clone().set_db(0)).await,
+        answer => answer,
+    }
+}
+
+async fn connect(
+    target: &RedisTarget,
+    addr: ConnectionAddr,
+    login: RedisConnectionInfo,
+    (limit, answer): (Duration, Duration),
+) -> Result<MultiplexedConnection, RedisFault> {
+    let fault = |error: &redis::RedisError| RedisFault::of(error, target.shown());
+    let is_tls = matches!(addr, ConnectionAddr::TcpTls { .. });
+    let info = addr.into_connection_info().map_err(|error| fault(&error))?;
+    let info = info.set_redis_settings(login).set_tcp_settings(tcp_settings());
+    let client = client(target, info, is_tls)?;
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(Some(answer));
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
+    match tokio::time::timeout(limit, connecting).await {
+        Ok(connected) => connected.map_err(|error| fault(&error)),
+        Err(_) => Err(RedisFault::new(RedisClass::Silent, target.shown(), "no answer while connecting")),
+    }
+}
+
+fn client(target: &RedisTarget, info: ConnectionInfo, is_tls: bool) -> Result<Client, RedisFault> {
+    let refused = |error: &redis::RedisError| RedisFault::of(error, target.shown());
+    let Some(path) = target.ca_file.as_ref().filter(|_| is_tls) else {
+        return Client::open(info).map_err(|error| refused(&error));
+    };
+    let pem = read_bounded(path, CA_MAX).map_err(|error| {
+        RedisFault::new(RedisClass::Config, target.shown(), format!("{}: {error}", path.display()))
+    })?;
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+    Client::build_with_tls(info, certificates).map_err(|error| refused(&error))
+}
+
+fn tcp_settings() -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(USER_TIMEOUT);
+    settings
+}
+
+async fn ask_who(target: &RedisTarget, connection: &mut MultiplexedConnection) -> Result<Server, RedisFault> {
+    let info: Result<String, _> = redis::cmd("INFO").query_async(connection).await;
+    let info = info.map_err(|error| RedisFault::of(&error, target.shown()))?;
+    let field = |name: &str| {
+        let of_line = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned());
+        info.lines().find_map(of_line).unwrap_or_default()
+    };
+    if field("loading") == "1" {
+        return Err(RedisFault::new(RedisClass::Loading, target.shown(), "LOADING"));
+    }
+    Ok(Server { run_id: field("run_id"), version: field("redis_version"), role: field("role") })
+}
+
+/// Name and password, read now, so that a changed password is found at the next connection.
+pub(super) async fn login(target: &RedisTarget) -> Result<RedisConnectionInfo, RedisFault> {
+    let login = target.login.clone().set_protocol(ProtocolVersion::RESP3);
+    if login.password().is_some() {
+        return Ok(login);
+    }
+    let wrong = |what: String| RedisFault::new(RedisClass::Config, target.shown(), what);
+    let text = match &target.password {
+        Password::None => return Ok(login),
+        Password::Given(secret) => return Ok(login.set_password(secret.expose())),
+        Password::File(path) => {
+            let shown = path.display().to_string();
+            let read = read_bounded(path, PASSWORD_MAX);
+            read.map_err(|error| wrong(format!("the password's file {shown}: {error}")))?
+        }
+        Password::Command(argv) => run(argv).await.map_err(|error| {
+            wrong(format!("the password's command `{}`: {error}", argv.first().map_or("", String::as_str)))
+        })?,
+    };
+    let text = String::from_utf8(text).map_err(|_| wrong("the password is not UTF-8".to_owned()))?;
+    Ok(match text.lines().next().map(str::trim_end) {
+        None | Some("") => login,
+        Some(password) => login.set_password(password),
+    })
+}
+
+async fn run(argv: &[String]) -> io::Result<Vec<u8>> {
+    let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut text = Vec::new();
+    let ended = async {
+        if let Some(out) = child.stdout.take() {
+            out.take(PASSWORD_MAX).read_to_end(&mut text).await?;
+        }
+        child.wait().await
+    };
+    let status = tokio::time::timeout(PASSWORD_TIMEOUT, ended)
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no end within 15 s"))??;
+    if status.success() { Ok(text) } else { Err(io::Error::other(format!("it ended with {status}"))) }
+}

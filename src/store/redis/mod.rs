@@ -1,0 +1,216 @@
+//! Redis: one shared connection for commands and scripts, and a connection of its own for each blocking
+//! reader.
+//!
+//! Invariants: a request ends within a bounded time; a connection that timed out or belongs to a replica is
+//! replaced before the next request; every new connection asks Sentinel (where there is one) and learns who
+//! answered, so that a restarted, emptied or promoted server shows as another [`Server`]. Nothing is retried
+//! here: only the caller knows what may be sent twice.
+//!
+//! Not here: which keys there are and what they mean (`work`, `flow`, `fleet`).
+
+mod dial;
+mod error;
+mod target;
+
+pub use dial::Server;
+pub use error::{RedisClass, RedisFault};
+pub use target::{Password, RedisTarget, RedisUrlError};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, FromRedisValue, Pipeline, Script, ScriptInvocation};
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+/// How long the server may take for an answer that waits for nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// How long a failed connection speaks for the next attempts, so that many callers don't queue up behind one
+/// address that does not answer.
+const FAILURE_KEPT: Duration = Duration::from_millis(250);
+
+/// A Redis. Clones share its connection.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    target: RedisTarget,
+    slot: Mutex<Slot>,
+    /// Connections up to this number are broken.
+    broken: AtomicU64,
+    server: watch::Sender<Option<Server>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.target.fmt(f)
+    }
+}
+
+#[derive(Default)]
+struct Slot {
+    open: Option<(u64, MultiplexedConnection)>,
+    dialled: u64,
+    failed: Option<(Instant, RedisFault)>,
+}
+
+impl Redis {
+    /// Connects at the first request.
+    pub fn new(target: RedisTarget) -> Self {
+        let (server, _) = watch::channel(None);
+        Self { inner: Arc::new(Inner { target, slot: Mutex::default(), broken: AtomicU64::new(0), server }) }
+    }
+
+    /// The server in words, without a password.
+    pub fn shown(&self) -> &str {
+        self.inner.target.shown()
+    }
+
+    /// Which Redis it is.
+    pub fn target(&self) -> &RedisTarget {
+        &self.inner.target
+    }
+
+    /// Who answered last: changes when the server was started again or another one took its place.
+    pub fn server(&self) -> watch::Receiver<Option<Server>> {
+        self.inner.server.subscribe()
+    }
+
+    /// Sends one command.
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFault> {
+        self.with(async |mut connection| command.query_async(&mut connection).await).await
+    }
+
+    /// Sends several commands in one write.
+    pub async fn pipeline<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, RedisFault> {
+        self.with(async |mut connection| commands.query_async(&mut connection).await).await
+    }
+
+    /// Runs a script, by its hash where the server knows it.
+    pub async fn script<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, RedisFault> {
+        self.with(async |mut connection| call.invoke_async(&mut connection).await).await
+    }
+
+    /// Asks for nothing but an answer: the time it took.
+    pub async fn ping(&self) -> Result<Duration, RedisFault> {
+        self.query::<String>(&redis::cmd("PING")).await?;
+        let began = Instant::now();
+        self.query::<String>(&redis::cmd("PING")).await?;
+        Ok(began.elapsed())
+    }
+
+    /// Asks the Sentinels, where there are some, whether the connected server is still the master, and lets it
+    /// go when it is not. Free otherwise.
+    pub async fn follow_master(&self) {
+        let target = &self.inner.target;
+        if !matches!(target.place, target::Place::Sentinel { .. }) {
+            return;
+        }
+        let role: Result<redis::Value, _> = self.query(&redis::cmd("ROLE")).await;
+        let is_master = |role: &redis::Value| {
+            let redis::Value::Array(fields) = role else { return false };
+            fields
+                .first()
+                .is_some_and(|name| matches!(name, redis::Value::BulkString(name) if name == b"master"))
+        };
+        if let Ok(role) = role
+            && !is_master(&role)
+        {
+            self.inner.slot.lock().await.open = None;
+        }
+    }
+
+    /// A connection of its own for reads that wait at most `block` each.
+    pub async fn reader(&self, block: Duration) -> Result<Reader, RedisFault> {
+        let (connection, server) = dial::dial(&self.inner.target, block * 3 + Duration::from_secs(2)).await?;
+        Ok(Reader { connection, server, shown: self.shown().to_owned(), block })
+    }
+
+    async fn with<T>(
+        &self,
+        request: impl AsyncFnOnce(MultiplexedConnection) -> redis::RedisResult<T>,
+    ) -> Result<T, RedisFault> {
+        let (dialled, connection) = self.connection().await?;
+        let answer = request(connection).await;
+        answer.map_err(|error| RedisFault::of(&error, self.shown())).inspect_err(|fault| {
+            if fault.class().breaks_connection() {
+                self.inner.broken.fetch_max(dialled, Ordering::Relaxed);
+            }
+        })
+    }
+
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisFault> {
+        // Held while dialling, so that one dials at a time; each dial is bounded.
+        let mut slot = self.inner.slot.lock().await;
+        let broken = self.inner.broken.load(Ordering::Relaxed);
+        if let Some((dialled, connection)) = slot.open.as_ref().filter(|(dialled, _)| *dialled > broken) {
+            return Ok((*dialled, connection.clone()));
+        }
+        if let Some((at, fault)) = &slot.failed
+            && at.elapsed() < FAILURE_KEPT
+        {
+            return Err(fault.clone());
+        }
+        slot.open = None;
+        match dial::dial(&self.inner.target, ANSWER_TIMEOUT).await {
+            Ok((connection, server)) => {
+                slot.dialled += 1;
+                slot.failed = None;
+                slot.open = Some((slot.dialled, connection.clone()));
+                self.inner.server.send_if_modified(|known| {
+                    let changed = known.as_ref() != Some(&server);
+                    *known = Some(server);
+                    changed
+                });
+                Ok((slot.dialled, connection))
+            }
+            Err(fault) => {
+                slot.failed = Some((Instant::now(), fault.clone()));
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// A connection for blocking reads alone. Dropping it, also in the middle of a read, closes it; the server
+/// forgets the read, so that nothing is delivered to nobody.
+pub struct Reader {
+    connection: MultiplexedConnection,
+    server: Server,
+    shown: String,
+    block: Duration,
+}
+
+impl Reader {
+    /// Sends one command that may block for the time that the reader was made for. After an error the reader
+    /// must be dropped.
+    pub async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisFault> {
+        let answer = command.query_async(&mut self.connection).await;
+        answer.map_err(|error| RedisFault::of(&error, &self.shown))
+    }
+
+    /// How long a read may block.
+    pub fn block(&self) -> Duration {
+        self.block
+    }
+
+    /// Who answers.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The database that its requests go to.
+    pub fn db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
+
+/// A script from its text.
+pub fn script(text: &str) -> Script {
+    Script::new(text)
+}
