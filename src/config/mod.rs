@@ -8,6 +8,7 @@
 mod concerns;
 mod environment;
 mod file;
+mod identity;
 pub mod keys;
 mod machine;
 mod paths;
@@ -19,6 +20,7 @@ pub use concerns::{
 };
 pub use environment::Environment;
 pub use file::{ConfigFile, edit};
+pub use identity::Identity;
 pub use machine::machine_id;
 pub use paths::Paths;
 pub use settings::{Origin, Setting, Settings, key_named, parse};

@@ -40,6 +40,11 @@ impl Paths {
         self.home.join("machine-id")
     }
 
+    /// Who this machine is, beside its name.
+    pub fn machine_uid_file(&self) -> PathBuf {
+        self.home.join("machine-uid")
+    }
+
     /// User roles, which win over the builtin ones.
     pub fn roles(&self) -> PathBuf {
         self.home.join("roles")
