@@ -12,6 +12,7 @@
 //! | 1 | [`wire`] | shapes on the wire and on disk |
 //! | 2 | [`pty`] | pseudo-terminals, process groups, terminal modes |
 //! | 3 | [`flow`] | the event log: sinks, audit chain, readers, tail |
+//! | 3 | [`work`] | the queue: publish, claim, lease, reconcile, dead letters |
 //! | 3 | [`session`] | session hosts and their clients |
 //! | 3 | [`crew`] | roles, and the command a role becomes |
 //! | 4 | [`fleet`] | facts about machines |
@@ -36,6 +37,7 @@ pub mod session;
 pub mod store;
 pub mod util;
 pub mod wire;
+pub mod work;
 
 /// The version of this build, with the commit where it is known: `0.1.0 (1a2b3c4d5e)`.
 pub const VERSION: &str = env!("DARKMUX_VERSION");

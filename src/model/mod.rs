@@ -5,12 +5,14 @@
 
 mod day;
 mod ids;
+mod job;
 mod record;
 mod role;
 mod session;
 
 pub use day::{Day, DayError, Position, PositionError};
 pub use ids::{IdError, MachineId, RoleId, SessionId};
+pub use job::{JobState, OnLoss, Priority};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
 pub use role::{
     Access, AccessArgs, CommandRuntime, Escalation, FeedbackTemplates, InteractiveForm, PALETTE_TOOLS,

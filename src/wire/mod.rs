@@ -4,9 +4,13 @@ mod daemon;
 pub mod frames;
 mod http;
 mod session;
+mod work;
 
 pub use daemon::DaemonInfo;
 pub use http::{DayEntry, FlowDays, Health, MachineSpecs, SessionList};
 pub use session::{
     DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize,
+};
+pub use work::{
+    JOB_MESSAGE_MAX, JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WORK_TIMEOUT_MAX, WorkJob,
 };

@@ -20,6 +20,7 @@ mod flow_write;
 mod help;
 mod http_hostile;
 mod http_raw;
+mod queue;
 mod redis_link;
 mod serve_daemon;
 mod serve_day;
