@@ -16,8 +16,8 @@ pub fn numbers() -> QueueConfig {
         reconcile: Duration::from_millis(100),
         head_start: Duration::from_millis(300),
         max: 5000,
-        result_ttl: Duration::from_secs(600),
-        dead_ttl: Duration::from_secs(600),
+        result_ttl: Duration::from_mins(10),
+        dead_ttl: Duration::from_mins(10),
     }
 }
 
