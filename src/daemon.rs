@@ -14,15 +14,18 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
 use crate::flow::Flow;
 use crate::model::{Day, MachineId};
+use crate::runner::{self, Gauge, Meets, RunnerParts};
 use crate::serve::{self, App, AppConfig, Hosts, Limits};
 use crate::session::{self, Table};
-use crate::store::{Durability, FileLock, ensure_private_dir, write_atomic};
+use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
+use crate::work::{FleetKey, Queue};
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -71,6 +74,11 @@ pub enum DaemonError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The fleet's key cannot be read; without it no job's signature could be checked.
+    #[error(
+        "{0}; copy the key from another machine of the fleet, or remove the file to go without signatures"
+    )]
+    FleetKey(String),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -154,6 +162,7 @@ async fn serve_until_told(
     };
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
+    let _gauge = start_runner(config, clock, &flow, &shutdown)?;
     drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
@@ -170,6 +179,21 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// The runner of this machine, where the fleet has a Redis.
+fn start_runner(
+    config: &Config,
+    clock: &Clock,
+    flow: &FlowConfig,
+    shutdown: &Shutdown,
+) -> Result<Option<watch::Receiver<Gauge>>, DaemonError> {
+    let Some(redis) = config.redis()? else { return Ok(None) };
+    let key = FleetKey::read(&config.paths.fleet_key()).map_err(DaemonError::FleetKey)?;
+    let queue = Queue::new(Redis::new(redis.target), config.queue(), key);
+    let meets: Meets = Arc::new(|requirement: &str| Err(format!("`{requirement}` is not known")));
+    let parts = RunnerParts { queue, flow_stream: redis.stream, meets, clock: clock.clone() };
+    Ok(Some(runner::start(config, parts, flow.clone(), shutdown)?))
 }
 
 /// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.

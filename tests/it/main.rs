@@ -22,6 +22,7 @@ mod http_hostile;
 mod http_raw;
 mod queue;
 mod redis_link;
+mod runner;
 mod serve_daemon;
 mod serve_day;
 mod serve_stream;
