@@ -18,7 +18,7 @@ pub use concerns::{
     CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig, ServeConfig,
     SessionConfig,
 };
-pub use environment::Environment;
+pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};
 pub use identity::Identity;
 pub use machine::machine_id;

@@ -37,8 +37,8 @@ impl From<CrewError> for Refusal {
 const CHILD_VARS: &[&str] =
     &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TMPDIR", "TZ", "SSL_CERT_FILE"];
 
-/// Beginnings of further ones: the locale, and darkmux's own folders.
-const CHILD_PREFIXES: &[&str] = &["LC_", "DARKMUX_"];
+/// Beginnings of further ones: the locale, and darkmux's own settings.
+const CHILD_PREFIXES: &[&str] = &["LC_", crate::config::PREFIX];
 
 /// The environment of a job's session: an allowlist, and what `runner.env` names.
 pub fn child_env(env: &Environment, named: &[String]) -> Environment {
