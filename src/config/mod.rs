@@ -16,7 +16,7 @@ mod settings;
 pub use concerns::{CrewConfig, FlowConfig, ModelsConfig, Provenance, ServeConfig, SessionConfig};
 pub use environment::Environment;
 pub use file::{ConfigFile, edit};
-pub use machine::machine_id;
+pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;
 pub use settings::{Origin, Setting, Settings, key_named, parse};
 
