@@ -77,3 +77,17 @@ fn the_machine_id_that_was_made_is_shown_and_none_is_made_for_showing_it() {
     home.ok(["config", "set", "machine_id", "studio"]);
     assert_eq!((shown()["value"].as_str(), shown()["origin"].as_str()), (Some("studio"), Some("file")));
 }
+
+#[test]
+fn what_is_unset_leaves_no_empty_group_and_everything_else() {
+    let home = Home::new();
+    let file = home.darkmux().join("config.json");
+    let text = || serde_json::from_slice::<serde_json::Value>(&std::fs::read(&file).unwrap()).unwrap();
+    home.ok(["config", "set", "serve.port", "9000"]);
+    home.ok(["config", "set", "serve.bind", "127.0.0.1"]);
+    home.ok(["config", "set", "--unset", "serve.port"]);
+    assert_eq!(text(), serde_json::json!({ "serve": { "bind": "127.0.0.1" } }));
+    home.ok(["config", "set", "--unset", "serve.bind"]);
+    home.ok(["config", "set", "--unset", "session.grace"]);
+    assert_eq!(text(), serde_json::json!({}));
+}

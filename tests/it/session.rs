@@ -310,3 +310,14 @@ fn tail_as_json_has_every_byte_with_its_offset_and_ends_with_the_session() {
     assert_eq!((&first["from"], &first["output"]), (&8.into(), &"\u{fffd}\r\n".into()));
     assert_eq!(again.next().unwrap()["session"]["state"], "exited");
 }
+
+#[test]
+fn the_list_has_the_output_of_running_sessions_as_it_is_now() {
+    let home = Home::new();
+    let id = detached(&home, "echo one; read x; echo two; read x");
+    let end = || state(&home, &id)["output"]["end"].as_u64().unwrap();
+    wait_for("its first line", || (end() == 5).then_some(()));
+    home.ok(["session", "send", &id[id.len() - 4..], "go"]);
+    wait_for("its second line", || (end() > 10).then_some(()));
+    assert_eq!(state(&home, &id)["state"], "running");
+}

@@ -20,7 +20,7 @@ const STEP: u64 = 64 * 1024;
 /// On a terminal: its text, without escape sequences; elsewhere: what the program wrote.
 #[derive(Debug, Args)]
 pub struct TailArgs {
-    /// Session: an id, the beginning of one, or a name
+    /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
     #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Go on until the session ends; then end with its status
