@@ -21,6 +21,7 @@ mod help;
 mod http_hostile;
 mod http_raw;
 mod queue;
+mod queue_heals;
 mod redis_link;
 mod serve_daemon;
 mod serve_day;
