@@ -22,6 +22,7 @@ mod http_hostile;
 mod http_raw;
 mod queue;
 mod queue_heals;
+mod queue_model;
 mod redis_link;
 mod serve_daemon;
 mod serve_day;
