@@ -6,12 +6,14 @@
 mod day;
 mod ids;
 mod record;
+mod requirement;
 mod role;
 mod session;
 
 pub use day::{Day, DayError, Position, PositionError};
 pub use ids::{IdError, MachineId, RoleId, SessionId};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
+pub use requirement::{Requirement, RequirementError};
 pub use role::{
     Access, AccessArgs, CommandRuntime, Escalation, FeedbackTemplates, InteractiveForm, PALETTE_TOOLS,
     RoleFamily, RoleManifest, Runtime, ToolPalette,
