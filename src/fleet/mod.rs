@@ -6,5 +6,15 @@
 mod models;
 mod specs;
 
-pub use models::{MODELS_PATIENCE, Models};
+mod address;
+mod devices;
+mod facts;
+mod meets;
+mod roster;
+
+pub use address::{AddressError, DEFAULT_PORT, PeerAddress};
+pub use facts::{FRESH, Facts, FactsSource};
+pub use meets::meets;
+pub use models::{Catalog, MODELS_PATIENCE, Models};
+pub use roster::{BadEntry, NewPeer, Peer, ROSTER_VERSION, Roster, RosterError, RosterFile, read_token};
 pub use specs::{Hardware, hardware};
