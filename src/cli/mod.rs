@@ -12,6 +12,7 @@ mod cx;
 mod deferred;
 mod doctor;
 mod exit;
+mod fleet;
 mod flow;
 mod logging;
 mod man;
@@ -58,6 +59,9 @@ enum Verb {
     /// Terminals that outlive the terminal they were started from
     #[command(subcommand)]
     Session(Deferred<session::SessionVerb>),
+    /// The machines that belong together
+    #[command(subcommand)]
+    Fleet(Deferred<fleet::FleetVerb>),
     /// The event log
     #[command(subcommand)]
     Flow(Deferred<flow::FlowVerb>),
@@ -70,6 +74,9 @@ enum Verb {
     /// 1.9 and 2.9 spelling of `crew dispatch`
     #[command(hide = true)]
     Dispatch(crew::DispatchArgs),
+    /// 2.9 spelling of `fleet`
+    #[command(hide = true, subcommand)]
+    Machine(Deferred<fleet::FleetVerb>),
     /// 1.9 spelling of `crew roles` and `crew show`
     #[command(hide = true, subcommand)]
     Role(Deferred<crew::RoleVerb>),
@@ -110,6 +117,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Serve(args) => serve::run(args, cx),
         Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
         Verb::Session(Deferred(verb)) => session::run(verb, cx),
+        Verb::Fleet(Deferred(verb)) | Verb::Machine(Deferred(verb)) => fleet::run(verb, cx),
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
         Verb::Doctor(args) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),

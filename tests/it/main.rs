@@ -15,6 +15,7 @@ mod crew;
 mod dispatch;
 mod dispatch_edges;
 mod doctor;
+mod fleet;
 mod flow_audit;
 mod flow_write;
 mod help;
