@@ -15,6 +15,7 @@ mod crew;
 mod dispatch;
 mod dispatch_edges;
 mod doctor;
+mod doctor_fleet;
 mod fleet;
 mod fleet_presence;
 mod flow_audit;
