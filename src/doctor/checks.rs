@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Machine, Outcome, Report};
 use super::{
-    agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers, redis,
-    roles, sessions, settings, skew, time, versions,
+    agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers,
+    redis_server, roles, sessions, settings, skew, time, versions,
 };
 use crate::util::clock;
 
@@ -37,7 +37,7 @@ const CHECKS: &[&dyn Check] = &[
     &roles::Roles,
     &agents::AgentClis,
     &models::ModelEndpoint,
-    &redis::RedisServer,
+    &redis_server::RedisServer,
     &peers::Peers,
     &duplicates::DuplicateIds,
     &versions::VersionSkew,

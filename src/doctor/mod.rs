@@ -21,7 +21,7 @@ mod models;
 mod others;
 mod peers;
 mod question;
-mod redis;
+mod redis_server;
 mod report;
 mod roles;
 mod sessions;

@@ -55,7 +55,7 @@ impl ServerReport {
         let latency = redis.ping().await?;
         let skew_ms = clock_skew(redis, clock).await?;
         let access = access(redis).await;
-        Ok(Self { latency, skew_ms, access, ..Self::of_info(&info) })
+        Ok(Self { latency, access, skew_ms, ..Self::of_info(&info) })
     }
 
     fn of_info(info: &str) -> Self {
@@ -134,8 +134,7 @@ fn is_unlimited(reply: &Reply) -> bool {
 fn text(reply: &Reply) -> String {
     match reply {
         Reply::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Reply::SimpleString(text) => text.clone(),
-        Reply::VerbatimString { text, .. } => text.clone(),
+        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => text.clone(),
         _ => String::new(),
     }
 }
