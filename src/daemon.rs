@@ -17,8 +17,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ConfigError, FlowConfig};
 use crate::flow::Flow;
+use crate::flow::shared::SharedFlow;
+use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
-use crate::serve::{self, App, AppConfig, Hosts, Limits};
+use crate::serve::{self, App, AppConfig, FleetFlow, Hosts, Limits};
 use crate::session::{self, Table};
 use crate::store::{Durability, FileLock, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
@@ -134,13 +136,17 @@ async fn serve_until_told(
         .local_addr()
         .map_err(|source| DaemonError::System { action: "asking for the own address", source })?;
     let shutdown = Shutdown::new();
+    let fleet = fleet_flow(config, &flow, clock, &shutdown)?;
+    let limits = Limits::default().with_streams(config.serve().streams);
+    make_room(limits);
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
+            fleet,
             sessions_dir: config.session().dir,
             models: config.models(),
             hosts: Hosts::new(address.port(), &config.serve().hosts),
-            limits: Limits::default(),
+            limits,
             clock: clock.clone(),
         },
         shutdown.clone(),
@@ -170,6 +176,37 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// Starts shipping records to the fleet's flow, where there is one.
+fn fleet_flow(
+    config: &Config,
+    flow: &FlowConfig,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> Result<Option<FleetFlow>, DaemonError> {
+    let Some(shared) = SharedFlow::of(config)? else { return Ok(None) };
+    let inherited = config.identity()?.inherited.then(|| config.paths.flow_origin_file());
+    let ship = ShipperConfig { shared: shared.clone(), flow: flow.clone(), clock: clock.clone(), inherited };
+    Ok(Some(FleetFlow { shared, shipper: ship::start(ship, shutdown) }))
+}
+
+/// Asks the system for as many descriptors as the limits may take: a socket a connection, and some for files.
+fn make_room(limits: Limits) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const FILES: u64 = 256;
+    let wanted = limits.connections as u64 + FILES;
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_some_and(|current| current < wanted) {
+        let allowed = now.maximum.map_or(wanted, |most| most.min(wanted));
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: now.maximum });
+        if allowed < wanted || raised.is_err() {
+            tracing::warn!(
+                wanted,
+                "the system allows fewer open files (`ulimit -n`) than serve.streams asks for"
+            );
+        }
+    }
 }
 
 /// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.

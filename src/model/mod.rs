@@ -5,12 +5,14 @@
 
 mod day;
 mod ids;
+mod place;
 mod record;
 mod role;
 mod session;
 
 pub use day::{Day, DayError, Position, PositionError};
 pub use ids::{IdError, MachineId, RoleId, SessionId};
+pub use place::{EntryId, FleetAt, Place, PlaceError, day_of_ms};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
 pub use role::{
     Access, AccessArgs, CommandRuntime, Escalation, FeedbackTemplates, InteractiveForm, PALETTE_TOOLS,

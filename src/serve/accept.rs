@@ -162,6 +162,7 @@ mod tests {
         let nowhere = "http://127.0.0.1:9".to_owned();
         let config = AppConfig {
             flow,
+            fleet: None,
             sessions_dir: home.path().join("sessions"),
             models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },
             hosts: Hosts::new(port, &[]),

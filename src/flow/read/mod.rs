@@ -16,3 +16,8 @@ pub use day::{DayReader, ReadStep, Record};
 pub use days::{DayIndex, days_in};
 pub use newest::newest;
 pub use tail::{FlowTail, Gap, Next};
+
+/// Whether a line that came another way than from a file is a record.
+pub fn is_record(line: &[u8]) -> bool {
+    check::kind(line) == check::Kind::Record
+}
