@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Finding, Machine, Outcome, Report};
 use super::{
     agents, audit_chain, daemon, disk, flow_sinks, home, identity, kept, models, roles, sessions, settings,
-    time,
+    shipper, time,
 };
 use crate::util::clock;
 
@@ -31,6 +31,7 @@ const CHECKS: &[&dyn Check] = &[
     &time::TimeOfDay,
     &disk::DiskSpace,
     &flow_sinks::FlowSinks,
+    &shipper::Shipper,
     &audit_chain::AuditChain,
     &daemon::Daemon,
     &sessions::Sessions,

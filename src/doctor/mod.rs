@@ -21,6 +21,7 @@ mod report;
 mod roles;
 mod sessions;
 mod settings;
+mod shipper;
 mod time;
 
 pub use checks::{Check, LIMIT, examine};

@@ -60,8 +60,8 @@ impl SharedTail {
         Self::begin(flow, None).await
     }
 
-    /// Begins at a moment for which no entry is known.
-    pub async fn since(flow: SharedFlow, at: FleetAt) -> Result<Self, RedisFault> {
+    /// Begins at a place that a reader has come to.
+    pub async fn from(flow: SharedFlow, at: FleetAt) -> Result<Self, RedisFault> {
         Self::begin(flow, Some(at)).await
     }
 
@@ -72,6 +72,7 @@ impl SharedTail {
         let info = stream::answer(reader.query_within(&stream::command(&flow.stream), MARGIN).await)?;
         let from = match at {
             None => info.last,
+            Some(at) if at.seen => at.id,
             // The id right before the moment, so that an entry of the moment itself is read.
             Some(at) => EntryId { ms: at.id.ms.saturating_sub(1), seq: u64::MAX }.min(info.last),
         };

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::send::Load;
+use super::status::ShipStatus;
 use crate::flow::read::{FlowTail, Next, days_in};
 use crate::model::Position;
 
@@ -29,6 +30,15 @@ pub fn load(tail: &mut FlowTail) -> io::Result<Load> {
     }
     load.end = load.records.last().map(|(after, _)| *after);
     Ok(load)
+}
+
+/// How far behind this machine's records are when no daemon ships them. Blocks.
+pub fn unshipped(dir: &Path, mark: Option<&str>) -> ShipStatus {
+    let after = mark.and_then(|mark| mark.parse().ok());
+    let first = days_in(dir).ok().and_then(|days| days.first().copied());
+    let after = after.or(first.map(|day| Position { day, offset: 0 }));
+    let lag_bytes = after.map_or(0, |after| lag(dir, after).unwrap_or(0));
+    ShipStatus { lag_bytes, mark: mark.map(str::to_owned), ..ShipStatus::default() }
 }
 
 /// Bytes of the day files after a place. Blocks.

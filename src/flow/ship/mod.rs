@@ -20,6 +20,6 @@ mod task;
 mod watch;
 
 pub use backoff::Backoff;
-pub use cursor::lag;
+pub use cursor::unshipped;
 pub use status::{ShipError, ShipStatus};
 pub use task::{ShipperConfig, start};

@@ -136,12 +136,11 @@ impl Shipper {
                 }
             };
             let wait = async {
-                match pause {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => {
-                        let left = VERIFY.saturating_sub(verified.elapsed());
-                        let _ = tokio::time::timeout(left, watcher.changed()).await;
-                    }
+                if let Some(pause) = pause {
+                    tokio::time::sleep(pause).await;
+                } else {
+                    let left = VERIFY.saturating_sub(verified.elapsed());
+                    let _ = tokio::time::timeout(left, watcher.changed()).await;
                 }
             };
             tokio::select! {
@@ -154,12 +153,11 @@ impl Shipper {
 
     /// Sends one batch; `false` when there is nothing to send now.
     async fn round(&mut self, verify: bool) -> Result<bool, Failure> {
-        let mut at = match self.at.take() {
-            Some(at) => at,
-            None => {
-                let mark = self.config.shared.mark().await?.unwrap_or_default();
-                self.locate(mark, None).await?
-            }
+        let mut at = if let Some(at) = self.at.take() {
+            at
+        } else {
+            let mark = self.config.shared.mark().await?.unwrap_or_default();
+            self.locate(mark, None).await?
         };
         if at.load.records.is_empty() {
             at = self.blocking(move || cursor::load(&mut at.tail).map(|load| At { load, ..at })).await?;
@@ -256,6 +254,10 @@ impl Shipper {
         }
         let Plan { from, records, left_out_bytes } = plan;
         tracing::info!(%from, records, left_out_bytes, "Redis has none of this machine's records; sending the newest");
+        if left_out_bytes == 0 && was.is_none() {
+            // The first records of a machine, or those written while no daemon ran: nothing is amiss.
+            return Ok(());
+        }
         let level = if left_out_bytes == 0 { Level::Info } else { Level::Warn };
         let class = (level, Category::Machinery, Tier::Local, Stage::Ship);
         let machine = self.config.flow.provenance.machine_id.to_string();
@@ -274,9 +276,10 @@ impl Shipper {
                 Flow::new(flow, clock).append(record).map_err(|error| io::Error::other(error.to_string()))
             })
             .await;
-        match told {
-            Ok(after) => self.until = Some(after),
-            Err(_) => tracing::warn!("the back-fill could not be recorded in the flow"),
+        if let Ok(after) = told {
+            self.until = Some(after);
+        } else {
+            tracing::warn!("the back-fill could not be recorded in the flow");
         }
         Ok(())
     }

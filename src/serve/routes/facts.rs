@@ -39,7 +39,7 @@ pub async fn specs(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
         os: hardware.os,
         ram_free_for_ai_bytes: hardware.ram_available,
         ram_total_bytes: hardware.ram_total,
-        redis_url_redacted: None,
+        redis_url_redacted: app.fleet.as_ref().map(|fleet| fleet.shared.redis.shown().to_owned()),
         utility_model: None,
     })
 }

@@ -12,11 +12,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::read_ahead::{self, Pieces};
 use super::flow::{self, ARRAY_PIECE, POSITION, reading};
+use crate::flow::read::holds;
 use crate::flow::shared::{Foreign, RECORDS_MAX, Timed, Union, survey};
 use crate::model::{Day, Place, Position};
 use crate::serve::app::FleetFlow;
 use crate::serve::{ApiError, App};
-use crate::store::open_in;
 
 /// Whose records an array holds: `fleet`, or `local` when those of others could not be had.
 const SOURCE: HeaderName = HeaderName::from_static("x-darkmux-source");
@@ -36,8 +36,7 @@ pub(super) async fn array(
         let message = "too many days of the fleet are being put together; try again in a moment";
         return Err(ApiError::busy("busy", message, 1));
     };
-    let here = Files(app.flow.dir.clone());
-    let others = fleet.shared.day(day, limit.min(RECORDS_MAX), |pos| here.hold(pos)).await;
+    let others = fleet.shared.day(day, limit.min(RECORDS_MAX), |pos| holds(&app.flow.dir, pos)).await;
     let others = match others {
         Ok(others) => others,
         Err(error) => {
@@ -93,18 +92,6 @@ fn put(dir: &std::path::Path, day: Day, limit: usize, mut others: Vec<Timed>) ->
     let found = survey(again.map(|reader| reader.until(end)), &mut others)?;
     let leave_out = (found.ours + others.len()).saturating_sub(limit);
     Ok(Put { union: Union::new(ours, others, leave_out), end })
-}
-
-/// Our day files.
-struct Files(std::path::PathBuf);
-
-impl Files {
-    /// Whether they hold the record that ends there.
-    fn hold(&self, pos: Position) -> bool {
-        open_in(&self.0, &pos.day.file_name())
-            .and_then(|file| file.metadata())
-            .is_ok_and(|meta| meta.len() >= pos.offset)
-    }
 }
 
 struct Array {

@@ -15,6 +15,7 @@ use super::super::read_ahead::{self, Pieces};
 use super::super::stream::{Keep, events};
 use super::{day_file, fleet_day};
 use crate::flow::read::{DayReader, newest};
+use crate::flow::shared::probe;
 use crate::model::{Day, EntryId, FleetAt, Place, Position};
 use crate::serve::app::json;
 use crate::serve::{ApiError, App};
@@ -53,15 +54,13 @@ pub async fn day(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    match date.strip_suffix(".jsonl") {
-        Some(date) => day_file::whole(&app, day_of(date)?, &method, &headers).await,
-        None => {
-            let (day, limit) = (day_of(&date)?, limit_of(query.limit.as_deref())?);
-            match &app.fleet {
-                None => array(&app, day, limit),
-                Some(fleet) => fleet_day::array(&app, fleet, day, limit).await,
-            }
-        }
+    if let Some(date) = date.strip_suffix(".jsonl") {
+        return day_file::whole(&app, day_of(date)?, &method, &headers).await;
+    }
+    let (day, limit) = (day_of(&date)?, limit_of(query.limit.as_deref())?);
+    match &app.fleet {
+        None => array(&app, day, limit),
+        Some(fleet) => fleet_day::array(&app, fleet, day, limit).await,
     }
 }
 
@@ -209,7 +208,14 @@ pub async fn status(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let status = app
         .blocking("looking at the flow", move || Ok::<_, Infallible>(crate::flow::status(&config)))
         .await?;
-    json(&status)
+    match &app.fleet {
+        None => json(&status),
+        Some(fleet) => {
+            let redis = probe(&fleet.shared, &app.clock).await;
+            let shipper = fleet.shipper.borrow().clone();
+            json(&status.with_fleet(redis, shipper))
+        }
+    }
 }
 
 /// `GET /flow-days`.

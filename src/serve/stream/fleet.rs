@@ -56,7 +56,7 @@ impl Shared {
             let began = Instant::now();
             let looked = match &mut tail {
                 Some(tail) => tail.next().await,
-                None => match SharedTail::since(fleet.clone(), since).await {
+                None => match SharedTail::from(fleet.clone(), since).await {
                     Ok(began) => tail.insert(began).next().await,
                     Err(fault) => Err(fault),
                 },
@@ -66,7 +66,7 @@ impl Shared {
                     failing = None;
                     backoff.reset();
                     self.went_up();
-                    self.add_theirs(batch);
+                    self.add_theirs(&batch);
                 }
                 Err(fault) => {
                     let (since, tries) = failing.get_or_insert((began, 0));
@@ -104,7 +104,7 @@ impl Shared {
         self.tell();
     }
 
-    fn add_theirs(&self, batch: Batch) {
+    fn add_theirs(&self, batch: &Batch) {
         let mut twins = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.locked();
         let Some(live) = state.live.as_mut() else { return };
