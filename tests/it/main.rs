@@ -16,6 +16,7 @@ mod dispatch;
 mod dispatch_edges;
 mod doctor;
 mod flow_audit;
+mod flow_redis;
 mod flow_write;
 mod help;
 mod http_hostile;
