@@ -17,6 +17,7 @@ mod dispatch_edges;
 mod doctor;
 mod flow_audit;
 mod flow_redis;
+mod flow_redis_cli;
 mod flow_redis_serve;
 mod flow_write;
 mod help;
