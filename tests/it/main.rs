@@ -20,6 +20,8 @@ mod fleet;
 mod fleet_presence;
 mod flow_audit;
 mod flow_redis;
+mod flow_redis_cli;
+mod flow_redis_serve;
 mod flow_write;
 mod help;
 mod http_hostile;
