@@ -86,6 +86,11 @@ impl Queue {
         Ok(self.redis.query(&ask).await?)
     }
 
+    /// Wakes whoever listens to hints alone.
+    pub async fn nudge(&self) -> Result<(), WorkError> {
+        self.ring(&mut redis::pipe(), "nudge").await
+    }
+
     async fn ring(&self, commands: &mut redis::Pipeline, what: &str) -> Result<(), WorkError> {
         commands.cmd("XADD").arg(HINTS).arg("MAXLEN").arg("~").arg(1000).arg("*");
         commands.arg("kind").arg("gate").arg("what").arg(what).ignore();

@@ -6,7 +6,7 @@ pub mod queue;
 mod redis;
 mod tty;
 
-pub use redis::{Fault, FaultProxy, RedisServer};
+pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::Tty;
 
 use std::path::{Path, PathBuf};
