@@ -178,6 +178,7 @@ async fn serve_until_told(
         let sessions = Table::new(config.session().dir);
         let parts = RunnerParts {
             queue: queue(config, redis.clone())?,
+            boot: beacon.boot().to_owned(),
             facts: Arc::clone(beacon.facts()),
             gauge,
             clock: clock.clone(),

@@ -40,6 +40,8 @@ use transitions::Transitions;
 pub struct RunnerParts {
     /// The queue it claims from.
     pub queue: Queue,
+    /// What this run of the daemon is called.
+    pub boot: String,
     /// What this machine is and has, for what jobs require.
     pub facts: Arc<FactsSource>,
     /// Where the fleet sees what the runner does.
@@ -91,7 +93,7 @@ pub fn start(
         ..RunnerGauge::default()
     });
     let runner = Arc::new(Runner {
-        seat: Seat::new(machine.clone()),
+        seat: Seat::of_boot(machine.clone(), &parts.boot),
         journal: Journal::new(&config.paths.queue(), parts.clock.clone()),
         table: Table::new(config.session().dir),
         session: config.session(),

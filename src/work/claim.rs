@@ -32,10 +32,15 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// A seat of this machine for one run of its daemon.
+    /// A seat of this machine for one run of a daemon.
     pub fn new(machine: MachineId) -> Self {
-        let nonce = Uuid::new_v4().simple().to_string();
-        let consumer = format!("{machine}:{}", &nonce[..12]);
+        Self::of_boot(machine, &Uuid::new_v4().simple().to_string())
+    }
+
+    /// The seat of the daemon that calls this run of it `boot`, as its signs of life do.
+    pub fn of_boot(machine: MachineId, boot: &str) -> Self {
+        let nonce: String = boot.chars().take(12).collect();
+        let consumer = format!("{machine}:{nonce}");
         Self { machine, consumer }
     }
 }
