@@ -10,6 +10,7 @@
 )]
 
 mod browser;
+mod chaos;
 mod config;
 mod crew;
 mod dispatch;
