@@ -29,6 +29,7 @@ mod queue_heals;
 mod queue_model;
 mod redis_link;
 mod runner;
+mod sentinel;
 mod serve_daemon;
 mod serve_day;
 mod serve_stream;
