@@ -10,6 +10,7 @@
 )]
 
 mod browser;
+mod chaos;
 mod config;
 mod crew;
 mod dispatch;
@@ -31,6 +32,7 @@ mod queue_heals;
 mod queue_model;
 mod redis_link;
 mod runner;
+mod sentinel;
 mod serve_daemon;
 mod serve_day;
 mod serve_stream;
