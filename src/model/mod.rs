@@ -7,6 +7,7 @@ mod day;
 mod ids;
 mod job;
 mod record;
+mod requirement;
 mod role;
 mod session;
 
@@ -14,6 +15,7 @@ pub use day::{Day, DayError, Position, PositionError};
 pub use ids::{IdError, MachineId, RoleId, SessionId};
 pub use job::{JobState, OnLoss, Priority};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
+pub use requirement::{Requirement, RequirementError};
 pub use role::{
     Access, AccessArgs, CommandRuntime, Escalation, FeedbackTemplates, InteractiveForm, PALETTE_TOOLS,
     RoleFamily, RoleManifest, Runtime, ToolPalette,
