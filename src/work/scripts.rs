@@ -28,6 +28,7 @@ pub struct Scripts {
     pub resume: Script,
     pub cancel: Script,
     pub retry: Script,
+    pub list: Script,
 }
 
 impl Scripts {
@@ -49,6 +50,7 @@ impl Scripts {
             resume: even_full(include_str!("scripts/resume.lua")),
             cancel: even_full(include_str!("scripts/cancel.lua")),
             retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
+            list: even_full(include_str!("scripts/list.lua")),
         }
     }
 }
