@@ -15,6 +15,7 @@ mod error;
 mod files;
 mod folder;
 mod invocation;
+mod launch;
 mod list;
 mod manifest;
 mod program;
@@ -26,6 +27,7 @@ mod template;
 pub use agent::{Agent, NoAgent};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
+pub use launch::{Launch, SessionFile};
 pub use list::{Availability, RoleEntry};
 pub use role::{Launcher, Prompt, Role, Source};
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::queue::Queue;
 use super::{WorkError, control};
 use crate::model::{JobState, MachineId, Priority, SessionId};
+use crate::util::human;
 use crate::wire::{JOB_SCHEMA, JobResult, JobSpec, Lane, WorkJob};
 
 /// Longest title of a job, in characters.
@@ -320,7 +321,7 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         state,
         role: job.role_id,
         name: spec.as_ref().and_then(|spec| spec.name.clone()),
-        title: job.message.as_deref().and_then(title),
+        title: job.message.as_deref().and_then(|message| human::headline(message, TITLE_MAX)),
         priority: spec.as_ref().map_or(Priority::Normal, |spec| spec.lane.priority),
         machine: text("machine"),
         published_by: job.published_by_machine.or_else(|| {
@@ -373,12 +374,6 @@ fn attempt(number: &str, text: &str) -> Option<Attempt> {
     let (started_ms, ended_ms) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let ended = words.next()?.to_owned();
     Some(Attempt { number: number.parse().ok()?, machine, started_ms, ended_ms, ended })
-}
-
-/// The first line of a message that says something.
-pub(super) fn title(message: &str) -> Option<String> {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(TITLE_MAX).collect())
 }
 
 impl JobView {

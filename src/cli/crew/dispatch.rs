@@ -12,17 +12,14 @@ use super::{failure, outcome};
 use crate::cli::session::{Keys, Screen, Watch, block_on, watch};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
-use crate::crew::{Crew, Invocation, MESSAGE_MAX, Request, Role};
-use crate::model::{MachineId, RoleId, Runtime, SessionId};
+use crate::crew::{Crew, Launch, MESSAGE_MAX, Role, SessionFile};
+use crate::model::{MachineId, RoleId, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
-use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec, SessionStatus};
+use crate::wire::{SessionSpec, SessionStatus};
 
 /// Longest name of a session, in characters.
 const NAME_MAX: usize = 64;
-
-/// Longest title of a session, in characters.
-const TITLE_MAX: usize = 120;
 
 /// Hand a message to a role and run it in a session of its own.
 ///
@@ -92,9 +89,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
     let table = Table::new(config.session().dir);
     check_name(args.name.as_deref(), &table)?;
     block_on(async {
-        session::start(&config.session().dir, &job.spec, &job.invocation.files, &cx.env)
-            .await
-            .map_err(start_failure)?;
+        session::start(&config.session().dir, &job.spec, &job.files, &cx.env).await.map_err(start_failure)?;
         if args.detach {
             return outcome::detached(cx, &table, &job.spec.id, args.json);
         }
@@ -112,7 +107,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
 /// What is about to run.
 struct Job {
     spec: SessionSpec,
-    invocation: Invocation,
+    files: Vec<SessionFile>,
 }
 
 impl Job {
@@ -129,55 +124,23 @@ impl Job {
             None => session::new_id(&role.manifest.id)?,
         };
         let cwd = workdir(args.workdir.as_deref())?;
-        let keep = config.session();
-        let folder = keep.dir.join(id.as_str());
-        let request = Request {
+        let launch = Launch {
+            id,
             message,
             interactive: args.interactive,
-            workdir: &cwd,
-            session_id: &id,
-            folder: &folder,
-        };
-        let invocation = role.invocation(&request).map_err(|error| failure::of(&error))?;
-        let spec = SessionSpec {
-            schema: SESSION_SCHEMA,
-            id: id.clone(),
-            role: Some(role.manifest.id.clone()),
+            cwd,
             name: args.name.clone(),
-            title: title(message),
-            argv: invocation.argv.clone(),
-            cwd: cwd.clone(),
-            stdin_file: invocation.stdin_file.clone(),
-            timeout_ms: args.timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
-            grace_ms: u64::try_from(keep.grace.as_millis()).unwrap_or(u64::MAX),
-            scrollback_bytes: keep.scrollback_bytes,
-            log_bytes: keep.log_bytes,
+            timeout: args.timeout,
             size: crate::pty::window_size(std::io::stdout()).unwrap_or_default(),
             machine_id,
             created_at: clock::millis(cx.clock.now()),
-            dispatch: Some(facts(role, &invocation)),
+            env: Vec::new(),
+            work: None,
         };
-        Ok(Self { spec, invocation })
+        let prepared = launch.prepare(role, &config.session());
+        let (spec, files) = prepared.map_err(|error| failure::of(&error))?;
+        Ok(Self { spec, files })
     }
-}
-
-fn facts(role: &Role, invocation: &Invocation) -> DispatchFacts {
-    let runtime = match (&invocation.agent, &role.manifest.runtime) {
-        (Some(agent), _) => agent.to_string(),
-        (None, Runtime::Shell) => "shell".to_owned(),
-        (None, _) => "command".to_owned(),
-    };
-    DispatchFacts {
-        runtime,
-        prompt_chars: invocation.prompt_chars as u64,
-        system_chars: invocation.system_chars as u64,
-    }
-}
-
-/// The first line that says something, cut to [`TITLE_MAX`].
-fn title(message: &str) -> Option<String> {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(TITLE_MAX).collect())
 }
 
 fn start_failure(error: session::StartError) -> Failure {
