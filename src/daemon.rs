@@ -14,13 +14,15 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
+use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::Flow;
 use crate::model::{Day, MachineId};
-use crate::serve::{self, App, AppConfig, Hosts, Limits};
+use crate::serve::{self, App, AppConfig, FleetView, Hosts, Limits};
 use crate::session::{self, Table};
-use crate::store::{Durability, FileLock, ensure_private_dir, write_atomic};
+use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
 
@@ -134,11 +136,22 @@ async fn serve_until_told(
         .local_addr()
         .map_err(|source| DaemonError::System { action: "asking for the own address", source })?;
     let shutdown = Shutdown::new();
+    let redis = config.redis()?.map(|redis| Redis::new(redis.target));
+    // The runner says here what it does.
+    let (_runner, gauge) = watch::channel(RunnerGauge::default());
+    let beacon = Arc::new(beacon(config, clock, address, gauge)?);
+    let fleet = FleetView {
+        beacon: Arc::clone(&beacon),
+        live: Arc::new(Live::new(redis.clone())),
+        roster: RosterFile::new(config.fleet_file()),
+        redis: redis.as_ref().map(|redis| redis.shown().to_owned()),
+    };
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
             sessions_dir: config.session().dir,
             models: config.models(),
+            fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
             limits: Limits::default(),
             clock: clock.clone(),
@@ -154,6 +167,10 @@ async fn serve_until_told(
     };
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
+    if let Some(redis) = redis {
+        let sessions = Table::new(config.session().dir);
+        Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
+    }
     drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
@@ -170,6 +187,26 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// What this machine says of itself in the fleet.
+fn beacon(
+    config: &Config,
+    clock: &Clock,
+    address: SocketAddr,
+    gauge: watch::Receiver<RunnerGauge>,
+) -> Result<Beacon, DaemonError> {
+    let (machine_id, runner) = (config.machine_id()?, config.runner());
+    let facts = FactsSource::new(machine_id.clone(), &runner, config.crew(), config.models());
+    let ip = address.ip();
+    let identity = Identity {
+        machine_id,
+        uid: config.identity()?.uid,
+        // Which of its addresses others can use, a daemon that listens on all of them does not know.
+        address: (!ip.is_loopback() && !ip.is_unspecified()).then(|| address.to_string()),
+        accept: runner.accept,
+    };
+    Ok(Beacon::new(identity, Arc::new(facts), gauge, clock.clone()))
 }
 
 /// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.

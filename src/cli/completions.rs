@@ -16,6 +16,7 @@ use clap_complete::env::{self, EnvCompleter, Shells};
 use super::{Cx, Exit, Outcome};
 use crate::config::{Config, Environment, keys};
 use crate::crew::{Availability, Crew};
+use crate::fleet::RosterFile;
 use crate::session::Table;
 use crate::util::visible_line;
 
@@ -119,6 +120,20 @@ fn sessions_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(found, typed)
 }
 
+/// Completes a machine of the roster.
+pub fn machines(typed: &OsStr) -> Vec<CompletionCandidate> {
+    config().map_or_else(Vec::new, |config| machines_of(&config, typed))
+}
+
+fn machines_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
+    let roster = RosterFile::new(config.fleet_file()).read().unwrap_or_default();
+    let found = roster.peers.into_iter().map(|peer| {
+        let about = peer.description.unwrap_or_else(|| peer.address.to_string());
+        (peer.id.to_string(), about)
+    });
+    matching(found.collect(), typed)
+}
+
 /// Completes a role.
 pub fn roles(typed: &OsStr) -> Vec<CompletionCandidate> {
     config().map_or_else(Vec::new, |config| roles_of(&config, typed))
@@ -175,6 +190,12 @@ mod tests {
         let config = Config::load(env, &[]).unwrap();
         assert!(sessions_of(&config, "".as_ref()).is_empty());
         assert_eq!(names(&roles_of(&config, "she".as_ref())), ["shell"]);
+        assert!(machines_of(&config, "".as_ref()).is_empty());
+
+        std::fs::create_dir_all(config.paths.home()).unwrap();
+        let roster = r#"{"machines":{"studio":{"address":"a"},"Bad":{"address":"b"}}}"#;
+        std::fs::write(config.fleet_file(), roster).unwrap();
+        assert_eq!(names(&machines_of(&config, "st".as_ref())), ["studio"]);
 
         let session = config.paths.sessions().join("s1");
         std::fs::create_dir_all(&session).unwrap();

@@ -11,6 +11,7 @@ mod crew;
 mod cx;
 mod doctor;
 mod exit;
+mod fleet;
 mod flow;
 mod logging;
 mod man;
@@ -56,6 +57,9 @@ enum Verb {
     /// Terminals that outlive the terminal they were started from
     #[command(subcommand)]
     Session(session::SessionVerb),
+    /// The machines that belong together
+    #[command(subcommand)]
+    Fleet(fleet::FleetVerb),
     /// The event log
     #[command(subcommand)]
     Flow(flow::FlowVerb),
@@ -68,6 +72,9 @@ enum Verb {
     /// 1.9 and 2.9 spelling of `crew dispatch`
     #[command(hide = true)]
     Dispatch(crew::DispatchArgs),
+    /// 2.9 spelling of `fleet`
+    #[command(hide = true, subcommand)]
+    Machine(fleet::FleetVerb),
     /// 1.9 spelling of `crew roles` and `crew show`
     #[command(hide = true, subcommand)]
     Role(crew::RoleVerb),
@@ -108,6 +115,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Serve(args) => serve::run(args, cx),
         Verb::Crew(verb) => crew::run(verb, cx),
         Verb::Session(verb) => session::run(verb, cx),
+        Verb::Fleet(verb) | Verb::Machine(verb) => fleet::run(verb, cx),
         Verb::Flow(verb) => flow::run(verb, cx),
         Verb::Doctor(args) => doctor::run(&args, cx),
         Verb::Config(verb) => config::run(verb, cx),

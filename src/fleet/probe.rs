@@ -85,6 +85,23 @@ impl ProbeState {
         }
     }
 
+    /// A word for programs; never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Answers => "answers",
+            Self::OtherMachine(_) => "other_machine",
+            Self::Refused => "refused",
+            Self::Timeout(_) => "timeout",
+            Self::NoName(_) => "no_such_name",
+            Self::Forbidden(_) => "forbidden",
+            Self::NotDarkmux(_) => "not_darkmux",
+            Self::WrongHost => "wrong_host",
+            Self::Auth => "auth",
+            Self::Token(_) => "token",
+            Self::Failed(_) => "unreachable",
+        }
+    }
+
     /// What went wrong and what to do; `None` when nothing did.
     pub fn problem(&self, peer: &Peer) -> Option<String> {
         let (id, address) = (&peer.id, &peer.address);

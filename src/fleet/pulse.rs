@@ -27,6 +27,9 @@ use crate::wire::SessionBeat;
 const BEAT: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(7);
 
+/// A longer time between two looks, by the wall clock, was a sleep; in milliseconds.
+const SLEPT_MS: u64 = 21_000;
+
 /// How long taking the signs of life back may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -201,22 +204,21 @@ struct Watcher {
 
 impl Watcher {
     async fn run(mut self, shutdown: Shutdown) {
-        let mut last = Instant::now();
-        let mut wall = clock::unix_ms(self.pulse.beacon.clock().now());
+        let (mut last, mut wall) = (Instant::now(), clock::unix_ms(self.pulse.beacon.clock().now()));
         while !shutdown.is_stopping() {
+            let time = clock::unix_ms(self.pulse.beacon.clock().now());
+            // Timers may stand still while the machine sleeps; the wall clock goes on.
+            if last.elapsed() > LOOK * 3 || time.abs_diff(wall) > SLEPT_MS {
+                self.known = None;
+            }
+            (last, wall) = (Instant::now(), time);
+            tokio::select! {
+                () = self.look() => {}
+                () = shutdown.stopped() => return,
+            }
             let pause = tokio::time::sleep(about(LOOK));
             tokio::select! {
                 () = pause => {}
-                () = shutdown.stopped() => return,
-            }
-            let now = clock::unix_ms(self.pulse.beacon.clock().now());
-            // Timers may stand still while the machine sleeps; the wall clock goes on.
-            if last.elapsed() > LOOK * 3 || now.abs_diff(wall) > 3 * 7_000 {
-                self.known = None;
-            }
-            (last, wall) = (Instant::now(), now);
-            tokio::select! {
-                () = self.look() => {}
                 () = shutdown.stopped() => return,
             }
         }

@@ -12,10 +12,23 @@ use axum::response::{IntoResponse, Response};
 use super::stream::Hub;
 use super::{ApiError, Hosts, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
-use crate::fleet::Models;
+use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::session::Table;
 use crate::util::{Clock, Shutdown, clock};
+
+/// What is known of this machine and of the others.
+#[derive(Debug, Clone)]
+pub struct FleetView {
+    /// What this machine says of itself.
+    pub beacon: Arc<Beacon>,
+    /// Which others are alive.
+    pub live: Arc<Live>,
+    /// Which others are known by address.
+    pub roster: RosterFile,
+    /// The fleet's Redis in words, without a password.
+    pub redis: Option<String>,
+}
 
 /// What an [`App`] is made of.
 #[derive(Debug, Clone)]
@@ -26,6 +39,8 @@ pub struct AppConfig {
     pub sessions_dir: PathBuf,
     /// Where models are asked for.
     pub models: ModelsConfig,
+    /// What is known of this machine and of the others.
+    pub fleet: FleetView,
     /// Allowed values of `Host`.
     pub hosts: Hosts,
     /// The limits.
@@ -40,6 +55,7 @@ pub struct App {
     pub(super) flow: FlowConfig,
     pub(super) sessions: Table,
     pub(super) models: Models,
+    pub(super) fleet: FleetView,
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
@@ -53,13 +69,14 @@ pub struct App {
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flow, sessions_dir, models, hosts, limits, clock } = config;
+        let AppConfig { flow, sessions_dir, models, fleet, hosts, limits, clock } = config;
         Self {
             hub: Hub::new(flow.dir.clone(), clock.clone(), shutdown.clone(), limits.streams),
             days: Arc::new(Mutex::new(DayIndex::new(&flow.dir))),
             file_reads: Arc::new(Semaphore::new(limits.file_reads)),
             sessions: Table::new(sessions_dir),
             models: Models::new(models),
+            fleet,
             flow,
             hosts,
             limits,
