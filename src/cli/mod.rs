@@ -13,9 +13,11 @@ mod doctor;
 mod exit;
 mod fleet;
 mod flow;
+mod job;
 mod logging;
 mod man;
 mod printer;
+mod queue;
 mod serve;
 mod session;
 mod table;
@@ -60,6 +62,12 @@ enum Verb {
     /// The machines that belong together
     #[command(subcommand)]
     Fleet(fleet::FleetVerb),
+    /// Jobs of the fleet's queue, wherever they run
+    #[command(subcommand)]
+    Job(job::JobVerb),
+    /// The queue as a whole
+    #[command(subcommand)]
+    Queue(queue::QueueVerb),
     /// The event log
     #[command(subcommand)]
     Flow(flow::FlowVerb),
@@ -71,7 +79,7 @@ enum Verb {
     Man(man::ManArgs),
     /// 1.9 and 2.9 spelling of `crew dispatch`
     #[command(hide = true)]
-    Dispatch(crew::DispatchArgs),
+    Dispatch(Box<crew::DispatchArgs>),
     /// 2.9 spelling of `fleet`
     #[command(hide = true, subcommand)]
     Machine(fleet::FleetVerb),
@@ -116,6 +124,8 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Crew(verb) => crew::run(verb, cx),
         Verb::Session(verb) => session::run(verb, cx),
         Verb::Fleet(verb) | Verb::Machine(verb) => fleet::run(verb, cx),
+        Verb::Job(verb) => job::run(verb, cx),
+        Verb::Queue(verb) => queue::run(&verb, cx),
         Verb::Flow(verb) => flow::run(verb, cx),
         Verb::Doctor(args) => doctor::run(&args, cx),
         Verb::Config(verb) => config::run(verb, cx),

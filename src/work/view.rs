@@ -217,6 +217,33 @@ impl Queue {
         Ok(ids.into_iter().filter_map(|id| SessionId::new(id).ok()).collect())
     }
 
+    /// How many queued jobs are ahead of this one in its lane; `None` when it is not queued.
+    pub async fn position(&self, id: &SessionId) -> Result<Option<usize>, WorkError> {
+        type Place = (Option<String>, Option<String>, Option<String>);
+        let fields = ["state", "lane", "entry"];
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(format!("darkmux:job:{id}")).arg(&fields);
+        let (state, lane, entry): Place = self.redis.query(&ask).await?;
+        let Some(own) = entry.as_deref().and_then(entry_order) else { return Ok(None) };
+        if state.as_deref() != Some(JobState::Queued.as_str()) {
+            return Ok(None);
+        }
+        let mut ahead = 0;
+        for chunk in self.ids("SMEMBERS", &["darkmux:live"]).await?.chunks(CHUNK) {
+            let mut commands = redis::pipe();
+            for id in chunk {
+                commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&fields);
+            }
+            let places: Vec<Place> = self.redis.pipeline(&commands).await?;
+            let is_ahead = |(other_state, other_lane, other): &&Place| {
+                let before = other.as_deref().and_then(entry_order).is_some_and(|other| other < own);
+                before && *other_state == state && *other_lane == lane
+            };
+            ahead += places.iter().filter(is_ahead).count();
+        }
+        Ok(Some(ahead))
+    }
+
     /// The newest dead letters.
     pub async fn dead(&self, count: usize) -> Result<Vec<DeadLetter>, WorkError> {
         let mut range = redis::cmd("XREVRANGE");
@@ -324,9 +351,9 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         title: job.message.as_deref().and_then(|message| human::headline(message, TITLE_MAX)),
         priority: spec.as_ref().map_or(Priority::Normal, |spec| spec.lane.priority),
         machine: text("machine"),
-        published_by: job.published_by_machine.or_else(|| {
-            spec.as_ref().and_then(|spec| spec.published_by.as_ref()).map(MachineId::to_string)
-        }),
+        published_by: job
+            .published_by_machine
+            .or_else(|| spec.as_ref().and_then(|spec| spec.published_by.as_ref()).map(MachineId::to_string)),
         attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         attempts,
         created_ms: number("created").unwrap_or(0),
@@ -342,6 +369,12 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         result,
         spec,
     })
+}
+
+/// An entry's id as what it is ordered by.
+fn entry_order(entry: &str) -> Option<(u64, u64)> {
+    let (time, number) = entry.split_once('-')?;
+    Some((time.parse().ok()?, number.parse().ok()?))
 }
 
 /// What a view needs of a record.
@@ -363,8 +396,8 @@ impl Beginning {
             let text = std::str::from_utf8(&record[..cut]).ok()?;
             serde_json::from_str(&format!("{text}\"}}")).ok()
         };
-        let cuts = (0..=ESCAPE_MAX).filter_map(|less| record.len().checked_sub(less));
-        cuts.filter_map(whole_until).next().unwrap_or_default()
+        let mut cuts = (0..=ESCAPE_MAX).filter_map(|less| record.len().checked_sub(less));
+        cuts.find_map(whole_until).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::{Cx, Exit, Failure};
 use crate::config::Config;
 use crate::model::SessionId;
 use crate::store::{Redis, RedisClass};
-use crate::work::{FleetKey, Queue, WorkError};
+use crate::work::{FleetKey, JobView, Queue, WorkError};
 
 /// Candidates named in a message about an ambiguous text.
 const NAMED: usize = 5;
@@ -56,4 +56,12 @@ pub async fn find(queue: &Queue, text: &str) -> Result<SessionId, Failure> {
             Err(Failure::new(Exit::Failed, message))
         }
     }
+}
+
+/// As [`find`], with what the job is.
+pub async fn find_view(queue: &Queue, text: &str) -> Result<JobView, Failure> {
+    let id = find(queue, text).await?;
+    let job = queue.job(&id).await.map_err(|error| failure(&error))?;
+    // It may have gone between the two looks.
+    job.ok_or_else(|| failure(&WorkError::Unknown(id)))
 }

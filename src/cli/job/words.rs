@@ -144,7 +144,11 @@ mod tests {
             (ended(JobState::Cancelled, Some(143), None), 130, "was cancelled"),
             (dead("lost"), 125, "was lost with its runner"),
             (dead("refused"), 126, "was refused"),
-            (JobView { state: JobState::Dead, legacy_runner: Some("old".into()), ..job("j") }, 125, "was lost with its runner"),
+            (
+                JobView { state: JobState::Dead, legacy_runner: Some("old".into()), ..job("j") },
+                125,
+                "was lost with its runner",
+            ),
         ] {
             assert_eq!((exit_of(&job).code(), end(&job).as_str()), (code, words));
         }
@@ -152,12 +156,8 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_last_attempt() {
-        let running = JobView {
-            state: JobState::Running,
-            queued_ms: Some(1000),
-            started_ms: Some(3000),
-            ..job("j")
-        };
+        let running =
+            JobView { state: JobState::Running, queued_ms: Some(1000), started_ms: Some(3000), ..job("j") };
         assert_eq!(waited(&running, 9000), Some(Duration::from_secs(2)));
         assert_eq!(ran(&running, 9000), Some(Duration::from_secs(6)));
         let queued = JobView { state: JobState::Queued, queued_ms: Some(1000), ..job("j") };

@@ -9,6 +9,7 @@ use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::session::{LogReader, files};
+use crate::wire::SessionStatus;
 
 /// Bytes looked at in a time while lines are counted back from the end.
 const STEP: u64 = 64 * 1024;
@@ -60,6 +61,12 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
             Seen::Left | Seen::TimeOver => Exit::Interrupted,
         })
     })
+}
+
+/// As the verb, for a session that was found already.
+pub fn tail_session(cx: &Cx, session: &SessionStatus, follow: bool) -> Outcome {
+    let session = session.id.to_string();
+    run(&TailArgs { session, follow, lines: None, from: None, raw: false }, cx)
 }
 
 /// The offset to start at.
