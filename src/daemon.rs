@@ -20,11 +20,13 @@ use crate::config::{Config, ConfigError, FlowConfig};
 use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::Flow;
 use crate::model::{Day, MachineId};
+use crate::runner::{self, RunnerParts};
 use crate::serve::{self, App, AppConfig, FleetView, Hosts, Limits};
 use crate::session::{self, Table};
 use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
+use crate::work::{FleetKey, Queue};
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -73,6 +75,11 @@ pub enum DaemonError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The fleet's key cannot be read; without it no job's signature could be checked.
+    #[error(
+        "{0}; copy the key from another machine of the fleet, or remove the file to go without signatures"
+    )]
+    FleetKey(String),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -138,8 +145,8 @@ async fn serve_until_told(
     let shutdown = Shutdown::new();
     let redis = config.redis()?.map(|redis| Redis::new(redis.target));
     // The runner says here what it does.
-    let (_runner, gauge) = watch::channel(RunnerGauge::default());
-    let beacon = Arc::new(beacon(config, clock, address, gauge)?);
+    let (gauge, seen) = watch::channel(RunnerGauge::default());
+    let beacon = Arc::new(beacon(config, clock, address, seen)?);
     let fleet = FleetView {
         beacon: Arc::clone(&beacon),
         live: Arc::new(Live::new(redis.clone())),
@@ -169,6 +176,14 @@ async fn serve_until_told(
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
     if let Some(redis) = redis {
         let sessions = Table::new(config.session().dir);
+        let parts = RunnerParts {
+            queue: queue(config, redis.clone())?,
+            boot: beacon.boot().to_owned(),
+            facts: Arc::clone(beacon.facts()),
+            gauge,
+            clock: clock.clone(),
+        };
+        runner::start(config, parts, flow.clone(), &shutdown)?;
         Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
     }
     drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
@@ -187,6 +202,12 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// The queue in this Redis, with the fleet's key where there is one.
+fn queue(config: &Config, redis: Redis) -> Result<Queue, DaemonError> {
+    let key = FleetKey::read(&config.paths.fleet_key()).map_err(DaemonError::FleetKey)?;
+    Ok(Queue::new(redis, config.queue(), key))
 }
 
 /// What this machine says of itself in the fleet.

@@ -58,7 +58,7 @@ impl Crew {
 
     /// One role, complete with its prompt.
     pub fn get(&self, id: &RoleId) -> Result<Role, CrewError> {
-        folder::load(&self.config, id)?.ok_or_else(|| self.unknown(id.as_str()))
+        folder::Places::of(&self.config).load(id)?.ok_or_else(|| self.unknown(id.as_str()))
     }
 
     /// As [`Crew::get`], by a name as the user typed it; one that is no role id is unknown.

@@ -12,7 +12,7 @@ mod role;
 mod session;
 
 pub use day::{Day, DayError, Position, PositionError};
-pub use ids::{IdError, MachineId, RoleId, SessionId};
+pub use ids::{IdError, MAX_ID_LEN, MachineId, RoleId, SessionId};
 pub use job::{JobState, OnLoss, Priority};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
 pub use requirement::{Requirement, RequirementError};

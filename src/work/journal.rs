@@ -40,6 +40,8 @@ pub enum RanState {
         result: Box<JobResult>,
         /// When, Unix milliseconds.
         at_ms: u64,
+        /// Whether Redis has answered it.
+        told: bool,
     },
 }
 
@@ -126,10 +128,11 @@ impl Journal {
         })
     }
 
-    /// An attempt ended, and its result is about to be told.
-    pub fn ended(&self, ran: &Ran, outcome: Outcome, result: &JobResult) -> io::Result<()> {
+    /// An attempt ended, and its result is about to be told, or was.
+    pub fn ended(&self, ran: &Ran, outcome: Outcome, (result, told): (&JobResult, bool)) -> io::Result<()> {
         let at_ms = clock::unix_ms(self.clock.now());
-        let state = RanState::Ended { outcome: outcome.into(), result: Box::new(result.clone()), at_ms };
+        let state =
+            RanState::Ended { outcome: outcome.into(), result: Box::new(result.clone()), at_ms, told };
         self.write_ran(&Ran { state, ..ran.clone() })
     }
 
@@ -189,6 +192,14 @@ impl Journal {
             let RanState::Ended { outcome, result, .. } = &ran.state else { continue };
             if *outcome == EndedAs::Requeue {
                 continue;
+            }
+            if *outcome == EndedAs::Failed && ran.spec.retries > 0 {
+                // Another try may follow: only the queue knows how many there were.
+                let counted = (&**result, ran.spec.retries);
+                let finish = queue.finish(&ran.spec.id, &ran.token, Outcome::Failed, counted).await?;
+                if finish != super::Finish::Forgotten {
+                    continue;
+                }
             }
             if queue.reassert((&ran.job, &ran.spec), &ran.token, (*outcome).into(), result).await? {
                 told.push(ran.spec.id.clone());

@@ -23,11 +23,11 @@ mod view;
 
 pub use claim::{Beat, Claim, Finish, Foreign, Offer, Outcome, Seat};
 pub use control::{Cancelled, Retried};
-pub use doorbell::{Doorbell, Hint};
+pub use doorbell::{BLOCK as BELL_BLOCK, Doorbell, Hint};
 pub use fault::WorkError;
 pub use journal::{Journal, Ran, RanState};
 pub use legacy::adopted_spec;
-pub use log::{JobLog, LogPart, LogReader};
+pub use log::{JobLog, LogPart, LogReader, PIECE_MAX};
 pub use queue::{Published, Queue};
 pub use reconcile::{Change, Reconciler};
 pub use sign::FleetKey;

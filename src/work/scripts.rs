@@ -29,6 +29,8 @@ pub struct Scripts {
     pub cancel: Script,
     pub retry: Script,
     pub list: Script,
+    pub stray: Script,
+    pub sweep: Script,
 }
 
 impl Scripts {
@@ -51,6 +53,8 @@ impl Scripts {
             cancel: even_full(include_str!("scripts/cancel.lua")),
             retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
             list: even_full(include_str!("scripts/list.lua")),
+            stray: even_full(include_str!("scripts/stray.lua")),
+            sweep: even_full(include_str!("scripts/sweep.lua")),
         }
     }
 }

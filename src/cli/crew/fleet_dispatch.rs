@@ -279,7 +279,7 @@ impl Order<'_> {
 
     /// What this machine keeps of a job that it published: a line for the queue, a record for everybody.
     fn remember(&self, work: &WorkJob, spec: &JobSpec) {
-        let journal = Journal::new(&self.config.paths.home().join("queue"), self.cx.clock.clone());
+        let journal = Journal::new(&self.config.paths.queue(), self.cx.clock.clone());
         if let Err(error) = journal.published(work, spec) {
             self.cx.printer.note(&format!(
                 "job {} is accepted; should Redis lose it, this machine cannot tell it again: {error}",
@@ -341,7 +341,7 @@ impl Order<'_> {
 
     async fn end(&self, queue: &Queue, id: &SessionId, followed: Followed) -> Outcome {
         if matches!(followed, Followed::Ended(_) | Followed::Cancelled(_)) {
-            let journal = Journal::new(&self.config.paths.home().join("queue"), self.cx.clock.clone());
+            let journal = Journal::new(&self.config.paths.queue(), self.cx.clock.clone());
             // An entry too many is pruned, and tells a job that is there already.
             let _ = journal.forget_published(id);
         }

@@ -22,7 +22,7 @@ pub enum CrewVerb {
     Show(show::ShowArgs),
 }
 
-/// The 1.9 spelling.
+/// 1.9 spelling of `crew roles` and `crew show`
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum RoleVerb {

@@ -16,7 +16,7 @@ pub const REMEDY: &str =
 /// The fleet's queue; `None` where this machine works alone.
 pub fn queue_of(config: &Config) -> Result<Option<Queue>, Failure> {
     let Some(redis) = config.redis()? else { return Ok(None) };
-    let key = FleetKey::read(&config.paths.home().join("fleet-key"))
+    let key = FleetKey::read(&config.paths.fleet_key())
         .map_err(|error| Failure::new(Exit::Usage, format!("{error}; the fleet's key is unreadable")))?;
     Ok(Some(Queue::new(Redis::new(redis.target), config.queue(), key)))
 }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod host;
+mod json_lines;
 mod kill;
 mod ls;
 mod replay;

@@ -44,6 +44,8 @@ pub struct Server {
     pub version: String,
     /// `master` or `slave`.
     pub role: String,
+    /// What it does when its memory is full; `noeviction` is the one policy that forgets no job.
+    pub maxmemory_policy: String,
 }
 
 /// A new connection to the server of `target`, which answers within `answer`.
@@ -172,7 +174,12 @@ async fn ask_who(target: &RedisTarget, connection: &mut MultiplexedConnection) -
     if field("loading") == "1" {
         return Err(RedisFault::new(RedisClass::Loading, target.shown(), "LOADING"));
     }
-    Ok(Server { run_id: field("run_id"), version: field("redis_version"), role: field("role") })
+    Ok(Server {
+        run_id: field("run_id"),
+        version: field("redis_version"),
+        role: field("role"),
+        maxmemory_policy: field("maxmemory_policy"),
+    })
 }
 
 /// Name and password, read now, so that a changed password is found at the next connection.
