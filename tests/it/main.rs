@@ -16,6 +16,7 @@ mod dispatch;
 mod dispatch_edges;
 mod doctor;
 mod fleet;
+mod fleet_dispatch;
 mod flow_audit;
 mod flow_write;
 mod help;

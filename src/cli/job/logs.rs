@@ -9,6 +9,7 @@ use crate::cli::session::{Screen, block_on, tail_session};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::model::SessionId;
 use crate::session::Table;
+use crate::wire::SessionStatus;
 use crate::work::{JobView, Queue};
 
 /// Print a job's output, from whichever machine it runs or ran on.
@@ -31,27 +32,33 @@ pub struct LogsArgs {
 pub fn run(args: &LogsArgs, cx: &Cx) -> Outcome {
     let config = cx.config()?;
     let table = Table::new(config.session().dir);
-    let queue = link::queue(cx, "reading a job's output from another machine");
-    // What ran here can be read without Redis.
     let here = |id: &str| table.find(id).ok().filter(|session| session.id.as_str() == id);
-    let queue = match queue {
-        Ok(queue) => queue,
-        Err(failure) => {
-            return here(&args.job).map_or(Err(failure), |session| tail_session(cx, &session, args.follow));
+    let machine = config.machine_id()?;
+    let shown = block_on(async {
+        let queue = link::queue(cx, "reading a job's output from another machine")?;
+        let job = link::find_view(&queue, &args.job).await?;
+        // The session has all of the newest attempt.
+        let is_ours = job.machine.as_deref() == Some(machine.as_str()) && job.attempts.len() <= 1;
+        match here(job.id.as_str()).filter(|_| is_ours) {
+            Some(session) => Ok(Shown::Here(Box::new(session))),
+            None => from_redis(args, cx, &queue, &job).await.map(Shown::Already),
         }
-    };
-    let found = block_on(link::find_view(&queue, &args.job));
-    let job = match found {
-        Ok(job) => job,
-        Err(failure) => {
-            return here(&args.job).map_or(Err(failure), |session| tail_session(cx, &session, args.follow));
-        }
-    };
-    let is_ours = job.machine.as_deref() == Some(config.machine_id()?.as_str()) && job.attempts.len() <= 1;
-    match here(job.id.as_str()).filter(|_| is_ours) {
-        Some(session) => tail_session(cx, &session, args.follow),
-        None => block_on(from_redis(args, cx, &queue, &job)),
+    });
+    match shown {
+        Ok(Shown::Already(exit)) => Ok(exit),
+        Ok(Shown::Here(session)) => tail_session(cx, &session, args.follow),
+        // What ran here can be read without Redis.
+        Err(failure) => match here(&args.job).filter(|_| failure.exit() == Exit::Unreachable) {
+            Some(session) => tail_session(cx, &session, args.follow),
+            None => Err(failure),
+        },
     }
+}
+
+/// Where the output is.
+enum Shown {
+    Already(Exit),
+    Here(Box<SessionStatus>),
 }
 
 async fn from_redis(args: &LogsArgs, cx: &Cx, queue: &Queue, job: &JobView) -> Outcome {

@@ -70,28 +70,8 @@ impl<'a> News<'a> {
 
     fn change(&self, job: &JobView) -> Option<String> {
         let id = self.id;
-        let machine = job.machine.as_deref().map(visible_line).unwrap_or_default();
-        let before = |attempt: u32| job.attempts.iter().find(|before| before.number + 1 == attempt);
         match job.state {
-            JobState::Running => {
-                let words = match before(job.attempt) {
-                    Some(before) => {
-                        let (was_on, ended) = (visible_line(&before.machine), visible_line(&before.ended));
-                        format!(
-                            "job {id} runs on {machine} as attempt {} (attempt {} on {was_on}: {ended})",
-                            job.attempt, before.number
-                        )
-                    }
-                    None => format!("job {id} runs on {machine}"),
-                };
-                let other = self.target.filter(|target| *machine != *target.as_str());
-                Some(match other {
-                    Some(target) => {
-                        format!("{words}, not on {target}, which did not take it in its head start")
-                    }
-                    None => words,
-                })
-            }
+            JobState::Running => Some(self.attempt(job, "runs")),
             JobState::Waiting => {
                 let ended = job.attempts.last().map(|last| visible_line(&last.ended).into_owned());
                 let ended = ended.map(|ended| format!(" after attempt {}: {ended}", job.attempt));
@@ -103,8 +83,30 @@ impl<'a> News<'a> {
                     format!("{} gave job {id} back: {}", visible_line(machine), visible_line(why))
                 })
             }
-            _ => None,
+            // It was over before it was seen to run.
+            _ => {
+                let told = self.last.as_ref().is_some_and(|(_, attempt, _)| *attempt >= job.attempt);
+                (!told && job.machine.is_some()).then(|| self.attempt(job, "ran"))
+            }
         }
+    }
+
+    /// Where an attempt runs, and what became of the one before it.
+    fn attempt(&self, job: &JobView, verb: &str) -> String {
+        let machine = job.machine.as_deref().map(visible_line).unwrap_or_default();
+        let before = job.attempts.iter().find(|before| before.number + 1 == job.attempt);
+        let before = before.map(|before| {
+            let (was_on, ended) = (visible_line(&before.machine), visible_line(&before.ended));
+            format!(" as attempt {} (attempt {} on {was_on}: {ended})", job.attempt, before.number)
+        });
+        let other = self.target.filter(|target| *machine != *target.as_str());
+        let other = other.map(|target| format!(", not on {target}, which did not take it in its head start"));
+        format!(
+            "job {} {verb} on {machine}{}{}",
+            self.id,
+            before.unwrap_or_default(),
+            other.unwrap_or_default()
+        )
     }
 
     /// Says once that nobody takes it.
