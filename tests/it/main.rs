@@ -19,6 +19,7 @@ mod doctor_fleet;
 mod fleet;
 mod fleet_presence;
 mod flow_audit;
+mod flow_redis;
 mod flow_write;
 mod help;
 mod http_hostile;
