@@ -28,6 +28,7 @@ pub struct Scripts {
     pub resume: Script,
     pub cancel: Script,
     pub retry: Script,
+    pub list: Script,
     pub stray: Script,
     pub sweep: Script,
 }
@@ -51,6 +52,7 @@ impl Scripts {
             resume: even_full(include_str!("scripts/resume.lua")),
             cancel: even_full(include_str!("scripts/cancel.lua")),
             retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
+            list: even_full(include_str!("scripts/list.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
         }
