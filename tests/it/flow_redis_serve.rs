@@ -84,7 +84,13 @@ impl<'a> Browser<'a> {
     fn check(&self, machines: &[&str], count: usize) {
         for name in machines {
             let seen: Vec<&String> = self.notes.iter().filter(|note| note.starts_with(name)).collect();
-            assert_eq!(seen, handles(name, count).iter().collect::<Vec<_>>(), "{name}");
+            assert_eq!(
+                seen,
+                handles(name, count).iter().collect::<Vec<_>>(),
+                "{name} at {:?}: {:?}",
+                self.daemon.port,
+                self.gaps
+            );
         }
     }
 }
@@ -118,7 +124,7 @@ impl Fleet {
 #[test]
 fn redis_away_while_three_machines_write_costs_nobody_a_record() {
     // Once with its data kept, once with a Redis that forgets everything.
-    for keep in ["yes", "no"] {
+    for keep in ["no", "yes"] {
         let mut server = RedisServer::with(&["--appendonly", keep, "--appendfsync", "always", "--save", ""]);
         let mut fleet = Fleet::start(&server.url());
         assert_eq!(fleet.homes.len(), NAMES.len());
