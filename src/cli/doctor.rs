@@ -25,10 +25,12 @@ pub struct DoctorArgs {
 /// Runs the verb.
 pub fn run(args: &DoctorArgs, cx: &Cx) -> Outcome {
     let machine = Machine::of(cx.env.clone(), cx.clock.clone())?;
-    let others = args.fleet.then(|| doctor::fleet(&machine));
+    // The others are asked while this machine is looked at.
+    let others = args.fleet.then(|| Machine::of(cx.env.clone(), cx.clock.clone())).transpose()?;
+    let others = others.map(|machine| std::thread::spawn(move || doctor::fleet(&machine)));
     let report = doctor::examine(machine);
     let report = match others {
-        Some(others) => report.with_fleet(others),
+        Some(others) => report.with_fleet(others.join().unwrap_or_default()),
         None => report,
     };
     if args.json {

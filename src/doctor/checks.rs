@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Finding, Machine, Outcome, Report};
 use super::{
     agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers,
-    redis_server, roles, sessions, settings, skew, time, versions,
+    redis_server, roles, sessions, settings, shipper, skew, time, versions,
 };
 use crate::util::clock;
 
@@ -31,6 +31,7 @@ const CHECKS: &[&dyn Check] = &[
     &time::TimeOfDay,
     &disk::DiskSpace,
     &flow_sinks::FlowSinks,
+    &shipper::Shipper,
     &audit_chain::AuditChain,
     &daemon::Daemon,
     &sessions::Sessions,

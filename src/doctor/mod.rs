@@ -26,6 +26,7 @@ mod report;
 mod roles;
 mod sessions;
 mod settings;
+mod shipper;
 mod skew;
 mod time;
 mod versions;

@@ -18,7 +18,7 @@ await browserTest(async (page, faults) => {
   const machine = (/** @type {string} */ uid) => page.locator(`#fleet li[data-machine-uid="${uid}"]`);
   await until('the machines are listed', async () => await page.locator('#fleet li').count() === 4);
   const own = page.locator('#fleet li[data-machine="testbox"]');
-  check((await own.innerText()).includes('no runner'), `this machine shows: ${await own.innerText()}`);
+  check((await own.innerText()).includes('idle 0/3'), `this machine shows: ${await own.innerText()}`);
   check((await page.locator('#fleet-count').innerText()) === '4 machines', 'the count is wrong');
 
   const busy = await machine('u1').innerText();

@@ -51,7 +51,7 @@ fn sessions_are_listed_with_their_state() {
 #[test]
 fn the_fleet_is_listed_and_outlives_its_redis() {
     let mut redis = RedisServer::start();
-    let home = Home::new().with("DARKMUX_REDIS_URL", redis.url());
+    let home = Home::new().with("DARKMUX_REDIS_URL", redis.url()).with("DARKMUX_RUNNER_SLOTS", "3");
     let beat = |uid: &str, name: &str, more: serde_json::Value| {
         let mut value = serde_json::json!({ "machine_uid": uid, "display_name": name, "beat_ts_ms": 1 });
         value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

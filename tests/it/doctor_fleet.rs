@@ -120,9 +120,9 @@ fn the_user_of_the_docs_may_do_what_the_fleet_needs_and_nothing_more() {
 fn names_versions_and_clocks_of_the_others_are_compared() {
     let redis = RedisServer::with(&["--appendonly", "yes"]);
     let home = with(redis.url());
-    let now: u64 = redis.cli(&["TIME"]).lines().next().unwrap().parse().unwrap();
+    let now: i64 = redis.cli(&["TIME"]).lines().next().unwrap().parse().unwrap();
     let beat = |uid: &str, name: &str, version: Value, ahead: i64| {
-        let ms = now as i64 * 1000 + ahead;
+        let ms = now * 1000 + ahead;
         let value = json!({
             "machine_uid": uid, "display_name": name, "schema_version": "1.14.0", "beat_ts_ms": ms,
             "darkmux_version": version,
