@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use clap_complete::engine::CompletionCandidate;
@@ -18,7 +19,9 @@ use crate::config::{Config, Environment, keys};
 use crate::crew::{Availability, Crew};
 use crate::fleet::RosterFile;
 use crate::session::Table;
+use crate::store::Redis;
 use crate::util::visible_line;
+use crate::work::{JobView, Queue};
 
 /// The variable by which a script asks.
 const ASK: &str = "COMPLETE";
@@ -132,6 +135,33 @@ fn machines_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
         (peer.id.to_string(), about)
     });
     matching(found.collect(), typed)
+}
+
+/// How long Redis may take to say which jobs there are: somebody sits before the shell and waits.
+const JOBS_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Ended jobs among the candidates.
+const JOBS_ENDED: usize = 50;
+
+/// Completes a job by id or name, with what it is; nothing where Redis is away.
+pub fn jobs(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let asked = || -> Option<Vec<JobView>> {
+        let config = config()?;
+        let redis = config.redis().ok()??;
+        let queue = Queue::new(Redis::new(redis.target), config.queue(), None);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let jobs = runtime
+            .block_on(async { tokio::time::timeout(JOBS_PATIENCE, queue.jobs(JOBS_ENDED)).await.ok()?.ok() });
+        runtime.shutdown_background();
+        jobs
+    };
+    let mut found = Vec::new();
+    for job in asked().unwrap_or_default() {
+        let help = format!("{} {}", job.state.as_str(), job.role.unwrap_or_default());
+        found.push((job.id.to_string(), help.clone()));
+        found.extend(job.name.map(|name| (name, help)));
+    }
+    matching(found, typed)
 }
 
 /// Completes a role.

@@ -30,6 +30,8 @@ pub struct Scripts {
     pub retry: Script,
     pub epoch: Script,
     pub lead: Script,
+    pub lost: Script,
+    pub list: Script,
     pub stray: Script,
     pub sweep: Script,
 }
@@ -55,6 +57,8 @@ impl Scripts {
             retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
             epoch: even_full(include_str!("scripts/epoch.lua")),
             lead: even_full(include_str!("scripts/lead.lua")),
+            lost: even_full(include_str!("scripts/lost.lua")),
+            list: even_full(include_str!("scripts/list.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
         }

@@ -18,6 +18,7 @@ mod dispatch_edges;
 mod doctor;
 mod doctor_fleet;
 mod fleet;
+mod fleet_dispatch;
 mod fleet_presence;
 mod flow_audit;
 mod flow_redis;

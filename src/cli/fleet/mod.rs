@@ -1,6 +1,7 @@
 //! `darkmux fleet`: the machines that belong together.
 
 mod add;
+mod drain;
 mod known;
 mod list;
 mod remove;
@@ -19,6 +20,8 @@ pub enum FleetVerb {
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
     Status(status::StatusArgs),
+    Drain(drain::DrainArgs),
+    Undrain(drain::UndrainArgs),
 }
 
 /// Runs the verb.
@@ -28,5 +31,7 @@ pub fn run(verb: FleetVerb, cx: &Cx) -> Outcome {
         FleetVerb::Remove(args) => remove::run(&args, cx),
         FleetVerb::List(args) => list::run(&args, cx),
         FleetVerb::Status(args) => status::run(&args, cx),
+        FleetVerb::Drain(args) => drain::drain(&args, cx),
+        FleetVerb::Undrain(args) => drain::undrain(&args, cx),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod queue;
 mod redis;
+pub mod runner;
 mod tty;
 
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
