@@ -151,7 +151,7 @@ impl Reconciler {
 
     async fn reconcile(&mut self, job: &Live, deep: bool) -> Result<Option<Change>, WorkError> {
         let spec = if job.state == Some(JobState::Running) { self.queue.spec(&job.id).await? } else { None };
-        let backoff = if job.losses == 0 { 0 } else { backoff_ms(job.losses) };
+        let backoff = backoff_ms(job.losses);
         let mut call = self.queue.scripts.reconcile.prepare_invoke();
         call.arg(job.id.as_str()).arg(&job.token).arg(&job.beats).arg(max_losses(spec.as_ref())).arg(backoff);
         call.arg(self.queue.config.dead_ttl.as_secs()).arg(millis(self.queue.config.lease / STRAY));

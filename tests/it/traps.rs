@@ -262,18 +262,18 @@ async fn trap_17_the_answer_to_a_claim_is_lost() {
     assert!(matches!(none, Offer::Nothing { .. }));
     for asks_again in [true, false] {
         let id = publish(&direct, &format!("job-{asks_again}")).await;
-        let nonce = format!("n-{asks_again}");
+        let claimed_with = format!("n-{asks_again}");
         proxy.set(Fault::DropReplies);
-        assert!(cut.claim(&me, &streams, &nonce, false).await.is_err());
+        assert!(cut.claim(&me, &streams, &claimed_with, false).await.is_err());
         proxy.set(Fault::None);
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(state(&direct, &id).await, JobState::Running);
         if asks_again {
-            let Offer::Job(claim) = cut.claim(&me, &streams, &nonce, true).await.unwrap() else {
+            let Offer::Job(claim) = cut.claim(&me, &streams, &claimed_with, true).await.unwrap() else {
                 panic!("no job")
             };
-            assert_eq!((&claim.id, claim.token), (&id, format!("1-{nonce}")));
-            done(&direct, &id, &format!("1-{nonce}")).await;
+            assert_eq!((&claim.id, claim.token), (&id, format!("1-{claimed_with}")));
+            done(&direct, &id, &format!("1-{claimed_with}")).await;
         } else {
             look_until(&mut observer(&direct), &Change::Requeued(id.clone())).await;
             assert_eq!(take(&direct, &seat("laptop")).await.attempt, 2);
