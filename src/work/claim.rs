@@ -290,6 +290,22 @@ impl Queue {
         }
     }
 
+    /// Tells that the attempt was lost without an end of its own: [`Finish::Again`] when another one follows,
+    /// [`Finish::Accepted`] when that was the job's end.
+    pub async fn lose(&self, claim: &Claim) -> Result<Finish, WorkError> {
+        let mut call = self.scripts.lost.prepare_invoke();
+        call.arg(claim.id.as_str()).arg(&claim.token).arg(max_losses(Some(&claim.spec)));
+        call.arg(backoff_ms(claim.attempt)).arg(self.config.dead_ttl.as_secs());
+        let answer = self.send_until_answered(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["requeued"] => Ok(Finish::Again),
+            ["dead" | "cancelled"] => Ok(Finish::Accepted),
+            ["fenced", _] => Ok(Finish::Fenced),
+            ["unknown"] => Ok(Finish::Forgotten),
+            _ => Err(strange(&answer)),
+        }
+    }
+
     /// Gives a job back that this runner finds it cannot run; it is not offered the job again.
     pub async fn decline(&self, seat: &Seat, claim: &Claim, why: &str) -> Result<(), WorkError> {
         // Where it stands now, which is another lane than it was published to when others gave it back before.

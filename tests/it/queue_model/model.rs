@@ -388,7 +388,7 @@ impl Model {
                     job.state = JobState::Dead;
                 } else {
                     (job.state, job.entry, job.is_due) = (JobState::Waiting, None, at_once);
-                    if at_once {
+                    if at_once || job.losses == 1 {
                         self.requeue(id);
                     }
                 }
