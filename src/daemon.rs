@@ -19,9 +19,11 @@ use tokio::sync::watch;
 use crate::config::{Config, ConfigError, FlowConfig};
 use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::Flow;
+use crate::flow::shared::SharedFlow;
+use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
 use crate::runner::{self, RunnerParts};
-use crate::serve::{self, App, AppConfig, FleetView, Hosts, Limits};
+use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Limits};
 use crate::session::{self, Table};
 use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
@@ -153,14 +155,18 @@ async fn serve_until_told(
         roster: RosterFile::new(config.fleet_file()),
         redis: redis.as_ref().map(|redis| redis.shown().to_owned()),
     };
+    let fleet_flow = fleet_flow(config, redis.as_ref(), clock, &shutdown)?;
+    let limits = Limits::default().with_streams(config.serve().streams);
+    make_room(limits);
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
+            fleet_flow,
             sessions_dir: config.session().dir,
             models: config.models(),
             fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
-            limits: Limits::default(),
+            limits,
             clock: clock.clone(),
         },
         shutdown.clone(),
@@ -228,6 +234,39 @@ fn beacon(
         accept: runner.accept,
     };
     Ok(Beacon::new(identity, Arc::new(facts), gauge, clock.clone()))
+}
+
+/// Starts shipping records to the fleet's flow, where there is one.
+fn fleet_flow(
+    config: &Config,
+    redis: Option<&Redis>,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> Result<Option<FleetFlow>, DaemonError> {
+    let Some(redis) = redis else { return Ok(None) };
+    let Some(shared) = SharedFlow::over(config, redis.clone())? else { return Ok(None) };
+    let inherited = config.identity()?.inherited.then(|| config.paths.flow_origin_file());
+    let ship =
+        ShipperConfig { shared: shared.clone(), flow: config.flow()?, clock: clock.clone(), inherited };
+    Ok(Some(FleetFlow { shared, shipper: ship::start(ship, shutdown) }))
+}
+
+/// Asks the system for as many descriptors as the limits may take: a socket a connection, and some for files.
+fn make_room(limits: Limits) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const FILES: u64 = 256;
+    let wanted = limits.connections as u64 + FILES;
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_some_and(|current| current < wanted) {
+        let allowed = now.maximum.map_or(wanted, |most| most.min(wanted));
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: now.maximum });
+        if allowed < wanted || raised.is_err() {
+            tracing::warn!(
+                wanted,
+                "the system allows fewer open files (`ulimit -n`) than serve.streams asks for"
+            );
+        }
+    }
 }
 
 /// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::{Models, devices, hardware};
+use super::{Catalog, Models, devices, hardware};
 use crate::config::{CrewConfig, ModelsConfig, RunnerConfig};
 use crate::crew::{Availability, Crew};
 use crate::model::MachineId;
@@ -21,6 +21,9 @@ pub const FRESH: Duration = Duration::from_secs(5);
 
 /// How old those may be that take reading many files or asking servers.
 const SLOW: Duration = Duration::from_secs(30);
+
+/// How often model servers are asked; they log it.
+const MODELS_EVERY: Duration = Duration::from_secs(15);
 
 /// How long the system may take to say what is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -79,6 +82,7 @@ pub struct FactsSource {
 struct Kept {
     facts: Option<(Instant, Facts)>,
     slow: Option<(Instant, Slow)>,
+    models: Option<(Instant, Catalog)>,
 }
 
 /// What is slow to find out.
@@ -116,9 +120,10 @@ impl FactsSource {
         let slow = self.slow(&mut kept).await;
         let load = || sysinfo::System::load_average().ok().map(|load| load.one);
         let asked = blocking(move || (hardware(), load()));
-        let (asked, catalog) = tokio::join!(asked, self.models.catalog());
+        let (asked, models) = tokio::join!(asked, self.catalog(kept.models.take()));
+        let catalog = models.1.clone();
+        kept.models = Some(models);
         let (hardware, load1) = asked.unzip();
-        let catalog = catalog.unwrap_or_default();
         let facts = Facts {
             machine_id: self.machine_id.clone(),
             os: std::env::consts::OS.to_owned(),
@@ -138,6 +143,13 @@ impl FactsSource {
         };
         kept.facts = Some((Instant::now(), facts.clone()));
         facts
+    }
+
+    async fn catalog(&self, kept: Option<(Instant, Catalog)>) -> (Instant, Catalog) {
+        match kept {
+            Some(kept) if kept.0.elapsed() < MODELS_EVERY => kept,
+            _ => (Instant::now(), self.models.catalog().await.unwrap_or_default()),
+        }
     }
 
     async fn slow(&self, kept: &mut Kept) -> Slow {

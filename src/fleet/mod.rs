@@ -36,5 +36,5 @@ pub use presence::{Presence, PresenceReader, Seen};
 pub use probe::{ANSWER_MAX, PROBE_TIME, ProbeState, Probed, Specs, probe, probe_all};
 pub use pulse::Pulse;
 pub use roster::{BadEntry, NewPeer, Peer, ROSTER_VERSION, Roster, RosterError, RosterFile, read_token};
-pub use server::{Access, ServerReport};
+pub use server::{Access, ServerReport, clock_skew};
 pub use specs::{Hardware, hardware};

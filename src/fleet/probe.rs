@@ -25,8 +25,8 @@ use super::hostile::bounded;
 use super::{Peer, read_token};
 use crate::util::visible_line;
 
-/// How long all probes may take together.
-pub const PROBE_TIME: Duration = Duration::from_secs(1);
+/// How long all probes may take together: what a second has when darkmux has started and before it prints.
+pub const PROBE_TIME: Duration = Duration::from_millis(950);
 
 /// Largest answer that is read, in bytes, and largest head of one.
 pub const ANSWER_MAX: usize = 1024 * 1024;

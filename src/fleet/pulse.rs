@@ -92,7 +92,7 @@ impl Beats {
             };
             match &beaten {
                 Err(fault) if !self.down => {
-                    tracing::warn!(%fault, "this machine's signs of life don't arrive")
+                    tracing::warn!(%fault, "this machine's signs of life don't arrive");
                 }
                 Ok(()) if self.down => tracing::info!("this machine's signs of life arrive again"),
                 _ => {}

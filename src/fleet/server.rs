@@ -53,13 +53,9 @@ impl ServerReport {
     pub async fn ask(redis: &Redis, clock: &Clock) -> Result<Self, RedisFault> {
         let info: String = redis.query(&redis::cmd("INFO")).await?;
         let latency = redis.ping().await?;
-        let began = clock::unix_ms(clock.now());
-        let now: Reply = redis.query(&redis::cmd("TIME")).await?;
-        let ours = began.midpoint(clock::unix_ms(clock.now()));
-        let theirs = time(&now).unwrap_or(ours);
+        let skew_ms = clock_skew(redis, clock).await?;
         let access = access(redis).await;
-        let skew_ms = i64::try_from(i128::from(ours) - i128::from(theirs)).unwrap_or(i64::MAX);
-        Ok(Self { latency, skew_ms, access, ..Self::of_info(&info) })
+        Ok(Self { latency, access, skew_ms, ..Self::of_info(&info) })
     }
 
     fn of_info(info: &str) -> Self {
@@ -93,6 +89,15 @@ impl ServerReport {
         let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
         version >= if self.product == "Valkey" { (7, 2) } else { (7, 0) }
     }
+}
+
+/// How far our clock is ahead of the server's, in milliseconds; as exact as half the time of an answer.
+pub async fn clock_skew(redis: &Redis, clock: &Clock) -> Result<i64, RedisFault> {
+    let began = clock::unix_ms(clock.now());
+    let now: Reply = redis.query(&redis::cmd("TIME")).await?;
+    let ours = began.midpoint(clock::unix_ms(clock.now()));
+    let theirs = time(&now).unwrap_or(ours);
+    Ok(i64::try_from(i128::from(ours) - i128::from(theirs)).unwrap_or(i64::MAX))
 }
 
 async fn access(redis: &Redis) -> Access {
@@ -129,8 +134,7 @@ fn is_unlimited(reply: &Reply) -> bool {
 fn text(reply: &Reply) -> String {
     match reply {
         Reply::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Reply::SimpleString(text) => text.clone(),
-        Reply::VerbatimString { text, .. } => text.clone(),
+        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => text.clone(),
         _ => String::new(),
     }
 }

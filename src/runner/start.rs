@@ -7,12 +7,15 @@ use super::{Runner, worker};
 use crate::crew::{Launch, SessionFile};
 use crate::model::{SessionId, SessionState};
 use crate::session::{self, HostClient, StartError};
-use crate::util::clock;
+use crate::util::{clock, visible_line};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 use crate::work::Claim;
 
 /// Terminal of a job that nobody looks at yet.
 const SIZE: WindowSize = WindowSize { cols: 120, rows: 40 };
+
+/// Longest name of a session, in characters.
+const NAME_MAX: usize = 64;
 
 /// How long an earlier attempt's session may take to end before another one starts.
 const EARLIER_END: Duration = Duration::from_secs(10);
@@ -51,6 +54,12 @@ fn is_attempt(status: &SessionStatus) -> bool {
     status.state != SessionState::Lost || status.started_at.is_some()
 }
 
+/// Whether a name that came with a job is one that a user could have given here.
+fn is_plain(name: &str) -> bool {
+    let count = name.chars().count();
+    (1..=NAME_MAX).contains(&count) && visible_line(name) == name && name.trim() == name
+}
+
 fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
     let cwd = policy::workdir(runner, claim)?;
@@ -59,7 +68,7 @@ fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFi
         message: &claim.job.message,
         interactive: false,
         cwd,
-        name: claim.spec.name.clone(),
+        name: claim.spec.name.clone().filter(|name| is_plain(name)),
         timeout: claim.spec.timeout_ms.map(Duration::from_millis),
         size: SIZE,
         machine_id: runner.machine.clone(),

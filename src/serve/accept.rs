@@ -182,6 +182,7 @@ mod tests {
         let nowhere = "http://127.0.0.1:9".to_owned();
         let config = AppConfig {
             flow,
+            fleet_flow: None,
             sessions_dir: home.path().join("sessions"),
             fleet: fleet(home.path(), &nowhere),
             models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },

@@ -216,9 +216,8 @@ fn a_hundred_machines_of_which_half_are_dead_take_a_moment() {
     assert_eq!((count("answers"), count("timeout"), count("refused")), (50, 25, 25));
 }
 
-#[test]
-fn peers_of_every_kind_are_told_apart_and_fail_nothing() {
-    let home = Home::new();
+/// A roster of everything that may listen at an address.
+fn every_kind(home: &Home) {
     let talker = listener(|_, stream| {
         let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
     });
@@ -241,16 +240,22 @@ fn peers_of_every_kind_are_told_apart_and_fail_nothing() {
         let head = format!("HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
         let _ = stream.write_all(head.as_bytes());
     });
-    let closed = listener(|request, stream| match request.starts_with("GET /health") {
-        true => http(stream, "200 OK", r#"{"darkmux_version":"1.9.0"}"#),
-        false => http(stream, "401 Unauthorized", "who are you"),
+    let closed = listener(|request, stream| {
+        if request.starts_with("GET /health") {
+            http(stream, "200 OK", r#"{"darkmux_version":"1.9.0"}"#);
+        } else {
+            http(stream, "401 Unauthorized", "who are you");
+        }
     });
-    let broken = listener(|request, stream| match request.starts_with("GET /health") {
-        true => http(stream, "200 OK", r#"{"darkmux_version":"1.9.0\u001b[2J"}"#),
-        false => http(stream, "500 Oh", ""),
+    let broken = listener(|request, stream| {
+        if request.starts_with("GET /health") {
+            http(stream, "200 OK", r#"{"darkmux_version":"1.9.0\u001b[2J"}"#);
+        } else {
+            http(stream, "500 Oh", "");
+        }
     });
     write_roster(
-        &home,
+        home,
         &[
             ("away", away),
             ("broken", broken),
@@ -264,6 +269,12 @@ fn peers_of_every_kind_are_told_apart_and_fail_nothing() {
             ("website", website),
         ],
     );
+}
+
+#[test]
+fn peers_of_every_kind_are_told_apart_and_fail_nothing() {
+    let home = Home::new();
+    every_kind(&home);
     home.ok(["fleet", "add", "nowhere", "--address", "no-such-name.invalid"]);
     let began = Instant::now();
     let status = status(&home);
@@ -304,13 +315,19 @@ fn peers_of_every_kind_are_told_apart_and_fail_nothing() {
 fn a_token_goes_to_its_own_machine_and_is_shown_nowhere() {
     let home = Home::new();
     let gate = |request: &str| request.to_lowercase().contains("authorization: bearer canary-token\r\n");
-    let wanting = listener(move |request, stream| match gate(request) {
-        true => http(stream, "200 OK", r#"{"darkmux_version":"1.9.0","machine_id":"wanting"}"#),
-        false => http(stream, "401 Unauthorized", ""),
+    let wanting = listener(move |request, stream| {
+        if gate(request) {
+            http(stream, "200 OK", r#"{"darkmux_version":"1.9.0","machine_id":"wanting"}"#);
+        } else {
+            http(stream, "401 Unauthorized", "");
+        }
     });
-    let other = listener(move |request, stream| match request.to_lowercase().contains("authorization") {
-        true => http(stream, "500 Told", ""),
-        false => http(stream, "200 OK", r#"{"darkmux_version":"1.9.0"}"#),
+    let other = listener(move |request, stream| {
+        if request.to_lowercase().contains("authorization") {
+            http(stream, "500 Told", "");
+        } else {
+            http(stream, "200 OK", r#"{"darkmux_version":"1.9.0"}"#);
+        }
     });
     let file = home.path().join("token");
     std::fs::write(&file, "canary-token\n").unwrap();
@@ -339,7 +356,7 @@ fn a_daemon_that_does_not_know_the_name_says_how_to_mend_it() {
     home.ok(["fleet", "add", "testbox", "--address", &format!("localhost:{}", daemon.port)]);
     assert_eq!(machine(&status(&home), "testbox")["probe_state"], "answers");
     let refusing = listener(|_, stream| {
-        http(stream, "421 Misdirected", r#"{"error":{"code":"wrong_host","message":"x"}}"#)
+        http(stream, "421 Misdirected", r#"{"error":{"code":"wrong_host","message":"x"}}"#);
     });
     home.ok(["fleet", "add", "testbox", "--address", &format!("127.0.0.1:{refusing}")]);
     let status = status(&home);

@@ -124,9 +124,9 @@ pub fn ago(age: Duration) -> String {
 
 /// Some models, and how many more.
 pub fn models(names: &[String]) -> String {
-    let named = names.iter().take(MODELS_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(MODELS_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(MODELS_NAMED);
-    if more > 0 { format!("{named} +{more}") } else { named }
+    if more > 0 { format!("{shown} +{more}") } else { shown }
 }
 
 /// What the operator says of it; of this machine, that it is this one.

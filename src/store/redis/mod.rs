@@ -194,6 +194,19 @@ impl Reader {
         answer.map_err(|error| RedisFault::of(&error, &self.shown))
     }
 
+    /// As [`query`](Self::query), for a caller that has a shorter patience than the connection.
+    pub async fn query_within<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<T, RedisFault> {
+        let answer = tokio::time::timeout(limit, command.query_async(&mut self.connection)).await;
+        match answer {
+            Ok(answer) => answer.map_err(|error| RedisFault::of(&error, &self.shown)),
+            Err(_) => Err(RedisFault::new(RedisClass::Silent, &self.shown, "no answer in time")),
+        }
+    }
+
     /// How long a read may block.
     pub fn block(&self) -> Duration {
         self.block
