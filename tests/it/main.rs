@@ -10,6 +10,7 @@
 )]
 
 mod browser;
+mod chaos;
 mod config;
 mod crew;
 mod dispatch;
@@ -21,6 +22,8 @@ mod fleet_dispatch;
 mod fleet_presence;
 mod flow_audit;
 mod flow_redis;
+mod flow_redis_cli;
+mod flow_redis_serve;
 mod flow_write;
 mod help;
 mod http_hostile;
@@ -30,6 +33,7 @@ mod queue_heals;
 mod queue_model;
 mod redis_link;
 mod runner;
+mod sentinel;
 mod serve_daemon;
 mod serve_day;
 mod serve_stream;

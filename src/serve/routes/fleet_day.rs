@@ -36,7 +36,7 @@ pub(super) async fn array(
         let message = "too many days of the fleet are being put together; try again in a moment";
         return Err(ApiError::busy("busy", message, 1));
     };
-    let others = fleet.shared.day(day, limit.min(RECORDS_MAX), |pos| holds(&app.flow.dir, pos)).await;
+    let others = fleet.shared.day(day, RECORDS_MAX, |pos| holds(&app.flow.dir, pos)).await;
     let others = match others {
         Ok(others) => others,
         Err(error) => {

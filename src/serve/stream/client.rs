@@ -30,9 +30,10 @@ pub struct Keep {
 /// The events after `from`, for as long as the client listens and the daemon runs.
 pub fn events(seat: Seat, from: Place, keep: Keep) -> Body {
     let arrived = seat.now == from;
-    let client = Client { at: from, arrived, seat, keep, quiet: Instant::now(), over: false };
+    let quiet = Instant::now();
+    let client = Client { at: from, arrived, seat, keep, quiet, over: false, unanswered: false };
     // Something to send at once: the head goes out with it.
-    let begin = (Some(Bytes::from_static(frame::KEEPALIVE)), client);
+    let begin = (Some(frame::begin(from)), client);
     Body::from_stream(stream::unfold(begin, async |(first, mut client)| match first {
         Some(first) => Some((Ok(first), (None, client))),
         None => client.next().await.map(|frames| (frames, (None, client))),
@@ -49,6 +50,8 @@ struct Client {
     quiet: Instant,
     /// The last event was sent.
     over: bool,
+    /// Redis did not answer this client when it was asked last.
+    unanswered: bool,
 }
 
 impl Client {
@@ -121,22 +124,26 @@ impl Client {
 
     /// A part of what lies between: first of the files, then of Redis, if that answers.
     async fn catch_up(&mut self, until: Place) -> io::Result<Vec<u8>> {
-        if self.at.local < until.local {
+        let is_up = self.seat.is_up();
+        // Whoever waits for Redis is given what this machine writes meanwhile.
+        let alone = !is_up || self.unanswered;
+        let until_local = if alone { until.local.max(self.seat.end().local) } else { until.local };
+        if self.at.local < until_local {
             let before = self.at;
-            let Caught { frames, at } = self.seat.read(before, until.local).await?;
+            let Caught { frames, at } = self.seat.read(before, until_local).await?;
             self.at = at;
             if !frames.is_empty() || at != before {
                 return Ok(frames);
             }
         }
-        if let Some(fleet) = until.fleet.filter(|fleet| self.at.fleet < Some(*fleet))
-            && self.seat.is_up()
-            && let Some(Caught { frames, at }) = self.seat.page(self.at, fleet).await
-        {
-            self.at = at;
-            return Ok(frames);
-        }
-        Ok(Vec::new())
+        let Some(fleet) = until.fleet.filter(|fleet| is_up && self.at.fleet < Some(*fleet)) else {
+            return Ok(Vec::new());
+        };
+        let page = self.seat.page(self.at, fleet).await;
+        self.unanswered = page.is_none();
+        let Some(Caught { frames, at }) = page else { return Ok(Vec::new()) };
+        self.at = at;
+        Ok(frames)
     }
 
     /// Waits for news; a sign of life when it was quiet for too long.

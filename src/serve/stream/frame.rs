@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use axum::body::Bytes;
 use memchr::memchr;
 use serde::Serialize;
 
@@ -10,6 +11,17 @@ use crate::model::Place;
 
 /// A sign of life: a comment, which clients ignore.
 pub const KEEPALIVE: &[u8] = b":\n\n";
+
+/// What a stream begins with: a sign of life, and an id without an event, so that a client that has seen no
+/// record yet resumes where it came.
+pub fn begin(at: Place) -> Bytes {
+    format!(":\n\nid: {at}\n\n").into()
+}
+
+/// Appends an id without an event: the client has seen everything up to there.
+pub fn place(out: &mut Vec<u8>, at: Place) {
+    let _ = write!(out, "id: {at}\n\n");
+}
 
 /// Appends a record's event. The line goes out as it is; a raw CR can only stand between the tokens of a JSON
 /// text, where a blank means the same, and would end the line of an event.

@@ -280,10 +280,16 @@ impl Seat {
             let to = Place { fleet: Some(gap), ..at };
             frame::gap(&mut frames, Break { from: at, to, missed: None });
         }
+        let last = page.records.last().map_or(from, |entry| FleetAt::after(entry.id));
         for entry in page.records {
             frame::record(&mut frames, &entry.record, Place { fleet: Some(FleetAt::after(entry.id)), ..at });
         }
-        Some(Caught { frames, at: Place { fleet: Some(page.at), ..at } })
+        let end = Place { fleet: Some(page.at), ..at };
+        if page.at != last {
+            // The client resumes where the ring is, also when Redis has lost what lies before.
+            frame::place(&mut frames, end);
+        }
+        Some(Caught { frames, at: end })
     }
 
     /// A client whose place is ahead of the stream as it is now: it was emptied or rolled back. Told once, when

@@ -170,6 +170,10 @@ impl FaultProxy {
         self.fault.store(fault as u8, Ordering::SeqCst);
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
