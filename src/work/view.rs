@@ -93,6 +93,8 @@ pub struct JobView {
     pub cancel: Option<String>,
     /// Why it ended as a dead letter.
     pub why: Option<String>,
+    /// Why no machine can run it now; null while one can.
+    pub parked: Option<String>,
     /// The machine of darkmux 1.9 that took it.
     pub legacy_runner: Option<String>,
     /// How its last attempt ended.
@@ -365,6 +367,7 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         declined: with_prefix("declined:").collect(),
         cancel: text("cancel"),
         why: text("why"),
+        parked: text("parked").filter(|_| state == JobState::Queued),
         legacy_runner: text("legacy"),
         result,
         spec,

@@ -146,7 +146,7 @@ fn unable(ask: &Ask, beat: &MachineBeat) -> Vec<String> {
     } else if ask.needs_accept && !beat.accept.iter().any(|word| *word == ask.role || word == "*") {
         lacks.push(format!("its runner.accept does not name role {}", visible_line(&ask.role)));
     }
-    let Some(facts) = facts(beat) else {
+    let Some(facts) = Facts::of_beat(beat) else {
         lacks.push("its name is no machine id".to_owned());
         return lacks;
     };
@@ -171,28 +171,6 @@ fn given_back(ask: &Ask, machine: &str) -> Option<String> {
     let out = ask.lane.not.iter().any(|consumer| consumer.split(':').next() == Some(machine));
     let why = ask.declined.get(machine).map(|why| visible_line(why).into_owned());
     out.then(|| format!("gave it back: {}", why.unwrap_or_else(|| "no reason is kept".to_owned())))
-}
-
-/// What a machine said of itself, as facts that requirements are held against.
-pub fn facts(beat: &MachineBeat) -> Option<Facts> {
-    let beat = beat.clone();
-    Some(Facts {
-        machine_id: MachineId::new(beat.name()).ok()?,
-        os: beat.os.unwrap_or_default(),
-        arch: beat.arch.unwrap_or_default(),
-        cores: beat.cores.unwrap_or(0),
-        ram: beat.ram_total_bytes,
-        free_ram: beat.ram_free_bytes,
-        load1: beat.load1,
-        gpu: beat.gpu,
-        ac_power: beat.ac_power,
-        models_loaded: beat.loaded_models,
-        models_available: beat.models,
-        roles: beat.roles,
-        agents: beat.agents,
-        repos: beat.repos,
-        labels: beat.labels,
-    })
 }
 
 /// In one line why the job is where it is.
