@@ -14,17 +14,21 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
+use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::Flow;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
-use crate::serve::{self, App, AppConfig, FleetFlow, Hosts, Limits};
+use crate::runner::{self, RunnerParts};
+use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Limits};
 use crate::session::{self, Table};
-use crate::store::{Durability, FileLock, ensure_private_dir, write_atomic};
+use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
+use crate::work::{FleetKey, Queue};
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -73,6 +77,11 @@ pub enum DaemonError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The fleet's key cannot be read; without it no job's signature could be checked.
+    #[error(
+        "{0}; copy the key from another machine of the fleet, or remove the file to go without signatures"
+    )]
+    FleetKey(String),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -136,15 +145,28 @@ async fn serve_until_told(
         .local_addr()
         .map_err(|source| DaemonError::System { action: "asking for the own address", source })?;
     let shutdown = Shutdown::new();
-    let fleet = fleet_flow(config, &flow, clock, &shutdown)?;
+    let redis = config.redis()?.map(|redis| Redis::new(redis.target));
+    // The runner says here what it does.
+    let (gauge, seen) = watch::channel(RunnerGauge::default());
+    let beacon = Arc::new(beacon(config, clock, address, seen)?);
+    let fleet = FleetView {
+        beacon: Arc::clone(&beacon),
+        live: Arc::new(Live::new(redis.clone())),
+        roster: RosterFile::new(config.fleet_file()),
+        redis: redis.as_ref().map(|redis| redis.shown().to_owned()),
+    };
+    let fleet_flow = fleet_flow(config, redis.as_ref(), clock, &shutdown)?;
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
+    let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
-            fleet,
+            fleet_flow,
+            queue: queue.clone(),
             sessions_dir: config.session().dir,
             models: config.models(),
+            fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
             limits,
             clock: clock.clone(),
@@ -160,6 +182,18 @@ async fn serve_until_told(
     };
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
+    if let (Some(redis), Some(queue)) = (redis, queue) {
+        let sessions = Table::new(config.session().dir);
+        let parts = RunnerParts {
+            queue,
+            boot: beacon.boot().to_owned(),
+            facts: Arc::clone(beacon.facts()),
+            gauge,
+            clock: clock.clone(),
+        };
+        runner::start(config, parts, flow.clone(), &shutdown)?;
+        Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
+    }
     drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
@@ -178,16 +212,44 @@ async fn serve_until_told(
     Ok(())
 }
 
+/// The queue in this Redis, with the fleet's key where there is one.
+fn queue(config: &Config, redis: Redis) -> Result<Queue, DaemonError> {
+    let key = FleetKey::read(&config.paths.fleet_key()).map_err(DaemonError::FleetKey)?;
+    Ok(Queue::new(redis, config.queue(), key))
+}
+
+/// What this machine says of itself in the fleet.
+fn beacon(
+    config: &Config,
+    clock: &Clock,
+    address: SocketAddr,
+    gauge: watch::Receiver<RunnerGauge>,
+) -> Result<Beacon, DaemonError> {
+    let (machine_id, runner) = (config.machine_id()?, config.runner());
+    let facts = FactsSource::new(machine_id.clone(), &runner, config.crew(), config.models());
+    let ip = address.ip();
+    let identity = Identity {
+        machine_id,
+        uid: config.identity()?.uid,
+        // Which of its addresses others can use, a daemon that listens on all of them does not know.
+        address: (!ip.is_loopback() && !ip.is_unspecified()).then(|| address.to_string()),
+        accept: runner.accept,
+    };
+    Ok(Beacon::new(identity, Arc::new(facts), gauge, clock.clone()))
+}
+
 /// Starts shipping records to the fleet's flow, where there is one.
 fn fleet_flow(
     config: &Config,
-    flow: &FlowConfig,
+    redis: Option<&Redis>,
     clock: &Clock,
     shutdown: &Shutdown,
 ) -> Result<Option<FleetFlow>, DaemonError> {
-    let Some(shared) = SharedFlow::of(config)? else { return Ok(None) };
+    let Some(redis) = redis else { return Ok(None) };
+    let Some(shared) = SharedFlow::over(config, redis.clone())? else { return Ok(None) };
     let inherited = config.identity()?.inherited.then(|| config.paths.flow_origin_file());
-    let ship = ShipperConfig { shared: shared.clone(), flow: flow.clone(), clock: clock.clone(), inherited };
+    let ship =
+        ShipperConfig { shared: shared.clone(), flow: config.flow()?, clock: clock.clone(), inherited };
     Ok(Some(FleetFlow { shared, shipper: ship::start(ship, shutdown) }))
 }
 

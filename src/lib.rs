@@ -5,16 +5,18 @@
 //!
 //! | layer | module | what it is |
 //! |---|---|---|
-//! | 0 | [`model`] | plain data: ids, records, roles, sessions |
 //! | 0 | [`util`] | the clock, shutdown, the byte ring, the sanitiser |
+//! | 0 | [`model`] | plain data: ids, records, roles, sessions |
 //! | 1 | [`store`] | files that survive |
 //! | 1 | [`config`] | what the user set; the only reader of the environment |
 //! | 1 | [`wire`] | shapes on the wire and on disk |
 //! | 2 | [`pty`] | pseudo-terminals, process groups, terminal modes |
 //! | 3 | [`flow`] | the event log: sinks, audit chain, readers, tail |
+//! | 3 | [`work`] | the queue: publish, claim, lease, reconcile, dead letters |
 //! | 3 | [`session`] | session hosts and their clients |
 //! | 3 | [`crew`] | roles, and the command a role becomes |
 //! | 4 | [`fleet`] | facts about machines |
+//! | 4 | [`runner`] | claims jobs and runs each as a session |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
 //! | 5 | [`doctor`] | one file a check |
@@ -31,11 +33,13 @@ pub mod fleet;
 pub mod flow;
 pub mod model;
 pub mod pty;
+pub mod runner;
 pub mod serve;
 pub mod session;
 pub mod store;
 pub mod util;
 pub mod wire;
+pub mod work;
 
 /// The version of this build, with the commit where it is known: `0.1.0 (1a2b3c4d5e)`.
 pub const VERSION: &str = env!("DARKMUX_VERSION");

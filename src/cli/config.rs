@@ -76,8 +76,9 @@ fn as_json(setting: &Setting) -> Value {
 
 fn list(cx: &Cx, origin: bool, as_document: bool) -> Outcome {
     let config = cx.config()?;
+    let settings = config::with_kept_machine_id(config)?;
     if as_document {
-        let settings: Vec<Value> = config.settings.iter().map(as_json).collect();
+        let settings: Vec<Value> = settings.iter().map(as_json).collect();
         let file = config.paths.config_file();
         cx.printer.json(&json!({ "schema": 1, "file": file, "settings": settings }))?;
         return Ok(Exit::Ok);
@@ -86,7 +87,7 @@ fn list(cx: &Cx, origin: bool, as_document: bool) -> Outcome {
     heads.extend(origin.then_some("ORIGIN"));
     heads.push("ABOUT");
     let mut table = Table::new(&heads);
-    for setting in config.settings.iter().filter(|setting| origin || setting.key.used == keys::Use::Acts) {
+    for setting in settings.iter().filter(|setting| origin || setting.key.used == keys::Use::Acts) {
         let mut row = vec![Cell::from(setting.key.name), Cell::from(shown(&setting.public()))];
         row.extend(origin.then(|| Cell::from(setting.origin.to_string())));
         row.push(Cell::styled(setting.key.about, DIM));
@@ -97,7 +98,8 @@ fn list(cx: &Cx, origin: bool, as_document: bool) -> Outcome {
 }
 
 fn get(cx: &Cx, name: &str, as_document: bool) -> Outcome {
-    let setting = cx.config()?.settings.get(name)?;
+    let settings = config::with_kept_machine_id(cx.config()?)?;
+    let setting = settings.get(name)?;
     if as_document {
         cx.printer.json(&as_json(setting))?;
     } else {

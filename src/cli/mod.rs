@@ -9,12 +9,16 @@ mod completions;
 mod config;
 mod crew;
 mod cx;
+mod deferred;
 mod doctor;
 mod exit;
+mod fleet;
 mod flow;
+mod job;
 mod logging;
 mod man;
 mod printer;
+mod queue;
 mod serve;
 mod session;
 mod table;
@@ -24,6 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use cx::Cx;
+use deferred::Deferred;
 pub use exit::{Exit, Failure, FailureContext, Outcome};
 pub use printer::{Color, Printer};
 
@@ -52,25 +57,37 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Roles, and handing work to them
     #[command(subcommand)]
-    Crew(crew::CrewVerb),
+    Crew(Deferred<crew::CrewVerb>),
     /// Terminals that outlive the terminal they were started from
     #[command(subcommand)]
-    Session(session::SessionVerb),
+    Session(Deferred<session::SessionVerb>),
+    /// The machines that belong together
+    #[command(subcommand)]
+    Fleet(Deferred<fleet::FleetVerb>),
+    /// Jobs of the fleet's queue, wherever they run
+    #[command(subcommand)]
+    Job(Deferred<job::JobVerb>),
+    /// The queue as a whole
+    #[command(subcommand)]
+    Queue(Deferred<queue::QueueVerb>),
     /// The event log
     #[command(subcommand)]
-    Flow(flow::FlowVerb),
+    Flow(Deferred<flow::FlowVerb>),
     Doctor(doctor::DoctorArgs),
     /// Settings, with where each value comes from
     #[command(subcommand)]
-    Config(config::ConfigVerb),
+    Config(Deferred<config::ConfigVerb>),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     /// 1.9 and 2.9 spelling of `crew dispatch`
     #[command(hide = true)]
-    Dispatch(crew::DispatchArgs),
+    Dispatch(Box<crew::DispatchArgs>),
+    /// 2.9 spelling of `fleet`
+    #[command(hide = true, subcommand)]
+    Machine(Deferred<fleet::FleetVerb>),
     /// 1.9 spelling of `crew roles` and `crew show`
     #[command(hide = true, subcommand)]
-    Role(crew::RoleVerb),
+    Role(Deferred<crew::RoleVerb>),
     /// The process that owns one session's terminal; started by darkmux itself
     #[command(hide = true)]
     HostSession(session::HostArgs),
@@ -106,15 +123,18 @@ fn command() -> clap::Command {
 fn run(verb: Verb, cx: &Cx) -> Outcome {
     match verb {
         Verb::Serve(args) => serve::run(args, cx),
-        Verb::Crew(verb) => crew::run(verb, cx),
-        Verb::Session(verb) => session::run(verb, cx),
-        Verb::Flow(verb) => flow::run(verb, cx),
+        Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
+        Verb::Session(Deferred(verb)) => session::run(verb, cx),
+        Verb::Fleet(Deferred(verb)) | Verb::Machine(Deferred(verb)) => fleet::run(verb, cx),
+        Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
+        Verb::Job(Deferred(verb)) => job::run(verb, cx),
+        Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
         Verb::Doctor(args) => doctor::run(&args, cx),
-        Verb::Config(verb) => config::run(verb, cx),
+        Verb::Config(Deferred(verb)) => config::run(verb, cx),
         Verb::Completions(args) => completions::run(&args, cx),
         Verb::Man(args) => man::run(&args, cx),
         Verb::Dispatch(args) => crew::run(crew::CrewVerb::Dispatch(args), cx),
-        Verb::Role(verb) => crew::run(verb.into(), cx),
+        Verb::Role(Deferred(verb)) => crew::run(verb.into(), cx),
         Verb::HostSession(args) => session::run_host(&args, cx),
     }
 }

@@ -55,8 +55,14 @@ impl Printer {
 
     /// A line of data; may carry styles.
     pub fn line(&self, text: &str) -> io::Result<()> {
-        let mut out = AutoStream::new(io::stdout().lock(), self.choice);
-        writeln!(out, "{text}")
+        let choice = match self.choice {
+            anstream::ColorChoice::Auto => AutoStream::choice(&io::stdout()),
+            choice => choice,
+        };
+        // Made in memory: a table goes out in one write.
+        let mut out = AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
+        writeln!(out, "{text}")?;
+        self.bytes(&out.into_inner())
     }
 
     /// One JSON document, indented, and a newline.

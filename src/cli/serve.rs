@@ -9,7 +9,7 @@ use super::printer::{BOLD, DIM};
 use super::{Cx, Exit, Outcome, logging};
 use crate::daemon::{self, Ready};
 
-/// Run this machine's daemon: viewer, flow and sessions over HTTP.
+/// Run this machine's daemon: viewer, flow and sessions over HTTP, and the runner of the fleet's queue.
 ///
 /// It ends at Ctrl-C or SIGTERM; sessions and running jobs go on without it.
 #[derive(Debug, Args)]
@@ -23,6 +23,12 @@ pub struct ServeArgs {
     /// Folder of the day files (`dirs.flows`)
     #[arg(long, value_name = "DIR")]
     flows_dir: Option<PathBuf>,
+    /// Claim no jobs of the fleet's queue (`runner.enabled`)
+    #[arg(long)]
+    no_runner: bool,
+    /// Jobs of the queue that run here at once (`runner.slots`)
+    #[arg(long, value_name = "N")]
+    slots: Option<usize>,
 }
 
 /// Runs the verb.
@@ -30,6 +36,8 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
     let mut flags = Vec::new();
     flags.extend(args.bind.map(|bind| ("serve.bind", bind.to_string())));
     flags.extend(args.port.map(|port| ("serve.port", port.to_string())));
+    flags.extend(args.no_runner.then(|| ("runner.enabled", "false".to_owned())));
+    flags.extend(args.slots.map(|slots| ("runner.slots", slots.to_string())));
     if let Some(dir) = args.flows_dir {
         flags.push(("dirs.flows", std::path::absolute(dir)?.to_string_lossy().into_owned()));
     }

@@ -79,7 +79,8 @@ fn line(row: &[Cell], widths: &[usize], room: Option<usize>) -> String {
         let style = cell.style;
         let pad = if last { 0 } else { (width + GAP).saturating_sub(text.width()).min(left) };
         // Writing to a String cannot fail.
-        let _ = write!(out, "{style}{text}{style:#}{:pad$}", "");
+        let _ = write!(out, "{style}{text}{style:#}");
+        out.extend(std::iter::repeat_n(' ', pad));
         used += text.width() + pad;
     }
     out.truncate(out.trim_end().len());

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 /// Variables that carry secrets of darkmux; no child process gets them.
 const SECRETS: &[&str] = &["DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN"];
 
+/// What darkmux's own variables begin with.
+pub const PREFIX: &str = concat!("DARKMUX", "_");
+
 /// A snapshot of environment variables.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {

@@ -81,14 +81,21 @@ pub fn edit(path: &Path, key: &Key, value: Option<Value>) -> Result<(), ConfigEr
     let home = path.parent().unwrap_or(Path::new("/"));
     store::ensure_private_dir(home).map_err(io("making its folder"))?;
     let mut root = read_object(path)?.unwrap_or_default();
-    let mut object = &mut root;
-    let mut parts = key.name.split('.').peekable();
+    match value {
+        Some(value) => insert(path, &mut root, key.name, value)?,
+        None => remove(&mut root, key.name),
+    }
+    let mut text = serde_json::to_vec_pretty(&root).unwrap_or_default();
+    text.push(b'\n');
+    store::write_atomic(path, &text, Durability::Synced).map_err(io("writing it"))
+}
+
+fn insert(path: &Path, root: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), ConfigError> {
+    let mut object = root;
+    let mut parts = name.split('.').peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
-            match value {
-                Some(value) => object.insert(part.to_owned(), value),
-                None => object.remove(part),
-            };
+            object.insert(part.to_owned(), value);
             break;
         }
         let inner = object.entry(part).or_insert_with(|| Value::Object(Map::new()));
@@ -98,7 +105,19 @@ pub fn edit(path: &Path, key: &Key, value: Option<Value>) -> Result<(), ConfigEr
         };
         object = inner;
     }
-    let mut text = serde_json::to_vec_pretty(&root).unwrap_or_default();
-    text.push(b'\n');
-    store::write_atomic(path, &text, Durability::Synced).map_err(io("writing it"))
+    Ok(())
+}
+
+/// Removes the key, and the groups that are empty then.
+fn remove(object: &mut Map<String, Value>, name: &str) {
+    let Some((group, rest)) = name.split_once('.') else {
+        object.remove(name);
+        return;
+    };
+    if let Some(Value::Object(inner)) = object.get_mut(group) {
+        remove(inner, rest);
+        if inner.is_empty() {
+            object.remove(group);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Settings};
 use crate::model::MachineId;
 use crate::store::{self, Durability};
 
@@ -30,6 +30,17 @@ pub fn machine_id(config: &Config) -> Result<MachineId, ConfigError> {
     };
     keep(&path, &id)?;
     Ok(id)
+}
+
+/// The settings, with the machine id that was made and kept where nobody set one. Makes none.
+pub fn with_kept_machine_id(config: &Config) -> Result<Settings, ConfigError> {
+    let mut settings = config.settings.clone();
+    if settings.text("machine_id").is_none()
+        && let Some(kept) = read(&config.paths.machine_id_file())?
+    {
+        settings.keep_machine_id(&kept);
+    }
+    Ok(settings)
 }
 
 fn bad(path: &Path, reason: &str) -> ConfigError {

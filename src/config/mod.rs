@@ -18,10 +18,10 @@ pub use concerns::{
     CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig, ServeConfig,
     SessionConfig,
 };
-pub use environment::Environment;
+pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};
 pub use identity::Identity;
-pub use machine::machine_id;
+pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;
 pub use settings::{Origin, Setting, Settings, key_named, parse};
 

@@ -65,6 +65,16 @@ impl Paths {
         self.sessions().join(id.as_str())
     }
 
+    /// The journal of jobs.
+    pub fn queue(&self) -> PathBuf {
+        self.home.join("queue")
+    }
+
+    /// The key that all machines of the fleet share.
+    pub fn fleet_key(&self) -> PathBuf {
+        self.home.join("fleet-key")
+    }
+
     /// The lock that makes the daemon the only one of this home.
     pub fn daemon_lock(&self) -> PathBuf {
         self.home.join("daemon.lock")

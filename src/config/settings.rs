@@ -25,6 +25,8 @@ pub enum Origin {
     File,
     /// The table.
     Default,
+    /// The machine id that was made from the host name once and is kept beside `config.json`.
+    Kept,
     /// Nobody set it and it has no fixed default.
     Unset,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Origin {
             Self::Env(name) => write!(f, "env {name}"),
             Self::File => f.write_str("file"),
             Self::Default => f.write_str("default"),
+            Self::Kept => f.write_str("machine-id file"),
             Self::Unset => f.write_str("unset"),
         }
     }
@@ -92,6 +95,12 @@ impl Settings {
     /// The setting of this name, or the error that names the nearest one.
     pub fn get(&self, name: &str) -> Result<&Setting, ConfigError> {
         self.by_name.get(name).ok_or_else(|| unknown("config".to_owned(), name))
+    }
+
+    pub(super) fn keep_machine_id(&mut self, kept: &MachineId) {
+        if let Some(setting) = self.by_name.get_mut("machine_id") {
+            (setting.value, setting.origin) = (Value::from(kept.as_str()), Origin::Kept);
+        }
     }
 
     fn value(&self, name: &str) -> &Value {

@@ -1,11 +1,13 @@
 //! Choosing the agent CLI for a role that any of them may run: the first of `crew.agents` that is installed
 //! and can be held to what the role may do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use super::error::CrewError;
-use super::{folder, program};
+use super::folder::{Loaded, Places};
+use super::program::Programs;
 use crate::config::CrewConfig;
 use crate::model::{Access, CommandRuntime, RoleId, Runtime};
 
@@ -58,9 +60,19 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Looks for each of them, for their manifests in these of the user's folders.
-    pub fn open(config: &CrewConfig, folders: &[PathBuf]) -> Self {
-        let found = config.agents.iter().map(|name| (name.clone(), find(config, folders, name)));
+    /// Reads the manifest of each of them, and looks for its program.
+    pub fn open(config: &CrewConfig, programs: &Programs<'_>) -> Self {
+        let places = Places::of(config);
+        let loaded = config.agents.iter().map(|name| (name.clone(), places.load_named(name)));
+        Self::of(config, &loaded.collect(), programs)
+    }
+
+    /// As [`Pool::open`], with the roles that were read already.
+    pub fn of(config: &CrewConfig, roles: &BTreeMap<String, Loaded>, programs: &Programs<'_>) -> Self {
+        let found = config.agents.iter().map(|name| {
+            let role = roles.get(name).map_or(&Ok(None), |role| role);
+            (name.clone(), find(role, programs))
+        });
         Self { candidates: found.collect() }
     }
 
@@ -102,24 +114,23 @@ enum Miss {
     Unfit(String),
 }
 
-fn find(config: &CrewConfig, folders: &[PathBuf], name: &str) -> Result<Agent, Miss> {
+fn find(role: &Loaded, programs: &Programs<'_>) -> Result<Agent, Miss> {
     let miss = |reason: &str| Miss::Unfit(reason.to_owned());
-    let id = RoleId::new(name).map_err(|_| miss("is no role"))?;
-    let role = match folder::load_from(config, folders, &id) {
-        Ok(Some(role)) => role,
+    let manifest = match role {
+        Ok(Some(role)) => &role.manifest,
         Ok(None) => return Err(miss("is no role")),
         Err(CrewError::Broken(problem)) => return Err(Miss::Unfit(format!("is broken, {problem}"))),
         Err(error) => return Err(Miss::Unfit(error.to_string())),
     };
-    let Runtime::Command(command) = role.manifest.runtime else {
+    let Runtime::Command(command) = &manifest.runtime else {
         return Err(miss("is no agent CLI"));
     };
     if !command.agent {
         return Err(miss("is no agent CLI: its manifest does not say `\"agent\": true`"));
     }
     let called = command.argv.first().map(String::as_str).unwrap_or_default();
-    let Some(program) = program::find(called, &config.path_dirs) else {
-        return Err(Miss::NotInstalled { program: called.to_owned(), install: command.install });
+    let Some(program) = programs.find(called) else {
+        return Err(Miss::NotInstalled { program: called.to_owned(), install: command.install.clone() });
     };
-    Ok(Agent { role: id, program, command })
+    Ok(Agent { role: manifest.id.clone(), program, command: command.clone() })
 }

@@ -1,6 +1,7 @@
 //! Where roles are: the user's folder, that of darkmux 1.9, and the program itself; the first that has a role
 //! of the name wins. A broken one wins too, as an error: the role below it is not what its owner meant.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -18,50 +19,77 @@ pub fn user_folders(config: &CrewConfig) -> Vec<PathBuf> {
     std::iter::once(config.roles_dir.clone()).chain(legacy).collect()
 }
 
-/// The role of this id; `None` when there is none.
-pub fn load(config: &CrewConfig, id: &RoleId) -> Result<Option<Role>, CrewError> {
-    load_from(config, &user_folders(config), id)
+/// A role that was asked for; `None` when there is none.
+pub type Loaded = Result<Option<Role>, CrewError>;
+
+/// Where the roles of a configuration are, for reading one or many.
+#[derive(Debug)]
+pub struct Places<'a> {
+    config: &'a CrewConfig,
+    folders: Vec<PathBuf>,
+    /// What precedes the prompts of specialists; the same for all.
+    preamble: OnceCell<Result<Prompt, Problem>>,
 }
 
-/// As [`load`], looking into these of the user's folders only.
-pub fn load_from(config: &CrewConfig, folders: &[PathBuf], id: &RoleId) -> Result<Option<Role>, CrewError> {
-    for folder in folders {
-        let file = folder.join(format!("{id}.json"));
-        let bytes = files::read(&file, MANIFEST_MAX)
-            .map_err(|error| CrewError::Broken(Problem::of_file(&file, format!("can't be read: {error}"))))?;
-        if let Some(bytes) = bytes {
-            return user(config, folder, &file, id, &bytes).map(Some).map_err(CrewError::Broken);
-        }
+impl<'a> Places<'a> {
+    /// Those of this configuration, as far as they exist: none of the others need be asked for each role.
+    pub fn of(config: &'a CrewConfig) -> Self {
+        let folders = user_folders(config).into_iter().filter(|dir| dir.exists()).collect();
+        Self { config, folders, preamble: OnceCell::new() }
     }
-    let Some(builtin) = builtin::role(id.as_str()) else { return Ok(None) };
-    of_program(config, builtin).map(Some).map_err(CrewError::Broken)
-}
 
-fn user(config: &CrewConfig, folder: &Path, file: &Path, id: &RoleId, bytes: &[u8]) -> Result<Role, Problem> {
-    let (manifest, warnings) = manifest::parse(file, id.as_str(), bytes)?;
-    let prompt = prompt::of_user(&manifest, folder)?;
-    finish(config, manifest, prompt, Source::User(file.to_owned()), warnings)
-}
+    /// The user's folders that exist, the winner first.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
 
-fn of_program(config: &CrewConfig, builtin: &Builtin) -> Result<Role, Problem> {
-    let file = PathBuf::from(format!("<builtin>/{}.json", builtin.id));
-    let (manifest, warnings) = manifest::parse(&file, builtin.id, builtin.manifest.as_bytes())?;
-    let prompt = builtin.prompt.map(|text| Prompt { path: None, text: text.to_owned() });
-    finish(config, manifest, prompt, Source::Builtin, warnings)
-}
+    /// The role of this id.
+    pub fn load(&self, id: &RoleId) -> Loaded {
+        for folder in &self.folders {
+            let file = folder.join(format!("{id}.json"));
+            let bytes = files::read(&file, MANIFEST_MAX).map_err(|error| {
+                CrewError::Broken(Problem::of_file(&file, format!("can't be read: {error}")))
+            })?;
+            if let Some(bytes) = bytes {
+                return self.user(folder, &file, id, &bytes).map(Some).map_err(CrewError::Broken);
+            }
+        }
+        let Some(builtin) = builtin::role(id.as_str()) else { return Ok(None) };
+        self.of_program(builtin).map(Some).map_err(CrewError::Broken)
+    }
 
-fn finish(
-    config: &CrewConfig,
-    manifest: RoleManifest,
-    prompt: Option<Prompt>,
-    source: Source,
-    warnings: Vec<Problem>,
-) -> Result<Role, Problem> {
-    let preamble = match &prompt {
-        Some(_) => prompt::preamble(&manifest, config)?,
-        None => None,
-    };
-    Ok(Role { manifest, source, prompt, preamble, warnings, config: config.clone() })
+    /// As [`Places::load`]; a name that is no id is no role.
+    pub fn load_named(&self, name: &str) -> Loaded {
+        RoleId::new(name).map_or(Ok(None), |id| self.load(&id))
+    }
+
+    fn user(&self, folder: &Path, file: &Path, id: &RoleId, bytes: &[u8]) -> Result<Role, Problem> {
+        let (manifest, warnings) = manifest::parse(file, id.as_str(), bytes)?;
+        let prompt = prompt::of_user(&manifest, folder)?;
+        self.finish(manifest, prompt, Source::User(file.to_owned()), warnings)
+    }
+
+    fn of_program(&self, builtin: &Builtin) -> Result<Role, Problem> {
+        let file = PathBuf::from(format!("<builtin>/{}.json", builtin.id));
+        let (manifest, warnings) = manifest::parse(&file, builtin.id, builtin.manifest.as_bytes())?;
+        let prompt = builtin.prompt.map(|text| Prompt { path: None, text: text.to_owned() });
+        self.finish(manifest, prompt, Source::Builtin, warnings)
+    }
+
+    fn finish(
+        &self,
+        manifest: RoleManifest,
+        prompt: Option<Prompt>,
+        source: Source,
+        warnings: Vec<Problem>,
+    ) -> Result<Role, Problem> {
+        let preamble = if prompt.is_some() && prompt::wants_preamble(&manifest) {
+            Some(self.preamble.get_or_init(|| prompt::preamble(self.config)).clone()?)
+        } else {
+            None
+        };
+        Ok(Role { manifest, source, prompt, preamble, warnings, config: self.config.clone() })
+    }
 }
 
 /// The names of every role, also of the broken ones; sorted.

@@ -1,12 +1,12 @@
 //! Every role at a glance, for lists, completion and `doctor`.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::agent::Pool;
 use super::error::{CrewError, Problem};
-use super::folder;
+use super::folder::{self, Loaded, Places};
+use super::program::Programs;
 use super::role::{Role, Source};
 use crate::config::CrewConfig;
 use crate::model::{RoleId, Runtime};
@@ -48,59 +48,53 @@ pub struct RoleEntry {
 
 /// Every role of this configuration, by name.
 pub fn entries(config: &CrewConfig) -> Vec<RoleEntry> {
-    let mut by_name: BTreeMap<String, RoleEntry> = BTreeMap::new();
-    // A folder that does not exist need not be asked for each role.
-    let folders: Vec<PathBuf> = folder::user_folders(config).into_iter().filter(|dir| dir.exists()).collect();
-    let shelf = Shelf { config, folders: &folders, pool: OnceCell::from(Pool::open(config, &folders)) };
-    for folder in &folders {
+    let places = Places::of(config);
+    let mut entries: BTreeMap<String, RoleEntry> = BTreeMap::new();
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for folder in places.folders() {
         match folder::manifests(folder) {
-            Ok(found) => {
-                for (name, file) in found {
-                    by_name.entry(name.clone()).or_insert_with(|| shelf.entry(name, file));
-                }
-            }
+            Ok(found) => found.into_iter().for_each(|(name, file)| {
+                files.entry(name).or_insert(file);
+            }),
             Err(error) => {
                 let problem = Problem::of_file(folder, format!("the folder can't be read: {error}"));
                 let name = folder.display().to_string();
-                by_name.insert(name.clone(), broken(name, folder.clone(), problem));
+                entries.insert(name.clone(), broken(name, folder.clone(), problem));
             }
         }
     }
     for builtin in super::builtin::ROLES {
-        by_name
-            .entry(builtin.id.to_owned())
-            .or_insert_with(|| shelf.entry(builtin.id.to_owned(), PathBuf::from(builtin.id)));
+        files.entry(builtin.id.to_owned()).or_insert_with(|| PathBuf::from(builtin.id));
     }
-    by_name.into_values().collect()
+    let mut roles: BTreeMap<String, Loaded> =
+        files.keys().map(|name| (name.clone(), places.load_named(name))).collect();
+    for name in &config.agents {
+        roles.entry(name.clone()).or_insert_with(|| places.load_named(name));
+    }
+    let programs = Programs::of(&config.path_dirs);
+    let pool = Pool::of(config, &roles, &programs);
+    for (name, file) in files {
+        let role = roles.remove(&name).unwrap_or(Ok(None));
+        entries.insert(name.clone(), entry(name, file, role, &programs, &pool));
+    }
+    entries.into_values().collect()
 }
 
-/// What is the same for every entry of one list.
-struct Shelf<'a> {
-    config: &'a CrewConfig,
-    folders: &'a [PathBuf],
-    pool: OnceCell<Pool>,
-}
-
-impl Shelf<'_> {
-    fn entry(&self, name: String, file: PathBuf) -> RoleEntry {
-        let id = match RoleId::new(name.as_str()) {
-            Ok(id) => id,
-            Err(error) => {
-                let problem = Problem::of_file(&file, format!("{error}; rename the file"));
-                return broken(name, file, problem);
-            }
-        };
-        match folder::load_from(self.config, self.folders, &id) {
-            Ok(Some(role)) => whole(&role, &self.pool),
-            Ok(None) => {
-                let problem = Problem::of_file(&file, "the file is gone");
-                broken(name, file, problem)
-            }
-            Err(CrewError::Broken(problem)) => broken(name, file, problem),
-            Err(error) => {
-                let problem = Problem::of_file(&file, error);
-                broken(name, file, problem)
-            }
+fn entry(name: String, file: PathBuf, role: Loaded, programs: &Programs<'_>, pool: &Pool) -> RoleEntry {
+    if let Err(error) = RoleId::new(name.as_str()) {
+        let problem = Problem::of_file(&file, format!("{error}; rename the file"));
+        return broken(name, file, problem);
+    }
+    match role {
+        Ok(Some(role)) => whole(role, programs, pool),
+        Ok(None) => {
+            let problem = Problem::of_file(&file, "the file is gone");
+            broken(name, file, problem)
+        }
+        Err(CrewError::Broken(problem)) => broken(name, file, problem),
+        Err(error) => {
+            let problem = Problem::of_file(&file, error);
+            broken(name, file, problem)
         }
     }
 }
@@ -117,20 +111,21 @@ fn broken(name: String, file: PathBuf, problem: Problem) -> RoleEntry {
     }
 }
 
-fn whole(role: &Role, pool: &OnceCell<Pool>) -> RoleEntry {
-    let availability = match role.launcher_from(pool) {
+fn whole(role: Role, programs: &Programs<'_>, pool: &Pool) -> RoleEntry {
+    let availability = match role.launcher_from(programs, |access| pool.choose(access)) {
         Ok(launcher) => {
             Availability::Ready { program: launcher.program, agent: launcher.agent.map(|agent| agent.role) }
         }
         Err(why) => Availability::CannotRun(why.to_string()),
     };
+    let manifest = role.manifest;
     RoleEntry {
-        name: role.manifest.id.to_string(),
-        description: role.manifest.description.clone(),
-        source: role.source.clone(),
-        runtime: Some(role.manifest.runtime.as_str()),
-        agent: matches!(&role.manifest.runtime, Runtime::Command(command) if command.agent),
+        name: manifest.id.to_string(),
+        source: role.source,
+        runtime: Some(manifest.runtime.as_str()),
+        agent: matches!(&manifest.runtime, Runtime::Command(command) if command.agent),
+        description: manifest.description,
         availability,
-        problems: role.warnings.clone(),
+        problems: role.warnings,
     }
 }

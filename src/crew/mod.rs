@@ -15,6 +15,7 @@ mod error;
 mod files;
 mod folder;
 mod invocation;
+mod launch;
 mod list;
 mod manifest;
 mod program;
@@ -26,6 +27,7 @@ mod template;
 pub use agent::{Agent, NoAgent};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
+pub use launch::{Launch, SessionFile};
 pub use list::{Availability, RoleEntry};
 pub use role::{Launcher, Prompt, Role, Source};
 
@@ -56,7 +58,7 @@ impl Crew {
 
     /// One role, complete with its prompt.
     pub fn get(&self, id: &RoleId) -> Result<Role, CrewError> {
-        folder::load(&self.config, id)?.ok_or_else(|| self.unknown(id.as_str()))
+        folder::Places::of(&self.config).load(id)?.ok_or_else(|| self.unknown(id.as_str()))
     }
 
     /// As [`Crew::get`], by a name as the user typed it; one that is no role id is unknown.

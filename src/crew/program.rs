@@ -1,6 +1,8 @@
 //! Finding a program the way `execvp` would, less its traps: an empty or relative entry of `PATH` would mean
 //! the current folder, which a job's folder must not decide.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,30 @@ pub fn find(name: &str, path_dirs: &[PathBuf]) -> Option<PathBuf> {
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(name))
         .find(|file| is_executable(file))
+}
+
+/// The programs of `PATH`, each looked for once.
+#[derive(Debug)]
+pub struct Programs<'a> {
+    path_dirs: &'a [PathBuf],
+    found: RefCell<BTreeMap<String, Option<PathBuf>>>,
+}
+
+impl<'a> Programs<'a> {
+    /// Those of these folders; none is looked for yet.
+    pub fn of(path_dirs: &'a [PathBuf]) -> Self {
+        Self { path_dirs, found: RefCell::default() }
+    }
+
+    /// As [`find`].
+    pub fn find(&self, name: &str) -> Option<PathBuf> {
+        if let Some(known) = self.found.borrow().get(name) {
+            return known.clone();
+        }
+        let found = find(name, self.path_dirs);
+        self.found.borrow_mut().insert(name.to_owned(), found.clone());
+        found
+    }
 }
 
 /// Whether `name` is a bare program name, with nothing of a path in it.

@@ -26,18 +26,19 @@ pub fn of_user(manifest: &RoleManifest, folder: &Path) -> Result<Option<Prompt>,
     }
 }
 
-/// The preamble of a role that has a prompt: for a specialist the user's own where there is one, else the
-/// builtin; for a utility role none.
-pub fn preamble(manifest: &RoleManifest, config: &CrewConfig) -> Result<Option<Prompt>, Problem> {
-    if manifest.role_family.unwrap_or_default() == RoleFamily::Utility {
-        return Ok(None);
-    }
+/// Whether the role's prompt has a preamble: that of a specialist has, that of a utility role has not.
+pub fn wants_preamble(manifest: &RoleManifest) -> bool {
+    manifest.role_family.unwrap_or_default() != RoleFamily::Utility
+}
+
+/// The preamble of the specialists: the user's own where there is one, else the builtin.
+pub fn preamble(config: &CrewConfig) -> Result<Prompt, Problem> {
     for file in user_preambles(config) {
         if let Some(own) = read(&file)? {
-            return Ok(Some(own));
+            return Ok(own);
         }
     }
-    Ok(Some(Prompt { path: None, text: builtin::PREAMBLE.to_owned() }))
+    Ok(Prompt { path: None, text: builtin::PREAMBLE.to_owned() })
 }
 
 /// The places of the user's preamble: ours, then that of 1.9.

@@ -1,15 +1,15 @@
 //! A role as it stands: its manifest, its prompt, and where both come from.
 
-use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use super::Problem;
-use super::agent::{Agent, Pool};
+use super::agent::{Agent, NoAgent, Pool};
 use super::error::{CannotRun, CrewError};
 use super::invocation::{self, Invocation, Request};
-use super::{folder, program, shell};
+use super::program::Programs;
+use super::shell;
 use crate::config::CrewConfig;
-use crate::model::{RoleManifest, Runtime};
+use crate::model::{Access, RoleManifest, Runtime};
 
 /// Where a role comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,24 +65,27 @@ impl Role {
 
     /// What would run the role here, or why nothing can.
     pub fn launcher(&self) -> Result<Launcher, CannotRun> {
-        self.launcher_from(&OnceCell::new())
+        let programs = Programs::of(&self.config.path_dirs);
+        self.launcher_from(&programs, |access| Pool::open(&self.config, &programs).choose(access))
     }
 
-    /// As [`Role::launcher`], with the agent CLIs looked for once for many roles.
-    pub(super) fn launcher_from(&self, pool: &OnceCell<Pool>) -> Result<Launcher, CannotRun> {
+    /// As [`Role::launcher`], with what was looked for once for many roles.
+    pub(super) fn launcher_from(
+        &self,
+        programs: &Programs<'_>,
+        choose: impl FnOnce(Access) -> Result<Agent, NoAgent>,
+    ) -> Result<Launcher, CannotRun> {
         match &self.manifest.runtime {
             Runtime::Shell => Ok(Launcher { program: shell::program(&self.config)?, agent: None }),
             Runtime::Command(command) => {
                 let name = command.argv.first().map(String::as_str).unwrap_or_default();
                 let missing =
                     || CannotRun::NoProgram { program: name.to_owned(), install: command.install.clone() };
-                let program = program::find(name, &self.config.path_dirs).ok_or_else(missing)?;
+                let program = programs.find(name).ok_or_else(missing)?;
                 Ok(Launcher { program, agent: None })
             }
             Runtime::AgentCli => {
-                let agent = pool
-                    .get_or_init(|| Pool::open(&self.config, &folder::user_folders(&self.config)))
-                    .choose(self.manifest.tool_palette.access())?;
+                let agent = choose(self.manifest.tool_palette.access())?;
                 Ok(Launcher { program: agent.program.clone(), agent: Some(agent) })
             }
         }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{Check, Finding, Machine};
-use crate::flow::audit::{AuditError, FileVerdict, Head, check};
+use crate::flow::audit::{AuditError, FileVerdict, Head, Memory, check};
 
 /// How long verifying may take; a chain of millions of records takes longer and is left to its own verb.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -21,13 +21,25 @@ impl Check for AuditChain {
     fn run(&self, machine: &Machine) -> Finding {
         match machine.config.audit_dir() {
             None => Finding::pass("off"),
-            Some(dir) if !dir.exists() => Finding::pass("on, no record yet"),
-            Some(dir) => match verdicts_within(&dir, PATIENCE) {
-                Some(Ok(verdicts)) => judge(&verdicts, &dir),
-                Some(Err(error)) => broken(&error.to_string(), &dir),
-                None => unverified(&dir),
+            Some(dir) => match gone(machine, &dir) {
+                Some(known) => broken(&known.gone(), &dir),
+                None if !dir.exists() => Finding::pass("on, no record yet"),
+                None => verified(&dir),
             },
         }
+    }
+}
+
+/// What was known of a chain of which nothing is left.
+fn gone(machine: &Machine, dir: &Path) -> Option<Head> {
+    Memory::beside(&machine.config.flows_dir()).gone(dir)
+}
+
+fn verified(dir: &Path) -> Finding {
+    match verdicts_within(dir, PATIENCE) {
+        Some(Ok(verdicts)) => judge(&verdicts, dir),
+        Some(Err(error)) => broken(&error.to_string(), dir),
+        None => unverified(dir),
     }
 }
 

@@ -18,7 +18,7 @@ pub struct FlowSinks;
 
 impl Check for FlowSinks {
     fn name(&self) -> &'static str {
-        "flow sinks"
+        "flow sink health"
     }
 
     fn run(&self, machine: &Machine) -> Finding {

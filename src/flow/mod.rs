@@ -21,10 +21,10 @@ pub use status::{AuditStatus, DiskStatus, SchemaStatus, SinkInfo, SinksStatus, S
 use serde_json::json;
 
 use crate::config::FlowConfig;
-use crate::model::{Category, FlowRecord, Level, Position};
+use crate::model::{Category, FlowRecord, Level, Position, Stage, Tier};
 use crate::store::AppendError;
 use crate::util::Clock;
-use audit::AuditError;
+use audit::{AuditError, Head};
 use sinks::Sinks;
 use stamp::Stamp;
 
@@ -66,7 +66,17 @@ impl Flow {
         let now = self.clock.now();
         self.stamp.fill(&mut record, now);
         let (audit, local) = self.sinks.append(&mut record, &self.clock);
-        let Err(error) = audit else { return local };
+        let Err(error) = audit else {
+            if let Some(gone) = self.sinks.take_gone() {
+                let mut note = restarted(&gone);
+                self.stamp.fill(&mut note, now);
+                // The chain's next line says that it is not the first chain here.
+                let (audit, noted) = self.sinks.append(&mut note, &self.clock);
+                audit?;
+                noted?;
+            }
+            return local;
+        };
         // The caller learns of the first failure; what becomes of the trace is not worth a second one.
         let mut trace = dropped(record, &error);
         self.stamp.fill(&mut trace, now);
@@ -88,6 +98,13 @@ impl Flow {
     pub fn sync(&mut self) -> Result<(), FlowError> {
         self.sinks.sync()
     }
+}
+
+/// Says that nothing was left of the audit chain that ended so when another began.
+fn restarted(gone: &Head) -> FlowRecord {
+    let class = (Level::Warn, Category::Audit, Tier::Local, Stage::Review);
+    let payload = json!({ "first_day": gone.first_day.to_string(), "last_known_day": gone.day.to_string() });
+    FlowRecord { payload: Some(payload), ..FlowRecord::new(class, "audit.chain_restarted", "darkmux") }
 }
 
 /// What stays of a record that the audit chain did not take.
@@ -113,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::config::Provenance;
-    use crate::model::{MachineId, Stage, Tier};
+    use crate::model::MachineId;
 
     struct Bed {
         dir: tempfile::TempDir,

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use super::FlowError;
-use super::audit::{AuditChain, AuditError};
+use super::audit::{AuditChain, AuditError, Head, Memory};
 use super::line;
 use crate::config::FlowConfig;
 use crate::model::{Day, FlowRecord, Position};
@@ -24,7 +24,14 @@ pub struct Sinks {
 impl Sinks {
     /// The sinks that the configuration names; opens nothing yet.
     pub fn new(config: &FlowConfig) -> Self {
-        Self { audit: config.audit_dir.clone().map(AuditChain::new), local: LocalFile::new(config) }
+        let memory = Memory::beside(&config.dir);
+        let audit = config.audit_dir.clone().map(|dir| AuditChain::new(dir).remembered(memory));
+        Self { audit, local: LocalFile::new(config) }
+    }
+
+    /// The audit chain of which nothing was left when the last record began another.
+    pub fn take_gone(&mut self) -> Option<Head> {
+        self.audit.as_mut().and_then(AuditChain::take_gone)
     }
 
     /// Appends to each sink. The audit chain's failure comes with what became of the local file.

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::audit::Head;
+use super::audit::{Head, Memory, glance};
 use super::line::WRITER;
 use super::shared::RedisStatus;
 use super::ship::ShipStatus;
@@ -113,7 +113,7 @@ pub struct AuditStatus {
     /// Absent while the chain has no record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,
-    /// Why the chain takes no records.
+    /// What is wrong with the end of the chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -132,7 +132,7 @@ pub struct SchemaStatus {
 /// Looks at the flow as it is configured here.
 pub fn status(config: &FlowConfig) -> Status {
     let (disk, readable) = disk(&config.dir);
-    let audit = config.audit_dir.as_deref().map(audit);
+    let audit = config.audit_dir.as_deref().map(|dir| audit(dir, &config.dir));
     let schema = schema(&disk.observed_disk_schemas);
     let mut warn_reasons = Vec::new();
     let mut fail_reasons = Vec::new();
@@ -246,9 +246,13 @@ fn version(dir: &Path, name: &str) -> Option<String> {
     (header["_type"] == "schema").then(|| header["version"].as_str().map(str::to_owned)).flatten()
 }
 
-fn audit(dir: &Path) -> AuditStatus {
+fn audit(dir: &Path, flows: &Path) -> AuditStatus {
     let (head, error) = match Head::read(dir) {
-        Ok(head) => (head, None),
+        Ok(head) => {
+            let gone = || Memory::beside(flows).gone(dir).map(|known| known.gone());
+            let error = glance(dir, head.as_ref()).or_else(gone);
+            (head, error)
+        }
         Err(error) => (None, Some(error.to_string())),
     };
     AuditStatus { dir: dir.display().to_string(), head, error }

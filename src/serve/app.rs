@@ -9,15 +9,30 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::queue_view::QueueView;
 use super::stream::Hub;
 use super::{ApiError, Hosts, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
-use crate::fleet::Models;
+use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::ShipStatus;
 use crate::session::Table;
 use crate::util::{Clock, Shutdown, clock};
+use crate::work::Queue;
+
+/// What is known of this machine and of the others.
+#[derive(Debug, Clone)]
+pub struct FleetView {
+    /// What this machine says of itself.
+    pub beacon: Arc<Beacon>,
+    /// Which others are alive.
+    pub live: Arc<Live>,
+    /// Which others are known by address.
+    pub roster: RosterFile,
+    /// The fleet's Redis in words, without a password.
+    pub redis: Option<String>,
+}
 
 /// The fleet's flow, and how this machine's records get there.
 #[derive(Debug, Clone)]
@@ -34,11 +49,15 @@ pub struct AppConfig {
     /// Where records are kept, and by which machine.
     pub flow: FlowConfig,
     /// The fleet's flow; `None` for a machine that works alone.
-    pub fleet: Option<FleetFlow>,
+    pub fleet_flow: Option<FleetFlow>,
+    /// The fleet's queue; `None` for a machine that works alone.
+    pub queue: Option<Queue>,
     /// Folder of the sessions.
     pub sessions_dir: PathBuf,
     /// Where models are asked for.
     pub models: ModelsConfig,
+    /// What is known of this machine and of the others.
+    pub fleet: FleetView,
     /// Allowed values of `Host`.
     pub hosts: Hosts,
     /// The limits.
@@ -51,9 +70,11 @@ pub struct AppConfig {
 #[derive(Debug)]
 pub struct App {
     pub(super) flow: FlowConfig,
-    pub(super) fleet: Option<FleetFlow>,
+    pub(super) fleet_flow: Option<FleetFlow>,
+    pub(super) queue: Option<QueueView>,
     pub(super) sessions: Table,
     pub(super) models: Models,
+    pub(super) fleet: FleetView,
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
@@ -69,21 +90,23 @@ pub struct App {
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flow, fleet, sessions_dir, models, hosts, limits, clock } = config;
+        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, limits, clock } = config;
         Self {
             hub: Hub::new(
                 flow.dir.clone(),
-                fleet.as_ref().map(|fleet| fleet.shared.clone()),
+                fleet_flow.as_ref().map(|fleet| fleet.shared.clone()),
                 clock.clone(),
                 shutdown.clone(),
                 limits.streams,
             ),
             fleet_days: Arc::new(Semaphore::new(limits.fleet_days)),
-            fleet,
+            fleet_flow,
             days: Arc::new(Mutex::new(DayIndex::new(&flow.dir))),
             file_reads: Arc::new(Semaphore::new(limits.file_reads)),
+            queue: queue.map(QueueView::new),
             sessions: Table::new(sessions_dir),
             models: Models::new(models),
+            fleet,
             flow,
             hosts,
             limits,

@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod io;
 mod limits;
+mod queue_view;
 mod range;
 mod read_ahead;
 mod router;
@@ -23,7 +24,7 @@ mod routes;
 mod stream;
 
 pub use accept::run;
-pub use app::{App, AppConfig, FleetFlow};
+pub use app::{App, AppConfig, FleetFlow, FleetView};
 pub use error::ApiError;
 pub use guard::Hosts;
 pub use limits::Limits;

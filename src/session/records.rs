@@ -81,11 +81,13 @@ impl Records {
     }
 
     fn write(&mut self, level: Level, action: &str, payload: Value) {
-        let (Some(flow), Some((_, role, session))) = (&mut self.flow, &self.dispatch) else { return };
+        let (Some(flow), Some((facts, role, session))) = (&mut self.flow, &self.dispatch) else { return };
         let mut record = FlowRecord::new((level, Category::Work, Tier::Local, Stage::Dispatch), action, role);
         record.session_id = Some(session.clone());
         record.source = Some("crew_dispatch".to_owned());
         record.payload = Some(payload);
+        record.work_id.clone_from(&facts.work_id);
+        record.attempt = facts.attempt;
         let kept = flow.append(record).map(|_| ());
         self.note(kept);
     }

@@ -4,11 +4,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{STATE_MAX, files};
+use super::{LogReader, STATE_MAX, files};
 use crate::model::{SessionId, SessionState};
 use crate::store::{FileLock, open_in};
 use crate::util::Clock;
-use crate::wire::SessionStatus;
+use crate::wire::{OutputRange, SessionStatus};
 
 /// How long a session may be without a host after it was asked for.
 const START_PATIENCE: Duration = Duration::from_secs(15);
@@ -120,8 +120,11 @@ impl Table {
     /// The state in one folder. A session that should have a host and has none is lost.
     fn read(&self, folder: &Path) -> io::Result<Option<SessionStatus>> {
         let Some(status) = read_state(folder)? else { return Ok(None) };
-        if status.state.is_final() || FileLock::is_held(&folder.join(files::LEASE))? {
+        if status.state.is_final() {
             return Ok(Some(status));
+        }
+        if FileLock::is_held(&folder.join(files::LEASE))? {
+            return Ok(Some(with_output(status, folder)));
         }
         // It may have ended between the two looks.
         let Some(mut status) = read_state(folder)? else { return Ok(None) };
@@ -130,12 +133,23 @@ impl Table {
             status.state = SessionState::Lost;
             status.error = Some("its host died, and with it its terminal".to_owned());
         }
-        Ok(Some(status))
+        Ok(Some(with_output(status, folder)))
     }
 
     fn is_young(&self, status: &SessionStatus) -> bool {
         let asked: Option<jiff::Timestamp> = status.created_at.parse().ok();
         asked.is_some_and(|asked| self.clock.now().duration_since(asked).unsigned_abs() < START_PATIENCE)
+    }
+}
+
+/// The state of a session whose host did not tell its end, with the output that is on the disk now; its state file tells of
+/// that at its last change. No host is asked: one that hangs would keep the others from being listed.
+fn with_output(status: SessionStatus, folder: &Path) -> SessionStatus {
+    match LogReader::new(folder.join(files::OUTPUT)).range() {
+        Ok((start, end)) if end > status.output.end => {
+            SessionStatus { output: OutputRange { start, end }, ..status }
+        }
+        _ => status,
     }
 }
 

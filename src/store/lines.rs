@@ -64,6 +64,7 @@ pub struct Lines {
     until: u64,
     skip: Skip,
     pending: u64,
+    at_hand: bool,
 }
 
 impl Lines {
@@ -86,6 +87,7 @@ impl Lines {
             until: u64::MAX,
             skip,
             pending: 0,
+            at_hand: false,
         })
     }
 
@@ -94,6 +96,12 @@ impl Lines {
     pub fn until(mut self, offset: u64) -> Self {
         self.until = offset;
         self
+    }
+
+    /// From now on reads only what is in memory, if `only`: what is not is an error of the kind `WouldBlock`, after
+    /// which a further step goes on where this one was.
+    pub fn at_hand(&mut self, only: bool) {
+        self.at_hand = only;
     }
 
     /// Looks for the next line.
@@ -170,7 +178,10 @@ impl Lines {
         let room = (self.buffer.len() - self.end) as u64;
         let room = usize::try_from(room.min(self.until.saturating_sub(at))).unwrap_or(0);
         loop {
-            match self.file.read_at(&mut self.buffer[self.end..self.end + room], at) {
+            let into = &mut self.buffer[self.end..self.end + room];
+            let read =
+                if self.at_hand { read_at_hand(&self.file, into, at) } else { self.file.read_at(into, at) };
+            match read {
                 Ok(count) => {
                     self.end += count;
                     return Ok(count);
@@ -215,6 +226,31 @@ pub fn end_of_lines(file: &File) -> io::Result<u64> {
         end = start;
     }
     Ok(if lowest == 0 { 0 } else { length })
+}
+
+/// As [`end_of_lines`], where it may not block; `None` when the end is not in memory or a line is long.
+pub fn end_of_lines_at_hand(file: &File) -> Option<u64> {
+    let length = file.metadata().ok()?.len();
+    let start = length.saturating_sub(LAST_STEP);
+    let mut block = vec![0; usize::try_from(length - start).ok()?];
+    let held = read_at_hand(file, &mut block, start).ok()?;
+    let found = memchr::memrchr(b'\n', &block)?;
+    (held == block.len()).then(|| start + found as u64 + 1)
+}
+
+/// Reads what is in memory; of nothing is an error of the kind `WouldBlock`.
+#[cfg(target_os = "linux")]
+fn read_at_hand(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    // Another error is a file system that can't tell.
+    preadv2(file, &mut [io::IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT)
+        .map_err(|_| io::ErrorKind::WouldBlock.into())
+}
+
+/// As on Linux; this system can't tell.
+#[cfg(not(target_os = "linux"))]
+fn read_at_hand(_file: &File, _into: &mut [u8], _at: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// Offset of the last newline in `start..end`, which spans at most `CHUNK` bytes.

@@ -37,12 +37,34 @@ pub fn open_in(dir: &Path, name: &str) -> io::Result<File> {
     let folder = rustix::fs::openat(CWD, dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     // NONBLOCK: opening a pipe that somebody put there must not hang.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(&folder, name, flags, Mode::empty())?);
+    regular(File::from(rustix::fs::openat(&folder, name, flags, Mode::empty())?), name)
+}
+
+fn regular(file: File, name: &str) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is no regular file")))
     }
+}
+
+/// As [`open_in`], where it may not block. `None` says only that [`open_in`] has to do it: the system would have
+/// to ask the disk, can't tell, or refuses.
+#[cfg(target_os = "linux")]
+pub fn open_in_at_hand(dir: &Path, name: &str) -> Option<File> {
+    use rustix::fs::{ResolveFlags, openat2};
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat2(CWD, dir, flags, Mode::empty(), ResolveFlags::CACHED).ok()?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH;
+    let file = File::from(openat2(&folder, name, flags, Mode::empty(), resolve).ok()?);
+    regular(file, name).ok()
+}
+
+/// As [`open_in`], where it may not block; this system can't tell.
+#[cfg(not(target_os = "linux"))]
+pub fn open_in_at_hand(_dir: &Path, _name: &str) -> Option<File> {
+    None
 }
 
 /// Reads a file of at most `bound` bytes; a larger one is an error.
@@ -95,6 +117,17 @@ mod tests {
         assert!(open_in(root.path(), "real").is_ok());
         assert!(open_in(root.path(), "link").is_err());
         assert!(open_in(root.path(), "dir").is_err());
+        for name in ["link", "dir", "none", "../x"] {
+            assert!(open_in_at_hand(root.path(), name).is_none(), "{name}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_just_written_is_at_hand() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("real"), "x").unwrap();
+        assert!(open_in_at_hand(root.path(), "real").is_some());
     }
 
     #[test]

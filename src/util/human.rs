@@ -34,6 +34,12 @@ pub fn duration(span: Duration) -> String {
     }
 }
 
+/// The first line of a text that says something, cut to `most` characters.
+pub fn headline(text: &str, most: usize) -> Option<String> {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(most).collect())
+}
+
 /// Reads `90` (seconds), `90s`, `10m`, `1h 30m`, `7d`, `500ms`: more than nothing, at most a year.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const YEAR: Duration = Duration::from_hours(366 * 24);
@@ -61,6 +67,12 @@ mod tests {
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1_536), "1.5 KiB");
         assert_eq!(bytes(78 * 1024 * 1024 * 1024), "78.0 GiB");
+    }
+
+    #[test]
+    fn a_headline_is_the_first_line_that_says_something() {
+        assert_eq!(headline("\n  \n do it now\nthen", 5).as_deref(), Some("do it"));
+        assert_eq!(headline(" \n", 5), None);
     }
 
     #[test]

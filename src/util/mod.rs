@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod human;
+mod jitter;
 mod ring;
 mod sanitize;
 mod secret;
@@ -10,6 +11,7 @@ mod shutdown;
 mod suggest;
 
 pub use clock::Clock;
+pub use jitter::jitter;
 pub use ring::ByteRing;
 pub use sanitize::{visible, visible_line};
 pub use secret::Secret;

@@ -63,6 +63,9 @@ pub struct SessionSpec {
     pub machine_id: MachineId,
     /// RFC 3339, UTC.
     pub created_at: String,
+    /// Variables that the process gets besides the host's environment.
+    #[serde(default)]
+    pub env: Vec<(String, String)>,
     /// What its flow records say besides; `None` writes no records.
     pub dispatch: Option<DispatchFacts>,
 }
@@ -76,6 +79,12 @@ pub struct DispatchFacts {
     pub prompt_chars: u64,
     /// Characters of the role's prompt.
     pub system_chars: u64,
+    /// The job of the queue that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_id: Option<String>,
+    /// Which attempt at that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
 }
 
 /// Offsets of the output that is still held, counted in bytes from the session's first output.

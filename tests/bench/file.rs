@@ -19,7 +19,7 @@ use rustix::net::{SendFlags, send};
 
 use crate::Setup;
 use crate::http::{self, drain, first_byte, path_of, read_head};
-use crate::machine::{Ended, Machine, cpu, forget_peak, memory, wait_for};
+use crate::machine::{Machine, cpu, forget_peak, memory, wait_for};
 use crate::table::{Table, Want, quantile};
 
 const DATE: &str = "2026-01-02";
@@ -32,7 +32,7 @@ const CHUNK: usize = 2 << 20;
 /// read twice as fast as the next.
 const READS: usize = 7;
 /// First bytes of a round.
-const ASKED: usize = 15;
+const ASKED: usize = 101;
 
 /// Measures and prints.
 pub fn run(setup: &Setup) {
@@ -147,8 +147,19 @@ fn answer(mut socket: TcpStream, root: &Path) -> std::io::Result<()> {
     }
 }
 
+/// A running nginx. Its master ends its worker when it is asked to end, not when it is killed.
+struct Nginx(std::process::Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let id = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
 /// nginx on the same folder; `None` where it is not installed.
-fn start_nginx(home: &Path, root: &Path) -> Option<(Ended, u16)> {
+fn start_nginx(home: &Path, root: &Path) -> Option<(Nginx, u16)> {
     // A port nobody has a moment before nginx takes it.
     let port = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
     let home = home.join("nginx");
@@ -172,5 +183,5 @@ fn start_nginx(home: &Path, root: &Path) -> Option<(Ended, u16)> {
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().ok()
     })?;
     wait_for(|| TcpStream::connect(("127.0.0.1", port)).ok());
-    Some((Ended(found), port))
+    Some((Nginx(found), port))
 }

@@ -56,3 +56,38 @@ fn a_folder_of_the_current_directory_is_never_asked() {
     let output = home.cmd(["config", "get", "serve.port"]).current_dir(&here).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "8765\n", "{}", describe(&output));
 }
+
+#[test]
+fn the_machine_id_that_was_made_is_shown_and_none_is_made_for_showing_it() {
+    let home = Home::new().with("DARKMUX_MACHINE_ID", "");
+    let kept = home.darkmux().join("machine-id");
+    let shown = || home.json(["config", "get", "machine_id", "--json"]);
+    assert_eq!(home.run(["config", "get", "machine_id"]).status.code(), Some(1));
+    home.ok(["config", "list", "--origin"]);
+    assert!(!kept.exists(), "a look makes no machine id");
+
+    home.ok(["flow", "note", "hello"]);
+    let made = std::fs::read_to_string(&kept).unwrap();
+    assert_eq!(home.ok(["config", "get", "machine_id"]), made);
+    let listed = home.ok(["config", "list", "--origin"]);
+    let row = listed.lines().find(|line| line.starts_with("machine_id")).unwrap();
+    assert!(row.contains(made.trim()) && row.contains("machine-id file"), "{row}");
+    assert_eq!(shown()["origin"], "machine-id file");
+
+    home.ok(["config", "set", "machine_id", "studio"]);
+    assert_eq!((shown()["value"].as_str(), shown()["origin"].as_str()), (Some("studio"), Some("file")));
+}
+
+#[test]
+fn what_is_unset_leaves_no_empty_group_and_everything_else() {
+    let home = Home::new();
+    let file = home.darkmux().join("config.json");
+    let text = || serde_json::from_slice::<serde_json::Value>(&std::fs::read(&file).unwrap()).unwrap();
+    home.ok(["config", "set", "serve.port", "9000"]);
+    home.ok(["config", "set", "serve.bind", "127.0.0.1"]);
+    home.ok(["config", "set", "--unset", "serve.port"]);
+    assert_eq!(text(), serde_json::json!({ "serve": { "bind": "127.0.0.1" } }));
+    home.ok(["config", "set", "--unset", "serve.bind"]);
+    home.ok(["config", "set", "--unset", "session.grace"]);
+    assert_eq!(text(), serde_json::json!({}));
+}

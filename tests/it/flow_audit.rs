@@ -129,6 +129,88 @@ fn one_file_can_be_checked_by_itself() {
 }
 
 #[test]
+fn one_file_is_compared_with_the_head_beside_it_and_with_the_next_day() {
+    type Damage = fn(&Bed);
+    let damages: [(&str, &str, Damage); 4] = [
+        ("03", "cut short: head.json", |bed| edit(&bed.path("03"), |text| first_lines(text, 3))),
+        ("02", "cut short: the header of 2026-01-03", |bed| {
+            edit(&bed.path("02"), |text| first_lines(text, 3));
+        }),
+        ("03", "cut short", |bed| fs::write(bed.path("03"), "").unwrap()),
+        ("02", "cut short", |bed| fs::write(bed.path("02"), "").unwrap()),
+    ];
+    for (day, reason, damage) in damages {
+        let bed = Bed::new();
+        let check = |day: &str| {
+            let path = bed.path(day).display().to_string();
+            let output = bed.home.run(["flow", "integrity-check", "--path", &path, "--json"]);
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!((document.as_array().unwrap().len(), &document[0]["path"]), (1, &json!(path)));
+            (output.status.code(), document[0]["break_reason"].as_str().unwrap_or_default().to_owned())
+        };
+        for whole in ["01", "02", "03"] {
+            assert_eq!(check(whole), (Some(0), String::new()), "{whole}");
+        }
+        damage(&bed);
+        let (status, said) = check(day);
+        assert!(status == Some(2) && said.contains(reason), "{reason}: {said}");
+        // What is wrong with another file is not this one's fault.
+        assert_eq!(check("01").0, Some(0), "{reason}");
+    }
+}
+
+#[test]
+fn a_damaged_end_is_in_the_status_at_a_glance() {
+    type Damage = fn(&Bed);
+    let damages: [(&str, Damage); 5] = [
+        ("cut short", |bed| edit(&bed.path("03"), |text| first_lines(text, 3))),
+        ("cut short", |bed| fs::write(bed.path("03"), "").unwrap()),
+        ("is missing", |bed| fs::remove_file(bed.path("03")).unwrap()),
+        ("was changed", |bed| edit(&bed.path("03"), |text| replace_in_line(text, 4, "odd", "eve"))),
+        ("head.json is missing", |bed| fs::remove_file(bed.audit.join("head.json")).unwrap()),
+    ];
+    for (reason, damage) in damages {
+        let bed = Bed::new();
+        bed.home.ok(["flow", "status", "--json"]);
+        damage(&bed);
+        let output = bed.home.run(["flow", "status", "--json"]);
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &status["overall_state"]), (Some(1), &json!("fail")), "{reason}");
+        assert!(status["audit"]["error"].as_str().unwrap().contains(reason), "{reason}: {status}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_deleted_as_a_whole_is_noticed() {
+    let bed = Bed::new();
+    bed.home.ok(["flow", "note", "--text", "on"]);
+    assert_eq!(bed.check().0, 0);
+    for rest in [false, true] {
+        fs::remove_dir_all(&bed.audit).unwrap();
+        if rest {
+            fs::create_dir(&bed.audit).unwrap();
+        }
+        let (status, text, _) = bed.check();
+        assert!(status == 2 && text.contains("is gone"), "{text}");
+        assert_eq!(bed.home.run(["flow", "status"]).status.code(), Some(1));
+        let doctor = bed.home.run(["doctor"]);
+        assert!(String::from_utf8_lossy(&doctor.stdout).contains("is gone"), "{}", describe(&doctor));
+
+        // The next record begins another chain, which says so.
+        bed.home.ok(["flow", "note", "--text", "anew"]);
+        bed.home.ok(["flow", "status"]);
+        let (status, text, document) = bed.check();
+        assert!(status == 0 && document[0]["records_checked"] == 2, "{text}");
+        for folder in [bed.audit.clone(), bed.home.darkmux().join("flows")] {
+            let days = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let day = days.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).max().unwrap();
+            let newest = fs::read_to_string(day).unwrap().lines().last().unwrap().to_owned();
+            assert!(newest.contains("audit.chain_restarted"), "{newest}");
+        }
+    }
+}
+
+#[test]
 fn a_broken_chain_takes_no_record_says_so_and_leaves_a_trace() {
     let bed = Bed::new();
     fs::remove_file(bed.path("03")).unwrap();

@@ -10,11 +10,16 @@
 )]
 
 mod browser;
+mod chaos;
 mod config;
 mod crew;
 mod dispatch;
 mod dispatch_edges;
 mod doctor;
+mod doctor_fleet;
+mod fleet;
+mod fleet_dispatch;
+mod fleet_presence;
 mod flow_audit;
 mod flow_redis;
 mod flow_redis_cli;
@@ -23,7 +28,13 @@ mod flow_write;
 mod help;
 mod http_hostile;
 mod http_raw;
+mod queue;
+mod queue_heals;
+mod queue_model;
 mod redis_link;
+mod redis_tls;
+mod runner;
+mod sentinel;
 mod serve_daemon;
 mod serve_day;
 mod serve_stream;
@@ -32,3 +43,4 @@ mod session_faults;
 mod support;
 mod survive;
 mod tidy;
+mod traps;

@@ -284,3 +284,40 @@ fn a_single_signal_reaches_the_program_and_ends_nothing_by_itself() {
     assert_eq!(state(&home, &id)["state"], "running");
     assert_eq!(home.run(["session", "kill", "--signal", "NONE", &id]).status.code(), Some(2));
 }
+
+#[test]
+fn tail_as_json_has_every_byte_with_its_offset_and_ends_with_the_session() {
+    let home = Home::new();
+    let id = detached(&home, "printf 'grüße '; sleep 0.3; printf '\\377\\n'; exit 5");
+    let output = home.run(["session", "tail", "--follow", "--json", &id]);
+    assert_eq!(output.status.code(), Some(5), "{}", describe(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.pop().unwrap();
+    assert_eq!((&last["session"]["id"], &last["session"]["exit_code"]), (&id.as_str().into(), &5.into()));
+    let shown: String = lines.iter().map(|line| line["output"].as_str().unwrap()).collect();
+    assert_eq!(shown, "grüße \u{fffd}\r\n");
+    let mut at = 0;
+    for line in &lines {
+        assert_eq!(line["from"], at);
+        at = line["to"].as_u64().unwrap();
+    }
+    assert_eq!(last["session"]["output"]["end"], at);
+
+    let again = home.ok(["session", "tail", "--json", "--from", "8", &id]);
+    let mut again = again.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let first = again.next().unwrap();
+    assert_eq!((&first["from"], &first["output"]), (&8.into(), &"\u{fffd}\r\n".into()));
+    assert_eq!(again.next().unwrap()["session"]["state"], "exited");
+}
+
+#[test]
+fn the_list_has_the_output_of_running_sessions_as_it_is_now() {
+    let home = Home::new();
+    let id = detached(&home, "echo one; read x; echo two; read x");
+    let end = || state(&home, &id)["output"]["end"].as_u64().unwrap();
+    wait_for("its first line", || (end() == 5).then_some(()));
+    home.ok(["session", "send", &id[id.len() - 4..], "go"]);
+    wait_for("its second line", || (end() > 10).then_some(()));
+    assert_eq!(state(&home, &id)["state"], "running");
+}

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::printer::{BAD, GOOD, WARN};
-use crate::cli::{Cx, Exit, Outcome};
-use crate::flow::audit::{FileVerdict, check};
+use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::config::Config;
+use crate::flow::audit::{FileVerdict, Memory, check};
 use crate::util::visible_line;
 
 /// Check that the audit chain is what was written.
@@ -14,7 +15,7 @@ use crate::util::visible_line;
 /// Ends with 0 when every file is, with 2 when one is not, and with 1 when that could not be found out.
 #[derive(Debug, Args)]
 pub struct IntegrityArgs {
-    /// Folder of a chain, or one day file, instead of this machine's chain
+    /// Folder of a chain, or one of its day files, instead of this machine's chain
     #[arg(long, value_name = "PATH")]
     path: Option<PathBuf>,
     /// Print JSON
@@ -24,11 +25,10 @@ pub struct IntegrityArgs {
 
 /// Runs the verb.
 pub fn run(args: &IntegrityArgs, cx: &Cx) -> Outcome {
-    let path = match &args.path {
-        Some(path) => Some(path.clone()),
-        None => cx.config()?.audit_dir().filter(|dir| dir.exists()),
+    let verdicts = match &args.path {
+        Some(path) => check(path)?,
+        None => own(cx.config()?)?,
     };
-    let verdicts = path.as_deref().map(check).transpose()?.unwrap_or_default();
     if args.json {
         cx.printer.json(&verdicts)?;
     } else if verdicts.is_empty() {
@@ -42,6 +42,15 @@ pub fn run(args: &IntegrityArgs, cx: &Cx) -> Outcome {
     }
     // The status that 1.9's nightly check waits for.
     Ok(if verdicts.iter().any(FileVerdict::is_broken) { Exit::Usage } else { Exit::Ok })
+}
+
+/// The verdicts on this machine's chain.
+fn own(config: &Config) -> Result<Vec<FileVerdict>, Failure> {
+    let Some(dir) = config.audit_dir() else { return Ok(Vec::new()) };
+    if let Some(known) = Memory::beside(&config.flows_dir()).gone(&dir) {
+        return Ok(vec![FileVerdict::gone(&dir, &known)]);
+    }
+    Ok(if dir.exists() { check(&dir)? } else { Vec::new() })
 }
 
 fn lines(verdict: &FileVerdict) -> Vec<String> {

@@ -18,7 +18,7 @@ const PAST: u64 = 64 * 1024;
 /// Look into a session and type into it; Ctrl-\ leaves it running.
 #[derive(Debug, Args)]
 pub struct AttachArgs {
-    /// Session: an id, the beginning of one, or a name
+    /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
     #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Watch only: nothing is typed, Ctrl-C stops watching

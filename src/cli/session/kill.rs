@@ -18,7 +18,7 @@ use crate::util::human;
 /// All of its processes get TERM, then HUP, and after a grace KILL.
 #[derive(Debug, Args)]
 pub struct KillArgs {
-    /// Session: an id, the beginning of one, or a name
+    /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
     #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Time before KILL, instead of the configured one

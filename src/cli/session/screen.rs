@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
+use super::json_lines::JsonLines;
 use super::replay::Replay;
 
 /// What becomes of the bytes.
@@ -36,6 +37,8 @@ pub struct Screen<'a> {
     past: u64,
     replay: Replay,
     strip: anstream::adapter::StripBytes,
+    /// Makes JSON of it instead.
+    json: Option<JsonLines>,
 }
 
 /// What a session may have left a terminal in.
@@ -70,6 +73,13 @@ impl<'a> Screen<'a> {
         Self::stdout(if io::stdout().is_terminal() { Form::Raw } else { Form::Program })
     }
 
+    /// For a job on another machine: as live, without the questions that this terminal would answer to nobody.
+    pub fn of_job() -> Self {
+        let screen = Self::live();
+        let past = if screen.form == Form::Raw { u64::MAX } else { 0 };
+        screen.with_past(past)
+    }
+
     /// For output that is looked at later: text on a terminal, else what the program wrote.
     pub fn later() -> Self {
         Self::stdout(if io::stdout().is_terminal() { Form::Text } else { Form::Program })
@@ -78,6 +88,11 @@ impl<'a> Screen<'a> {
     /// stdout, in this form.
     pub fn stdout(form: Form) -> Self {
         Self::new(Box::new(io::stdout()), form)
+    }
+
+    /// stdout, as JSON lines that begin at this offset.
+    pub fn json_lines(from: u64) -> Self {
+        Self { json: Some(JsonLines::new(from)), ..Self::stdout(Form::Program) }
     }
 
     /// Collects what the program wrote.
@@ -96,6 +111,7 @@ impl<'a> Screen<'a> {
             past: 0,
             replay: Replay::default(),
             strip,
+            json: None,
         }
     }
 
@@ -106,6 +122,10 @@ impl<'a> Screen<'a> {
 
     /// Shows bytes, at once.
     pub fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(json) = &mut self.json {
+            self.out.write_all(&json.output(bytes))?;
+            return self.out.flush();
+        }
         if self.past == 0 {
             return self.put(bytes);
         }
@@ -137,9 +157,21 @@ impl<'a> Screen<'a> {
         self.out.flush()
     }
 
+    /// What follows begins at `to`; what lies between is missing.
+    pub fn skip(&mut self, to: u64) -> io::Result<()> {
+        match &mut self.json {
+            Some(json) => self.out.write_all(&json.gap(to)),
+            None => Ok(()),
+        }
+    }
+
     /// Gives a terminal back as a shell expects it, when what runs in the session goes on without it; shows
     /// what was held back for the sake of what might have followed.
     pub fn end(&mut self) -> io::Result<()> {
+        if let Some(json) = &mut self.json {
+            self.out.write_all(&json.end())?;
+            return self.out.flush();
+        }
         if std::mem::take(&mut self.held_cr) {
             self.out.write_all(b"\r")?;
         }

@@ -15,7 +15,7 @@ const TEXT_MAX: u64 = 1024 * 1024;
 /// Type into a session.
 #[derive(Debug, Args)]
 pub struct SendArgs {
-    /// Session: an id, the beginning of one, or a name
+    /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
     #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Text to type; `-` reads it from standard input

@@ -4,11 +4,13 @@ use std::io;
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use serde_json::json;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::session::{LogReader, files};
+use crate::wire::SessionStatus;
 
 /// Bytes looked at in a time while lines are counted back from the end.
 const STEP: u64 = 64 * 1024;
@@ -18,7 +20,7 @@ const STEP: u64 = 64 * 1024;
 /// On a terminal: its text, without escape sequences; elsewhere: what the program wrote.
 #[derive(Debug, Args)]
 pub struct TailArgs {
-    /// Session: an id, the beginning of one, or a name
+    /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
     #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Go on until the session ends; then end with its status
@@ -33,6 +35,13 @@ pub struct TailArgs {
     /// The terminal's bytes as they are
     #[arg(long)]
     raw: bool,
+    /// Print JSON, a line a piece of output; the last line is the session
+    ///
+    /// `{"schema":1,"from":0,"to":6,"output":"hello\n"}`: offsets in bytes, and the bytes as text.
+    /// `{"schema":1,"from":6,"to":90,"gap":true}`: a part that is no longer kept.
+    /// `{"schema":1,"session":{…}}`: the session as in `session ls --json`, with --follow after its end.
+    #[arg(long, conflicts_with = "raw", verbatim_doc_comment)]
+    json: bool,
 }
 
 /// Runs the verb.
@@ -45,21 +54,44 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
     let id = session.id;
     let mut log = LogReader::new(table.folder(&id).join(files::OUTPUT));
     let from = start(args, &mut log)?;
-    let mut screen = if args.raw { Screen::stdout(Form::Raw) } else { Screen::later() };
+    // Looked at later, from the beginning means from the oldest that is kept.
+    let from = if args.follow || args.from.is_some() { from } else { from.max(log.range()?.0) };
+    let mut screen = match args {
+        TailArgs { json: true, .. } => Screen::json_lines(from),
+        TailArgs { raw: true, .. } => Screen::stdout(Form::Raw),
+        _ => Screen::later(),
+    };
     if !args.follow {
-        // From the beginning means from the oldest that is kept.
-        let from = if args.from.is_some() { from } else { from.max(log.range()?.0) };
         show_log(&mut log, from, &mut screen, |from, to| tell_gap(cx, from, to))?;
         screen.end()?;
+        if args.json {
+            last_line(cx, table.get(&id)?.as_ref())?;
+        }
         return Ok(Exit::Ok);
     }
     super::block_on(async {
         let how = Watch { from: Some(from), hold: false, keys: Keys::Ignored, until: None };
         Ok(match watch(cx, &table, &id, &how, screen).await? {
-            Seen::Ended(status) | Seen::Cancelled(status) => super::exit_of(&status),
+            Seen::Ended(status) | Seen::Cancelled(status) => {
+                if args.json {
+                    last_line(cx, Some(&status))?;
+                }
+                super::exit_of(&status)
+            }
             Seen::Left | Seen::TimeOver => Exit::Interrupted,
         })
     })
+}
+
+/// As the verb, for a session that was found already.
+pub fn tail_session(cx: &Cx, session: &SessionStatus, follow: bool) -> Outcome {
+    let session = session.id.to_string();
+    run(&TailArgs { session, follow, lines: None, from: None, raw: false, json: false }, cx)
+}
+
+/// The last line of the JSON form.
+fn last_line(cx: &Cx, session: Option<&SessionStatus>) -> io::Result<()> {
+    cx.printer.json_line(&json!({ "schema": 1, "session": session }))
 }
 
 /// The offset to start at.

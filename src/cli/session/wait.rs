@@ -14,7 +14,7 @@ use crate::util::human;
 /// Wait for a session's end and end with its status.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// Session: an id, the beginning of one, or a name
+    /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
     #[arg(add = ArgValueCompleter::new(completions::sessions))]
     session: String,
     /// Wait no longer than this; the session runs on

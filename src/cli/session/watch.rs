@@ -95,6 +95,7 @@ pub fn show_log(
         }
         if from > at {
             gap(at, from);
+            screen.skip(from)?;
         }
         screen.show(&buffer[..count])?;
         at = from + count as u64;

@@ -135,6 +135,7 @@ impl<'a> Watcher<'a> {
             let end = show_log(&mut log, at, &mut self.screen, |from, to| tell_gap(cx, from, to))?;
             if end < status.output.end {
                 tell_gap(cx, end, status.output.end);
+                self.screen.skip(status.output.end)?;
             }
             self.at = Some(end.max(status.output.end));
         }
@@ -158,7 +159,7 @@ impl<'a> Watcher<'a> {
                     self.heard = Instant::now();
                     match event {
                         Ok(Some(Event::Output(bytes))) => self.show(&bytes)?,
-                        Ok(Some(Event::Gap(from, to))) => self.gap(from, to),
+                        Ok(Some(Event::Gap(from, to))) => self.gap(from, to)?,
                         Ok(Some(Event::End(status))) => return Ok(Followed::Seen(Seen::Ended(status))),
                         Ok(None) => return Ok(Followed::Broke(io::ErrorKind::UnexpectedEof.into())),
                         Err(error) => return Ok(Followed::Broke(error)),
@@ -206,11 +207,13 @@ impl<'a> Watcher<'a> {
         Ok(())
     }
 
-    fn gap(&mut self, from: u64, to: u64) {
+    fn gap(&mut self, from: u64, to: u64) -> io::Result<()> {
         if let Some(at) = &mut self.at {
             *at = to;
             tell_gap(self.cx, from, to);
+            self.screen.skip(to)?;
         }
+        Ok(())
     }
 
     /// What of the typed bytes goes to the session, and whether the user leaves it.

@@ -8,6 +8,7 @@ use super::AuditError;
 use super::head::{self, Head};
 use super::header::Header;
 use super::link;
+use super::memory::Memory;
 use super::walk::{Mark, Stop, Walked, first_line, walk};
 use crate::model::{Day, FlowRecord};
 use crate::store::{AppendError, AppendLog, Locked, SyncPolicy, ensure_private_dir, open_in};
@@ -21,13 +22,26 @@ pub struct AuditChain {
     dir: PathBuf,
     lock: AppendLog,
     files: Files,
+    memory: Option<Memory>,
+    gone: Option<Head>,
 }
 
 impl AuditChain {
     /// The chain in `dir`; opens nothing yet.
     pub fn new(dir: PathBuf) -> Self {
         let lock = AppendLog::new(dir.join(LOCK), SyncPolicy::Interval);
-        Self { files: Files { dir: dir.clone(), open: None }, dir, lock }
+        Self { files: Files { dir: dir.clone(), open: None }, dir, lock, memory: None, gone: None }
+    }
+
+    /// The same chain, kept in mind outside its folder.
+    #[must_use]
+    pub fn remembered(self, memory: Memory) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// The chain of which nothing was left when the last append began another; told once.
+    pub fn take_gone(&mut self) -> Option<Head> {
+        self.gone.take()
     }
 
     /// The folder.
@@ -40,9 +54,20 @@ impl AuditChain {
     pub fn append(&mut self, record: &FlowRecord, day: Day) -> Result<(), AuditError> {
         let _lock = self.lock.lock()?;
         let files = &mut self.files;
-        let head = files.head(day)?;
-        let Some(head) = head.filter(|head| head.bytes > 0) else { return files.begin(None, day, record) };
-        if head.day >= day { files.extend(&head, record) } else { files.begin(Some(head), day, record) }
+        let head = files.head(day)?.filter(|head| head.bytes > 0);
+        match head {
+            Some(head) if head.day >= day => return files.extend(&head, record),
+            Some(head) => files.begin(Some(head), day, record)?,
+            None => {
+                let gone = self.memory.as_ref().and_then(|memory| memory.gone(&self.dir));
+                files.begin(None, day, record)?;
+                self.gone = gone;
+            }
+        }
+        if let (Some(memory), Some(head)) = (&self.memory, Head::read(&self.dir)?) {
+            memory.keep(&self.dir, &head);
+        }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::AuditError;
 use super::chain::LOCK;
 use super::head::{self, Head};
-use super::walk::{Stop, Walked, walk};
+use super::walk::{Stop, Walked, first_line, walk};
 use crate::model::Day;
 use crate::store::{lock_shared_within, open_in};
 
@@ -53,6 +53,11 @@ impl FileVerdict {
         }
     }
 
+    /// Nothing is left of a chain that was in `dir`.
+    pub fn gone(dir: &Path, known: &Head) -> Self {
+        Self::absent(dir, known.gone())
+    }
+
     fn of(path: &Path, walked: &Walked) -> Self {
         let mut verdict = Self { break_reason: None, ..Self::absent(path, String::new()) };
         verdict.records_checked = walked.end.count;
@@ -84,11 +89,21 @@ impl FileVerdict {
     }
 }
 
-/// Checks the chain in a folder, or one day file by itself.
+/// Checks the chain in a folder, or one day file: with what the head beside it and the next day say of it, or by
+/// itself where there is no head.
 pub fn check(path: &Path) -> Result<Vec<FileVerdict>, AuditError> {
     let meta = fs::metadata(path).map_err(AuditError::io(path, "looking at it"))?;
     if meta.is_dir() {
         return Chain::at_this_moment(path)?.verdicts();
+    }
+    if let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+        && Day::of_file_name(name).is_some()
+    {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        if head::path(dir).exists() {
+            let verdict = Chain::at_this_moment(dir)?.verdict_of(name)?;
+            return Ok(vec![FileVerdict { path: path.display().to_string(), ..verdict }]);
+        }
     }
     let file = File::open(path).map_err(AuditError::io(path, "opening it"))?;
     let walked = walk(&file, None, meta.len(), None).map_err(AuditError::io(path, "reading it"))?;
@@ -157,6 +172,34 @@ impl<'a> Chain<'a> {
         verdicts.sort_by(|a, b| a.path.cmp(&b.path));
         verdicts.dedup_by(|b, a| a.path == b.path);
         Ok(verdicts)
+    }
+
+    /// One file, with what the head and the day after it say of it.
+    fn verdict_of(&self, name: &str) -> Result<FileVerdict, AuditError> {
+        let len = self.files.get(name).copied().unwrap_or_default();
+        let mut checked = vec![self.check_file(name, len)?];
+        // Names of day files sort as their days.
+        if let Some((next, _)) = self.files.iter().find(|(other, _)| other.as_str() > name) {
+            let path = self.dir.join(next);
+            let file = open_in(self.dir, next).map_err(AuditError::io(&path, "opening it"))?;
+            let header = first_line(&file).map_err(AuditError::io(&path, "reading it"))?;
+            let verdict = FileVerdict::absent(&path, String::new());
+            let walked = Walked { header, ..Walked::default() };
+            checked.push(Checked { day: Day::of_file_name(next), walked, verdict });
+        }
+        // What is wrong with other files is not asked.
+        let mut others = Vec::new();
+        match &self.head {
+            Ok(Some(head)) => self.compare_head(head, &mut checked, &mut others),
+            Ok(None) => {}
+            Err(error) => {
+                let verdict = &mut checked[0].verdict;
+                verdict.note.get_or_insert_with(|| format!("whether it is whole is not known: {error}"));
+            }
+        }
+        self.compare_links(&mut checked, &mut others);
+        self.judge_empty(&mut checked);
+        Ok(checked.swap_remove(0).verdict)
     }
 
     fn check_file(&self, name: &str, len: u64) -> Result<Checked, AuditError> {

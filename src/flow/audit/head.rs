@@ -60,6 +60,14 @@ impl Head {
         (self.bytes > 0).then(|| Link { day: self.day, count: self.count, hash: self.hash.clone() })
     }
 
+    /// The words for a chain of which nothing is left but this knowledge.
+    pub fn gone(&self) -> String {
+        format!(
+            "the chain that was here is gone; it began on {} and had got to {} at least",
+            self.first_day, self.day
+        )
+    }
+
     /// Reads the head of the chain in `dir`; `None` when there is none.
     pub fn read(dir: &Path) -> Result<Option<Self>, AuditError> {
         let path = path(dir);

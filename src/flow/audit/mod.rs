@@ -10,21 +10,27 @@
 //! writer) verifies the rest and goes on from there. Only one writer at a time: the lock of the folder keeps
 //! ours apart, the lock of the day file keeps 1.9's out.
 //!
+//! A folder that is deleted as a whole is noticed by what [`Memory`] keeps beside the day files.
+//!
 //! Not here: a secret. Who may write the folder and recomputes everything from the tampered line on, the
 //! head included, is not found out; keep a copy of `head.json` elsewhere against that.
 
 mod chain;
 mod check;
+mod glance;
 mod head;
 mod header;
 mod link;
+mod memory;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub use chain::AuditChain;
 pub use check::{FileVerdict, check};
+pub use glance::glance;
 pub use head::Head;
+pub use memory::Memory;
 
 use std::io;
 use std::path::PathBuf;

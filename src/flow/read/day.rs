@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::check::{self, Kind};
 use crate::model::{Day, Position};
-use crate::store::lines::{Lines, Step, end_of_lines};
-use crate::store::open_in;
+use crate::store::lines::{Lines, Step, end_of_lines, end_of_lines_at_hand};
+use crate::store::{open_in, open_in_at_hand};
 
 /// A record as it stands in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +48,25 @@ impl DayReader {
         }
     }
 
+    /// The whole of the day as it is now and its end, where it may not block; `None` when [`DayReader::open`] has
+    /// to do it.
+    pub fn open_at_hand(dir: &Path, day: Day) -> Option<(Self, u64)> {
+        let file = open_in_at_hand(dir, &day.file_name())?;
+        let end = end_of_lines_at_hand(&file)?;
+        let lines = Lines::new(file, 0).ok()?.until(end);
+        Some((Self { day, lines, bad: 0 }, end))
+    }
+
     /// Reads nothing at or after this offset.
     #[must_use]
     pub fn until(mut self, offset: u64) -> Self {
         self.lines = self.lines.until(offset);
         self
+    }
+
+    /// From now on reads only what is in memory, if `only`; what is not is an error of the kind `WouldBlock`.
+    pub fn at_hand(&mut self, only: bool) {
+        self.lines.at_hand(only);
     }
 
     /// Looks for the next record, counting the bad lines on the way.

@@ -50,8 +50,14 @@ impl SharedFlow {
     /// The flow that the configuration names; `None` for a machine that works alone. Connects to nothing yet.
     pub fn of(config: &Config) -> Result<Option<Self>, ConfigError> {
         let Some(redis) = config.redis()? else { return Ok(None) };
+        Self::over(config, Redis::new(redis.target))
+    }
+
+    /// As [`of`](Self::of), over a connection that is there already.
+    pub fn over(config: &Config, connection: Redis) -> Result<Option<Self>, ConfigError> {
+        let Some(redis) = config.redis()? else { return Ok(None) };
         Ok(Some(Self {
-            redis: Redis::new(redis.target),
+            redis: connection,
             stream: redis.stream,
             maxlen: redis.maxlen,
             log: config.identity()?.uid.to_string(),

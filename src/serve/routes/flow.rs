@@ -27,6 +27,9 @@ pub(super) const POSITION: HeaderName = HeaderName::from_static("darkmux-positio
 /// Bytes of the array made at a time, about.
 pub(super) const ARRAY_PIECE: usize = 128 * 1024;
 
+/// Bytes of the first piece, where it is at hand.
+const FIRST_PIECE: usize = 2 * 1024;
+
 /// Seconds after which a refused client may ask again.
 const RETRY_SECONDS: u32 = 5;
 
@@ -58,7 +61,7 @@ pub async fn day(
         return day_file::whole(&app, day_of(date)?, &method, &headers).await;
     }
     let (day, limit) = (day_of(&date)?, limit_of(query.limit.as_deref())?);
-    match &app.fleet {
+    match &app.fleet_flow {
         None => array(&app, day, limit),
         Some(fleet) => fleet_day::array(&app, fleet, day, limit).await,
     }
@@ -80,10 +83,7 @@ pub(super) fn reading(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
 /// The records of a day as one JSON array, as they stand in the file.
 pub(super) fn array(app: &App, day: Day, limit: usize) -> Result<Response, ApiError> {
     let permit = reading(app)?;
-    // Here and now: handing it to another thread and back would take longer than opening a file. Should the
-    // disk hang, this thread does, and what else it had to do goes on elsewhere.
-    let opened = tokio::task::block_in_place(|| open(&app.flow.dir, day, limit));
-    let (reader, end) = opened.map_err(|error| ApiError::day_file(&error))?;
+    let (reader, end) = open(&app.flow.dir, day, limit).map_err(|error| ApiError::day_file(&error))?;
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),
         (POSITION, Position { day, offset: end }.to_string()),
@@ -91,7 +91,7 @@ pub(super) fn array(app: &App, day: Day, limit: usize) -> Result<Response, ApiEr
     let body = match reader {
         None => Body::from("[]"),
         Some(reader) => {
-            let pieces = Array { reader, before: Before::First, _permit: permit };
+            let pieces = Array { reader, before: Before::First, size: FIRST_PIECE, _permit: permit };
             read_ahead::body(&app.shutdown, Some(Bytes::from_static(b"[")), pieces)
         }
     };
@@ -101,6 +101,17 @@ pub(super) fn array(app: &App, day: Day, limit: usize) -> Result<Response, ApiEr
 /// The reader of the newest `limit` records, and the offset after the last of them. Later ones are the
 /// stream's.
 pub(super) fn open(dir: &std::path::Path, day: Day, limit: usize) -> io::Result<(Option<DayReader>, u64)> {
+    // Here and now, where the disk need not be asked: handing it to another thread takes longer.
+    if limit == usize::MAX
+        && let Some((reader, end)) = DayReader::open_at_hand(dir, day)
+    {
+        return Ok((Some(reader), end));
+    }
+    // Should the disk hang, this thread does, and what else it had to do goes on elsewhere.
+    tokio::task::block_in_place(|| open_blocking(dir, day, limit))
+}
+
+fn open_blocking(dir: &std::path::Path, day: Day, limit: usize) -> io::Result<(Option<DayReader>, u64)> {
     if limit == usize::MAX {
         let Some(reader) = DayReader::open(dir, day, 0)? else { return Ok((None, 0)) };
         let end = reader.end()?;
@@ -114,6 +125,7 @@ pub(super) fn open(dir: &std::path::Path, day: Day, limit: usize) -> io::Result<
 struct Array {
     reader: DayReader,
     before: Before,
+    size: usize,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -126,12 +138,37 @@ enum Before {
 
 impl Pieces for Array {
     fn piece(&mut self) -> io::Result<Option<Bytes>> {
+        self.reader.at_hand(false);
+        // Little at first, for a client that wants no more than the beginning.
+        self.size = (self.size * 4).min(ARRAY_PIECE);
+        self.make(self.size)
+    }
+
+    fn at_hand(&mut self) -> Option<io::Result<Option<Bytes>>> {
+        if self.before != Before::First {
+            return None;
+        }
+        self.reader.at_hand(true);
+        match self.make(self.size) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            made => Some(made),
+        }
+    }
+}
+
+impl Array {
+    /// The next piece of about `size` bytes, or what there is of it when the rest is not at hand.
+    fn make(&mut self, size: usize) -> io::Result<Option<Bytes>> {
         if self.before == Before::End {
             return Ok(None);
         }
-        let mut out = Vec::with_capacity(ARRAY_PIECE + 4096);
-        while out.len() < ARRAY_PIECE {
-            let Some(record) = self.reader.read()? else {
+        let mut out = Vec::with_capacity(size + 4096);
+        while out.len() < size {
+            let record = match self.reader.read() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !out.is_empty() => break,
+                record => record?,
+            };
+            let Some(record) = record else {
                 out.push(b']');
                 self.before = Before::End;
                 break;
@@ -172,7 +209,7 @@ pub async fn stream(
         None => seat.now,
         Some(From::Place(place)) => seat.complete(place),
         // What we wrote up to then, as far as the stream still tells.
-        Some(From::Entry(id)) => match &app.fleet {
+        Some(From::Entry(id)) => match &app.fleet_flow {
             None => seat.now,
             Some(fleet) => {
                 let own = fleet.shared.own_before(id).await.ok().flatten();
@@ -208,7 +245,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let status = app
         .blocking("looking at the flow", move || Ok::<_, Infallible>(crate::flow::status(&config)))
         .await?;
-    match &app.fleet {
+    match &app.fleet_flow {
         None => json(&status),
         Some(fleet) => {
             let redis = probe(&fleet.shared, &app.clock).await;

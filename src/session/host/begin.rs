@@ -73,6 +73,9 @@ fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) ->
         env.retain(|(name, _)| name != key);
         env.push((key.into(), value.to_owned()));
     };
+    for (key, value) in &spec.env {
+        set(key, value.as_ref());
+    }
     set("DARKMUX_SESSION_ID", spec.id.as_str().as_ref());
     set("DARKMUX_SOCKET", socket.as_os_str());
     set("TERM", "xterm-256color".as_ref());

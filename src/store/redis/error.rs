@@ -83,7 +83,7 @@ pub struct RedisFault {
 }
 
 impl RedisFault {
-    pub(super) fn new(class: RedisClass, server: &str, detail: impl fmt::Display) -> Self {
+    pub(crate) fn new(class: RedisClass, server: &str, detail: impl fmt::Display) -> Self {
         let detail: String = visible_line(&detail.to_string()).chars().take(DETAIL_MAX).collect();
         Self { class, server: server.to_owned(), detail }
     }

@@ -2,10 +2,12 @@
 //!
 //! No test changes its own process environment; each gives the binary one of its own.
 
+pub mod queue;
 mod redis;
+pub mod runner;
 mod tty;
 
-pub use redis::{Fault, FaultProxy, RedisServer};
+pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::Tty;
 
 use std::path::{Path, PathBuf};

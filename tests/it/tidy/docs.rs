@@ -30,6 +30,9 @@ const OTHERS: &[(&str, &str)] = &[
 
 /// What darkmux sets for the process of a session.
 const GIVEN: &[(&str, &str)] = &[
+    ("DARKMUX_ATTEMPT", "in jobs of the queue: which attempt it is, from 1"),
+    ("DARKMUX_ATTEMPT_TOKEN", "in jobs of the queue: another text for each attempt, to tell doubles apart"),
+    ("DARKMUX_JOB_ID", "in jobs of the queue: the job's id"),
     ("DARKMUX_SESSION_ID", "the session's id"),
     ("DARKMUX_SOCKET", "the socket of the session's host"),
     ("TERM", "kind of the terminal"),

@@ -1,0 +1,103 @@
+//! The session that a role and a message become.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{CrewError, Invocation, Request, Role};
+use crate::config::SessionConfig;
+use crate::model::{MachineId, Runtime, SessionId};
+use crate::util::human;
+use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec, WindowSize};
+
+/// Longest title of a session, in characters.
+const TITLE_MAX: usize = 120;
+
+/// A file that a session finds in its folder: its name and its content.
+pub type SessionFile = (PathBuf, Vec<u8>);
+
+/// What is known about a session before it is one.
+#[derive(Debug, Clone)]
+pub struct Launch<'a> {
+    /// Its id.
+    pub id: SessionId,
+    /// What the role is to do.
+    pub message: &'a str,
+    /// Whether the role's interactive form is started.
+    pub interactive: bool,
+    /// Folder to run in.
+    pub cwd: PathBuf,
+    /// The name the user gave.
+    pub name: Option<String>,
+    /// Its time limit.
+    pub timeout: Option<Duration>,
+    /// First size of its terminal.
+    pub size: WindowSize,
+    /// The machine it runs on.
+    pub machine_id: MachineId,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// Variables that its process gets besides.
+    pub env: Vec<(String, String)>,
+    /// The job of the queue that it runs, and which attempt it is.
+    pub work: Option<(String, u32)>,
+}
+
+impl Launch<'_> {
+    /// What to start, and the files (name and content) that it finds in its folder.
+    pub fn prepare(
+        self,
+        role: &Role,
+        keep: &SessionConfig,
+    ) -> Result<(SessionSpec, Vec<SessionFile>), CrewError> {
+        let folder = keep.dir.join(self.id.as_str());
+        let invocation = role.invocation(&self.request(&folder))?;
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let facts = facts(role, &invocation, self.work);
+        let spec = SessionSpec {
+            schema: SESSION_SCHEMA,
+            id: self.id,
+            role: Some(role.manifest.id.clone()),
+            name: self.name,
+            title: human::headline(self.message, TITLE_MAX),
+            argv: invocation.argv,
+            cwd: self.cwd,
+            stdin_file: invocation.stdin_file,
+            timeout_ms: self.timeout.map(millis),
+            grace_ms: millis(keep.grace),
+            scrollback_bytes: keep.scrollback_bytes,
+            log_bytes: keep.log_bytes,
+            size: self.size,
+            machine_id: self.machine_id,
+            created_at: self.created_at,
+            env: self.env,
+            dispatch: Some(facts),
+        };
+        Ok((spec, invocation.files))
+    }
+
+    fn request<'a>(&'a self, folder: &'a Path) -> Request<'a> {
+        Request {
+            message: self.message,
+            interactive: self.interactive,
+            workdir: &self.cwd,
+            session_id: &self.id,
+            folder,
+        }
+    }
+}
+
+fn facts(role: &Role, invocation: &Invocation, work: Option<(String, u32)>) -> DispatchFacts {
+    let runtime = match (&invocation.agent, &role.manifest.runtime) {
+        (Some(agent), _) => agent.to_string(),
+        (None, Runtime::Shell) => "shell".to_owned(),
+        (None, _) => "command".to_owned(),
+    };
+    let (work_id, attempt) = work.unzip();
+    DispatchFacts {
+        runtime,
+        prompt_chars: invocation.prompt_chars as u64,
+        system_chars: invocation.system_chars as u64,
+        work_id,
+        attempt,
+    }
+}

@@ -1,0 +1,225 @@
+//! From a session's end to the job's result.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Runner;
+use super::transitions::Transition;
+use crate::model::{EndReason, Level, SessionState};
+use crate::util::clock;
+use crate::wire::{HOST_PROTOCOL, JOB_SCHEMA, JobResult, OutputRange, SessionStatus, WindowSize};
+use crate::work::{Claim, Finish, Outcome, Ran, RanState};
+
+/// Exit code of a job that was not started, as a shell reports a program that it cannot run.
+const NOT_STARTED: i32 = 126;
+
+/// Pause before a result is told again, growing to the second figure.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// How an attempt ended.
+pub struct Verdict {
+    /// What the queue is told.
+    pub outcome: Outcome,
+    /// What people are told.
+    pub result: JobResult,
+}
+
+/// What a session's end means for its job.
+pub fn verdict(runner: &Runner, claim: &Claim, status: &SessionStatus) -> Verdict {
+    let lost = status.state == SessionState::Lost;
+    let outcome = match status.exit_code {
+        Some(0) if !lost => Outcome::Done,
+        _ => Outcome::Failed,
+    };
+    let mut details = Value::Null;
+    if let Some(target) =
+        claim.job.target_machine.as_deref().filter(|target| *target != runner.machine.as_str())
+    {
+        details = json!({ "target_machine": target });
+    }
+    let result = JobResult {
+        schema: JOB_SCHEMA,
+        machine: Some(runner.machine.clone()),
+        attempt: claim.attempt,
+        exit_code: status.exit_code,
+        reason: status.reason,
+        error: status.error.clone(),
+        started_at: status.started_at.clone(),
+        ended_at: status.ended_at.clone(),
+        wall_ms: status.ran().and_then(|ran| u64::try_from(ran.as_millis()).ok()),
+        output_bytes: status.output.end,
+        workdir: Some(status.cwd.clone()),
+        details,
+    };
+    Verdict { outcome, result }
+}
+
+/// The result of a job that was never started.
+pub fn unstarted(runner: &Runner, claim: &Claim, why: &str) -> JobResult {
+    JobResult {
+        schema: JOB_SCHEMA,
+        machine: Some(runner.machine.clone()),
+        attempt: claim.attempt,
+        exit_code: Some(NOT_STARTED),
+        reason: Some(EndReason::Failed),
+        error: Some(why.to_owned()),
+        ended_at: Some(clock::millis(runner.clock.now())),
+        ..JobResult::default()
+    }
+}
+
+/// What a session that left nothing behind would say.
+pub fn no_session(runner: &Runner, claim: &Claim) -> SessionStatus {
+    SessionStatus {
+        schema: crate::wire::SESSION_SCHEMA,
+        protocol: HOST_PROTOCOL,
+        id: claim.id.clone(),
+        role: Some(claim.job.role_id.clone()),
+        name: claim.spec.name.clone(),
+        title: None,
+        state: SessionState::Lost,
+        machine_id: runner.machine.clone(),
+        command: Vec::new(),
+        cwd: runner.home.clone(),
+        pid: None,
+        host_pid: None,
+        created_at: clock::millis(runner.clock.now()),
+        started_at: None,
+        ended_at: Some(clock::millis(runner.clock.now())),
+        exit: None,
+        exit_code: None,
+        reason: Some(EndReason::Failed),
+        error: None,
+        size: WindowSize::default(),
+        output: OutputRange::default(),
+    }
+}
+
+/// Keeps the result in the journal and tells it until Redis has answered.
+pub async fn tell(runner: &Runner, claim: &Claim, outcome: Outcome, result: JobResult) {
+    let Claim { token, attempt, job, spec, .. } = claim;
+    let ran = Ran {
+        token: token.clone(),
+        attempt: *attempt,
+        job: job.clone(),
+        spec: spec.clone(),
+        state: RanState::Running,
+    };
+    let keep = |told: bool| {
+        if let Err(error) = runner.journal.ended(&ran, outcome, (&result, told)) {
+            tracing::error!(job = %claim.id, %error, "its result is not in the journal");
+        }
+    };
+    keep(false);
+    let finish = tell_until_answered(runner, claim, outcome, &result).await;
+    if finish.is_some() {
+        keep(true);
+    }
+    if let (Some(session), Some(Finish::Accepted)) = (&spec.legacy_session, finish)
+        && outcome != Outcome::Done
+    {
+        let code = result.exit_code.filter(|code| *code != 0).unwrap_or(1);
+        runner.transitions.tell_1_9((session, job.role_id.as_str()), code, result.wall_ms).await;
+    }
+    let (action, level) = match (finish, outcome) {
+        (Some(Finish::Fenced), _) => ("job.fenced", Level::Warn),
+        (Some(Finish::Again), _) => ("job.retried", Level::Warn),
+        (Some(_), Outcome::Cancelled) => ("job.cancelled", Level::Info),
+        (Some(_), Outcome::Dead) => ("job.dead", Level::Error),
+        (Some(_), Outcome::Failed) => ("job.failed", Level::Warn),
+        (Some(_), _) => ("job.done", Level::Info),
+        (None, _) => return,
+    };
+    let payload = json!({ "exit_code": result.exit_code, "wall_ms": result.wall_ms });
+    record(runner, claim, action, level, payload).await;
+}
+
+/// `None` when the daemon stops first: the next one tells it.
+async fn tell_until_answered(
+    runner: &Runner,
+    claim: &Claim,
+    outcome: Outcome,
+    result: &JobResult,
+) -> Option<Finish> {
+    let stopped = runner.shutdown.stopped();
+    tokio::pin!(stopped);
+    let mut pause = PAUSE.0;
+    loop {
+        let Claim { id, token, job, spec, .. } = claim;
+        let told = match runner.queue.finish(id, token, outcome, (result, spec.retries)).await {
+            Ok(Finish::Forgotten) => runner
+                .queue
+                .reassert((job, spec), token, outcome, result)
+                .await
+                .map(|ours| if ours { Finish::Accepted } else { Finish::Fenced }),
+            told => told,
+        };
+        match told {
+            Ok(finish) => return Some(finish),
+            Err(error) => tracing::debug!(job = %id, %error, "its result waits"),
+        }
+        tokio::select! {
+            () = &mut stopped => return None,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(PAUSE.1);
+    }
+}
+
+/// The session's host is gone, and with it how the job would have ended: the attempt is lost, as when the whole
+/// machine had gone. Tells it until Redis has answered.
+pub async fn lost(runner: &Runner, claim: &Claim) {
+    let stopped = runner.shutdown.stopped();
+    tokio::pin!(stopped);
+    let mut pause = PAUSE.0;
+    let finish = loop {
+        match runner.queue.lose(claim).await {
+            Ok(Finish::Forgotten) => {
+                // Redis lost its newest writes: it hears first that the job was here.
+                let documents = (&claim.job, &claim.spec);
+                if let Err(error) = runner.queue.resume(&runner.seat, documents, &claim.token).await {
+                    tracing::debug!(job = %claim.id, %error, "its loss waits");
+                }
+            }
+            Ok(finish) => break finish,
+            Err(error) => tracing::debug!(job = %claim.id, %error, "its loss waits"),
+        }
+        tokio::select! {
+            // The next daemon finds the session as this one did.
+            () = &mut stopped => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(PAUSE.1);
+    };
+    if let Err(error) = runner.journal.forget(&claim.id) {
+        tracing::warn!(job = %claim.id, %error, "stays in the journal");
+    }
+    let (action, level, payload) = match finish {
+        Finish::Again => ("job.lost", Level::Warn, json!({ "then": "queued again" })),
+        Finish::Fenced => ("job.fenced", Level::Warn, json!({ "why": "its session was lost" })),
+        _ => ("job.dead", Level::Error, json!({ "why": "its session was lost" })),
+    };
+    record(runner, claim, action, level, payload).await;
+}
+
+/// Another attempt counts: this one's session was ended and its result is nobody's.
+pub async fn superseded(runner: &Runner, claim: &Claim) {
+    if let Err(error) = runner.journal.forget(&claim.id) {
+        tracing::warn!(job = %claim.id, %error, "stays in the journal");
+    }
+    let payload = json!({ "why": "its lease was over and another runner has the job" });
+    record(runner, claim, "job.fenced", Level::Warn, payload).await;
+}
+
+async fn record(runner: &Runner, claim: &Claim, action: &'static str, level: Level, payload: Value) {
+    let transition = Transition {
+        action,
+        level,
+        id: &claim.id,
+        role: Some(claim.job.role_id.as_str()),
+        attempt: Some(claim.attempt),
+        payload,
+    };
+    runner.transitions.tell(transition).await;
+}

@@ -1,0 +1,109 @@
+//! What every daemon does for the queue as a whole: finding lost jobs, and telling a Redis that forgot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::Runner;
+use super::transitions::Transition;
+use crate::model::{JobState, Level};
+use crate::util::jitter;
+use crate::work::{Change, Reconciler, WorkError};
+
+/// How often the journal is pruned.
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
+
+/// How much its period varies, in percent, so that the daemons of a fleet do not all look at once.
+const SPREAD: u32 = 30;
+
+/// Looks after the queue until the daemon stops.
+pub async fn keep(runner: Arc<Runner>) {
+    let observer = (runner.flow_stream.clone(), runner.seat.consumer.clone());
+    let mut reconciler = Reconciler::new(runner.queue.clone(), runner.clock.clone(), observer);
+    let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, pruned: Instant::now() };
+    let stopped = runner.shutdown.stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(jitter(runner.queue.config().reconcile, SPREAD)) => {}
+        }
+        runner.queue.redis().follow_master().await;
+        if let Err(error) = keeper.notice_loss().await {
+            tracing::debug!(%error, "the queue cannot be looked at");
+            reconciler.forget();
+            continue;
+        }
+        match reconciler.look().await {
+            Ok(changes) => {
+                for change in changes {
+                    tell(&runner, &change).await;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the queue cannot be looked at"),
+        }
+        keeper.prune();
+    }
+}
+
+struct Keeper {
+    runner: Arc<Runner>,
+    epoch: Option<String>,
+    pruned: Instant,
+}
+
+impl Keeper {
+    /// Another life of the Redis than before may have lost its newest writes: the journal tells it.
+    async fn notice_loss(&mut self) -> Result<(), WorkError> {
+        let runner = &self.runner;
+        let epoch = runner.queue.epoch().await?;
+        if self.epoch.as_ref() == Some(&epoch) {
+            return Ok(());
+        }
+        // Running jobs first, so that nobody else starts what runs here.
+        runner.look(None);
+        let told = runner.journal.reassert(&runner.queue).await?;
+        let first = self.epoch.replace(epoch).is_none();
+        for id in &told {
+            tracing::warn!(job = %id, "Redis had forgotten it and was told again");
+            let payload =
+                json!({ "why": if first { "told at the start" } else { "Redis lost its newest writes" } });
+            tell_one(runner, ("queue.rollback", Level::Warn), id, payload).await;
+        }
+        Ok(())
+    }
+
+    fn prune(&mut self) {
+        if self.pruned.elapsed() >= PRUNE_EVERY {
+            self.pruned = Instant::now();
+            if let Err(error) = self.runner.journal.prune() {
+                tracing::warn!(%error, "the journal of jobs cannot be pruned");
+            }
+        }
+    }
+}
+
+async fn tell(runner: &Runner, change: &Change) {
+    let (action, level, id, payload) = match change {
+        Change::Requeued(id) => ("job.lost", Level::Warn, id, json!({ "then": "queued again" })),
+        Change::Dead(id) => ("job.dead", Level::Error, id, json!({ "why": "its runner was lost" })),
+        Change::Cancelled(id) => ("job.cancelled", Level::Info, id, json!({ "why": "its runner was lost" })),
+        Change::Restored(id) => ("job.restored", Level::Warn, id, Value::Null),
+        Change::Settled(id, state) => {
+            let level = if *state == JobState::Done { Level::Info } else { Level::Warn };
+            ("job.settled", level, id, json!({ "state": state }))
+        }
+    };
+    tell_one(runner, (action, level), id, payload).await;
+}
+
+async fn tell_one(
+    runner: &Runner,
+    (action, level): (&'static str, Level),
+    id: &crate::model::SessionId,
+    payload: Value,
+) {
+    runner.transitions.tell(Transition { action, level, id, role: None, attempt: None, payload }).await;
+}

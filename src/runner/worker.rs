@@ -1,0 +1,168 @@
+//! One claim's life on this machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::end::{self, Verdict};
+use super::start::{NoSession, start};
+use super::transitions::Transition;
+use super::{Runner, Slot, output};
+use crate::model::{Level, OnLoss, SessionState};
+use crate::session::HostClient;
+use crate::util::jitter;
+use crate::wire::SessionStatus;
+use crate::work::{Beat, Claim, Outcome};
+
+/// Pause between two looks at a session that cannot be followed.
+pub const LOOK: Duration = Duration::from_millis(100);
+
+/// How much the time between beats varies, in percent, so that many jobs do not beat at once.
+const SPREAD: u32 = 10;
+
+/// A claimed job: journal, session, and what follows.
+pub async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
+    if let Err(error) = runner.journal.running(&claim) {
+        // Without the journal a restart would lose it; another machine may have room.
+        decline(&runner, &claim, &format!("the journal cannot be written: {error}")).await;
+        return;
+    }
+    if claim.cancel.is_some() {
+        end::tell(&runner, &claim, Outcome::Cancelled, end::unstarted(&runner, &claim, "cancelled")).await;
+        return;
+    }
+    match start(&runner, &claim).await {
+        Ok(()) => follow(runner, slot, claim).await,
+        Err(NoSession::Declined(why)) => decline(&runner, &claim, &why.to_string()).await,
+        Err(NoSession::Failed(why)) => {
+            end::tell(&runner, &claim, Outcome::Failed, end::unstarted(&runner, &claim, &why)).await;
+        }
+    }
+}
+
+async fn decline(runner: &Runner, claim: &Claim, why: &str) {
+    tracing::info!(job = %claim.id, why, "given back");
+    if let Err(error) = runner.queue.decline(&runner.seat, claim, why).await {
+        // Nobody beats for it: it is another runner's when its lease is over.
+        tracing::warn!(job = %claim.id, %error, "could not be given back");
+    }
+    if let Err(error) = runner.journal.forget(&claim.id) {
+        tracing::warn!(job = %claim.id, %error, "stays in the journal");
+    }
+    let transition = Transition {
+        action: "job.declined",
+        level: Level::Warn,
+        id: &claim.id,
+        role: Some(claim.job.role_id.as_str()),
+        attempt: Some(claim.attempt),
+        payload: json!({ "why": why }),
+    };
+    runner.transitions.tell(transition).await;
+}
+
+/// A job whose session runs (or ran): beats, output, end.
+pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim) {
+    let mut hold = Hold { runner: &runner, claim: &claim, good: Instant::now(), stopping: None };
+    let ended = {
+        let out = output::carry(&runner, &claim);
+        tokio::pin!(out);
+        let stopped = runner.shutdown.stopped();
+        tokio::pin!(stopped);
+        let mut beat = Instant::now() + runner.queue.config().beat;
+        loop {
+            tokio::select! {
+                ended = &mut out => break Some(ended),
+                // The session goes on; the next daemon adopts it.
+                () = &mut stopped => break None,
+                () = slot.look.notified() => {}
+                () = tokio::time::sleep_until(beat) => {}
+            }
+            hold.beat().await;
+            beat = Instant::now() + jitter(runner.queue.config().beat, SPREAD);
+        }
+    };
+    let stopping = hold.stopping;
+    let Some(status) = ended else { return };
+    finish(&runner, &claim, status, stopping).await;
+    drop(slot);
+}
+
+async fn finish(runner: &Runner, claim: &Claim, status: SessionStatus, stopping: Option<Stop>) {
+    let verdict = end::verdict(runner, claim, &status);
+    match stopping {
+        Some(Stop::Lost) => end::superseded(runner, claim).await,
+        Some(Stop::Cancelled(why)) => {
+            let Verdict { mut result, .. } = verdict;
+            result.error = Some(why);
+            end::tell(runner, claim, Outcome::Cancelled, result).await;
+        }
+        Some(Stop::Fenced) => {
+            let Verdict { mut result, .. } = verdict;
+            result.error = Some(
+                "Redis could not be reached for the length of its lease, and it may not run twice".to_owned(),
+            );
+            end::tell(runner, claim, Outcome::Dead, result).await;
+        }
+        None if status.state == SessionState::Lost => end::lost(runner, claim).await,
+        None => end::tell(runner, claim, verdict.outcome, verdict.result).await,
+    }
+}
+
+/// Why a job's session was told to end.
+enum Stop {
+    /// Somebody cancelled it.
+    Cancelled(String),
+    /// Another runner has the job.
+    Lost,
+    /// It may not run twice, and its lease may be over.
+    Fenced,
+}
+
+/// What a worker knows of its hold on the job.
+struct Hold<'a> {
+    runner: &'a Runner,
+    claim: &'a Claim,
+    /// When Redis last said that the job is ours.
+    good: Instant,
+    stopping: Option<Stop>,
+}
+
+impl Hold<'_> {
+    async fn beat(&mut self) {
+        let Runner { queue, seat, .. } = self.runner;
+        let beat = match queue.beat(&self.claim.id, &self.claim.token).await {
+            Ok(Beat::Forgotten) => {
+                queue.resume(seat, (&self.claim.job, &self.claim.spec), &self.claim.token).await
+            }
+            beat => beat,
+        };
+        match beat {
+            Ok(Beat::Held | Beat::Forgotten) => self.good = Instant::now(),
+            Ok(Beat::Cancel(why)) => {
+                self.good = Instant::now();
+                self.stop(Stop::Cancelled(why)).await;
+            }
+            Ok(Beat::Lost) => self.stop(Stop::Lost).await,
+            Err(error) => {
+                tracing::debug!(job = %self.claim.id, %error, "no beat");
+                let over = self.good.elapsed() >= queue.config().lease;
+                if over && self.claim.spec.on_loss == OnLoss::Stop {
+                    self.stop(Stop::Fenced).await;
+                }
+            }
+        }
+    }
+
+    async fn stop(&mut self, why: Stop) {
+        if self.stopping.is_none() {
+            self.stopping = Some(why);
+        }
+        let folder = self.runner.table.folder(&self.claim.id);
+        let stopped = async { HostClient::connect(&folder).await?.stop(None).await };
+        if let Err(error) = stopped.await {
+            tracing::debug!(job = %self.claim.id, %error, "its session could not be told to end");
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Claiming a job and what its holder does with it.
+
+use std::collections::HashMap;
+
+use redis::{FromRedisValue, Value};
+use uuid::Uuid;
+
+use super::queue::{Queue, id_of, millis, strange};
+use super::{WorkError, sign};
+use crate::model::{MachineId, SessionId};
+use crate::wire::{JobResult, JobSpec, WorkJob};
+
+/// How many further tries a job gets whose runner was lost.
+pub(super) const LOSSES_MAX: u32 = 3;
+
+/// First pause before another attempt, in milliseconds; it doubles.
+const BACKOFF_MS: u64 = 10_000;
+
+/// Longest pause before another attempt, in milliseconds.
+const BACKOFF_MAX_MS: u64 = 15 * 60 * 1000;
+
+/// Longest raw text that a dead letter keeps, in bytes.
+const RAW_MAX: usize = 4096;
+
+/// Who claims: one runner in one run of its daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Its machine.
+    pub machine: MachineId,
+    /// Its name in the consumer group, `<machine>:<nonce>`; another one at each start.
+    pub consumer: String,
+}
+
+impl Seat {
+    /// A seat of this machine for one run of a daemon.
+    pub fn new(machine: MachineId) -> Self {
+        Self::of_boot(machine, &Uuid::new_v4().simple().to_string())
+    }
+
+    /// The seat of the daemon that calls this run of it `boot`, as its signs of life do.
+    pub fn of_boot(machine: MachineId, boot: &str) -> Self {
+        let nonce: String = boot.chars().take(12).collect();
+        let consumer = format!("{machine}:{nonce}");
+        Self { machine, consumer }
+    }
+}
+
+/// A job that this runner holds. Dropped without [`Queue::finish`], it stays held until the lease ends, and is
+/// then run again or ends dead, as its spec says.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a claimed job must be finished, declined, or kept in the journal"]
+pub struct Claim {
+    /// The job.
+    pub id: SessionId,
+    /// The token that fences this attempt: `<attempt>-<nonce>`.
+    pub token: String,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+    /// What to do.
+    pub job: WorkJob,
+    /// What was said about it besides.
+    pub spec: JobSpec,
+    /// Why it should stop, when somebody cancelled it already.
+    pub cancel: Option<String>,
+}
+
+/// An entry that no job of ours stands behind: one of darkmux 1.9, or garbage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreign {
+    /// The stream it is in.
+    pub stream: String,
+    /// Its entry.
+    pub entry: String,
+    /// Its fields.
+    pub fields: HashMap<String, Vec<u8>>,
+}
+
+/// What the queue has for a runner.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Offer {
+    /// A job.
+    Job(Box<Claim>),
+    /// A claimed job that must not run: why. It was ended as a dead letter.
+    Refused {
+        /// The job.
+        id: SessionId,
+        /// Why it must not run.
+        why: String,
+    },
+    /// An entry that must be adopted or rejected.
+    Foreign(Foreign),
+    /// Nothing now.
+    Nothing {
+        /// Ask again after so many milliseconds, when that is not 0: a job has its machine's head start.
+        wait_ms: u64,
+        /// The newest entry of each stream: what to listen from.
+        marks: Vec<String>,
+    },
+    /// The queue is paused, or this machine is drained.
+    Held,
+}
+
+/// What a heartbeat learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beat {
+    /// Go on.
+    Held,
+    /// Somebody cancelled it: why.
+    Cancel(String),
+    /// Somebody else has it, or it has ended: stop.
+    Lost,
+    /// Redis knows nothing of it: go on, and tell it again.
+    Forgotten,
+}
+
+/// How an attempt ended, for [`Queue::finish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// Another exit code, or it did not start.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// It will not be tried again: a dead letter.
+    Dead,
+    /// The runner gives it back; another attempt follows.
+    Requeue,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+            Self::Requeue => "requeue",
+        }
+    }
+}
+
+/// What became of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// It is the job's result (or was, when it was told before).
+    Accepted,
+    /// It failed and will be tried again.
+    Again,
+    /// Another attempt counts; this one's result was refused.
+    Fenced,
+    /// Redis knows nothing of the job: tell it with [`Queue::reassert`].
+    Forgotten,
+}
+
+impl Queue {
+    /// Takes the next job of these streams, asked in their order. `retry` repeats a claim whose answer was lost:
+    /// the same `nonce` gets the same job.
+    pub async fn claim(
+        &self,
+        seat: &Seat,
+        streams: &[String],
+        nonce: &str,
+        retry: bool,
+    ) -> Result<Offer, WorkError> {
+        let mut call = self.scripts.claim.prepare_invoke();
+        call.arg(&seat.consumer).arg(seat.machine.as_str()).arg(nonce).arg(millis(self.config.lease));
+        call.arg(u8::from(retry)).arg(streams);
+        let answer: Vec<Value> = self.redis.script(&call).await?;
+        if answer.len() == 4 && text(&answer[0]) == "foreign" {
+            let fields = HashMap::from_redis_value(answer[3].clone()).map_err(|_| strange(&[]))?;
+            return Ok(Offer::Foreign(Foreign { stream: text(&answer[1]), entry: text(&answer[2]), fields }));
+        }
+        let words: Vec<String> = answer.iter().map(text).collect();
+        match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["run", id, token, attempt, record, sealed, _, _, cancel] => {
+                self.open(id, token, attempt, (record, sealed), cancel).await
+            }
+            ["none", wait, ..] => {
+                let marks = words[2..].to_vec();
+                Ok(Offer::Nothing { wait_ms: wait.parse().unwrap_or(0), marks })
+            }
+            ["paused" | "drained"] => Ok(Offer::Held),
+            _ => Err(strange(&words)),
+        }
+    }
+
+    /// Checks what a claimed job's documents say; what must not run ends dead.
+    async fn open(
+        &self,
+        id: &str,
+        token: &str,
+        attempt: &str,
+        (record, sealed): (&str, &str),
+        cancel: &str,
+    ) -> Result<Offer, WorkError> {
+        let id = id_of(id)?;
+        let spec = sign::open(self.key.as_ref(), record, sealed)
+            .and_then(|spec| serde_json::from_str::<JobSpec>(spec).map_err(|error| error.to_string()))
+            .and_then(|spec| if spec.id == id { Ok(spec) } else { Err("it is another job's".to_owned()) });
+        let opened = spec.and_then(|spec| Ok((WorkJob::parse(record.as_bytes())?, spec)));
+        match opened {
+            Ok((job, spec)) => Ok(Offer::Job(Box::new(Claim {
+                id,
+                token: token.to_owned(),
+                attempt: attempt.parse().unwrap_or(1),
+                job,
+                spec,
+                cancel: (!cancel.is_empty()).then(|| cancel.to_owned()),
+            }))),
+            Err(why) => {
+                self.refuse(&id, token, &why).await?;
+                Ok(Offer::Refused { id, why })
+            }
+        }
+    }
+
+    /// Ends a claimed job as a dead letter.
+    pub async fn refuse(&self, id: &SessionId, token: &str, why: &str) -> Result<(), WorkError> {
+        let result = JobResult { schema: 1, error: Some(why.to_owned()), ..JobResult::default() };
+        let mut call = self.scripts.refuse.prepare_invoke();
+        call.arg(id.as_str()).arg(token).arg(why).arg(self.config.dead_ttl.as_secs()).arg(json(&result)?);
+        self.send_until_answered(&call).await.map(|_| ())
+    }
+
+    /// Makes a job of a foreign entry that this seat claimed. `None` when it is no longer this seat's.
+    pub async fn adopt(
+        &self,
+        seat: &Seat,
+        foreign: &Foreign,
+        nonce: &str,
+        (job, spec): (WorkJob, JobSpec),
+    ) -> Result<Option<Claim>, WorkError> {
+        let (record, sealed) = self.documents(&job, &spec)?;
+        let mut call = self.scripts.adopt.prepare_invoke();
+        call.arg(spec.id.as_str()).arg(&seat.consumer).arg(seat.machine.as_str()).arg(nonce);
+        call.arg(&foreign.stream).arg(&foreign.entry).arg(record).arg(sealed);
+        let answer = self.send_until_answered(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["run", token] => {
+                let (id, token) = (spec.id.clone(), token.to_owned());
+                Ok(Some(Claim { id, token, attempt: 1, job, spec, cancel: None }))
+            }
+            ["dup", _] | ["notmine"] => Ok(None),
+            _ => Err(strange(&answer)),
+        }
+    }
+
+    /// Moves a foreign entry to the dead letters, with why and its first bytes.
+    pub async fn reject(&self, foreign: &Foreign, why: &str) -> Result<(), WorkError> {
+        let raw = foreign.fields.get("record").map_or(&[][..], Vec::as_slice);
+        let mut call = self.scripts.reject.prepare_invoke();
+        call.arg(&foreign.stream).arg(&foreign.entry).arg(why).arg(&raw[..raw.len().min(RAW_MAX)]);
+        self.send_until_answered(&call).await.map(|_| ())
+    }
+
+    /// Tells that the job still runs.
+    pub async fn beat(&self, id: &SessionId, token: &str) -> Result<Beat, WorkError> {
+        let mut call = self.scripts.beat.prepare_invoke();
+        call.arg(id.as_str()).arg(token);
+        let answer = self.send(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["ok", ""] => Ok(Beat::Held),
+            ["ok", why] => Ok(Beat::Cancel(why.to_owned())),
+            ["lost", ..] => Ok(Beat::Lost),
+            ["unknown"] => Ok(Beat::Forgotten),
+            _ => Err(strange(&answer)),
+        }
+    }
+
+    /// Tells how an attempt ended. May be told again until it is answered.
+    pub async fn finish(
+        &self,
+        id: &SessionId,
+        token: &str,
+        outcome: Outcome,
+        (result, retries): (&JobResult, u32),
+    ) -> Result<Finish, WorkError> {
+        let ttl = if outcome == Outcome::Dead { self.config.dead_ttl } else { self.config.result_ttl };
+        let mut call = self.scripts.finish.prepare_invoke();
+        call.arg(id.as_str()).arg(token).arg(outcome.as_str()).arg(json(result)?);
+        call.arg(retries.saturating_add(1)).arg(backoff_ms(result.attempt)).arg(ttl.as_secs());
+        let answer = self.send_until_answered(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["already", "queued" | "waiting"] | ["again"] => Ok(Finish::Again),
+            ["ok"] | ["already", _] => Ok(Finish::Accepted),
+            ["fenced", _] => Ok(Finish::Fenced),
+            ["unknown"] => Ok(Finish::Forgotten),
+            _ => Err(strange(&answer)),
+        }
+    }
+
+    /// Tells that the attempt was lost without an end of its own: [`Finish::Again`] when another one follows,
+    /// [`Finish::Accepted`] when that was the job's end.
+    pub async fn lose(&self, claim: &Claim) -> Result<Finish, WorkError> {
+        let mut call = self.scripts.lost.prepare_invoke();
+        call.arg(claim.id.as_str()).arg(&claim.token).arg(max_losses(Some(&claim.spec)));
+        call.arg(backoff_ms(claim.attempt)).arg(self.config.dead_ttl.as_secs());
+        let answer = self.send_until_answered(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["requeued"] => Ok(Finish::Again),
+            ["dead" | "cancelled"] => Ok(Finish::Accepted),
+            ["fenced", _] => Ok(Finish::Fenced),
+            ["unknown"] => Ok(Finish::Forgotten),
+            _ => Err(strange(&answer)),
+        }
+    }
+
+    /// Gives a job back that this runner finds it cannot run; it is not offered the job again.
+    pub async fn decline(&self, seat: &Seat, claim: &Claim, why: &str) -> Result<(), WorkError> {
+        // Where it stands now, which is another lane than it was published to when others gave it back before.
+        let lane = self.lane_of(&claim.id).await?.unwrap_or_else(|| claim.spec.lane.clone());
+        let lane = lane.without(&seat.consumer);
+        let mut call = self.scripts.decline.prepare_invoke();
+        call.arg(claim.id.as_str()).arg(&claim.token).arg(seat.machine.as_str()).arg(why);
+        call.arg(lane.stream()?).arg(lane.to_json()?);
+        self.send_until_answered(&call).await.map(|_| ())
+    }
+
+    /// Tells a result to a server that forgot the job. `false` when another attempt counts.
+    pub async fn reassert(
+        &self,
+        claim: (&WorkJob, &JobSpec),
+        token: &str,
+        outcome: Outcome,
+        result: &JobResult,
+    ) -> Result<bool, WorkError> {
+        let (job, spec) = claim;
+        let (record, sealed) = self.documents(job, spec)?;
+        let mut call = self.scripts.reassert.prepare_invoke();
+        call.arg(spec.id.as_str()).arg(token).arg(outcome.as_str()).arg(json(result)?);
+        call.arg(self.config.result_ttl.as_secs()).arg(sealed).arg(record).arg(spec.lane.stream()?);
+        call.arg(spec.lane.registered()?);
+        let answer = self.send_until_answered(&call).await?;
+        Ok(answer.first().is_some_and(|word| word != "fenced"))
+    }
+
+    /// Tells a server that forgot it that the job still runs here.
+    pub async fn resume(
+        &self,
+        seat: &Seat,
+        claim: (&WorkJob, &JobSpec),
+        token: &str,
+    ) -> Result<Beat, WorkError> {
+        let (job, spec) = claim;
+        let (record, sealed) = self.documents(job, spec)?;
+        let mut call = self.scripts.resume.prepare_invoke();
+        call.arg(spec.id.as_str()).arg(token).arg(&seat.consumer).arg(seat.machine.as_str());
+        call.arg(sealed).arg(record).arg(spec.lane.stream()?).arg(spec.lane.registered()?);
+        let answer = self.send_until_answered(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["ok", ""] => Ok(Beat::Held),
+            ["ok", why] => Ok(Beat::Cancel(why.to_owned())),
+            ["lost", ..] => Ok(Beat::Lost),
+            _ => Err(strange(&answer)),
+        }
+    }
+}
+
+/// Most losses of a job with this spec, its first included.
+pub(super) fn max_losses(spec: Option<&JobSpec>) -> u32 {
+    match spec.map(|spec| spec.on_loss) {
+        Some(crate::model::OnLoss::Rerun) => LOSSES_MAX,
+        _ => 1,
+    }
+}
+
+/// The pause before the attempt after this one, half of it random, in milliseconds.
+pub(super) fn backoff_ms(attempt: u32) -> u64 {
+    let full = BACKOFF_MS.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(BACKOFF_MAX_MS);
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    full / 2 + random % (full / 2)
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, WorkError> {
+    serde_json::to_string(value).map_err(|error| WorkError::Invalid(error.to_string()))
+}
+
+/// A reply as text; what is no text is empty.
+fn text(value: &Value) -> String {
+    String::from_redis_value(value.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_within_their_bounds() {
+        for attempt in [1, 2, 7, 30, u32::MAX] {
+            let pause = backoff_ms(attempt);
+            assert!((BACKOFF_MS / 2..=BACKOFF_MAX_MS).contains(&pause), "{attempt}: {pause}");
+        }
+    }
+
+    #[test]
+    fn a_seat_is_no_runner_of_1_9() {
+        let seat = Seat::new(MachineId::new("studio").unwrap());
+        assert!(
+            seat.consumer.starts_with("studio:") && seat.consumer != Seat::new(seat.machine.clone()).consumer
+        );
+    }
+}

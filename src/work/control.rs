@@ -1,0 +1,150 @@
+//! What people do to jobs and to the queue: cancel, retry, pause, drain.
+
+use super::queue::{Queue, strange};
+use super::{WorkError, lane};
+use crate::model::{JobState, MachineId, SessionId};
+use crate::wire::Lane;
+
+const PAUSED: &str = "darkmux:paused";
+const DRAINED: &str = "darkmux:drained";
+const LANES: &str = "darkmux:lanes";
+const HINTS: &str = "darkmux:hints";
+
+/// What became of a cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It had not started and never will.
+    Now,
+    /// It runs; its runner was told to end it.
+    Asked,
+    /// It had ended before, so.
+    Ended(JobState),
+}
+
+/// What became of a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// It is in the queue again.
+    Queued,
+    /// It has not ended.
+    Live(JobState),
+}
+
+impl Queue {
+    /// Cancels a job: at once when it has not started, else its runner ends it.
+    pub async fn cancel(&self, id: &SessionId, why: &str) -> Result<Cancelled, WorkError> {
+        let why = if why.is_empty() { "cancelled" } else { why };
+        let mut call = self.scripts.cancel.prepare_invoke();
+        call.arg(id.as_str()).arg(why).arg(self.config.result_ttl.as_secs());
+        let answer = self.send_until_answered(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["cancelled"] => Ok(Cancelled::Now),
+            ["requested"] => Ok(Cancelled::Asked),
+            ["already", state] => Ok(Cancelled::Ended(state_of(state)?)),
+            ["unknown"] => Err(WorkError::Unknown(id.clone())),
+            _ => Err(strange(&answer)),
+        }
+    }
+
+    /// Puts an ended job into the queue once more.
+    pub async fn retry(&self, id: &SessionId) -> Result<Retried, WorkError> {
+        let mut call = self.scripts.retry.prepare_invoke();
+        call.arg(id.as_str()).arg(self.config.max);
+        let answer = self.send(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["ok"] => Ok(Retried::Queued),
+            ["live", state] => Ok(Retried::Live(state_of(state)?)),
+            ["full"] => Err(WorkError::Full(self.config.max)),
+            ["unknown"] => Err(WorkError::Unknown(id.clone())),
+            _ => Err(strange(&answer)),
+        }
+    }
+
+    /// Stops or goes on handing out jobs, everywhere. Running ones are not touched.
+    pub async fn set_paused(&self, paused: bool) -> Result<(), WorkError> {
+        let mut commands = redis::pipe();
+        if paused {
+            commands.cmd("SET").arg(PAUSED).arg("1").ignore();
+        } else {
+            commands.cmd("DEL").arg(PAUSED).ignore();
+        }
+        self.ring(&mut commands, "queue").await
+    }
+
+    /// Stops or goes on handing out jobs to one machine.
+    pub async fn set_drained(&self, machine: &MachineId, drained: bool) -> Result<(), WorkError> {
+        let verb = if drained { "SADD" } else { "SREM" };
+        let mut commands = redis::pipe();
+        commands.cmd(verb).arg(DRAINED).arg(machine.as_str()).ignore();
+        self.ring(&mut commands, machine.as_str()).await
+    }
+
+    /// Whether this machine gets no jobs.
+    pub async fn is_drained(&self, machine: &MachineId) -> Result<bool, WorkError> {
+        let mut ask = redis::cmd("SISMEMBER");
+        ask.arg(DRAINED).arg(machine.as_str());
+        Ok(self.redis.query(&ask).await?)
+    }
+
+    /// Wakes whoever listens to hints alone.
+    pub async fn nudge(&self) -> Result<(), WorkError> {
+        self.ring(&mut redis::pipe(), "nudge").await
+    }
+
+    async fn ring(&self, commands: &mut redis::Pipeline, what: &str) -> Result<(), WorkError> {
+        commands.cmd("XADD").arg(HINTS).arg("MAXLEN").arg("~").arg(1000).arg("*");
+        commands.arg("kind").arg("gate").arg("what").arg(what).ignore();
+        Ok(self.redis.pipeline(commands).await?)
+    }
+
+    /// Every lane there is, with its stream, in the order in which runners ask them. What is registered and
+    /// cannot be read is left out: it belongs to another version.
+    pub async fn lanes(&self) -> Result<Vec<(String, Lane)>, WorkError> {
+        let mut ask = redis::cmd("HGETALL");
+        ask.arg(LANES);
+        let registered: Vec<(String, String)> = self.redis.query(&ask).await?;
+        let mut lanes = lane::open_lanes()?;
+        for (stream, text) in registered {
+            let known = lanes.iter().any(|(known, _)| *known == stream);
+            if let Ok(lane) = serde_json::from_str::<Lane>(&text)
+                && !known
+                && lane.stream()? == stream
+            {
+                lanes.push((stream, lane));
+            }
+        }
+        lane::in_order(&mut lanes);
+        lanes.truncate(lane::LANES_MAX);
+        Ok(lanes)
+    }
+
+    /// The lane that a job is in now.
+    pub(super) async fn lane_of(&self, id: &SessionId) -> Result<Option<Lane>, WorkError> {
+        let mut ask = redis::cmd("HGET");
+        ask.arg(format!("darkmux:job:{id}")).arg("lanedoc");
+        let document: Option<String> = self.redis.query(&ask).await?;
+        Ok(document.and_then(|document| match document.as_str() {
+            "" => Some(Lane::default()),
+            document => serde_json::from_str(document).ok(),
+        }))
+    }
+
+    /// Forgets lanes that hold nothing and that no live job is in.
+    pub(super) async fn sweep_lanes(&self, in_use: &[String]) -> Result<(), WorkError> {
+        let mut ask = redis::cmd("HKEYS");
+        ask.arg(LANES);
+        let registered: Vec<String> = self.redis.query(&ask).await?;
+        // Whatever else is registered is no stream of ours, and is not touched.
+        let ours = registered.iter().filter(|stream| stream.starts_with(lane::PREFIX));
+        for stream in ours.filter(|stream| !in_use.contains(stream)) {
+            let mut call = self.scripts.sweep.prepare_invoke();
+            call.arg(stream);
+            self.send(&call).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn state_of(word: &str) -> Result<JobState, WorkError> {
+    JobState::of_word(word).ok_or_else(|| strange(&[word.to_owned()]))
+}

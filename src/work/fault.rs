@@ -1,0 +1,24 @@
+//! What can go wrong with the queue.
+
+use crate::model::SessionId;
+use crate::store::RedisFault;
+
+/// Why the queue did not do it. Each message says what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WorkError {
+    /// Redis refused, or is not there.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
+    /// It holds as many jobs as it may.
+    #[error("the queue is full ({0} jobs); wait, cancel some (`darkmux job ls`), or raise queue.max")]
+    Full(u64),
+    /// There is no such job.
+    #[error("there is no job `{0}`; `darkmux job ls --all` lists them")]
+    Unknown(SessionId),
+    /// A value does not fit.
+    #[error("{0}")]
+    Invalid(String),
+    /// Redis answered what no version of ours answers.
+    #[error("the queue answered `{0}`, which this version does not know; are all machines of one version?")]
+    Strange(String),
+}

@@ -1,0 +1,259 @@
+//! What this machine remembers of the queue on its own disk, so that a Redis that lost its newest writes, or
+//! all of them, can be told again: jobs that it published, and jobs that it runs or ran.
+//!
+//! Invariant: an entry is written before the process it stands for starts, and before a result is told.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::claim::Outcome;
+use super::{Claim, Queue, WorkError};
+use crate::model::SessionId;
+use crate::store::{Durability, ensure_private_dir, read_private, write_atomic};
+use crate::util::{Clock, clock};
+use crate::wire::{JobResult, JobSpec, WorkJob};
+
+/// How long what has ended is remembered: longer than any Redis goes back.
+const KEPT: Duration = Duration::from_mins(10);
+
+/// Largest entry, in bytes: message, spec and result.
+const ENTRY_MAX: u64 = 2 * 1024 * 1024;
+
+/// Most entries of one kind that are read.
+const ENTRIES_MAX: usize = 10_000;
+
+/// Where an attempt of this machine is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RanState {
+    /// It was claimed, and runs or is about to.
+    Running,
+    /// It ended so.
+    Ended {
+        /// `done`, `failed`, `cancelled` or `dead`.
+        outcome: EndedAs,
+        /// Its result.
+        result: Box<JobResult>,
+        /// When, Unix milliseconds.
+        at_ms: u64,
+        /// Whether Redis has answered it.
+        told: bool,
+    },
+}
+
+/// [`Outcome`] on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum EndedAs {
+    Done,
+    Failed,
+    Cancelled,
+    Dead,
+    Requeue,
+}
+
+impl From<Outcome> for EndedAs {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Done,
+            Outcome::Failed => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Dead => Self::Dead,
+            Outcome::Requeue => Self::Requeue,
+        }
+    }
+}
+
+impl From<EndedAs> for Outcome {
+    fn from(ended: EndedAs) -> Self {
+        match ended {
+            EndedAs::Done => Self::Done,
+            EndedAs::Failed => Self::Failed,
+            EndedAs::Cancelled => Self::Cancelled,
+            EndedAs::Dead => Self::Dead,
+            EndedAs::Requeue => Self::Requeue,
+        }
+    }
+}
+
+/// An attempt of this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ran {
+    /// Its token.
+    pub token: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The job.
+    pub job: WorkJob,
+    /// What was said about it.
+    pub spec: JobSpec,
+    /// Where it is.
+    pub state: RanState,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PublishedEntry {
+    job: WorkJob,
+    spec: JobSpec,
+    at_ms: u64,
+}
+
+/// The journal of one home.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    ran: PathBuf,
+    published: PathBuf,
+    clock: Clock,
+}
+
+impl Journal {
+    /// Below this folder; makes nothing yet.
+    pub fn new(dir: &Path, clock: Clock) -> Self {
+        Self { ran: dir.join("ran"), published: dir.join("published"), clock }
+    }
+
+    /// A job was claimed and will be started.
+    pub fn running(&self, claim: &Claim) -> io::Result<()> {
+        self.write_ran(&Ran {
+            token: claim.token.clone(),
+            attempt: claim.attempt,
+            job: claim.job.clone(),
+            spec: claim.spec.clone(),
+            state: RanState::Running,
+        })
+    }
+
+    /// An attempt ended, and its result is about to be told, or was.
+    pub fn ended(&self, ran: &Ran, outcome: Outcome, (result, told): (&JobResult, bool)) -> io::Result<()> {
+        let at_ms = clock::unix_ms(self.clock.now());
+        let state =
+            RanState::Ended { outcome: outcome.into(), result: Box::new(result.clone()), at_ms, told };
+        self.write_ran(&Ran { state, ..ran.clone() })
+    }
+
+    fn write_ran(&self, ran: &Ran) -> io::Result<()> {
+        write(&self.ran, &ran.spec.id, ran)
+    }
+
+    /// The attempts that run or ended lately.
+    pub fn ran(&self) -> io::Result<Vec<Ran>> {
+        read_all(&self.ran)
+    }
+
+    /// The attempt at this job.
+    pub fn find(&self, id: &SessionId) -> io::Result<Option<Ran>> {
+        read(&self.ran.join(file_name(id)))
+    }
+
+    /// Nothing more is to be told of this job.
+    pub fn forget(&self, id: &SessionId) -> io::Result<()> {
+        remove(&self.ran.join(file_name(id)))
+    }
+
+    /// A job of this machine was accepted.
+    pub fn published(&self, job: &WorkJob, spec: &JobSpec) -> io::Result<()> {
+        let at_ms = clock::unix_ms(self.clock.now());
+        write(&self.published, &spec.id, &PublishedEntry { job: job.clone(), spec: spec.clone(), at_ms })
+    }
+
+    /// The end of a published job was seen.
+    pub fn forget_published(&self, id: &SessionId) -> io::Result<()> {
+        remove(&self.published.join(file_name(id)))
+    }
+
+    /// Drops what is older than ten minutes and has ended.
+    pub fn prune(&self) -> io::Result<()> {
+        let now = clock::unix_ms(self.clock.now());
+        let is_old = |at_ms: u64| at_ms + super::queue::millis(KEPT) < now;
+        for ran in self.ran()? {
+            if matches!(ran.state, RanState::Ended { at_ms, .. } if is_old(at_ms)) {
+                self.forget(&ran.spec.id)?;
+            }
+        }
+        for entry in read_all::<PublishedEntry>(&self.published)? {
+            if is_old(entry.at_ms) {
+                self.forget_published(&entry.spec.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a Redis that forgot them the results and the published jobs of the last ten minutes; returns the
+    /// ids it did not know. Running jobs tell it themselves, by their next heartbeat.
+    pub async fn reassert(&self, queue: &Queue) -> Result<Vec<SessionId>, WorkError> {
+        let failed = |error: io::Error| WorkError::Invalid(format!("the journal cannot be read: {error}"));
+        let mut told = Vec::new();
+        for ran in self.ran().map_err(failed)? {
+            let RanState::Ended { outcome, result, .. } = &ran.state else { continue };
+            if *outcome == EndedAs::Requeue {
+                continue;
+            }
+            if *outcome == EndedAs::Failed && ran.spec.retries > 0 {
+                // Another try may follow: only the queue knows how many there were.
+                let counted = (&**result, ran.spec.retries);
+                let finish = queue.finish(&ran.spec.id, &ran.token, Outcome::Failed, counted).await?;
+                if finish != super::Finish::Forgotten {
+                    continue;
+                }
+            }
+            if queue.reassert((&ran.job, &ran.spec), &ran.token, (*outcome).into(), result).await? {
+                told.push(ran.spec.id.clone());
+            }
+        }
+        for entry in read_all::<PublishedEntry>(&self.published).map_err(failed)? {
+            if queue.publish(&entry.job, &entry.spec).await? == super::Published::New {
+                told.push(entry.spec.id);
+            }
+        }
+        Ok(told)
+    }
+}
+
+impl Queue {
+    /// Which life of the Redis this is: another text after it was started again, promoted or emptied.
+    pub async fn epoch(&self) -> Result<String, WorkError> {
+        let mut call = self.scripts.epoch.prepare_invoke();
+        call.arg(Uuid::new_v4().to_string());
+        let mark = self.send(&call).await?.into_iter().next();
+        let server = self.redis.server();
+        let run_id = server.borrow().as_ref().map(|server| server.run_id.clone());
+        Ok(format!("{}/{}", run_id.unwrap_or_default(), mark.unwrap_or_default()))
+    }
+}
+
+fn file_name(id: &SessionId) -> String {
+    format!("{id}.json")
+}
+
+fn write(dir: &Path, id: &SessionId, value: &impl Serialize) -> io::Result<()> {
+    ensure_private_dir(dir)?;
+    write_atomic(&dir.join(file_name(id)), &serde_json::to_vec(value)?, Durability::Cached)
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
+    // A file that cannot be read as an entry stands for nothing; it goes with the next prune of its job.
+    Ok(read_private(path, ENTRY_MAX)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+fn read_all<T: for<'de> Deserialize<'de>>(dir: &Path) -> io::Result<Vec<T>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let ours = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    ours.take(ENTRIES_MAX).filter_map(|path| read(&path).transpose()).collect()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,36 @@
+//! The work queue: jobs in Redis that any runner of the fleet may claim.
+//!
+//! The truth about a job is one hash, changed only by the scripts in `scripts/`; streams only deliver. A claim
+//! is fenced by its whole token (attempt and nonce), so that one attempt's result is accepted; a lease ends when
+//! an observer saw neither token nor heartbeat change for its length on its own monotonic clock. Every script
+//! may be sent twice.
+//!
+//! Not here: what a job runs as (`crew`), where (`runner`), and its terminal (`session`).
+
+mod claim;
+mod control;
+mod doorbell;
+mod fault;
+mod health;
+mod journal;
+mod lane;
+mod legacy;
+mod log;
+mod queue;
+mod reconcile;
+mod scripts;
+mod sign;
+mod view;
+
+pub use claim::{Beat, Claim, Finish, Foreign, Offer, Outcome, Seat};
+pub use control::{Cancelled, Retried};
+pub use doorbell::{BLOCK as BELL_BLOCK, Doorbell, Hint};
+pub use fault::WorkError;
+pub use health::{Orphan, QueueHealth};
+pub use journal::{Journal, Ran, RanState};
+pub use legacy::adopted_spec;
+pub use log::{JobLog, LogPart, LogReader, PIECE_MAX};
+pub use queue::{Published, Queue};
+pub use reconcile::{Change, Reconciler};
+pub use sign::FleetKey;
+pub use view::{Attempt, DeadLetter, JobView, QueueStatus};

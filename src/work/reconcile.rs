@@ -1,0 +1,261 @@
+//! Finding jobs that nobody holds any longer. Every daemon runs one; all may do the same at once.
+//!
+//! Invariant: a job counts as lost when neither its token nor its heartbeat changed for the length of the lease
+//! on this observer's own monotonic clock. Whatever may have stopped the observer or Redis (an error, a sleep,
+//! another server) starts all observations again, so that an outage never looks like a death.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::claim::{backoff_ms, max_losses};
+use super::queue::{Queue, millis};
+use super::{WorkError, control, lane};
+use crate::model::{JobState, SessionId};
+use crate::store::RedisClass;
+use crate::util::Clock;
+use crate::wire::{JobResult, JobSpec};
+
+/// An entry that some runner took and nothing came of is delivered again after this part of the lease.
+const STRAY: u32 = 2;
+
+/// How long a consumer without entries stays; each start of a daemon makes one.
+const CONSUMER_KEPT: Duration = Duration::from_hours(24);
+
+/// How long the flow may take to show the end of a job that a 1.9 runner acknowledged.
+const LEGACY_RESULT: Duration = Duration::from_mins(1);
+
+/// Jobs asked about in one write.
+const CHUNK: usize = 500;
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Its runner was lost; another attempt follows.
+    Requeued(SessionId),
+    /// Its runner was lost and it is not tried again, or a 1.9 runner never said how it ended.
+    Dead(SessionId),
+    /// It was cancelled and its runner was lost.
+    Cancelled(SessionId),
+    /// It had fallen out of its stream, and is in it again.
+    Restored(SessionId),
+    /// A 1.9 runner ended it so.
+    Settled(SessionId, JobState),
+}
+
+struct Seen {
+    token: String,
+    beats: String,
+    since: Instant,
+}
+
+/// One observer.
+pub struct Reconciler {
+    queue: Queue,
+    clock: Clock,
+    flow_stream: String,
+    name: String,
+    seen: HashMap<SessionId, Seen>,
+    legacy: HashMap<SessionId, Instant>,
+    last: Option<(Instant, Timestamp, String)>,
+}
+
+impl Reconciler {
+    /// An observer called `name`, which nobody else is.
+    pub fn new(queue: Queue, clock: Clock, (flow_stream, name): (String, String)) -> Self {
+        let (seen, legacy) = (HashMap::new(), HashMap::new());
+        Self { queue, clock, flow_stream, name, seen, legacy, last: None }
+    }
+
+    /// One look at every job that has not ended. Call it about every `queue.reconcile`.
+    pub async fn look(&mut self) -> Result<Vec<Change>, WorkError> {
+        let looked = self.look_once().await;
+        if looked.is_err() {
+            self.forget();
+        }
+        looked
+    }
+
+    /// Starts all observations again.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+        self.last = None;
+    }
+
+    async fn look_once(&mut self) -> Result<Vec<Change>, WorkError> {
+        let epoch = self.queue.epoch().await?;
+        self.notice_gaps(epoch);
+        let deep = self.leads().await?;
+        let jobs = self.queue.live().await?;
+        let now = Instant::now();
+        self.seen.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        self.legacy.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        let mut changes = Vec::new();
+        for job in &jobs {
+            let lost = job.state == Some(JobState::Running) && self.is_lost(job, now);
+            let due = job.state == Some(JobState::Waiting);
+            let look = job.state == Some(JobState::Queued) && deep;
+            if lost || due || look || job.state.is_none_or(JobState::is_final) {
+                match self.reconcile(job, deep).await {
+                    Ok(change) => changes.extend(change),
+                    Err(error) if is_of_one_job(&error) => {
+                        // The others must not wait for the one whose hash somebody broke.
+                        tracing::warn!(job = %job.id, %error, "a job cannot be reconciled");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        if deep {
+            let mut in_use: Vec<String> = jobs.into_iter().map(|job| job.lane).collect();
+            in_use.sort();
+            in_use.dedup();
+            self.queue.sweep_lanes(&in_use).await?;
+            self.queue.free_strays(in_use).await?;
+        }
+        Ok(changes)
+    }
+
+    /// Starts again when this machine slept, was stopped, or talks to another Redis than before.
+    fn notice_gaps(&mut self, epoch: String) {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        if let Some((then, wall_then, epoch_then)) = &self.last {
+            let most = self.queue.config.reconcile * 3 + Duration::from_secs(1);
+            let ran = now.duration_since(*then);
+            let wall_ran = Duration::try_from(wall.duration_since(*wall_then)).unwrap_or_default();
+            if ran > most || wall_ran.abs_diff(ran) > most || epoch != *epoch_then {
+                self.seen.clear();
+            }
+        }
+        self.last = Some((now, wall, epoch));
+    }
+
+    /// Whether this observer is the one that also looks at what is queued.
+    async fn leads(&self) -> Result<bool, WorkError> {
+        let mut call = self.queue.scripts.lead.prepare_invoke();
+        call.arg(&self.name).arg(millis(self.queue.config.reconcile * 2));
+        let answer = self.queue.send(&call).await?;
+        Ok(answer.first().is_some_and(|word| word == "leads"))
+    }
+
+    fn is_lost(&mut self, job: &Live, now: Instant) -> bool {
+        let fresh = || Seen { token: job.token.clone(), beats: job.beats.clone(), since: now };
+        let seen = self.seen.entry(job.id.clone()).or_insert_with(fresh);
+        if seen.token != job.token || seen.beats != job.beats {
+            *seen = fresh();
+        }
+        now.duration_since(seen.since) >= self.queue.config.lease
+    }
+
+    async fn reconcile(&mut self, job: &Live, deep: bool) -> Result<Option<Change>, WorkError> {
+        let spec = if job.state == Some(JobState::Running) { self.queue.spec(&job.id).await? } else { None };
+        let backoff = backoff_ms(job.losses);
+        let mut call = self.queue.scripts.reconcile.prepare_invoke();
+        call.arg(job.id.as_str()).arg(&job.token).arg(&job.beats).arg(max_losses(spec.as_ref())).arg(backoff);
+        call.arg(self.queue.config.dead_ttl.as_secs()).arg(millis(self.queue.config.lease / STRAY));
+        call.arg(u8::from(deep));
+        let answer = self.queue.send(&call).await?;
+        let id = job.id.clone();
+        Ok(match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["requeued"] => Some(Change::Requeued(id)),
+            ["dead"] => Some(Change::Dead(id)),
+            ["cancelled"] => Some(Change::Cancelled(id)),
+            ["restored" | "redelivered"] => Some(Change::Restored(id)),
+            ["legacy-acked", machine] => self.settle(&id, machine).await?,
+            _ => None,
+        })
+    }
+
+    /// A 1.9 runner acknowledged the job: the flow says how it ended, soon or never.
+    async fn settle(&mut self, id: &SessionId, machine: &str) -> Result<Option<Change>, WorkError> {
+        let since = *self.legacy.entry(id.clone()).or_insert_with(Instant::now);
+        if let Some((state, result)) = self.queue.legacy_end(&self.flow_stream, id.as_str()).await? {
+            let settled = self.queue.settle_legacy(id, state, &result, "run by darkmux 1.9").await?;
+            return Ok(settled.then(|| Change::Settled(id.clone(), state)));
+        }
+        if since.elapsed() < LEGACY_RESULT {
+            return Ok(None);
+        }
+        let machine = crate::util::visible_line(machine);
+        let why = format!("the 1.9 runner `{machine}` took it and recorded no end within a minute");
+        let result = JobResult { schema: 1, error: Some(why.clone()), ..JobResult::default() };
+        let settled = self.queue.settle_legacy(id, JobState::Dead, &result, &why).await?;
+        Ok(settled.then(|| Change::Dead(id.clone())))
+    }
+}
+
+/// Whether a failure says something about one job, and nothing about the queue.
+fn is_of_one_job(error: &WorkError) -> bool {
+    match error {
+        WorkError::Redis(fault) => matches!(fault.class(), RedisClass::Foreign | RedisClass::Other),
+        _ => true,
+    }
+}
+
+/// What the observer reads of each job.
+struct Live {
+    id: SessionId,
+    state: Option<JobState>,
+    token: String,
+    beats: String,
+    losses: u32,
+    lane: String,
+}
+
+impl Queue {
+    async fn live(&self) -> Result<Vec<Live>, WorkError> {
+        let mut ask = redis::cmd("SMEMBERS");
+        ask.arg("darkmux:live");
+        let members: Vec<String> = self.redis.query(&ask).await?;
+        // What is no id was not put there by us, and must not stop the rest.
+        let ids: Vec<SessionId> = members.into_iter().filter_map(|id| SessionId::new(id).ok()).collect();
+        let mut jobs = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let mut commands = redis::pipe();
+            for id in chunk {
+                commands
+                    .cmd("HMGET")
+                    .arg(format!("darkmux:job:{id}"))
+                    .arg(&["state", "tok", "hb", "losses", "lane"]);
+            }
+            let rows: Vec<Vec<Option<String>>> = self.redis.pipeline(&commands).await?;
+            for (id, mut row) in chunk.iter().zip(rows) {
+                row.resize(5, None);
+                let mut word = |at: usize| row[at].take().unwrap_or_default();
+                jobs.push(Live {
+                    id: id.clone(),
+                    state: control::state_of(&word(0)).ok(),
+                    token: word(1),
+                    beats: word(2),
+                    losses: word(3).parse().unwrap_or(0),
+                    lane: word(4),
+                });
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Lets entries be delivered again that a runner took and nothing came of, and forgets consumers that are gone.
+    async fn free_strays(&self, mut lanes: Vec<String>) -> Result<(), WorkError> {
+        // Entries of 1.9 come to this one alone, and no job speaks for them.
+        lanes.retain(|lane| lane.starts_with(lane::PREFIX));
+        lanes.push(lane::MAIN.to_owned());
+        for stream in lanes {
+            let mut call = self.scripts.stray.prepare_invoke();
+            call.arg(stream).arg(millis(self.config.lease / STRAY)).arg(millis(CONSUMER_KEPT));
+            self.send(&call).await?;
+        }
+        Ok(())
+    }
+
+    /// What was said about a job. `None` when Redis does not know it or says what cannot be read.
+    pub(super) async fn spec(&self, id: &SessionId) -> Result<Option<JobSpec>, WorkError> {
+        let mut ask = redis::cmd("HGET");
+        ask.arg(format!("darkmux:job:{id}")).arg("spec");
+        let sealed: Option<String> = self.redis.query(&ask).await?;
+        let spec = sealed.as_deref().and_then(|sealed| sealed.split_once('\n'));
+        Ok(spec.and_then(|(_, spec)| serde_json::from_str(spec).ok()))
+    }
+}

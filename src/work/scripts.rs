@@ -1,0 +1,66 @@
+//! The scripts, each with its shared head. All of them run in one step and may be sent twice.
+
+use redis::Script;
+
+/// Ahead of each.
+const HEAD: &str = include_str!("scripts/lib.lua");
+
+/// What runs also when Redis is at its `maxmemory`: running jobs must be able to end.
+const EVEN_FULL: &str = "#!lua flags=allow-oom\n";
+
+/// What is refused then, before it wrote anything.
+const IF_ROOM: &str = "#!lua\n";
+
+/// Every script of the queue.
+#[derive(Debug)]
+pub struct Scripts {
+    pub publish: Script,
+    pub claim: Script,
+    pub adopt: Script,
+    pub reject: Script,
+    pub refuse: Script,
+    pub beat: Script,
+    pub finish: Script,
+    pub decline: Script,
+    pub reconcile: Script,
+    pub settle: Script,
+    pub reassert: Script,
+    pub resume: Script,
+    pub cancel: Script,
+    pub retry: Script,
+    pub epoch: Script,
+    pub lead: Script,
+    pub lost: Script,
+    pub list: Script,
+    pub stray: Script,
+    pub sweep: Script,
+}
+
+impl Scripts {
+    pub fn new() -> Self {
+        let script = |flags: &str, body: &str| crate::store::script(&format!("{flags}{HEAD}{body}"));
+        let even_full = |body: &str| script(EVEN_FULL, body);
+        Self {
+            publish: script(IF_ROOM, include_str!("scripts/publish.lua")),
+            claim: even_full(include_str!("scripts/claim.lua")),
+            adopt: even_full(include_str!("scripts/adopt.lua")),
+            reject: even_full(include_str!("scripts/reject.lua")),
+            refuse: even_full(include_str!("scripts/refuse.lua")),
+            beat: even_full(include_str!("scripts/beat.lua")),
+            finish: even_full(include_str!("scripts/finish.lua")),
+            decline: even_full(include_str!("scripts/decline.lua")),
+            reconcile: even_full(include_str!("scripts/reconcile.lua")),
+            settle: even_full(include_str!("scripts/settle.lua")),
+            reassert: even_full(include_str!("scripts/reassert.lua")),
+            resume: even_full(include_str!("scripts/resume.lua")),
+            cancel: even_full(include_str!("scripts/cancel.lua")),
+            retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
+            epoch: even_full(include_str!("scripts/epoch.lua")),
+            lead: even_full(include_str!("scripts/lead.lua")),
+            lost: even_full(include_str!("scripts/lost.lua")),
+            list: even_full(include_str!("scripts/list.lua")),
+            stray: even_full(include_str!("scripts/stray.lua")),
+            sweep: even_full(include_str!("scripts/sweep.lua")),
+        }
+    }
+}

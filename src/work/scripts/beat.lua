@@ -1,0 +1,7 @@
+-- ARGV: id tok
+local key=job_key(ARGV[1])
+local h=redis.call('HMGET',key,'state','tok','cancel')
+if not h[1] then return {'unknown'} end
+if h[1]~='running' or h[2]~=ARGV[2] then return {'lost',h[1]} end
+redis.call('HINCRBY',key,'hb',1)
+return {'ok',h[3] or ''}

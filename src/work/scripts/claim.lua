@@ -1,0 +1,75 @@
+-- ARGV: consumer machine nonce lease_ms retry lane...
+local consumer,machine,nonce=ARGV[1],ARGV[2],ARGV[3]
+-- The answer to a claim may have been lost: the same nonce gets the same job.
+if ARGV[5]=='1' then
+  local id=redis.call('HGET',K..'claims',consumer)
+  if id then
+    local h=redis.call('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel')
+    if h[1]=='running' and string.match(h[2] or '','%-(.*)$')==nonce then
+      return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or ''}
+    end
+  end
+end
+if redis.call('EXISTS',K..'paused')==1 then return {'paused'} end
+if redis.call('SISMEMBER',K..'drained',machine)==1 then return {'drained'} end
+local hinted=redis.call('EXISTS',K..'hinted')==1
+local wait=0
+for i=6,#ARGV do
+  local lane=ARGV[i]
+  local tries=0
+  while tries<16 do
+    tries=tries+1
+    if hinted then
+      -- The first entry that the group has not delivered may still be another machine's.
+      local later=false
+      for _,g in ipairs(redis.pcall('XINFO','GROUPS',lane)) do
+        if type(g)=='table' and g[2]==G then
+          local next=redis.call('XRANGE',lane,'('..g[8],'+','COUNT',1)
+          if #next>0 then
+            local f,id=next[1][2],nil
+            for n=1,#f,2 do if f[n]=='job' then id=f[n+1] end end
+            if id then
+              local h=redis.call('HMGET',job_key(id),'hint','hint_until')
+              if h[1] and not string.find(h[1],','..machine..',',1,true) and tonumber(h[2])>now then
+                later=true
+                local left=tonumber(h[2])-now
+                if wait==0 or left<wait then wait=left end
+              end
+            end
+          end
+        end
+      end
+      if later then break end
+    end
+    local r=redis.pcall('XREADGROUP','GROUP',G,consumer,'COUNT',1,'STREAMS',lane,'>')
+    if r and r.err then
+      if not string.find(r.err,'NOGROUP') then return redis.error_reply(r.err) end
+      ensure(lane)
+      r=redis.call('XREADGROUP','GROUP',G,consumer,'COUNT',1,'STREAMS',lane,'>')
+    end
+    if not r then break end
+    local entry,fields=r[1][2][1][1],r[1][2][1][2]
+    local id
+    for n=1,#fields,2 do if fields[n]=='job' then id=fields[n+1] end end
+    if not id then return {'foreign',lane,entry,fields} end
+    local key=job_key(id)
+    local h=redis.call('HMGET',key,'state','entry','record','spec','cancel')
+    if not h[1] then return {'foreign',lane,entry,fields} end
+    if h[1]=='queued' and h[2]==entry then
+      local attempt=redis.call('HINCRBY',key,'attempt',1)
+      local tok=attempt..'-'..nonce
+      redis.call('HSET',key,'state','running','tok',tok,'owner',consumer,'machine',machine,'hb',0,'started',now)
+      redis.call('HSET',K..'claims',consumer,id)
+      return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or ''}
+    end
+    drop(lane,entry)
+  end
+end
+-- Where to listen from: what comes later has a greater id.
+local marks={'none',wait}
+for i=6,#ARGV do
+  local x=redis.pcall('XINFO','STREAM',ARGV[i])
+  marks[#marks+1]='0-0'
+  for n=1,#x,2 do if x[n]=='last-generated-id' then marks[#marks]=x[n+1] end end
+end
+return marks

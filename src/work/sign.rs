@@ -1,0 +1,90 @@
+//! Signatures of jobs: whoever can write to Redis could otherwise run commands on every machine.
+
+use std::path::Path;
+
+use crate::store::read_private;
+
+/// The key that all machines of a fleet share. Never in Redis.
+#[derive(Clone)]
+pub struct FleetKey([u8; 32]);
+
+impl std::fmt::Debug for FleetKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FleetKey(***)")
+    }
+}
+
+/// Keeps signatures apart from other uses of the key.
+const CONTEXT: &[u8] = b"darkmux job v1\0";
+
+impl FleetKey {
+    /// Reads the key's file: 64 hexadecimal digits. `None` where there is no file.
+    pub fn read(path: &Path) -> Result<Option<Self>, String> {
+        let wrong = |what: &str| format!("{}: {what}", path.display());
+        let Some(bytes) = read_private(path, 1024).map_err(|error| wrong(&error.to_string()))? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;
+        let hash =
+            blake3::Hash::from_hex(text.trim()).map_err(|_| wrong("it is not 64 hexadecimal digits"))?;
+        Ok(Some(Self(*hash.as_bytes())))
+    }
+
+    fn mac(&self, record: &str, spec: &str) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(CONTEXT).update(&(record.len() as u64).to_le_bytes());
+        hasher.update(record.as_bytes()).update(spec.as_bytes());
+        hasher.finalize()
+    }
+}
+
+/// What stands for the signature where the publisher has no key.
+const UNSIGNED: &str = "-";
+
+/// The spec as it stands in Redis: a line with the signature (or `-`), then the JSON.
+pub fn seal(key: Option<&FleetKey>, record: &str, spec: &str) -> String {
+    let signature = key.map_or(UNSIGNED.to_owned(), |key| key.mac(record, spec).to_hex().to_string());
+    format!("{signature}\n{spec}")
+}
+
+/// The JSON of a sealed spec, if its signature is good, or none is needed.
+pub fn open<'a>(key: Option<&FleetKey>, record: &str, sealed: &'a str) -> Result<&'a str, String> {
+    let (signature, spec) = sealed.split_once('\n').ok_or("it has no place for a signature")?;
+    let Some(key) = key else { return Ok(spec) };
+    if signature == UNSIGNED {
+        return Err("it is not signed, and this machine has a fleet key".to_owned());
+    }
+    let given = blake3::Hash::from_hex(signature).map_err(|_| "its signature is none")?;
+    // Comparing two hashes takes the same time wherever they differ.
+    if given == key.mac(record, spec) { Ok(spec) } else { Err("its signature is wrong".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_signed_opens() {
+        let key = FleetKey([7; 32]);
+        let sealed = seal(Some(&key), "record", "spec");
+        assert_eq!(open(Some(&key), "record", &sealed), Ok("spec"));
+        assert_eq!(open(None, "record", &sealed), Ok("spec"));
+        assert!(open(Some(&key), "recore", &sealed).is_err());
+        assert!(open(Some(&key), "record", &sealed.replace("spec", "spek")).is_err());
+        assert!(open(Some(&FleetKey([8; 32])), "record", &sealed).is_err());
+        assert!(open(Some(&key), "record", &seal(None, "record", "spec")).is_err());
+        // Nothing moves from one part to the other.
+        assert!(open(Some(&key), "recor", &sealed.replace("\nspec", "\ndspec")).is_err());
+    }
+
+    #[test]
+    fn a_key_is_read_or_said_to_be_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet-key");
+        assert!(FleetKey::read(&path).unwrap().is_none());
+        std::fs::write(&path, format!("{}\n", "0a".repeat(32))).unwrap();
+        assert_eq!(FleetKey::read(&path).unwrap().unwrap().0, [10; 32]);
+        std::fs::write(&path, "short").unwrap();
+        assert!(FleetKey::read(&path).is_err());
+    }
+}

@@ -1,0 +1,448 @@
+//! Looking at the queue: jobs, dead letters, depth.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redis::Value;
+use redis::streams::StreamRangeReply;
+use serde::{Deserialize, Serialize};
+
+use super::queue::Queue;
+use super::{WorkError, control};
+use crate::model::{JobState, MachineId, Priority, SessionId};
+use crate::util::human;
+use crate::wire::{JOB_SCHEMA, JobResult, JobSpec, Lane, WorkJob};
+
+/// Longest title of a job, in characters.
+const TITLE_MAX: usize = 120;
+
+/// Jobs asked about in one write.
+const CHUNK: usize = 500;
+
+/// Bytes of a record that are read for a view: role and title stand at its beginning.
+const RECORD_HEAD: usize = 2048;
+
+/// Longest escape of one character in JSON: two halves of six characters.
+const ESCAPE_MAX: usize = 12;
+
+/// Most ids that are looked through for the beginning or the end of one.
+const SEARCH_MAX: usize = 20_000;
+
+/// Ended jobs that are looked through for a name.
+const NAMES_MAX: usize = 1000;
+
+/// Fewest characters by which the end of an id names it.
+const ENDING_MIN: usize = 4;
+
+/// One attempt that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// Which, from 1.
+    #[serde(rename = "attempt")]
+    pub number: u32,
+    /// Where it ran.
+    pub machine: String,
+    /// When it was claimed, Unix milliseconds.
+    pub started_ms: u64,
+    /// When it ended, Unix milliseconds.
+    pub ended_ms: u64,
+    /// `done`, `failed`, `cancelled`, `requeue`, `lost`, `refused`.
+    pub ended: String,
+}
+
+/// A job as anybody in the fleet sees it. Times are Unix milliseconds of the Redis' clock; what is not known is
+/// null.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobView {
+    /// [`JOB_SCHEMA`].
+    pub schema: u32,
+    /// Its id, which is its session's.
+    pub id: SessionId,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// The role it runs.
+    pub role: Option<String>,
+    /// The name the user gave.
+    pub name: Option<String>,
+    /// The beginning of its message.
+    pub title: Option<String>,
+    /// Who goes first.
+    pub priority: Priority,
+    /// The machine that runs it or ran it last.
+    pub machine: Option<String>,
+    /// The machine that published it.
+    pub published_by: Option<String>,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// Attempts that ended.
+    pub attempts: Vec<Attempt>,
+    /// When it was published.
+    pub created_ms: u64,
+    /// When it came into its lane last.
+    pub queued_ms: Option<u64>,
+    /// When its running attempt was claimed.
+    pub started_ms: Option<u64>,
+    /// When it ended.
+    pub finished_ms: Option<u64>,
+    /// When a waiting job comes into its lane.
+    pub due_ms: Option<u64>,
+    /// What a machine must have to run it.
+    pub lane: Option<Lane>,
+    /// Machines that gave it back, and why.
+    pub declined: BTreeMap<String, String>,
+    /// Why it is to be cancelled, or was.
+    pub cancel: Option<String>,
+    /// Why it ended as a dead letter.
+    pub why: Option<String>,
+    /// The machine of darkmux 1.9 that took it.
+    pub legacy_runner: Option<String>,
+    /// How its last attempt ended.
+    pub result: Option<JobResult>,
+    /// What was said about it, with the message left out.
+    pub spec: Option<JobSpec>,
+}
+
+/// A job that will not be tried again by itself, or an entry that was none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// Its place among the dead letters.
+    pub entry: String,
+    /// The job; null for an entry that was none.
+    pub job: Option<SessionId>,
+    /// Why.
+    pub why: String,
+    /// The beginning of an entry that was no job, as text.
+    pub raw: Option<String>,
+}
+
+/// The queue at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueueStatus {
+    /// [`JOB_SCHEMA`].
+    pub schema: u32,
+    /// Whether jobs are handed out.
+    pub paused: bool,
+    /// Machines that get no jobs.
+    pub drained: Vec<String>,
+    /// Jobs that have not ended, by state.
+    pub depth: BTreeMap<&'static str, u64>,
+    /// When the job that waits longest came into its lane, Unix milliseconds.
+    pub oldest_queued_ms: Option<u64>,
+    /// Running jobs by machine.
+    pub running: BTreeMap<String, Vec<SessionId>>,
+    /// Dead letters.
+    pub dead: u64,
+    /// The Redis' clock, Unix milliseconds.
+    pub now_ms: u64,
+}
+
+impl Queue {
+    /// A job. `None` when there is none of this id.
+    pub async fn job(&self, id: &SessionId) -> Result<Option<JobView>, WorkError> {
+        Ok(self.views(std::slice::from_ref(id)).await?.pop())
+    }
+
+    /// These jobs, in this order; those that are not there are left out.
+    async fn views(&self, ids: &[SessionId]) -> Result<Vec<JobView>, WorkError> {
+        let mut jobs = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let mut call = self.scripts.list.prepare_invoke();
+            call.arg(RECORD_HEAD);
+            for id in chunk {
+                call.arg(id.as_str());
+            }
+            let rows: Vec<HashMap<String, Vec<u8>>> = self.redis.script(&call).await?;
+            jobs.extend(chunk.iter().zip(&rows).filter_map(|(id, fields)| view(id, fields)));
+        }
+        Ok(jobs)
+    }
+
+    /// A job's message.
+    pub async fn message(&self, id: &SessionId) -> Result<Option<String>, WorkError> {
+        let mut ask = redis::cmd("HGET");
+        ask.arg(format!("darkmux:job:{id}")).arg("record");
+        let record: Option<Vec<u8>> = self.redis.query(&ask).await?;
+        Ok(record.and_then(|record| WorkJob::parse(&record).ok()).map(|job| job.message))
+    }
+
+    /// The jobs that have not ended, and the newest `ended` others; newest first.
+    pub async fn jobs(&self, ended: usize) -> Result<Vec<JobView>, WorkError> {
+        let mut ids = self.ids("SMEMBERS", &["darkmux:live"]).await?;
+        if ended > 0 {
+            let newest = (ended + ids.len()).to_string();
+            let newest = self.ids("ZRANGE", &["darkmux:jobs", "0", &newest, "REV"]).await?;
+            ids.extend(newest);
+        }
+        ids.sort();
+        ids.dedup();
+        let mut jobs = self.views(&ids).await?;
+        jobs.sort_by(|one, other| (other.created_ms, &other.id).cmp(&(one.created_ms, &one.id)));
+        let mut left = ended;
+        jobs.retain(|job| {
+            let keep = !job.state.is_final() || left > 0;
+            left = left.saturating_sub(usize::from(job.state.is_final()));
+            keep
+        });
+        Ok(jobs)
+    }
+
+    /// The jobs that `text` may name: the one with this id, else the newest of this name (one that has not ended
+    /// before one that has), else all whose id begins so, or ends so with four characters and more.
+    pub async fn find(&self, text: &str) -> Result<Vec<SessionId>, WorkError> {
+        if let Ok(id) = SessionId::new(text)
+            && self.redis.query::<bool>(redis::cmd("EXISTS").arg(format!("darkmux:job:{id}"))).await?
+        {
+            return Ok(vec![id]);
+        }
+        let jobs = self.jobs(NAMES_MAX).await?;
+        let named = || jobs.iter().filter(|job| job.name.as_deref() == Some(text));
+        if let Some(job) = named().find(|job| !job.state.is_final()).or_else(|| named().next()) {
+            return Ok(vec![job.id.clone()]);
+        }
+        let most = SEARCH_MAX.to_string();
+        let ids = self.ids("ZRANGE", &["darkmux:jobs", "0", &most, "REV"]).await?;
+        let like = |id: &SessionId| {
+            let id = id.as_str();
+            !text.is_empty() && id.starts_with(text) || text.len() >= ENDING_MIN && id.ends_with(text)
+        };
+        let like: Vec<SessionId> = ids.into_iter().filter(like).collect();
+        // The list of ids remembers longer than the jobs are kept.
+        Ok(self.views(&like).await?.into_iter().map(|job| job.id).collect())
+    }
+
+    async fn ids(&self, verb: &str, words: &[&str]) -> Result<Vec<SessionId>, WorkError> {
+        let mut ask = redis::cmd(verb);
+        ask.arg(words);
+        let ids: Vec<String> = self.redis.query(&ask).await?;
+        // What is no id was not put there by us.
+        Ok(ids.into_iter().filter_map(|id| SessionId::new(id).ok()).collect())
+    }
+
+    /// How many queued jobs are ahead of this one in its lane; `None` when it is not queued.
+    pub async fn position(&self, id: &SessionId) -> Result<Option<usize>, WorkError> {
+        type Place = (Option<String>, Option<String>, Option<String>);
+        let fields = ["state", "lane", "entry"];
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(format!("darkmux:job:{id}")).arg(&fields);
+        let (state, lane, entry): Place = self.redis.query(&ask).await?;
+        let Some(own) = entry.as_deref().and_then(entry_order) else { return Ok(None) };
+        if state.as_deref() != Some(JobState::Queued.as_str()) {
+            return Ok(None);
+        }
+        let mut ahead = 0;
+        for chunk in self.ids("SMEMBERS", &["darkmux:live"]).await?.chunks(CHUNK) {
+            let mut commands = redis::pipe();
+            for id in chunk {
+                commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&fields);
+            }
+            let places: Vec<Place> = self.redis.pipeline(&commands).await?;
+            let is_ahead = |(other_state, other_lane, other): &&Place| {
+                let before = other.as_deref().and_then(entry_order).is_some_and(|other| other < own);
+                before && *other_state == state && *other_lane == lane
+            };
+            ahead += places.iter().filter(is_ahead).count();
+        }
+        Ok(Some(ahead))
+    }
+
+    /// The newest dead letters.
+    pub async fn dead(&self, count: usize) -> Result<Vec<DeadLetter>, WorkError> {
+        let mut range = redis::cmd("XREVRANGE");
+        range.arg("darkmux:dead").arg("+").arg("-").arg("COUNT").arg(count);
+        let reply: StreamRangeReply = self.redis.query(&range).await?;
+        let text = |value: Option<&Value>| match value {
+            Some(Value::BulkString(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        };
+        let letter = |entry: &redis::streams::StreamId| DeadLetter {
+            entry: entry.id.clone(),
+            job: text(entry.map.get("job")).and_then(|id| SessionId::new(id).ok()),
+            why: text(entry.map.get("why")).unwrap_or_default(),
+            raw: text(entry.map.get("raw")),
+        };
+        Ok(reply.ids.iter().map(letter).collect())
+    }
+
+    /// Takes a dead letter away; its job stays until its time. `false` when it is not there.
+    pub async fn drop_dead(&self, entry: &str) -> Result<bool, WorkError> {
+        let mut delete = redis::cmd("XDEL");
+        delete.arg("darkmux:dead").arg(entry);
+        Ok(self.redis.query::<u64>(&delete).await? > 0)
+    }
+
+    /// The queue at a glance.
+    pub async fn status(&self) -> Result<QueueStatus, WorkError> {
+        let mut ask = redis::pipe();
+        ask.cmd("EXISTS").arg("darkmux:paused").cmd("SMEMBERS").arg("darkmux:drained");
+        ask.cmd("XLEN").arg("darkmux:dead").cmd("TIME");
+        let (paused, mut drained, dead, time): (bool, Vec<String>, u64, (u64, u64)) =
+            self.redis.pipeline(&ask).await?;
+        drained.sort();
+        let mut status = QueueStatus {
+            schema: JOB_SCHEMA,
+            paused,
+            drained,
+            depth: BTreeMap::new(),
+            oldest_queued_ms: None,
+            running: BTreeMap::new(),
+            dead,
+            now_ms: time.0 * 1000 + time.1 / 1000,
+        };
+        for state in [JobState::Queued, JobState::Waiting, JobState::Running] {
+            status.depth.insert(state.as_str(), 0);
+        }
+        for (id, state, machine, queued) in self.glance().await? {
+            *status.depth.entry(state.as_str()).or_default() += 1;
+            match state {
+                JobState::Queued => {
+                    let oldest = status.oldest_queued_ms.unwrap_or(u64::MAX);
+                    status.oldest_queued_ms = Some(oldest.min(queued));
+                }
+                JobState::Running => status.running.entry(machine).or_default().push(id),
+                _ => {}
+            }
+        }
+        Ok(status)
+    }
+
+    async fn glance(&self) -> Result<Vec<(SessionId, JobState, String, u64)>, WorkError> {
+        let ids = self.ids("SMEMBERS", &["darkmux:live"]).await?;
+        let mut rows = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let mut commands = redis::pipe();
+            for id in chunk {
+                commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&["state", "machine", "queued"]);
+            }
+            let found: Vec<(Option<String>, Option<String>, Option<u64>)> =
+                self.redis.pipeline(&commands).await?;
+            for (id, (state, machine, queued)) in chunk.iter().zip(found) {
+                let Some(Ok(state)) = state.as_deref().map(control::state_of) else { continue };
+                rows.push((id.clone(), state, machine.unwrap_or_default(), queued.unwrap_or(0)));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
+    let text = |name: &str| {
+        let text = String::from_utf8_lossy(fields.get(name)?).into_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let number = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
+    let state = JobState::of_word(&text("state")?)?;
+    let job = fields.get("record").map(|record| Beginning::of(record)).unwrap_or_default();
+    let sealed = text("spec");
+    let spec = sealed.as_deref().and_then(|sealed| sealed.split_once('\n'));
+    let spec: Option<JobSpec> = spec.and_then(|(_, spec)| serde_json::from_str(spec).ok());
+    let result = fields.get("result").and_then(|text| serde_json::from_slice(text).ok());
+    let with_prefix = |prefix: &'static str| {
+        fields.iter().filter_map(move |(name, value)| {
+            Some((name.strip_prefix(prefix)?.to_owned(), String::from_utf8_lossy(value).into_owned()))
+        })
+    };
+    let mut attempts: Vec<Attempt> = with_prefix("try:").filter_map(|(n, text)| attempt(&n, &text)).collect();
+    attempts.sort_by_key(|attempt| attempt.number);
+    Some(JobView {
+        schema: JOB_SCHEMA,
+        id: id.clone(),
+        state,
+        role: job.role_id,
+        name: spec.as_ref().and_then(|spec| spec.name.clone()),
+        title: job.message.as_deref().and_then(|message| human::headline(message, TITLE_MAX)),
+        priority: spec.as_ref().map_or(Priority::Normal, |spec| spec.lane.priority),
+        machine: text("machine"),
+        published_by: job
+            .published_by_machine
+            .or_else(|| spec.as_ref().and_then(|spec| spec.published_by.as_ref()).map(MachineId::to_string)),
+        attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+        attempts,
+        created_ms: number("created").unwrap_or(0),
+        queued_ms: number("queued"),
+        started_ms: number("started"),
+        finished_ms: number("finished"),
+        due_ms: (state == JobState::Waiting).then(|| number("due")).flatten(),
+        lane: spec.as_ref().map(|spec| spec.lane.clone()),
+        declined: with_prefix("declined:").collect(),
+        cancel: text("cancel"),
+        why: text("why"),
+        legacy_runner: text("legacy"),
+        result,
+        spec,
+    })
+}
+
+/// An entry's id as what it is ordered by.
+fn entry_order(entry: &str) -> Option<(u64, u64)> {
+    let (time, number) = entry.split_once('-')?;
+    Some((time.parse().ok()?, number.parse().ok()?))
+}
+
+/// What a view needs of a record.
+#[derive(Debug, Default, Deserialize)]
+struct Beginning {
+    role_id: Option<String>,
+    message: Option<String>,
+    published_by_machine: Option<String>,
+}
+
+impl Beginning {
+    /// Reads a record of which only the first [`RECORD_HEAD`] bytes may be there.
+    fn of(record: &[u8]) -> Self {
+        if let Ok(whole) = serde_json::from_slice(record) {
+            return whole;
+        }
+        // It was cut in its message, perhaps in the middle of a character or of an escape.
+        let whole_until = |cut: usize| {
+            let text = std::str::from_utf8(&record[..cut]).ok()?;
+            serde_json::from_str(&format!("{text}\"}}")).ok()
+        };
+        let mut cuts = (0..=ESCAPE_MAX).filter_map(|less| record.len().checked_sub(less));
+        cuts.find_map(whole_until).unwrap_or_default()
+    }
+}
+
+fn attempt(number: &str, text: &str) -> Option<Attempt> {
+    let mut words = text.split(' ');
+    let machine = words.next()?.to_owned();
+    let (started_ms, ended_ms) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let ended = words.next()?.to_owned();
+    Some(Attempt { number: number.parse().ok()?, machine, started_ms, ended_ms, ended })
+}
+
+impl JobView {
+    /// The machine as an id, where it is one.
+    pub fn machine_id(&self) -> Option<MachineId> {
+        self.machine.as_deref().and_then(|name| name.parse().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_wherever_its_message_was_cut() {
+        let message = "first line ä \u{1F600} \"quoted\" \\ tab\t and more\nsecond".repeat(3);
+        let record = serde_json::json!({
+            "role_id": "coder", "message": message, "session_id": "s", "published_by_machine": "m",
+        });
+        // The order of the format, which is not that of a map.
+        let text = format!(
+            r#"{{"role_id":"coder","message":{},"session_id":"s","published_by_machine":"m"}}"#,
+            record["message"]
+        );
+        let escaped = text.replace('ä', "\\u00e4").replace('\u{1F600}', "\\ud83d\\ude00");
+        for text in [text, escaped] {
+            assert_eq!(Beginning::of(text.as_bytes()).published_by_machine.as_deref(), Some("m"));
+            let from = text.find("first").unwrap();
+            let until = text.find(r#"","session_id"#).unwrap();
+            for cut in from..until {
+                let read = Beginning::of(&text.as_bytes()[..cut]);
+                assert_eq!(read.role_id.as_deref(), Some("coder"), "{cut}");
+                assert!(message.starts_with(&read.message.unwrap()), "{cut}");
+            }
+        }
+        assert!(Beginning::of(b"").role_id.is_none());
+        assert!(Beginning::of(b"{\"role_id\":7}").role_id.is_none());
+    }
+}

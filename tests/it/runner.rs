@@ -1,0 +1,287 @@
+//! The runner: real daemons, a real Redis, jobs as sessions.
+
+use std::time::{Duration, Instant};
+
+use darkmux::model::{JobState, SessionId};
+use darkmux::work::{Cancelled, JobView, LogPart, Queue};
+
+use crate::support::queue::{job, queue};
+use crate::support::{Daemon, Home, RedisServer, is_alive, signal, wait_for};
+
+/// A home whose daemon runs jobs of this Redis, with numbers that suit tests.
+fn runner_home(name: &str, url: &str) -> Home {
+    Home::new()
+        .with("DARKMUX_MACHINE_ID", name)
+        .with("DARKMUX_REDIS_URL", url)
+        .with("DARKMUX_RUNNER_ACCEPT", "*")
+        .with("DARKMUX_QUEUE_LEASE", "1s")
+        .with("DARKMUX_QUEUE_BEAT", "200ms")
+        .with("DARKMUX_QUEUE_RECONCILE", "150ms")
+        .with("DARKMUX_SESSION_GRACE", "1s")
+}
+
+async fn publish(queue: &Queue, id: &str, script: &str) -> SessionId {
+    let (job, spec) = job(id, script);
+    queue.publish(&job, &spec).await.unwrap();
+    spec.id
+}
+
+async fn until(queue: &Queue, id: &SessionId, what: &str, done: impl Fn(&JobView) -> bool) -> JobView {
+    let began = Instant::now();
+    loop {
+        let view = queue.job(id).await.unwrap();
+        if let Some(view) = view.filter(|view| done(view)) {
+            return view;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{id}: waited for {what}: {:?}",
+            queue.job(id).await
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn ended(queue: &Queue, id: &SessionId) -> JobView {
+    until(queue, id, "its end", |view| view.state.is_final()).await
+}
+
+async fn running(queue: &Queue, id: &SessionId) -> JobView {
+    until(queue, id, "its start", |view| view.state == JobState::Running).await
+}
+
+async fn output(queue: &Queue, id: &SessionId) -> String {
+    let mut text = Vec::new();
+    for (_, part) in queue.log_after(id, "0-0", 1000).await.unwrap() {
+        if let LogPart::Output { bytes, .. } = part {
+            text.extend(bytes);
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_job_is_a_session_with_its_id_its_output_and_its_result() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let good = publish(&queue, "good", "echo \"$DARKMUX_JOB_ID $DARKMUX_ATTEMPT\"; pwd").await;
+    let bad = publish(&queue, "bad", "echo oops; exit 7").await;
+    let view = ended(&queue, &good).await;
+    assert_eq!((view.state, view.machine.as_deref()), (JobState::Done, Some("studio")));
+    let result = view.result.unwrap();
+    assert_eq!((result.exit_code, result.attempt), (Some(0), 1));
+    assert!(result.workdir.unwrap().ends_with("worktrees/good"));
+    let text = output(&queue, &good).await;
+    assert!(text.starts_with("good 1\r\n") && text.contains("worktrees/good"), "{text}");
+    let view = ended(&queue, &bad).await;
+    assert_eq!((view.state, view.result.unwrap().exit_code), (JobState::Failed, Some(7)));
+    let session = home.json(["session", "ls", "--all", "--json"]);
+    assert!(session.to_string().contains("\"good\""), "{session}");
+    let records = home.ok(["flow", "tail", "--json"]);
+    let lines: Vec<serde_json::Value> =
+        records.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for action in ["job.claimed", "dispatch start", "dispatch complete", "job.done"] {
+        let of = |line: &&serde_json::Value| line["action"] == action && line["work_id"] == "good";
+        let found = wait_for(action, || {
+            lines.iter().find(of).cloned().or_else(|| {
+                let text = home.ok(["flow", "tail", "--json"]);
+                text.lines().filter_map(|line| serde_json::from_str(line).ok()).find(|line| of(&line))
+            })
+        });
+        assert_eq!(found["attempt"], 1, "{found}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_run_here_is_given_back() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url()).with("DARKMUX_RUNNER_ACCEPT", "");
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1", "true").await;
+    let view = until(&queue, &id, "the refusal", |view| !view.declined.is_empty()).await;
+    assert_eq!(view.state, JobState::Queued);
+    assert!(view.declined["studio"].contains("runner.accept"), "{view:?}");
+    let other = runner_home("laptop", &server.url());
+    let _other = Daemon::start(&other);
+    assert_eq!(ended(&queue, &id).await.machine.as_deref(), Some("laptop"));
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends_with_its_whole_process_tree() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1", "sleep 300 & echo \"pid $!\"; wait").await;
+    running(&queue, &id).await;
+    let pid = wait_for_async(async || {
+        let text = output(&queue, &id).await;
+        text.lines().find_map(|line| line.strip_prefix("pid ")?.trim().parse::<i64>().ok())
+    })
+    .await;
+    assert_eq!(queue.cancel(&id, "enough").await.unwrap(), Cancelled::Asked);
+    let view = ended(&queue, &id).await;
+    assert_eq!(view.state, JobState::Cancelled);
+    wait_for("the process to be gone", || (!is_alive(pid)).then_some(()));
+}
+
+async fn wait_for_async<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(value) = ready().await {
+            return value;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_daemon_s_job_goes_on_and_is_adopted_with_its_token() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let mut daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1", "echo one; sleep 2; echo two").await;
+    running(&queue, &id).await;
+    wait_for_async(async || output(&queue, &id).await.contains("one").then_some(())).await;
+    daemon.process.kill();
+    let _again = Daemon::start(&home);
+    let view = ended(&queue, &id).await;
+    assert_eq!((view.state, view.attempt), (JobState::Done, 1));
+    let text = output(&queue, &id).await;
+    assert_eq!(text.replace("\r\n", "\n"), "one\ntwo\n");
+}
+
+#[tokio::test]
+async fn a_dead_machine_s_job_is_run_by_another_and_a_living_one_keeps_its_own() {
+    let server = RedisServer::start();
+    let first = runner_home("studio", &server.url());
+    let mut daemon = Daemon::start(&first);
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1", "echo here; sleep 4").await;
+    let view = running(&queue, &id).await;
+    assert_eq!(view.machine.as_deref(), Some("studio"));
+    let second = runner_home("laptop", &server.url());
+    let _other = Daemon::start(&second);
+    // Several leases long it stays with its living runner.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(queue.job(&id).await.unwrap().unwrap().attempt, 1);
+    daemon.process.kill();
+    for process in processes_of(&first) {
+        signal(process, "KILL");
+    }
+    let began = Instant::now();
+    let view = until(&queue, &id, "another attempt", |view| view.attempt == 2).await;
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert_eq!(view.machine.as_deref(), Some("laptop"));
+    assert_eq!(ended(&queue, &id).await.state, JobState::Done);
+}
+
+/// Host and leader of every session of a home.
+fn processes_of(home: &Home) -> Vec<i64> {
+    let sessions = std::fs::read_dir(home.darkmux().join("sessions")).unwrap().flatten();
+    let states = sessions.filter_map(|session| std::fs::read(session.path().join("state.json")).ok());
+    states
+        .filter_map(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
+        .flat_map(|state| [state["host_pid"].as_i64(), state["pid"].as_i64()])
+        .flatten()
+        .collect()
+}
+
+#[tokio::test]
+async fn jobs_go_on_without_redis_and_their_results_follow() {
+    let mut server = RedisServer::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1", "echo one; sleep 2; echo two; exit 3").await;
+    running(&queue, &id).await;
+    server.kill();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    server.restart();
+    let view = until_back(&queue, &id).await;
+    assert_eq!((view.state, view.attempt, view.result.unwrap().exit_code), (JobState::Failed, 1, Some(3)));
+    assert_eq!(output(&queue, &id).await.replace("\r\n", "\n"), "one\ntwo\n");
+}
+
+async fn until_back(queue: &Queue, id: &SessionId) -> JobView {
+    wait_for_async(async || queue.job(id).await.ok().flatten().filter(|view| view.state.is_final())).await
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_is_told_what_ran() {
+    let mut server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let done = publish(&queue, "done", "true").await;
+    ended(&queue, &done).await;
+    let long = publish(&queue, "long", "sleep 3").await;
+    running(&queue, &long).await;
+    server.kill();
+    server.restart();
+    for id in [&done, &long] {
+        let view = until_back(&queue, id).await;
+        assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn slots_bound_what_runs_at_once_and_all_of_many_end() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url()).with("DARKMUX_RUNNER_SLOTS", "3");
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let mut ids = Vec::new();
+    for number in 0..30 {
+        ids.push(publish(&queue, &format!("job-{number}"), "sleep 0.1").await);
+    }
+    let mut most = 0;
+    loop {
+        let status = queue.status().await.unwrap();
+        most = most.max(status.depth["running"]);
+        if status.depth.values().sum::<u64>() == 0 {
+            break;
+        }
+    }
+    assert!((2..=3).contains(&most), "{most}");
+    for id in &ids {
+        assert_eq!(queue.job(id).await.unwrap().unwrap().state, JobState::Done);
+    }
+}
+
+#[tokio::test]
+async fn three_machines_share_three_hundred_jobs_and_each_ends_once() {
+    let server = RedisServer::start();
+    let homes: Vec<Home> = ["studio", "laptop", "mini"]
+        .map(|name| runner_home(name, &server.url()).with("DARKMUX_RUNNER_SLOTS", "20"))
+        .into();
+    let daemons: Vec<Daemon> = homes.iter().map(Daemon::start).collect();
+    let queue = queue(&server.url());
+    let ledger = homes[0].path().join("ledger");
+    let mut ids = Vec::new();
+    for number in 0..300 {
+        let seconds = f64::from(10 + number % 21) / 10.0;
+        let script = format!("sleep {seconds}; echo {number} >>{}", ledger.display());
+        ids.push(publish(&queue, &format!("job-{number}"), &script).await);
+    }
+    let mut machines = std::collections::BTreeMap::<String, usize>::new();
+    for id in &ids {
+        let view = until(&queue, id, "its end", |view| view.state.is_final()).await;
+        assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{view:?}");
+        *machines.entry(view.machine.unwrap()).or_default() += 1;
+    }
+    assert_eq!(machines.len(), 3, "{machines:?}");
+    assert!(machines.values().all(|jobs| *jobs >= 30), "{machines:?}");
+    let ran = std::fs::read_to_string(ledger).unwrap();
+    let mut numbers: Vec<u32> = ran.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..300).collect::<Vec<_>>());
+    assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
+    assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
+    drop(daemons);
+}
