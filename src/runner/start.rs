@@ -48,6 +48,11 @@ pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
     let env = policy::child_env(&runner.env, &runner.config.env);
     match session::start(&runner.session.dir, &spec, &files, &env).await {
         Ok(_) => Ok(()),
+        // Nobody knows whether the job ran: its session tells, or is lost.
+        Err(error @ (StartError::HostDied(_) | StartError::Slow(_))) => {
+            tracing::warn!(job = %claim.id, %error, "it may have begun");
+            Ok(())
+        }
         Err(StartError::Process(why)) => Err(NoSession::Failed(why)),
         Err(error) => Err(NoSession::Declined(Refusal(error.to_string()))),
     }

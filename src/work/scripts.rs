@@ -11,6 +11,9 @@ const EVEN_FULL: &str = "#!lua flags=allow-oom\n";
 /// What is refused then, before it wrote anything.
 const IF_ROOM: &str = "#!lua\n";
 
+/// What writes nothing, and is answered also when Redis takes no writes.
+const READS: &str = "#!lua flags=no-writes\n";
+
 /// Every script of the queue.
 #[derive(Debug)]
 pub struct Scripts {
@@ -60,7 +63,7 @@ impl Scripts {
             epoch: even_full(include_str!("scripts/epoch.lua")),
             lead: even_full(include_str!("scripts/lead.lua")),
             lost: even_full(include_str!("scripts/lost.lua")),
-            list: even_full(include_str!("scripts/list.lua")),
+            list: script(READS, include_str!("scripts/list.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
         }

@@ -17,6 +17,8 @@ mod dispatch;
 mod dispatch_edges;
 mod doctor;
 mod doctor_fleet;
+mod faults_redis;
+mod faults_runner;
 mod fleet;
 mod fleet_dispatch;
 mod fleet_presence;

@@ -9,7 +9,7 @@ use crate::support::queue::{job, queue};
 use crate::support::{Daemon, Home, RedisServer, is_alive, signal, wait_for};
 
 /// A home whose daemon runs jobs of this Redis, with numbers that suit tests.
-fn runner_home(name: &str, url: &str) -> Home {
+pub fn runner_home(name: &str, url: &str) -> Home {
     Home::new()
         .with("DARKMUX_MACHINE_ID", name)
         .with("DARKMUX_REDIS_URL", url)
@@ -20,13 +20,13 @@ fn runner_home(name: &str, url: &str) -> Home {
         .with("DARKMUX_SESSION_GRACE", "1s")
 }
 
-async fn publish(queue: &Queue, id: &str, script: &str) -> SessionId {
+pub async fn publish(queue: &Queue, id: &str, script: &str) -> SessionId {
     let (job, spec) = job(id, script);
     queue.publish(&job, &spec).await.unwrap();
     spec.id
 }
 
-async fn until(queue: &Queue, id: &SessionId, what: &str, done: impl Fn(&JobView) -> bool) -> JobView {
+pub async fn until(queue: &Queue, id: &SessionId, what: &str, done: impl Fn(&JobView) -> bool) -> JobView {
     let began = Instant::now();
     loop {
         let view = queue.job(id).await.unwrap();
@@ -42,15 +42,15 @@ async fn until(queue: &Queue, id: &SessionId, what: &str, done: impl Fn(&JobView
     }
 }
 
-async fn ended(queue: &Queue, id: &SessionId) -> JobView {
+pub async fn ended(queue: &Queue, id: &SessionId) -> JobView {
     until(queue, id, "its end", |view| view.state.is_final()).await
 }
 
-async fn running(queue: &Queue, id: &SessionId) -> JobView {
+pub async fn running(queue: &Queue, id: &SessionId) -> JobView {
     until(queue, id, "its start", |view| view.state == JobState::Running).await
 }
 
-async fn output(queue: &Queue, id: &SessionId) -> String {
+pub async fn output(queue: &Queue, id: &SessionId) -> String {
     let mut text = Vec::new();
     for (_, part) in queue.log_after(id, "0-0", 1000).await.unwrap() {
         if let LogPart::Output { bytes, .. } = part {
@@ -128,7 +128,7 @@ async fn a_cancelled_job_ends_with_its_whole_process_tree() {
     wait_for("the process to be gone", || (!is_alive(pid)).then_some(()));
 }
 
-async fn wait_for_async<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn wait_for_async<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(value) = ready().await {
@@ -182,7 +182,7 @@ async fn a_dead_machine_s_job_is_run_by_another_and_a_living_one_keeps_its_own()
 }
 
 /// Host and leader of every session of a home.
-fn processes_of(home: &Home) -> Vec<i64> {
+pub fn processes_of(home: &Home) -> Vec<i64> {
     let sessions = std::fs::read_dir(home.darkmux().join("sessions")).unwrap().flatten();
     let states = sessions.filter_map(|session| std::fs::read(session.path().join("state.json")).ok());
     states
