@@ -67,7 +67,8 @@ async fn the_list_shows_what_runs_and_the_newest_others() {
     }
     assert!(!text.contains('\u{1b}'), "{text:?}");
     let count = |args: &[&str]| {
-        let output = home.command(crate::support::BIN).args(["job", "ls", "--json"]).args(args).output().unwrap();
+        let output =
+            home.command(crate::support::BIN).args(["job", "ls", "--json"]).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", describe(&output));
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         document["jobs"].as_array().unwrap().len()
@@ -209,6 +210,7 @@ async fn explain_names_every_machine_and_its_reason() {
     let document = home.json(["job", "explain", "job-2", "--json"]);
     assert_eq!((&document["ahead"], &document["machines"][0]["verdict"]), (&1.into(), &"later".into()));
     // One that can, and one that gave it back.
+    home.ok(["job", "cancel", "job-1", "job-2"]);
     publish(&queue, "job-3", None).await;
     let laptop = seat("laptop");
     let claim = take(&queue, &laptop).await;
@@ -238,7 +240,17 @@ async fn dead_letters_are_listed_requeued_and_dropped() {
         let claim = take(&queue, &me).await;
         queue.refuse(&claim.id, &claim.token, "bad\u{1b}[2J").await.unwrap();
     }
-    server.cli(&["XADD", "darkmux:dead", "*", "entry", "1-1", "why", "it is no job", "raw", "{garb\u{1b}age"]);
+    server.cli(&[
+        "XADD",
+        "darkmux:dead",
+        "*",
+        "entry",
+        "1-1",
+        "why",
+        "it is no job",
+        "raw",
+        "{garb\u{1b}age",
+    ]);
     let text = home.ok(["job", "dead"]);
     assert!(text.contains("job-1") && text.contains("{garb\\u{1b}age") && !text.contains('\u{1b}'), "{text}");
     let letters = home.json(["job", "dead", "--json"])["dead"].clone();
@@ -394,7 +406,10 @@ async fn jobs_and_the_queue_are_served_without_words() {
     assert_eq!((&jobs["jobs"][0]["id"], &jobs["jobs"][1]["state"]), (&"job-2".into(), &"dead".into()));
     let (code, one) = get(&daemon, "/jobs/job-1");
     assert_eq!((code.as_str(), &one["job"]["name"]), ("200", &"nightly".into()));
-    assert_eq!((get(&daemon, "/jobs/nobody").0, get(&daemon, "/jobs/Bad%20Id").0), ("404".into(), "400".into()));
+    assert_eq!(
+        (get(&daemon, "/jobs/nobody").0, get(&daemon, "/jobs/Bad%20Id").0),
+        ("404".into(), "400".into())
+    );
     let status = wait_for("the queue", || {
         let (_, body) = get(&daemon, "/queue");
         (body["dead"] == 2).then_some(body)
