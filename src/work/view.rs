@@ -219,6 +219,11 @@ impl Queue {
         Ok(ids.into_iter().filter_map(|id| SessionId::new(id).ok()).collect())
     }
 
+    /// The lane that a job is in now, which is another than it was published to when runners gave it back.
+    pub async fn lane_now(&self, id: &SessionId) -> Result<Option<Lane>, WorkError> {
+        self.lane_of(id).await
+    }
+
     /// How many queued jobs are ahead of this one in its lane; `None` when it is not queued.
     pub async fn position(&self, id: &SessionId) -> Result<Option<usize>, WorkError> {
         type Place = (Option<String>, Option<String>, Option<String>);

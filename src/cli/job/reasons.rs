@@ -9,7 +9,7 @@ use crate::fleet::{Facts, Member, meets};
 use crate::model::{JobState, MachineId, Priority, Requirement};
 use crate::util::visible_line;
 use crate::wire::{Lane, MachineBeat};
-use crate::work::{JobView, QueueStatus};
+use crate::work::{JobView, QueueStatus, Seat};
 
 /// What a job asks for, published or not.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +108,8 @@ fn row(ask: &Ask, gate: &Gate, member: &Member) -> Row {
             later.extend(occupied(beat));
         }
     }
-    if let Some(why) = given_back(ask, name) {
+    let boot = member.newest().and_then(|seen| seen.beat.boot.as_deref());
+    if let Some(why) = given_back(ask, name, boot) {
         no.push(why);
     }
     if gate.paused {
@@ -166,9 +167,14 @@ fn occupied(beat: &MachineBeat) -> Option<String> {
     Some(format!("busy ({} of {} slots)", slots.busy, slots.total))
 }
 
-fn given_back(ask: &Ask, machine: &str) -> Option<String> {
-    // A consumer's name begins with its machine's.
-    let out = ask.lane.not.iter().any(|consumer| consumer.split(':').next() == Some(machine));
+fn given_back(ask: &Ask, machine: &str, boot: Option<&str>) -> Option<String> {
+    let of_machine = |consumer: &str| match (boot, MachineId::new(machine)) {
+        // Another run of its daemon is asked again.
+        (Some(boot), Ok(machine)) => consumer == Seat::of_boot(machine, boot).consumer,
+        // A consumer's name begins with its machine's.
+        _ => consumer.split(':').next() == Some(machine),
+    };
+    let out = ask.lane.not.iter().any(|consumer| of_machine(consumer));
     let why = ask.declined.get(machine).map(|why| visible_line(why).into_owned());
     out.then(|| format!("gave it back: {}", why.unwrap_or_else(|| "no reason is kept".to_owned())))
 }
