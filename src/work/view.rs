@@ -93,6 +93,8 @@ pub struct JobView {
     pub cancel: Option<String>,
     /// Why it ended as a dead letter.
     pub why: Option<String>,
+    /// Why no machine can run it now; null while one can.
+    pub parked: Option<String>,
     /// The machine of darkmux 1.9 that took it.
     pub legacy_runner: Option<String>,
     /// How its last attempt ended.
@@ -215,6 +217,11 @@ impl Queue {
         let ids: Vec<String> = self.redis.query(&ask).await?;
         // What is no id was not put there by us.
         Ok(ids.into_iter().filter_map(|id| SessionId::new(id).ok()).collect())
+    }
+
+    /// The lane that a job is in now, which is another than it was published to when runners gave it back.
+    pub async fn lane_now(&self, id: &SessionId) -> Result<Option<Lane>, WorkError> {
+        self.lane_of(id).await
     }
 
     /// How many queued jobs are ahead of this one in its lane; `None` when it is not queued.
@@ -365,6 +372,7 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         declined: with_prefix("declined:").collect(),
         cancel: text("cancel"),
         why: text("why"),
+        parked: text("parked").filter(|_| state == JobState::Queued),
         legacy_runner: text("legacy"),
         result,
         spec,

@@ -30,6 +30,7 @@ mod flow_write;
 mod help;
 mod http_hostile;
 mod http_raw;
+mod job;
 mod queue;
 mod queue_heals;
 mod queue_model;

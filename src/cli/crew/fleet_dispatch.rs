@@ -215,7 +215,8 @@ impl Order<'_> {
             prefer: fleet.prefer.iter().map(Requirement::to_string).collect(),
             timeout_ms: args.timeout.map(millis),
             retries: fleet.retries.unwrap_or(0),
-            on_loss: if fleet.retries.is_some_and(|retries| retries > 0) {
+            on_loss: if args.workdir.is_none() || fleet.retries.is_some_and(|retries| retries > 0) {
+                // What it left in a folder of its own is nobody's.
                 OnLoss::Rerun
             } else {
                 OnLoss::Stop
