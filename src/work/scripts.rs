@@ -36,6 +36,7 @@ pub struct Scripts {
     pub lead: Script,
     pub lost: Script,
     pub list: Script,
+    pub newest: Script,
     pub stray: Script,
     pub sweep: Script,
 }
@@ -64,6 +65,7 @@ impl Scripts {
             lead: even_full(include_str!("scripts/lead.lua")),
             lost: even_full(include_str!("scripts/lost.lua")),
             list: script(READS, include_str!("scripts/list.lua")),
+            newest: script(READS, include_str!("scripts/newest.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
         }

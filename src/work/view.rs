@@ -27,6 +27,9 @@ const ESCAPE_MAX: usize = 12;
 /// Most ids that are looked through for the beginning or the end of one.
 const SEARCH_MAX: usize = 20_000;
 
+/// Jobs that have not ended in one list: more than any queue holds.
+const LIVE_MAX: usize = 1_000_000;
+
 /// Ended jobs that are looked through for a name.
 const NAMES_MAX: usize = 1000;
 
@@ -168,23 +171,22 @@ impl Queue {
 
     /// The jobs that have not ended, and the newest `ended` others; newest first.
     pub async fn jobs(&self, ended: usize) -> Result<Vec<JobView>, WorkError> {
-        let mut ids = self.ids("SMEMBERS", &["darkmux:live"]).await?;
-        if ended > 0 {
-            let newest = (ended + ids.len()).to_string();
-            let newest = self.ids("ZRANGE", &["darkmux:jobs", "0", &newest, "REV"]).await?;
-            ids.extend(newest);
-        }
-        ids.sort();
-        ids.dedup();
+        Ok(self.newest(LIVE_MAX, ended).await?.0)
+    }
+
+    /// The jobs that run, the newest `live` others that have not ended, and the newest `ended` that have; newest
+    /// first. Also how many that have not ended are left out.
+    pub async fn newest(&self, live: usize, ended: usize) -> Result<(Vec<JobView>, u64), WorkError> {
+        let mut call = self.scripts.newest.prepare_invoke();
+        call.arg(live.min(LIVE_MAX)).arg(ended);
+        let answer: Vec<String> = self.redis.script(&call).await?;
+        let hidden = answer.first().and_then(|hidden| hidden.parse().ok()).unwrap_or(0);
+        // What is no id was not put there by us.
+        let ids: Vec<SessionId> =
+            answer.into_iter().skip(1).filter_map(|id| SessionId::new(id).ok()).collect();
         let mut jobs = self.views(&ids).await?;
         jobs.sort_by(|one, other| (other.created_ms, &other.id).cmp(&(one.created_ms, &one.id)));
-        let mut left = ended;
-        jobs.retain(|job| {
-            let keep = !job.state.is_final() || left > 0;
-            left = left.saturating_sub(usize::from(job.state.is_final()));
-            keep
-        });
-        Ok(jobs)
+        Ok((jobs, hidden))
     }
 
     /// The jobs that `text` may name: the one with this id, else the newest of this name (one that has not ended

@@ -78,6 +78,16 @@ async fn the_list_shows_what_runs_and_the_newest_others() {
     assert_eq!((count(&["--machine", "laptop"]), count(&["--machine", "studio"])), (1, 50));
     assert_eq!((count(&["--role", "shell", "--state", "running"]), count(&["--role", "coder"])), (1, 0));
     assert_eq!(home.run(["job", "ls", "--state", "lost"]).status.code(), Some(2));
+    // However many wait, the list stays short, and what runs is in it.
+    for n in 0..120 {
+        publish(&queue, &format!("more-{n:03}"), None).await;
+    }
+    let document = home.json(["job", "ls", "--json"]);
+    let listed = document["jobs"].as_array().unwrap();
+    assert_eq!((listed.len(), &document["left_out"]), (1 + 100 + 50, &21.into()));
+    assert!(listed.iter().any(|job| job["id"] == "run-1"));
+    assert!(stderr(&home.run(["job", "ls"])).contains("21 more wait"));
+    assert_eq!((count(&["--all"]), count(&["--state", "queued"])), (182, 121));
 }
 
 #[tokio::test]
@@ -155,7 +165,7 @@ fn output_is_read_from_any_machine_and_in_full_on_its_own() {
     let elsewhere = here.run(["job", "logs", id]);
     assert!(stderr(&elsewhere).contains("no longer kept"), "{}", stderr(&elsewhere));
     assert!(elsewhere.stdout.len() < 100_000 && elsewhere.stdout.ends_with(b"60000\nend\n"));
-    let all: String = (1..=60_000).map(|n| format!("{n}\n")).collect::<String>() + "end\n";
+    let all = crate::support::lines(1..=60_000) + "end\n";
     assert!(studio.ok(["job", "logs", id]) == all, "the machine that ran it has all of it");
     // It stays readable when that machine, or Redis, is gone.
     drop(daemon);
