@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{Check, Finding, Machine};
-use crate::flow::audit::{AuditError, FileVerdict, Head, Memory, check};
+use crate::flow::audit::{FileVerdict, Head, Memory, check};
 
 /// How long verifying may take; a chain of millions of records takes longer and is left to its own verb.
 const PATIENCE: Duration = Duration::from_millis(1500);
