@@ -17,8 +17,9 @@ const SIZE: WindowSize = WindowSize { cols: 120, rows: 40 };
 /// Longest name of a session, in characters.
 const NAME_MAX: usize = 64;
 
-/// How long an earlier attempt's session may take to end before another one starts.
-const EARLIER_END: Duration = Duration::from_secs(10);
+/// How long an earlier attempt's session may take to end before another one starts; one whose host died before it
+/// was up counts as starting for 15 s.
+const EARLIER_END: Duration = Duration::from_secs(20);
 
 /// Variables of a job that tell its attempts apart.
 const ATTEMPT: &str = "DARKMUX_ATTEMPT";

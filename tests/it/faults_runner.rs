@@ -173,8 +173,12 @@ async fn a_job_that_kills_its_own_host_is_dead_after_three_times() {
     let home = runner_home("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let marks = home.path().join("marks");
-    let id =
-        publish(&queue, "poison", &format!("echo x >> {}; kill -9 $PPID; sleep 60", marks.display())).await;
+    let id = publish(
+        &queue,
+        "poison",
+        &format!("echo x >> {}; sleep 0.5; kill -9 $PPID; sleep 60", marks.display()),
+    )
+    .await;
     let view = until(&queue, &id, "its end", |view| {
         if view.state == JobState::Waiting {
             // Nobody waits for the pause.
@@ -189,6 +193,22 @@ async fn a_job_that_kills_its_own_host_is_dead_after_three_times() {
     // The runner is none the worse for it.
     let next = publish(&queue, "next", "true").await;
     assert_eq!(ended(&queue, &next).await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn a_job_whose_host_dies_before_it_is_up_may_have_run_and_is_no_other_machines() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let homes = [runner_home("studio", &server.url()), runner_home("laptop", &server.url())];
+    let _daemons = [Daemon::start(&homes[0]), Daemon::start(&homes[1])];
+    let marks = homes[0].path().join("marks");
+    let (work, mut spec) = job("once", &format!("echo x >> {}; kill -9 $PPID; sleep 60", marks.display()));
+    spec.on_loss = OnLoss::Stop;
+    queue.publish(&work, &spec).await.unwrap();
+    let view = ended(&queue, &spec.id).await;
+    assert_eq!((view.state, view.attempt), (JobState::Dead, 1), "{view:?}");
+    assert!(view.declined.is_empty(), "{view:?}");
+    assert_eq!(std::fs::read_to_string(&marks).unwrap().lines().count(), 1);
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ mod queue_model;
 mod redis_link;
 mod redis_tls;
 mod runner;
+mod secrets;
 mod sentinel;
 mod serve_daemon;
 mod serve_day;
