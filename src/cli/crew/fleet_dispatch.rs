@@ -54,7 +54,7 @@ pub struct FleetArgs {
     /// Try again as often after a failure or a lost runner: say that running it twice does no harm
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     retries: Option<u32>,
-    /// low, normal or high
+    /// Who goes first: low, normal or high
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<Priority>,
     /// Start no earlier than this

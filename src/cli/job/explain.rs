@@ -52,6 +52,9 @@ pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
         if let Some(ahead) = position.filter(|_| job.state == JobState::Queued) {
             cx.printer.line(&format!("  {DIM}ahead of it{DIM:#}  {ahead} in its lane"))?;
         }
+        if let Some(parked) = &job.parked {
+            cx.printer.line(&format!("  {DIM}parked{DIM:#}       {}", visible_line(parked)))?;
+        }
         if let Some(runner) = &job.legacy_runner {
             cx.printer.line(&format!("  {} of darkmux 1.9 took it", visible_line(runner)))?;
         }
