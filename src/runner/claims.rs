@@ -165,7 +165,14 @@ impl Claims {
     /// told.
     async fn take_foreign(&self, foreign: &Foreign) -> Result<(), WorkError> {
         let runner = &self.runner;
-        match adopted_spec(foreign, &runner.clock) {
+        let adopted = match adopted_spec(foreign, &runner.clock) {
+            // Its entry has no place for a signature.
+            Ok(_) if runner.queue.is_signed() => {
+                Err("it is not signed, and this machine has a fleet key".to_owned())
+            }
+            adopted => adopted,
+        };
+        match adopted {
             Ok(adopted) => {
                 let nonce = Uuid::new_v4().simple().to_string();
                 if let Some(claim) = runner.queue.adopt(&runner.seat, foreign, &nonce, adopted).await? {

@@ -349,3 +349,23 @@ async fn a_publisher_of_1_9_sees_success_and_failure() {
         assert_eq!(payload["exit_code"], code, "{end}");
     }
 }
+
+#[tokio::test]
+async fn a_machine_with_a_fleet_key_refuses_what_is_not_signed() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    std::fs::create_dir_all(home.darkmux()).unwrap();
+    std::fs::write(home.darkmux().join("fleet-key"), "ab".repeat(32)).unwrap();
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let record = r#"{"role_id":"shell","message":"true","session_id":"old-2","timeout_seconds":60,"published_at_unix_ms":0,"attempt":1}"#;
+    server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "record", record]);
+    let end = wait_for("the record that 1.9 looks for", || old_publisher_sees(&server, "old-2"));
+    assert_eq!(end["payload"]["result_class"], "error");
+    let unsigned = publish(&queue, "unsigned", "true").await;
+    assert_eq!(ended(&queue, &unsigned).await.state, JobState::Dead);
+    let dead = queue.dead(10).await.unwrap();
+    assert!(dead.len() == 2 && dead.iter().all(|letter| letter.why.contains("not signed")), "{dead:?}");
+    let signed = home.run(["crew", "dispatch", "shell", "--fleet", "-m", "echo signed"]);
+    assert!(signed.status.success(), "{}", crate::support::describe(&signed));
+}
