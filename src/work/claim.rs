@@ -277,8 +277,8 @@ impl Queue {
         call.arg(retries.saturating_add(1)).arg(backoff_ms(result.attempt)).arg(ttl.as_secs());
         let answer = self.send_until_answered(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["already", "queued" | "waiting"] | ["again"] => Ok(Finish::Again),
             ["ok"] | ["already", _] => Ok(Finish::Accepted),
-            ["again"] => Ok(Finish::Again),
             ["fenced", _] => Ok(Finish::Fenced),
             ["unknown"] => Ok(Finish::Forgotten),
             _ => Err(strange(&answer)),
@@ -309,6 +309,7 @@ impl Queue {
         let mut call = self.scripts.reassert.prepare_invoke();
         call.arg(spec.id.as_str()).arg(token).arg(outcome.as_str()).arg(json(result)?);
         call.arg(self.config.result_ttl.as_secs()).arg(sealed).arg(record).arg(spec.lane.stream()?);
+        call.arg(spec.lane.registered()?);
         let answer = self.send_until_answered(&call).await?;
         Ok(answer.first().is_some_and(|word| word != "fenced"))
     }
@@ -324,7 +325,7 @@ impl Queue {
         let (record, sealed) = self.documents(job, spec)?;
         let mut call = self.scripts.resume.prepare_invoke();
         call.arg(spec.id.as_str()).arg(token).arg(&seat.consumer).arg(seat.machine.as_str());
-        call.arg(sealed).arg(record).arg(spec.lane.stream()?);
+        call.arg(sealed).arg(record).arg(spec.lane.stream()?).arg(spec.lane.registered()?);
         let answer = self.send_until_answered(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok", ""] => Ok(Beat::Held),

@@ -121,32 +121,27 @@ impl Queue {
     /// The lane that a job is in now.
     pub(super) async fn lane_of(&self, id: &SessionId) -> Result<Option<Lane>, WorkError> {
         let mut ask = redis::cmd("HGET");
-        ask.arg(format!("darkmux:job:{id}")).arg("lane");
-        let stream: Option<String> = self.redis.query(&ask).await?;
-        let lanes = self.lanes().await?;
-        Ok(stream
-            .and_then(|stream| lanes.into_iter().find(|(name, _)| *name == stream))
-            .map(|(_, lane)| lane))
+        ask.arg(format!("darkmux:job:{id}")).arg("lanedoc");
+        let document: Option<String> = self.redis.query(&ask).await?;
+        Ok(document.and_then(|document| match document.as_str() {
+            "" => Some(Lane::default()),
+            document => serde_json::from_str(document).ok(),
+        }))
     }
 
     /// Forgets lanes that hold nothing and that no live job is in.
-    pub(super) async fn sweep_lanes(&self, in_use: &[String]) -> Result<usize, WorkError> {
+    pub(super) async fn sweep_lanes(&self, in_use: &[String]) -> Result<(), WorkError> {
         let mut ask = redis::cmd("HKEYS");
         ask.arg(LANES);
         let registered: Vec<String> = self.redis.query(&ask).await?;
-        let mut swept = 0;
-        for stream in registered.iter().filter(|stream| !in_use.contains(stream)) {
-            let mut length = redis::cmd("XLEN");
-            length.arg(stream);
-            if self.redis.query::<u64>(&length).await? == 0 {
-                let mut commands = redis::pipe();
-                commands.cmd("HDEL").arg(LANES).arg(stream).ignore();
-                commands.cmd("DEL").arg(stream).ignore();
-                self.redis.pipeline::<()>(&commands).await?;
-                swept += 1;
-            }
+        // Whatever else is registered is no stream of ours, and is not touched.
+        let ours = registered.iter().filter(|stream| stream.starts_with(lane::PREFIX));
+        for stream in ours.filter(|stream| !in_use.contains(stream)) {
+            let mut call = self.scripts.sweep.prepare_invoke();
+            call.arg(stream);
+            self.send(&call).await?;
         }
-        Ok(swept)
+        Ok(())
     }
 }
 

@@ -193,6 +193,14 @@ impl Journal {
             if *outcome == EndedAs::Requeue {
                 continue;
             }
+            if *outcome == EndedAs::Failed && ran.spec.retries > 0 {
+                // Another try may follow: only the queue knows how many there were.
+                let counted = (&**result, ran.spec.retries);
+                let finish = queue.finish(&ran.spec.id, &ran.token, Outcome::Failed, counted).await?;
+                if finish != super::Finish::Forgotten {
+                    continue;
+                }
+            }
             if queue.reassert((&ran.job, &ran.spec), &ran.token, (*outcome).into(), result).await? {
                 told.push(ran.spec.id.clone());
             }

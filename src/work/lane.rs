@@ -8,6 +8,9 @@ use crate::work::WorkError;
 /// The stream of jobs without requirements: the one that darkmux 1.9 knows.
 pub const MAIN: &str = "darkmux:work";
 
+/// What the streams of all other lanes begin with.
+pub const PREFIX: &str = "darkmux:work:";
+
 /// Most lanes a runner reads.
 pub const LANES_MAX: usize = 512;
 
@@ -24,6 +27,11 @@ impl Lane {
     /// As it stands in the registry of lanes.
     pub fn to_json(&self) -> Result<String, WorkError> {
         serde_json::to_string(self).map_err(|error| WorkError::Invalid(format!("the lane: {error}")))
+    }
+
+    /// As it must stand in the registry for runners to find it: empty for the one that they know anyway.
+    pub fn registered(&self) -> Result<String, WorkError> {
+        if *self == Self::default() { Ok(String::new()) } else { self.to_json() }
     }
 
     /// Whether the runner `consumer` on `machine` may read this lane. `meets` says of one requirement why the

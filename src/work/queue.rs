@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use redis::ScriptInvocation;
 
+use super::WorkError;
 use super::scripts::Scripts;
 use super::sign::{FleetKey, seal};
-use super::{WorkError, lane};
 use crate::config::QueueConfig;
 use crate::model::{MachineId, SessionId};
 use crate::store::{Redis, RedisClass, RedisFault};
@@ -72,7 +72,7 @@ impl Queue {
 
     async fn publish_until_answered(&self, job: &WorkJob, spec: &JobSpec) -> Result<Published, WorkError> {
         let stream = spec.lane.stream()?;
-        let registered = if stream == lane::MAIN { String::new() } else { spec.lane.to_json()? };
+        let registered = spec.lane.registered()?;
         let (record, sealed) = self.documents(job, spec)?;
         let first: Vec<&str> = spec.first.iter().map(MachineId::as_str).collect();
         let first = if first.is_empty() { String::new() } else { format!(",{},", first.join(",")) };

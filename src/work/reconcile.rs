@@ -11,14 +11,18 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::claim::{backoff_ms, max_losses};
-use super::queue::{Queue, id_of, millis};
-use super::{WorkError, control};
+use super::queue::{Queue, millis};
+use super::{WorkError, control, lane};
 use crate::model::{JobState, SessionId};
+use crate::store::RedisClass;
 use crate::util::Clock;
 use crate::wire::{JobResult, JobSpec};
 
-/// How long an entry that none of ours holds may pend before it is delivered again.
-const STRAY: Duration = Duration::from_secs(30);
+/// An entry that some runner took and nothing came of is delivered again after this part of the lease.
+const STRAY: u32 = 2;
+
+/// How long a consumer without entries stays; each start of a daemon makes one.
+const CONSUMER_KEPT: Duration = Duration::from_hours(24);
 
 /// How long the flow may take to show the end of a job that a 1.9 runner acknowledged.
 const LEGACY_RESULT: Duration = Duration::from_mins(1);
@@ -94,12 +98,22 @@ impl Reconciler {
             let due = job.state == Some(JobState::Waiting);
             let look = job.state == Some(JobState::Queued) && deep;
             if lost || due || look || job.state.is_none_or(JobState::is_final) {
-                changes.extend(self.reconcile(job, deep).await?);
+                match self.reconcile(job, deep).await {
+                    Ok(change) => changes.extend(change),
+                    Err(error) if is_of_one_job(&error) => {
+                        // The others must not wait for the one whose hash somebody broke.
+                        tracing::warn!(job = %job.id, %error, "a job cannot be reconciled");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         if deep {
-            let in_use: Vec<String> = jobs.into_iter().map(|job| job.lane).collect();
+            let mut in_use: Vec<String> = jobs.into_iter().map(|job| job.lane).collect();
+            in_use.sort();
+            in_use.dedup();
             self.queue.sweep_lanes(&in_use).await?;
+            self.queue.free_strays(in_use).await?;
         }
         Ok(changes)
     }
@@ -152,7 +166,8 @@ impl Reconciler {
         let backoff = if job.losses == 0 { 0 } else { backoff_ms(job.losses) };
         let mut call = self.queue.scripts.reconcile.prepare_invoke();
         call.arg(job.id.as_str()).arg(&job.token).arg(&job.beats).arg(max_losses(spec.as_ref())).arg(backoff);
-        call.arg(self.queue.config.dead_ttl.as_secs()).arg(millis(STRAY)).arg(u8::from(deep));
+        call.arg(self.queue.config.dead_ttl.as_secs()).arg(millis(self.queue.config.lease / STRAY));
+        call.arg(u8::from(deep));
         let answer = self.queue.send(&call).await?;
         let id = job.id.clone();
         Ok(match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -183,6 +198,14 @@ impl Reconciler {
     }
 }
 
+/// Whether a failure says something about one job, and nothing about the queue.
+fn is_of_one_job(error: &WorkError) -> bool {
+    match error {
+        WorkError::Redis(fault) => matches!(fault.class(), RedisClass::Foreign | RedisClass::Other),
+        _ => true,
+    }
+}
+
 /// What the observer reads of each job.
 struct Live {
     id: SessionId,
@@ -197,7 +220,9 @@ impl Queue {
     async fn live(&self) -> Result<Vec<Live>, WorkError> {
         let mut ask = redis::cmd("SMEMBERS");
         ask.arg("darkmux:live");
-        let ids: Vec<String> = self.redis.query(&ask).await?;
+        let members: Vec<String> = self.redis.query(&ask).await?;
+        // What is no id was not put there by us, and must not stop the rest.
+        let ids: Vec<SessionId> = members.into_iter().filter_map(|id| SessionId::new(id).ok()).collect();
         let mut jobs = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
             let mut commands = redis::pipe();
@@ -212,7 +237,7 @@ impl Queue {
                 row.resize(5, None);
                 let mut word = |at: usize| row[at].take().unwrap_or_default();
                 jobs.push(Live {
-                    id: id_of(id)?,
+                    id: id.clone(),
                     state: control::state_of(&word(0)).ok(),
                     token: word(1),
                     beats: word(2),
@@ -222,6 +247,19 @@ impl Queue {
             }
         }
         Ok(jobs)
+    }
+
+    /// Lets entries be delivered again that a runner took and nothing came of, and forgets consumers that are gone.
+    async fn free_strays(&self, mut lanes: Vec<String>) -> Result<(), WorkError> {
+        // Entries of 1.9 come to this one alone, and no job speaks for them.
+        lanes.retain(|lane| lane.starts_with(lane::PREFIX));
+        lanes.push(lane::MAIN.to_owned());
+        for stream in lanes {
+            let mut call = self.scripts.stray.prepare_invoke();
+            call.arg(stream).arg(millis(self.config.lease / STRAY)).arg(millis(CONSUMER_KEPT));
+            self.send(&call).await?;
+        }
+        Ok(())
     }
 
     /// What was said about a job. `None` when Redis does not know it or says what cannot be read.

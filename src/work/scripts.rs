@@ -28,6 +28,8 @@ pub struct Scripts {
     pub resume: Script,
     pub cancel: Script,
     pub retry: Script,
+    pub stray: Script,
+    pub sweep: Script,
 }
 
 impl Scripts {
@@ -49,6 +51,8 @@ impl Scripts {
             resume: even_full(include_str!("scripts/resume.lua")),
             cancel: even_full(include_str!("scripts/cancel.lua")),
             retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
+            stray: even_full(include_str!("scripts/stray.lua")),
+            sweep: even_full(include_str!("scripts/sweep.lua")),
         }
     }
 }

@@ -21,6 +21,8 @@ mod help;
 mod http_hostile;
 mod http_raw;
 mod queue;
+mod queue_heals;
+mod queue_model;
 mod redis_link;
 mod runner;
 mod serve_daemon;

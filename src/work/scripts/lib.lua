@@ -10,16 +10,22 @@ local function ensure(lane) redis.pcall('XGROUP','CREATE',lane,G,'0','MKSTREAM')
 local function drop(lane,entry)
   if lane and entry and entry~='' then redis.pcall('XACK',lane,G,entry); redis.pcall('XDEL',lane,entry) end
 end
-local function enqueue(id,lane,record)
+local function hint(kind,what) redis.call('XADD',K..'hints','MAXLEN','~','1000','*','kind',kind,'what',what) end
+-- Runners find the lane by its registration; `doc` is empty for the one that needs none.
+local function register(lane,doc)
+  if doc and doc~='' and redis.call('HSETNX',K..'lanes',lane,doc)==1 then hint('lane',lane) end
+end
+local function enqueue(id,lane,record,doc)
+  register(lane,doc)
   ensure(lane)
   return redis.call('XADD',lane,'*','schema','3','record',record,'job',id)
 end
 local function requeue(key,id,lane,entry)
   drop(lane,entry)
-  local e=enqueue(id,lane,redis.call('HGET',key,'record') or '')
+  local h=redis.call('HMGET',key,'record','lanedoc')
+  local e=enqueue(id,lane,h[1] or '',h[2])
   redis.call('HSET',key,'state','queued','entry',e,'queued',now,'acked','')
 end
-local function hint(kind,what) redis.call('XADD',K..'hints','MAXLEN','~','1000','*','kind',kind,'what',what) end
 -- The job's life is over; what stays of it goes after `ttl` seconds.
 local function close(key,id,state,ttl)
   redis.call('HSET',key,'state',state,'finished',now)

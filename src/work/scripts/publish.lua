@@ -7,14 +7,14 @@ end
 local key=job_key(id)
 if redis.call('EXISTS',key)==1 then return {'dup',id} end
 if redis.call('SCARD',K..'live')>=tonumber(ARGV[8]) then return {'full'} end
-if ARGV[5]~='' and redis.call('HSETNX',K..'lanes',lane,ARGV[5])==1 then hint('lane',lane) end
+register(lane,ARGV[5])
 local delay=tonumber(ARGV[9])
 if delay>0 then
   redis.call('HSET',key,'state','waiting','due',now+delay,'entry','')
 else
-  redis.call('HSET',key,'state','queued','entry',enqueue(id,lane,ARGV[3]))
+  redis.call('HSET',key,'state','queued','entry',enqueue(id,lane,ARGV[3],ARGV[5]))
 end
-redis.call('HSET',key,'id',id,'lane',lane,'attempt',0,'losses',0,'fails',0,'hb',0,'created',now,'queued',now,'spec',ARGV[2],'record',ARGV[3])
+redis.call('HSET',key,'id',id,'lane',lane,'lanedoc',ARGV[5],'attempt',0,'losses',0,'fails',0,'hb',0,'created',now,'queued',now,'spec',ARGV[2],'record',ARGV[3])
 redis.call('SADD',K..'live',id)
 redis.call('ZADD',K..'jobs',now,id)
 if idem~='' then redis.call('SET',K..'idem:'..idem,id,'PX',ARGV[7]) end

@@ -1,7 +1,7 @@
 -- ARGV: id seen_tok seen_hb max_losses backoff_ms ttl_s stray_ms deep
 local id=ARGV[1]
 local key=job_key(id)
-local h=redis.call('HMGET',key,'state','tok','hb','cancel','entry','losses','due','lane','legacy')
+local h=redis.call('HMGET',key,'state','tok','hb','cancel','entry','losses','due','lane','legacy','lanedoc')
 local st,e,lane=h[1],h[5],h[8]
 if not st then redis.call('SREM',K..'live',id); return {'forgotten'} end
 if TERMINAL[st] then redis.call('SREM',K..'live',id); return {'terminal'} end
@@ -13,6 +13,7 @@ end
 if st=='queued' then
   if ARGV[8]~='1' then return {'ok'} end
   ensure(lane)
+  register(lane,h[10])
   local p=redis.call('XPENDING',lane,G,e,e,1)
   if #p>0 then
     -- Runners of ours take an entry and start its job in one step; whoever else holds it is a 1.9 runner, or a stray.

@@ -1,0 +1,185 @@
+//! What the reconciler and the scripts mend: lanes nobody registered, entries nobody came back for, results of
+//! an earlier life, hashes that somebody broke.
+
+use std::time::{Duration, Instant};
+
+use darkmux::model::{JobState, MachineId, SessionId};
+use darkmux::util::Clock;
+use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
+use darkmux::work::{Beat, Change, Finish, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried};
+
+use crate::support::RedisServer;
+use crate::support::queue::{claim_now, job, queue, seat, take};
+
+fn result() -> JobResult {
+    JobResult { schema: 1, attempt: 1, exit_code: Some(1), ..JobResult::default() }
+}
+
+async fn publish(queue: &Queue, (job, spec): (WorkJob, JobSpec)) -> SessionId {
+    assert_eq!(queue.publish(&job, &spec).await.unwrap(), Published::New);
+    spec.id
+}
+
+async fn state(queue: &Queue, id: &SessionId) -> JobState {
+    queue.job(id).await.unwrap().unwrap().state
+}
+
+fn reconciler(queue: &Queue, name: &str) -> Reconciler {
+    Reconciler::new(queue.clone(), Clock::System, ("darkmux:flow".into(), name.into()))
+}
+
+async fn look_until<T>(observer: &mut Reconciler, what: &str, mut is: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        observer.look().await.unwrap();
+        if let Some(value) = is().await {
+            return value;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "waited for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_lost_its_registration_is_found_again() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let (work, mut spec) = job("pinned", "true");
+    spec.lane = Lane { pin: MachineId::new("studio").ok(), ..Lane::default() };
+    let lane = spec.lane.clone();
+    publish(&queue, (work, spec)).await;
+    server.cli(&["DEL", "darkmux:lanes"]);
+    assert!(!queue.lanes().await.unwrap().iter().any(|(_, known)| *known == lane));
+    let mut observer = reconciler(&queue, "one");
+    look_until(&mut observer, "the lane", async || {
+        queue.lanes().await.unwrap().iter().any(|(_, known)| *known == lane).then_some(())
+    })
+    .await;
+    assert_eq!(take(&queue, &seat("studio")).await.id.as_str(), "pinned");
+}
+
+#[tokio::test]
+async fn a_lane_is_swept_when_it_holds_nothing_and_comes_back_with_its_next_job() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let mut observer = reconciler(&queue, "one");
+    // Somebody else's names in the registry lead to nobody's data.
+    server.cli(&["HSET", "darkmux:lanes", "somebodys:stream", "{}"]);
+    server.cli(&["XADD", "somebodys:stream", "MAXLEN", "0", "*", "k", "v"]);
+    for round in 0..2 {
+        let (work, mut spec) = job(&format!("pinned-{round}"), "true");
+        spec.lane = Lane { pin: MachineId::new("studio").ok(), ..Lane::default() };
+        let stream = spec.lane.stream().unwrap();
+        publish(&queue, (work, spec)).await;
+        observer.look().await.unwrap();
+        let claim = take(&queue, &seat("studio")).await;
+        observer.look().await.unwrap();
+        assert_eq!(server.cli(&["EXISTS", &stream]), "1", "a running job's lane stays");
+        queue.finish(&claim.id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
+        look_until(&mut observer, "the lane to go", async || {
+            (server.cli(&["EXISTS", &stream]) == "0").then_some(())
+        })
+        .await;
+        assert!(!server.cli(&["HKEYS", "darkmux:lanes"]).contains(&stream));
+    }
+    assert_eq!(server.cli(&["EXISTS", "somebodys:stream"]), "1");
+}
+
+#[tokio::test]
+async fn a_retried_job_is_not_ended_by_what_its_earlier_life_told() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let id = publish(&queue, job("job-1", "true")).await;
+    let me = seat("studio");
+    let claim = take(&queue, &me).await;
+    queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 0)).await.unwrap();
+    assert_eq!(queue.retry(&id).await.unwrap(), Retried::Queued);
+    let told =
+        queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Failed, &result()).await.unwrap();
+    assert!(!told);
+    let resumed = queue.resume(&me, (&claim.job, &claim.spec), &claim.token).await.unwrap();
+    assert_eq!(resumed, Beat::Lost);
+    assert_eq!(state(&queue, &id).await, JobState::Queued);
+    assert_eq!(take(&queue, &me).await.attempt, 2);
+}
+
+#[tokio::test]
+async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::new(dir.path(), Clock::System);
+    let (work, mut spec) = job("job-1", "true");
+    spec.retries = 1;
+    let id = publish(&queue, (work, spec)).await;
+    let claim = take(&queue, &seat("studio")).await;
+    journal.running(&claim).unwrap();
+    journal.ended(&journal.find(&id).unwrap().unwrap(), Outcome::Failed, &result()).unwrap();
+    for _ in 0..2 {
+        let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 1)).await.unwrap();
+        assert_eq!(told, Finish::Again);
+        assert_eq!(journal.reassert(&queue).await.unwrap(), []);
+    }
+    let told =
+        queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Failed, &result()).await.unwrap();
+    assert!(told, "it is known");
+    assert_eq!(state(&queue, &id).await, JobState::Waiting);
+    assert_eq!(server.cli(&["HGET", "darkmux:job:job-1", "fails"]), "1");
+    // A Redis that went back to before the result hears of it, and still has a try left.
+    server.cli(&["HSET", "darkmux:job:job-1", "state", "running", "fails", "0"]);
+    journal.reassert(&queue).await.unwrap();
+    assert_eq!(state(&queue, &id).await, JobState::Waiting);
+}
+
+#[tokio::test]
+async fn an_entry_of_1_9_whose_claimer_died_is_delivered_again() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let record = r#"{"role_id":"coder","message":"m","session_id":"s-1","timeout_seconds":9,"published_at_unix_ms":0,"attempt":1}"#;
+    server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "record", record]);
+    let (dead, alive) = (seat("dead"), seat("alive"));
+    assert!(matches!(claim_now(&queue, &dead).await, Offer::Foreign(_)));
+    let mut observer = reconciler(&queue, "one");
+    let offer = look_until(&mut observer, "the entry", async || match claim_now(&queue, &alive).await {
+        Offer::Foreign(foreign) => Some(foreign),
+        Offer::Nothing { .. } => None,
+        other => panic!("{other:?}"),
+    })
+    .await;
+    assert_eq!(offer.fields["record"], record.as_bytes());
+    assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "1");
+}
+
+#[tokio::test]
+async fn garbage_among_the_live_jobs_stops_nobody() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    server.cli(&["SADD", "darkmux:live", "no id at all \u{1b}", "no-due"]);
+    server.cli(&["HSET", "darkmux:job:no-due", "state", "waiting", "lane", "darkmux:work"]);
+    let id = publish(&queue, job("job-1", "true")).await;
+    let _claim = take(&queue, &seat("studio")).await;
+    let mut observer = reconciler(&queue, "one");
+    let began = Instant::now();
+    while !observer.look().await.unwrap().contains(&Change::Requeued(id.clone())) {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(queue.status().await.unwrap().depth["queued"], 1);
+}
+
+#[tokio::test]
+async fn a_machine_that_gave_a_job_back_twice_is_left_out_of_both_lanes() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    publish(&queue, job("job-1", "true")).await;
+    let (one, two, three) = (seat("one"), seat("two"), seat("three"));
+    for seat in [&one, &two] {
+        let claim = take(&queue, seat).await;
+        queue.decline(seat, &claim, "no such role").await.unwrap();
+    }
+    let lanes = queue.lanes().await.unwrap();
+    let (_, lane) = lanes.iter().find(|(_, lane)| lane.not.len() == 2).unwrap();
+    for (seat, admitted) in [(&one, false), (&two, false), (&three, true)] {
+        assert_eq!(lane.admits(seat.machine.as_str(), &seat.consumer, |_| Ok(())).is_ok(), admitted);
+    }
+}
