@@ -146,7 +146,13 @@ impl Wire {
         self.end -= self.at;
         self.at = 0;
         assert!(self.end < self.buffer.len(), "a reply is longer than the limits' replies are");
-        let count = self.stream.read(&mut self.buffer[self.end..]).expect("Redis answers");
+        let count = loop {
+            match self.stream.read(&mut self.buffer[self.end..]) {
+                // A read with a time limit is not begun again by the system after a stop of the process.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                count => break count.expect("Redis answers"),
+            }
+        };
         assert!(count > 0, "Redis closed the connection");
         self.end += count;
     }

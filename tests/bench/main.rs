@@ -5,8 +5,8 @@
 //! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
 //! ```
 //!
-//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `queue`, `queue-idle` (the last two need a
-//! `redis-server`) or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, or `queue-core`,
+//! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
 //! The binary is the one cargo builds beside this one, whose crates also carry the features the tests ask for;
@@ -72,12 +72,15 @@ const AREAS: &[Area] = &[
     ("sse", sse::run),
     ("idle", idle::run),
     ("terminal", terminal::run),
-    ("queue", queue::run),
+    ("queue-core", queue::run_core),
+    ("queue-start", queue::run_start),
+    ("queue-sessions", queue::run_sessions),
     ("queue-idle", queue::run_idle),
 ];
 
 #[cfg(target_os = "linux")]
-const NAMES: &str = "cli, dispatch, file, sse, idle, terminal, queue, queue-idle, all";
+const NAMES: &str =
+    "cli, dispatch, file, sse, idle, terminal, queue-core, queue-start, queue-sessions, queue-idle, all";
 
 /// What the command line asks for.
 #[cfg(target_os = "linux")]

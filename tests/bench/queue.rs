@@ -52,21 +52,33 @@ fn unix_ns() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
-/// Measures and prints.
-pub fn run(setup: &Setup) {
-    let mut core = Table::new("Queue: claim and finish, no process");
-    let mut start = Table::new("Queue: from publishing to a job's first instruction, 100 jobs/s");
-    let mut sessions = Table::new("Queue: jobs as sessions");
+/// Measures and prints what claiming and finishing take.
+pub fn run_core(setup: &Setup) {
+    let mut table = Table::new("Queue: claim and finish, no process");
     for _ in 0..setup.rounds {
         for workers in [1, 4] {
-            core_round(&mut core, workers);
+            core_round(&mut table, workers);
         }
-        start_round(setup, &mut start);
-        sessions_round(setup, &mut sessions);
     }
-    core.print();
-    start.print();
-    sessions.print();
+    table.print();
+}
+
+/// Measures and prints how soon a job starts.
+pub fn run_start(setup: &Setup) {
+    let mut table = Table::new("Queue: from publishing to a job's first instruction, 100 jobs/s");
+    for _ in 0..setup.rounds {
+        start_round(setup, &mut table);
+    }
+    table.print();
+}
+
+/// Measures and prints how many jobs a second run as sessions.
+pub fn run_sessions(setup: &Setup) {
+    let mut table = Table::new("Queue: jobs as sessions");
+    for _ in 0..setup.rounds {
+        sessions_round(setup, &mut table);
+    }
+    table.print();
 }
 
 /// What a drain took.
@@ -152,15 +164,14 @@ fn start_round(setup: &Setup, table: &mut Table) {
     let stop = AtomicBool::new(false);
     let mut bare = std::thread::scope(|scope| {
         scope.spawn(|| limit::run_programs(&broker, &me, &[Path::new(ASK), &log], &stop));
+        let _stop = Stop(&stop);
         let mut wire = broker.wire();
         let sent = paced(|id| {
             limit::publish(&mut wire, id);
             wire.flush();
             wire.reply();
         });
-        let times = starts(&log, &sent);
-        stop.store(true, Ordering::Relaxed);
-        times
+        starts(&log, &sent)
     });
     drop(broker);
 
@@ -187,6 +198,15 @@ fn start_round(setup: &Setup, table: &mut Table) {
     }
     table.pair("start, median", "µs", Want::AtMost(3.0), p50);
     table.pair("start, 99 of 100", "µs", Want::Nothing, p99);
+}
+
+/// Ends the limit's worker, also when the measuring fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Sends ids in their pace; returns when each was sent.
