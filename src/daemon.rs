@@ -17,10 +17,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
+use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::Flow;
+use crate::flow::shared::SharedFlow;
+use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
-use crate::runner::{self, Gauge, Meets, RunnerParts};
-use crate::serve::{self, App, AppConfig, Hosts, Limits};
+use crate::runner::{self, RunnerParts};
+use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Limits};
 use crate::session::{self, Table};
 use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
@@ -142,13 +145,28 @@ async fn serve_until_told(
         .local_addr()
         .map_err(|source| DaemonError::System { action: "asking for the own address", source })?;
     let shutdown = Shutdown::new();
+    let redis = config.redis()?.map(|redis| Redis::new(redis.target));
+    // The runner says here what it does.
+    let (gauge, seen) = watch::channel(RunnerGauge::default());
+    let beacon = Arc::new(beacon(config, clock, address, seen)?);
+    let fleet = FleetView {
+        beacon: Arc::clone(&beacon),
+        live: Arc::new(Live::new(redis.clone())),
+        roster: RosterFile::new(config.fleet_file()),
+        redis: redis.as_ref().map(|redis| redis.shown().to_owned()),
+    };
+    let fleet_flow = fleet_flow(config, redis.as_ref(), clock, &shutdown)?;
+    let limits = Limits::default().with_streams(config.serve().streams);
+    make_room(limits);
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
+            fleet_flow,
             sessions_dir: config.session().dir,
             models: config.models(),
+            fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
-            limits: Limits::default(),
+            limits,
             clock: clock.clone(),
         },
         shutdown.clone(),
@@ -162,7 +180,18 @@ async fn serve_until_told(
     };
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
-    let _gauge = start_runner(config, clock, &flow, &shutdown)?;
+    if let Some(redis) = redis {
+        let sessions = Table::new(config.session().dir);
+        let parts = RunnerParts {
+            queue: queue(config, redis.clone())?,
+            boot: beacon.boot().to_owned(),
+            facts: Arc::clone(beacon.facts()),
+            gauge,
+            clock: clock.clone(),
+        };
+        runner::start(config, parts, flow.clone(), &shutdown)?;
+        Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
+    }
     drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
@@ -181,19 +210,63 @@ async fn serve_until_told(
     Ok(())
 }
 
-/// The runner of this machine, where the fleet has a Redis.
-fn start_runner(
+/// The queue in this Redis, with the fleet's key where there is one.
+fn queue(config: &Config, redis: Redis) -> Result<Queue, DaemonError> {
+    let key = FleetKey::read(&config.paths.fleet_key()).map_err(DaemonError::FleetKey)?;
+    Ok(Queue::new(redis, config.queue(), key))
+}
+
+/// What this machine says of itself in the fleet.
+fn beacon(
     config: &Config,
     clock: &Clock,
-    flow: &FlowConfig,
+    address: SocketAddr,
+    gauge: watch::Receiver<RunnerGauge>,
+) -> Result<Beacon, DaemonError> {
+    let (machine_id, runner) = (config.machine_id()?, config.runner());
+    let facts = FactsSource::new(machine_id.clone(), &runner, config.crew(), config.models());
+    let ip = address.ip();
+    let identity = Identity {
+        machine_id,
+        uid: config.identity()?.uid,
+        // Which of its addresses others can use, a daemon that listens on all of them does not know.
+        address: (!ip.is_loopback() && !ip.is_unspecified()).then(|| address.to_string()),
+        accept: runner.accept,
+    };
+    Ok(Beacon::new(identity, Arc::new(facts), gauge, clock.clone()))
+}
+
+/// Starts shipping records to the fleet's flow, where there is one.
+fn fleet_flow(
+    config: &Config,
+    redis: Option<&Redis>,
+    clock: &Clock,
     shutdown: &Shutdown,
-) -> Result<Option<watch::Receiver<Gauge>>, DaemonError> {
-    let Some(redis) = config.redis()? else { return Ok(None) };
-    let key = FleetKey::read(&config.paths.fleet_key()).map_err(DaemonError::FleetKey)?;
-    let queue = Queue::new(Redis::new(redis.target), config.queue(), key);
-    let meets: Meets = Arc::new(|requirement: &str| Err(format!("`{requirement}` is not known")));
-    let parts = RunnerParts { queue, flow_stream: redis.stream, meets, clock: clock.clone() };
-    Ok(Some(runner::start(config, parts, flow.clone(), shutdown)?))
+) -> Result<Option<FleetFlow>, DaemonError> {
+    let Some(redis) = redis else { return Ok(None) };
+    let Some(shared) = SharedFlow::over(config, redis.clone())? else { return Ok(None) };
+    let inherited = config.identity()?.inherited.then(|| config.paths.flow_origin_file());
+    let ship =
+        ShipperConfig { shared: shared.clone(), flow: config.flow()?, clock: clock.clone(), inherited };
+    Ok(Some(FleetFlow { shared, shipper: ship::start(ship, shutdown) }))
+}
+
+/// Asks the system for as many descriptors as the limits may take: a socket a connection, and some for files.
+fn make_room(limits: Limits) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const FILES: u64 = 256;
+    let wanted = limits.connections as u64 + FILES;
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_some_and(|current| current < wanted) {
+        let allowed = now.maximum.map_or(wanted, |most| most.min(wanted));
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: now.maximum });
+        if allowed < wanted || raised.is_err() {
+            tracing::warn!(
+                wanted,
+                "the system allows fewer open files (`ulimit -n`) than serve.streams asks for"
+            );
+        }
+    }
 }
 
 /// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.

@@ -5,8 +5,8 @@
 //!
 //! | layer | module | what it is |
 //! |---|---|---|
-//! | 0 | [`model`] | plain data: ids, records, roles, sessions |
 //! | 0 | [`util`] | the clock, shutdown, the byte ring, the sanitiser |
+//! | 0 | [`model`] | plain data: ids, records, roles, sessions |
 //! | 1 | [`store`] | files that survive |
 //! | 1 | [`config`] | what the user set; the only reader of the environment |
 //! | 1 | [`wire`] | shapes on the wire and on disk |

@@ -48,6 +48,7 @@ const getBody = async (path) => (await get(path)).body;
 export const getHealth = () => getBody('/health');
 export const getDays = () => getBody('/flow-days');
 export const getSessions = () => getBody('/sessions');
+export const getFleet = () => getBody('/fleet/machines/live');
 export const getMachine = () => getBody('/machine/specs');
 
 /** @param {unknown} body @returns {Incoming[]} */

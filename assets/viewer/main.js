@@ -13,6 +13,7 @@ import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
 import { byId } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
+import { createFleet } from './views/fleet.js';
 import { createMachine } from './views/machine.js';
 import { createSessionDetail } from './views/session-detail.js';
 import { createSessions } from './views/sessions.js';
@@ -79,6 +80,7 @@ const views = [
   createSessionDetail(actions.closeSession),
   createTimeline(actions),
   createSessions(actions.openSession),
+  createFleet(),
   createMachine(),
 ];
 

@@ -6,11 +6,12 @@
  */
 
 import * as api from './api.js';
-import { readDays, readMachine, readSessions } from './wire.js';
+import { readDays, readFleet, readMachine, readSessions } from './wire.js';
 
 /** @typedef {import('./store.js').Action} Action */
 
 const SESSIONS_MS = 5_000;
+const FLEET_MS = 5_000;
 const MACHINE_MS = 30_000;
 const DAYS_MS = 60_000;
 /** A record of a session's end can arrive just before the session list knows it. */
@@ -24,8 +25,9 @@ export function createPolls(dispatch, onUnreachable) {
   /**
    * @param {() => Promise<unknown>} ask
    * @param {(body: unknown) => Action} toAction
+   * @param {() => Action} [onRefusal]
    */
-  function poll(ask, toAction) {
+  function poll(ask, toAction, onRefusal) {
     let busy = false;
     return async () => {
       if (busy) return;
@@ -34,6 +36,7 @@ export function createPolls(dispatch, onUnreachable) {
         dispatch(toAction(await ask()));
       } catch (error) {
         if (!(error instanceof api.StatusError)) onUnreachable();
+        else if (onRefusal) dispatch(onRefusal());
       } finally {
         busy = false;
       }
@@ -42,6 +45,11 @@ export function createPolls(dispatch, onUnreachable) {
 
   const sessions = poll(api.getSessions, (body) => ({ type: 'sessions/loaded', sessions: readSessions(body) }));
   const machine = poll(api.getMachine, (body) => ({ type: 'machine/loaded', machine: readMachine(body) }));
+  const fleet = poll(
+    api.getFleet,
+    (body) => ({ type: 'fleet/loaded', fleet: readFleet(body) }),
+    () => ({ type: 'fleet/failed', problem: 'Redis does not answer: who else is alive is not known. See darkmux doctor.' }),
+  );
   const days = poll(api.getDays, (body) => ({ type: 'days/loaded', days: readDays(body) }));
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -49,6 +57,7 @@ export function createPolls(dispatch, onUnreachable) {
 
   function everything() {
     void sessions();
+    void fleet();
     void machine();
     void days();
   }
@@ -64,6 +73,7 @@ export function createPolls(dispatch, onUnreachable) {
     start() {
       everything();
       every(sessions, SESSIONS_MS);
+      every(fleet, FLEET_MS);
       every(machine, MACHINE_MS);
       every(days, DAYS_MS);
     },

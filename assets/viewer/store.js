@@ -26,6 +26,8 @@ import { isRecord, keyOf, toEntry } from './record.js';
  *   | {type: 'sessions/loaded', sessions: Session[]}
  *   | {type: 'days/loaded', days: import('./types.js').Day[]}
  *   | {type: 'machine/loaded', machine: import('./types.js').Machine}
+ *   | {type: 'fleet/loaded', fleet: import('./types.js').FleetMachine[]}
+ *   | {type: 'fleet/failed', problem: string}
  *   | {type: 'health/loaded', id: string, version: string}
  *   | {type: 'filters/changed', filters: Partial<Filters>}
  *   | {type: 'follow/changed', follow: boolean}
@@ -70,6 +72,8 @@ export function initialState(mode, now) {
     sessionsLoaded: false,
     days: [],
     machine: null,
+    fleet: [],
+    fleetProblem: '',
     follow: true,
     unseen: 0,
     expanded: new Set(),
@@ -92,6 +96,8 @@ export function reduce(state, action) {
     case 'sessions/loaded': return { ...state, sessions: action.sessions, sessionsLoaded: true };
     case 'days/loaded': return { ...state, days: action.days };
     case 'machine/loaded': return { ...state, machine: action.machine };
+    case 'fleet/loaded': return { ...state, fleet: action.fleet, fleetProblem: '' };
+    case 'fleet/failed': return { ...state, fleetProblem: action.problem };
     case 'health/loaded':
       return { ...state, machine: { ...(state.machine ?? UNKNOWN_MACHINE), id: action.id, version: action.version } };
     case 'filters/changed':

@@ -78,6 +78,23 @@
  * @property {string} redis
  */
 
+/**
+ * @typedef {object} FleetMachine A machine that is alive in the fleet.
+ * @property {string} uid
+ * @property {string} name
+ * @property {string} version Empty for darkmux 1.9.
+ * @property {string} system
+ * @property {number} slots NaN when unknown; as are the next four.
+ * @property {number} busy
+ * @property {number} ramFree Bytes.
+ * @property {number} age Milliseconds since its last sign of life.
+ * @property {number} skew Milliseconds that its clock is ahead.
+ * @property {'idle' | 'busy' | 'draining' | 'no runner' | ''} state
+ * @property {string[]} models
+ * @property {string} origin presence or both; anything else is shown as it is.
+ * @property {string} clash Why its name does not mean one machine.
+ */
+
 /** @typedef {'live' | 'play' | 'demo'} ModeKind */
 
 /**
@@ -107,6 +124,8 @@
  * @property {boolean} sessionsLoaded
  * @property {Day[]} days Newest first.
  * @property {Machine | null} machine
+ * @property {FleetMachine[]} fleet In the order of their names.
+ * @property {string} fleetProblem Why it is not known who is alive; the list is then the last that was known.
  * @property {boolean} follow Whether the timeline stays at the newest record.
  * @property {number} unseen Matching records that arrived while not following.
  * @property {ReadonlySet<string>} expanded Keys of the records shown in whole.

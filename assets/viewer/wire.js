@@ -102,6 +102,42 @@ export function readMachine(body) {
   };
 }
 
+/** @param {unknown} runner @param {number} busy @returns {import('./types.js').FleetMachine['state']} */
+function runnerState(runner, busy) {
+  const r = fields(runner);
+  if (typeof r.enabled !== 'boolean') return '';
+  if (!r.enabled) return 'no runner';
+  if (r.draining === true) return 'draining';
+  return busy > 0 ? 'busy' : 'idle';
+}
+
+/** @param {unknown} value @returns {import('./types.js').FleetMachine} */
+function fleetMachine(value) {
+  const m = fields(value);
+  const busy = number(fields(m.slots).busy);
+  return {
+    uid: text(m.machine_uid),
+    name: text(m.machine_id) || text(m.display_name),
+    version: text(m.darkmux_version),
+    system: [text(m.os), text(m.arch)].filter(Boolean).join(' '),
+    slots: number(fields(m.slots).total),
+    busy,
+    ramFree: number(m.ram_free_bytes),
+    age: number(m.age_ms),
+    skew: number(m.skew_ms),
+    state: runnerState(m.runner, busy),
+    models: list(m.loaded_models).map(modelName).filter(Boolean),
+    origin: text(m.origin),
+    clash: text(m.clash),
+  };
+}
+
+/** @param {unknown} body of `/fleet/machines/live`, an array; newer ones wrap it @returns {import('./types.js').FleetMachine[]} */
+export function readFleet(body) {
+  const machines = Array.isArray(body) ? body : list(fields(body).machines);
+  return machines.map(fleetMachine).filter((m) => m.uid !== '' && m.name !== '');
+}
+
 /** @param {unknown} body of `/health` @returns {{id: string, version: string}} */
 export function readHealth(body) {
   const h = fields(body);

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use clap_complete::engine::CompletionCandidate;
@@ -16,8 +17,11 @@ use clap_complete::env::{self, EnvCompleter, Shells};
 use super::{Cx, Exit, Outcome};
 use crate::config::{Config, Environment, keys};
 use crate::crew::{Availability, Crew};
+use crate::fleet::RosterFile;
 use crate::session::Table;
+use crate::store::Redis;
 use crate::util::visible_line;
+use crate::work::{JobView, Queue};
 
 /// The variable by which a script asks.
 const ASK: &str = "COMPLETE";
@@ -119,6 +123,47 @@ fn sessions_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(found, typed)
 }
 
+/// Completes a machine of the roster.
+pub fn machines(typed: &OsStr) -> Vec<CompletionCandidate> {
+    config().map_or_else(Vec::new, |config| machines_of(&config, typed))
+}
+
+fn machines_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
+    let roster = RosterFile::new(config.fleet_file()).read().unwrap_or_default();
+    let found = roster.peers.into_iter().map(|peer| {
+        let about = peer.description.unwrap_or_else(|| peer.address.to_string());
+        (peer.id.to_string(), about)
+    });
+    matching(found.collect(), typed)
+}
+
+/// How long Redis may take to say which jobs there are: somebody sits before the shell and waits.
+const JOBS_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Ended jobs among the candidates.
+const JOBS_ENDED: usize = 50;
+
+/// Completes a job by id or name, with what it is; nothing where Redis is away.
+pub fn jobs(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let asked = || -> Option<Vec<JobView>> {
+        let config = config()?;
+        let redis = config.redis().ok()??;
+        let queue = Queue::new(Redis::new(redis.target), config.queue(), None);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let jobs = runtime
+            .block_on(async { tokio::time::timeout(JOBS_PATIENCE, queue.jobs(JOBS_ENDED)).await.ok()?.ok() });
+        runtime.shutdown_background();
+        jobs
+    };
+    let mut found = Vec::new();
+    for job in asked().unwrap_or_default() {
+        let help = format!("{} {}", job.state.as_str(), job.role.unwrap_or_default());
+        found.push((job.id.to_string(), help.clone()));
+        found.extend(job.name.map(|name| (name, help)));
+    }
+    matching(found, typed)
+}
+
 /// Completes a role.
 pub fn roles(typed: &OsStr) -> Vec<CompletionCandidate> {
     config().map_or_else(Vec::new, |config| roles_of(&config, typed))
@@ -163,7 +208,10 @@ mod tests {
 
     #[test]
     fn settings_complete_by_their_start() {
-        assert_eq!(names(&config_keys("serve.".as_ref())), ["serve.bind", "serve.hosts", "serve.port"]);
+        assert_eq!(
+            names(&config_keys("serve.".as_ref())),
+            ["serve.bind", "serve.hosts", "serve.port", "serve.streams"]
+        );
         assert!(config_keys("zzz".as_ref()).is_empty());
         assert!(config_keys("runtime".as_ref()).is_empty());
     }
@@ -175,6 +223,12 @@ mod tests {
         let config = Config::load(env, &[]).unwrap();
         assert!(sessions_of(&config, "".as_ref()).is_empty());
         assert_eq!(names(&roles_of(&config, "she".as_ref())), ["shell"]);
+        assert!(machines_of(&config, "".as_ref()).is_empty());
+
+        std::fs::create_dir_all(config.paths.home()).unwrap();
+        let roster = r#"{"machines":{"studio":{"address":"a"},"Bad":{"address":"b"}}}"#;
+        std::fs::write(config.fleet_file(), roster).unwrap();
+        assert_eq!(names(&machines_of(&config, "st".as_ref())), ["studio"]);
 
         let session = config.paths.sessions().join("s1");
         std::fs::create_dir_all(&session).unwrap();

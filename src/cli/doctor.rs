@@ -1,6 +1,7 @@
 //! `darkmux doctor`.
 
 use clap::Args;
+use unicode_width::UnicodeWidthStr;
 
 use super::printer::{BAD, BOLD, DIM, GOOD, WARN};
 use super::{Cx, Exit, Outcome};
@@ -13,6 +14,9 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Look at every machine of the fleet as well
+    #[arg(long)]
+    fleet: bool,
     /// End with status 1 also when there are only warnings
     #[arg(long)]
     strict: bool,
@@ -21,7 +25,14 @@ pub struct DoctorArgs {
 /// Runs the verb.
 pub fn run(args: &DoctorArgs, cx: &Cx) -> Outcome {
     let machine = Machine::of(cx.env.clone(), cx.clock.clone())?;
+    // The others are asked while this machine is looked at.
+    let others = args.fleet.then(|| Machine::of(cx.env.clone(), cx.clock.clone())).transpose()?;
+    let others = others.map(|machine| std::thread::spawn(move || doctor::fleet(&machine)));
     let report = doctor::examine(machine);
+    let report = match others {
+        Some(others) => report.with_fleet(others.join().unwrap_or_default()),
+        None => report,
+    };
     if args.json {
         cx.printer.json(&report)?;
     } else {
@@ -34,14 +45,25 @@ pub fn run(args: &DoctorArgs, cx: &Cx) -> Outcome {
 fn print(report: &Report, cx: &Cx) -> std::io::Result<()> {
     let count = report.checks.len();
     cx.printer.line(&format!("{BOLD}darkmux doctor{BOLD:#}: {count} checks, {}", report.darkmux_version))?;
-    let width = report.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
-    for check in &report.checks {
-        for line in lines(check.name, width, &check.finding) {
-            cx.printer.line(&line)?;
-        }
+    section(&report.checks, cx)?;
+    if let Some(fleet) = &report.fleet {
+        cx.printer.line(&format!("{BOLD}fleet{BOLD:#}: {} machines", fleet.len()))?;
+        section(fleet, cx)?;
     }
     let Report { passed, warned, failed, .. } = report;
     cx.printer.line(&format!("{passed} passed, {warned} warned, {failed} failed"))
+}
+
+fn section(outcomes: &[doctor::Outcome], cx: &Cx) -> std::io::Result<()> {
+    let shown = |outcome: &doctor::Outcome| visible_line(&outcome.name).into_owned();
+    let names: Vec<String> = outcomes.iter().map(shown).collect();
+    let width = names.iter().map(|name| name.width()).max().unwrap_or(0);
+    for (name, outcome) in names.iter().zip(outcomes) {
+        for line in lines(name, width, &outcome.finding) {
+            cx.printer.line(&line)?;
+        }
+    }
+    Ok(())
 }
 
 /// A line for the check; under one that did not pass, why it matters and what mends it.

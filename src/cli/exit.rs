@@ -12,7 +12,8 @@ pub const HELP: &str = "Exit status:
   0 ok; 1 the operation failed; 2 usage or configuration; 3 the daemon or Redis can't be reached;
   124 a time limit was reached; 125 darkmux itself failed; 126 the role is known but can't run here;
   127 unknown role; 128+N ended by signal N; 130 interrupted.
-  A command that waits for a session ends with the session's own status.";
+  A command that waits for a session or a job ends with its own status; a job that was cancelled is 130,
+  one that a machine refused is 126, one that was lost is 125.";
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,16 @@ impl Failure {
     /// A failure with a message that says what failed, why, and what to do.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: Some(message.to_string()) }
+    }
+
+    /// The status.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The message, to be quoted in a note.
+    pub fn words(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
     }
 
     /// Whether there is nothing to say.

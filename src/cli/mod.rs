@@ -12,10 +12,13 @@ mod cx;
 mod deferred;
 mod doctor;
 mod exit;
+mod fleet;
 mod flow;
+mod job;
 mod logging;
 mod man;
 mod printer;
+mod queue;
 mod serve;
 mod session;
 mod table;
@@ -58,6 +61,15 @@ enum Verb {
     /// Terminals that outlive the terminal they were started from
     #[command(subcommand)]
     Session(Deferred<session::SessionVerb>),
+    /// The machines that belong together
+    #[command(subcommand)]
+    Fleet(Deferred<fleet::FleetVerb>),
+    /// Jobs of the fleet's queue, wherever they run
+    #[command(subcommand)]
+    Job(Deferred<job::JobVerb>),
+    /// The queue as a whole
+    #[command(subcommand)]
+    Queue(Deferred<queue::QueueVerb>),
     /// The event log
     #[command(subcommand)]
     Flow(Deferred<flow::FlowVerb>),
@@ -69,7 +81,10 @@ enum Verb {
     Man(man::ManArgs),
     /// 1.9 and 2.9 spelling of `crew dispatch`
     #[command(hide = true)]
-    Dispatch(crew::DispatchArgs),
+    Dispatch(Box<crew::DispatchArgs>),
+    /// 2.9 spelling of `fleet`
+    #[command(hide = true, subcommand)]
+    Machine(Deferred<fleet::FleetVerb>),
     /// 1.9 spelling of `crew roles` and `crew show`
     #[command(hide = true, subcommand)]
     Role(Deferred<crew::RoleVerb>),
@@ -110,7 +125,10 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Serve(args) => serve::run(args, cx),
         Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
         Verb::Session(Deferred(verb)) => session::run(verb, cx),
+        Verb::Fleet(Deferred(verb)) | Verb::Machine(Deferred(verb)) => fleet::run(verb, cx),
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
+        Verb::Job(Deferred(verb)) => job::run(verb, cx),
+        Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
         Verb::Doctor(args) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),
         Verb::Completions(args) => completions::run(&args, cx),

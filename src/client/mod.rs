@@ -12,6 +12,7 @@ use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 
 use crate::config::Paths;
+use crate::flow::ship::ShipStatus;
 use crate::store::{FileLock, read_private};
 use crate::wire::{DaemonInfo, Health, MachineSpecs, SessionList};
 
@@ -138,6 +139,15 @@ impl Client {
     /// Facts about its machine.
     pub async fn specs(&self) -> Result<MachineSpecs, ClientError> {
         self.get("/machine/specs").await
+    }
+
+    /// How its shipper is doing; `None` where its machine works alone.
+    pub async fn shipper(&self) -> Result<Option<ShipStatus>, ClientError> {
+        #[derive(serde::Deserialize)]
+        struct Part {
+            shipper: Option<ShipStatus>,
+        }
+        Ok(self.get::<Part>("/flow-status").await?.shipper)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

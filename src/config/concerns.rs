@@ -88,6 +88,8 @@ pub struct ServeConfig {
     pub port: u16,
     /// Further allowed values of `Host`.
     pub hosts: Vec<String>,
+    /// Event streams open at once.
+    pub streams: usize,
 }
 
 /// How sessions are kept.
@@ -259,6 +261,7 @@ impl Config {
             bind: bind.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
             port: u16::try_from(self.settings.number("serve.port")).unwrap_or(0),
             hosts: self.settings.list("serve.hosts"),
+            streams: usize::try_from(self.settings.number("serve.streams")).unwrap_or(usize::MAX),
         }
     }
 

@@ -326,6 +326,13 @@ pub const KEYS: &[Key] = &[
         "port the daemon listens on; 0 takes a free one",
     ),
     acts(
+        "serve.streams",
+        "DARKMUX_SERVE_STREAMS",
+        Kind::Number(1, 4096),
+        "128",
+        "event streams open at once; the limit of connections follows it",
+    ),
+    acts(
         "session.grace",
         "DARKMUX_SESSION_GRACE",
         Kind::Duration,

@@ -45,6 +45,11 @@ impl Paths {
         self.home.join("machine-uid")
     }
 
+    /// From where on the day files are those of this machine, in a home that came from another one.
+    pub fn flow_origin_file(&self) -> PathBuf {
+        self.home.join("flow-origin.json")
+    }
+
     /// User roles, which win over the builtin ones.
     pub fn roles(&self) -> PathBuf {
         self.home.join("roles")

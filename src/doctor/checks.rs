@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Machine, Outcome, Report};
 use super::{
-    agents, audit_chain, daemon, disk, flow_sinks, home, identity, kept, models, roles, sessions, settings,
-    time,
+    agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers,
+    redis_server, roles, sessions, settings, shipper, skew, time, versions,
 };
 use crate::util::clock;
 
@@ -31,12 +31,18 @@ const CHECKS: &[&dyn Check] = &[
     &time::TimeOfDay,
     &disk::DiskSpace,
     &flow_sinks::FlowSinks,
+    &shipper::Shipper,
     &audit_chain::AuditChain,
     &daemon::Daemon,
     &sessions::Sessions,
     &roles::Roles,
     &agents::AgentClis,
     &models::ModelEndpoint,
+    &redis_server::RedisServer,
+    &peers::Peers,
+    &duplicates::DuplicateIds,
+    &versions::VersionSkew,
+    &skew::ClockSkew,
 ];
 
 /// Runs every check.
@@ -51,7 +57,7 @@ fn examine_with(machine: Machine, checks: &'static [&'static dyn Check], limit: 
     let outcomes = running.into_iter().map(|(name, answer)| {
         let left = deadline.saturating_duration_since(Instant::now());
         let finding = answer.recv_timeout(left).unwrap_or_else(|error| unanswered(error, limit));
-        Outcome { name, finding }
+        Outcome { name: name.into(), finding }
     });
     let outcomes = outcomes.collect();
     Report::new(machine.version, clock::millis(machine.clock.now()), outcomes)

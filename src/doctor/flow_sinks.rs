@@ -3,17 +3,22 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use super::disk::existing;
-use super::{Check, Finding, Machine};
+use super::{Check, Finding, Machine, question};
+use crate::flow::shared::{SharedFlow, probe};
 use crate::util::human;
 
-/// The folders of the flow.
+/// How long Redis may take to answer.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The folders of the flow, and the fleet's Redis.
 pub struct FlowSinks;
 
 impl Check for FlowSinks {
     fn name(&self) -> &'static str {
-        "flow sinks"
+        "flow sink health"
     }
 
     fn run(&self, machine: &Machine) -> Finding {
@@ -30,7 +35,27 @@ impl Check for FlowSinks {
         let (days, size) = day_files(&local);
         let audit = if audit.is_some() { ", and the audit chain" } else { "" };
         let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
-        Finding::pass(format!("{}: {days}, {}{audit}", local.display(), human::bytes(size)))
+        let files = format!("{}: {days}, {}{audit}", local.display(), human::bytes(size));
+        match redis(machine) {
+            Ok(None) => Finding::pass(files),
+            Ok(Some(redis)) => Finding::pass(format!("{files}, and {redis}")),
+            Err(error) => Finding::warn(
+                format!("{files}; {error}"),
+                "records stay in this machine's files until Redis is back; then they are shipped",
+                "redis-cli -u <url> ping; `darkmux config list --origin` shows which Redis is meant",
+            ),
+        }
+    }
+}
+
+/// The fleet's Redis in words, when it answers; `None` for a machine that works alone.
+fn redis(machine: &Machine) -> Result<Option<String>, String> {
+    let shared = SharedFlow::of(&machine.config).map_err(|error| error.to_string())?;
+    let Some(shared) = shared else { return Ok(None) };
+    let status = question(PATIENCE, probe(&shared, &machine.clock))?;
+    match status.reachability_error {
+        Some(error) => Err(error),
+        None => Ok(Some(format!("Redis at {}", status.url))),
     }
 }
 

@@ -10,7 +10,7 @@ pub struct MachineName;
 
 impl Check for MachineName {
     fn name(&self) -> &'static str {
-        "machine id"
+        "machine_id"
     }
 
     /// Does not ask [`crate::config::Config::machine_id`], which would keep an id that is not kept yet.

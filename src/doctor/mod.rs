@@ -11,19 +11,28 @@ mod audit_chain;
 mod checks;
 mod daemon;
 mod disk;
+mod duplicates;
+mod fleet;
 mod flow_sinks;
 mod home;
 mod identity;
 mod kept;
 mod models;
+mod others;
+mod peers;
 mod question;
+mod redis_server;
 mod report;
 mod roles;
 mod sessions;
 mod settings;
+mod shipper;
+mod skew;
 mod time;
+mod versions;
 
 pub use checks::{Check, LIMIT, examine};
+pub use fleet::fleet;
 pub use report::{Finding, Outcome, REPORT_SCHEMA, Report, State};
 
 use question::question;

@@ -1,5 +1,7 @@
 //! What a check-up comes to. The shape of `doctor --json`.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// Version of [`Report`].
@@ -58,8 +60,8 @@ impl Finding {
 /// A finding with the name of its check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
-    /// The check's name.
-    pub name: &'static str,
+    /// The check's name; of the fleet's, the machine's.
+    pub name: Cow<'static, str>,
     /// What it found.
     #[serde(flatten)]
     pub finding: Finding,
@@ -84,6 +86,9 @@ pub struct Report {
     pub failed: usize,
     /// Every check, in the order of looking.
     pub checks: Vec<Outcome>,
+    /// Every machine of the fleet, by name, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Vec<Outcome>>,
 }
 
 impl Report {
@@ -100,6 +105,22 @@ impl Report {
             warned: count(State::Warn),
             failed: count(State::Fail),
             checks,
+            fleet: None,
+        }
+    }
+
+    /// With a verdict on each machine of the fleet, which count like checks.
+    #[must_use]
+    pub fn with_fleet(self, fleet: Vec<Outcome>) -> Self {
+        let count = |state| fleet.iter().filter(|machine| machine.finding.state == state).count();
+        let worst = fleet.iter().map(|machine| machine.finding.state).max().unwrap_or(State::Pass);
+        Self {
+            state: self.state.max(worst),
+            passed: self.passed + count(State::Pass),
+            warned: self.warned + count(State::Warn),
+            failed: self.failed + count(State::Fail),
+            fleet: Some(fleet),
+            ..self
         }
     }
 }
@@ -110,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_worst_check_decides() {
-        let outcome = |finding| Outcome { name: "x", finding };
+        let outcome = |finding| Outcome { name: "x".into(), finding };
         let report = |checks| Report::new("1", "now".into(), checks);
         assert_eq!(report(vec![]).state, State::Pass);
         let mixed = report(vec![
@@ -122,5 +143,8 @@ mod tests {
         let json = serde_json::to_value(&mixed).unwrap();
         assert_eq!(json["checks"][0]["state"], "fail");
         assert_eq!(json["checks"][1]["why"], serde_json::Value::Null);
+        assert!(json.get("fleet").is_none());
+        let with = report(vec![]).with_fleet(vec![outcome(Finding::warn("a", "b", "c"))]);
+        assert_eq!((with.state, with.warned), (State::Warn, 1));
     }
 }

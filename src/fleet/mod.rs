@@ -1,10 +1,40 @@
-//! Facts about machines: this one's hardware, and which models its servers have loaded.
+//! The machines of one person: what this one is and has, which others there are, and how they are.
 //!
-//! Invariant: asking never takes longer than [`MODELS_PATIENCE`]; what is not known is absent, not guessed.
-//! Not here: other machines.
+//! The roster is the list that the operator keeps; presence is what machines say of themselves in Redis; a probe
+//! asks one of the roster over HTTP. [`members`] makes one list of the first two.
+//!
+//! Invariants: every question is bounded in time, whatever the other side does; what is not known is absent, not
+//! guessed; addresses that are asked come from the operator alone; what others say is hostile text.
+//!
+//! Not here: which machine runs a job (the queue asks [`meets`]), and printing.
 
+mod address;
+mod beacon;
+mod devices;
+mod facts;
+mod hostile;
+mod keys;
+mod live;
+mod meets;
+mod members;
 mod models;
+mod presence;
+mod probe;
+mod pulse;
+mod roster;
+mod server;
 mod specs;
 
-pub use models::{MODELS_PATIENCE, Models};
+pub use address::{AddressError, DEFAULT_PORT, PeerAddress};
+pub use beacon::{Beacon, Identity, RunnerGauge};
+pub use facts::{FRESH, Facts, FactsSource};
+pub use live::{Live, LiveError};
+pub use meets::meets;
+pub use members::{Member, Origin, members};
+pub use models::{Catalog, MODELS_PATIENCE, Models};
+pub use presence::{Presence, PresenceReader, Seen};
+pub use probe::{ANSWER_MAX, PROBE_TIME, ProbeState, Probed, Specs, probe, probe_all};
+pub use pulse::Pulse;
+pub use roster::{BadEntry, NewPeer, Peer, ROSTER_VERSION, Roster, RosterError, RosterFile, read_token};
+pub use server::{Access, ServerReport, clock_skew};
 pub use specs::{Hardware, hardware};

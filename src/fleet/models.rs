@@ -35,28 +35,56 @@ impl Models {
 
     /// The loaded models, sorted; `None` when no server answered.
     pub async fn loaded(&self) -> Option<Vec<String>> {
+        self.catalog().await.map(|catalog| catalog.loaded)
+    }
+
+    /// What is loaded and what could be; `None` when no server answered.
+    pub async fn catalog(&self) -> Option<Catalog> {
         let client = self.client.get_or_init(|| client(&self.config)).as_ref()?;
         let ask = |base: &str, path: &str| timeout(MODELS_PATIENCE, get(client, format!("{base}{path}")));
         let (studio, ollama) = (&self.config.lmstudio_url, &self.config.ollama_url);
         // LM Studio says what is loaded; any other OpenAI-compatible server lists what it serves.
-        let asked =
-            tokio::join!(ask(studio, "/api/v0/models"), ask(studio, "/v1/models"), ask(ollama, "/api/ps"));
-        let (state, served, running) =
-            (asked.0.ok().flatten(), asked.1.ok().flatten(), asked.2.ok().flatten());
-        let studio =
-            state.and_then(|body| names(&body["data"], true)).or_else(|| names(&served?["data"], false));
-        let ollama = running.and_then(|body| names(&body["models"], false));
+        let asked = tokio::join!(
+            ask(studio, "/api/v0/models"),
+            ask(studio, "/v1/models"),
+            ask(ollama, "/api/ps"),
+            ask(ollama, "/api/tags")
+        );
+        let body = |answer: Result<Option<Value>, _>, key: &str| {
+            answer.ok().flatten().and_then(|mut body| Some(body.get_mut(key)?.take())).unwrap_or_default()
+        };
+        let (state, served) = (body(asked.0, "data"), body(asked.1, "data"));
+        let (running, kept) = (body(asked.2, "models"), body(asked.3, "models"));
+        let studio = names(&state, true).or_else(|| names(&served, false));
+        let ollama = names(&running, false);
         if studio.is_none() && ollama.is_none() {
             return None;
         }
-        let mut all: Vec<String> = studio.into_iter().chain(ollama).flatten().collect();
-        all.sort_unstable();
-        all.dedup();
-        Some(all)
+        let all = [names(&state, false), names(&served, false), names(&kept, false)];
+        let loaded = sorted(studio.into_iter().chain(ollama));
+        Some(Catalog { available: sorted(all.into_iter().flatten()), loaded })
     }
 }
 
+/// The models of this machine's servers, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// Those that are loaded.
+    pub loaded: Vec<String>,
+    /// Those that the servers list, loaded or not.
+    pub available: Vec<String>,
+}
+
+fn sorted(lists: impl Iterator<Item = Vec<String>>) -> Vec<String> {
+    let mut all: Vec<String> = lists.flatten().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 fn client(config: &ModelsConfig) -> Option<Client> {
+    // Needed before the first client of a process, and without effect after that.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         // Answers may not send the daemon elsewhere, and the environment's proxy is not for local servers.
         .redirect(reqwest::redirect::Policy::none())

@@ -10,6 +10,8 @@
 pub mod audit;
 mod line;
 pub mod read;
+pub mod shared;
+pub mod ship;
 mod sinks;
 mod stamp;
 mod status;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::audit::{Head, Memory, glance};
 use super::line::WRITER;
+use super::shared::RedisStatus;
+use super::ship::ShipStatus;
 use crate::config::FlowConfig;
 use crate::model::{Day, FLOW_SCHEMA};
 use crate::store::open_in;
@@ -23,6 +25,12 @@ const HEADER_MAX: usize = 4 * 1024;
 pub struct Status {
     pub schema_version: &'static str,
     pub sinks: SinksStatus,
+    /// Absent for a machine that works alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisStatus>,
+    /// Ours; absent for a machine that works alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shipper: Option<ShipStatus>,
     pub disk: DiskStatus,
     /// Ours; absent where the audit chain is off.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +56,14 @@ pub enum State {
 }
 
 impl State {
+    fn of(fail_reasons: &[&str], warn_reasons: &[&str]) -> Self {
+        match (fail_reasons.is_empty(), warn_reasons.is_empty()) {
+            (false, _) => Self::Fail,
+            (true, false) => Self::Warn,
+            (true, true) => Self::Ok,
+        }
+    }
+
     /// The word in the object.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -132,15 +148,13 @@ pub fn status(config: &FlowConfig) -> Status {
     if audit.as_ref().is_some_and(|audit| audit.error.is_some()) {
         fail_reasons.push("audit_chain_unusable");
     }
-    let overall_state = match (fail_reasons.is_empty(), warn_reasons.is_empty()) {
-        (false, _) => State::Fail,
-        (true, false) => State::Warn,
-        (true, true) => State::Ok,
-    };
+    let overall_state = State::of(&fail_reasons, &warn_reasons);
     let sinks = sinks(config);
     Status {
         schema_version: FLOW_SCHEMA,
         sinks,
+        redis: None,
+        shipper: None,
         disk,
         audit,
         schema,
@@ -148,6 +162,42 @@ pub fn status(config: &FlowConfig) -> Status {
         warn_reasons,
         fail_reasons,
     }
+}
+
+impl Status {
+    /// With how the fleet's flow is doing.
+    #[must_use]
+    pub fn with_fleet(mut self, redis: RedisStatus, shipper: ShipStatus) -> Self {
+        if !redis.reachable {
+            self.warn_reasons.push("redis_unreachable");
+        }
+        if redis.near_max_len {
+            self.warn_reasons.push("redis_stream_near_maxlen");
+        }
+        if !shipper.running && shipper.lag_bytes > 0 {
+            self.warn_reasons.push("records_wait_for_a_daemon");
+        }
+        if redis.reachable && shipper.error.is_some() {
+            self.warn_reasons.push("records_are_not_shipped");
+        }
+        self.overall_state = State::of(&self.fail_reasons, &self.warn_reasons);
+        let config = json!({ "url": redis.url, "stream": redis.stream, "maxlen": redis.max_len });
+        let sink = SinkInfo { kind: "Redis", config, children: Vec::new() };
+        let mut children = match self.sinks.info.children.len() {
+            0 => vec![self.sinks.info],
+            _ => self.sinks.info.children,
+        };
+        children.push(sink);
+        self.sinks = tee(children);
+        (self.redis, self.shipper) = (Some(redis), Some(shipper));
+        self
+    }
+}
+
+fn tee(children: Vec<SinkInfo>) -> SinksStatus {
+    let active_kinds: Vec<_> = children.iter().map(|child| child.kind).collect();
+    let composition = format!("Tee[{}]", active_kinds.join(", "));
+    SinksStatus { info: SinkInfo { kind: "Tee", config: json!({}), children }, active_kinds, composition }
 }
 
 fn sinks(config: &FlowConfig) -> SinksStatus {
@@ -158,10 +208,7 @@ fn sinks(config: &FlowConfig) -> SinksStatus {
         let kind = local.kind;
         return SinksStatus { info: local, active_kinds: vec![kind], composition: kind.to_owned() };
     };
-    let children = vec![sink("AuditFile", json!({ "dir": dir })), local];
-    let active_kinds: Vec<_> = children.iter().map(|child| child.kind).collect();
-    let composition = format!("Tee[{}]", active_kinds.join(", "));
-    SinksStatus { info: SinkInfo { kind: "Tee", config: json!({}), children }, active_kinds, composition }
+    tee(vec![sink("AuditFile", json!({ "dir": dir })), local])
 }
 
 /// Looks at the folder; `false` when it is there and can't be listed.

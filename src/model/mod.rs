@@ -6,14 +6,18 @@
 mod day;
 mod ids;
 mod job;
+mod place;
 mod record;
+mod requirement;
 mod role;
 mod session;
 
 pub use day::{Day, DayError, Position, PositionError};
 pub use ids::{IdError, MAX_ID_LEN, MachineId, RoleId, SessionId};
 pub use job::{JobState, OnLoss, Priority};
+pub use place::{EntryId, FleetAt, Place, PlaceError, day_of_ms};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
+pub use requirement::{Requirement, RequirementError};
 pub use role::{
     Access, AccessArgs, CommandRuntime, Escalation, FeedbackTemplates, InteractiveForm, PALETTE_TOOLS,
     RoleFamily, RoleManifest, Runtime, ToolPalette,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Runner, claims, end, worker};
+use super::{Runner, claims, end, start, worker};
 use crate::work::{Claim, Ran, RanState};
 
 /// Takes up what the journal tells, then claims.
@@ -33,7 +33,7 @@ fn adopt(runner: &Arc<Runner>, ran: Ran) {
             slot.look.notify_one();
             let runner = Arc::clone(runner);
             let shutdown = runner.shutdown.clone();
-            let started = runner.table.get(&id).ok().flatten().is_some();
+            let started = start::has_session(&runner, &claim);
             drop(shutdown.spawn(async move {
                 if started {
                     worker::follow(runner, slot, claim).await;

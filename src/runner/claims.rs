@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::bell::{Arm, Bell};
 use super::transitions::Transition;
 use super::{Runner, worker};
-use crate::model::Level;
+use crate::fleet;
+use crate::model::{Level, Requirement};
 use crate::work::{Claim, Foreign, Hint, Offer, WorkError, adopted_spec};
 
 /// How often the lanes are looked at without a hint: what a machine can do changes, too.
@@ -129,11 +130,18 @@ impl Claims {
         if self.looked.is_some_and(|looked| looked.elapsed() < LANES_EVERY) {
             return Ok(());
         }
-        let Runner { seat, meets, .. } = &*self.runner;
+        let Runner { seat, facts, .. } = &*self.runner;
         let lanes = self.runner.queue.lanes().await?;
-        let admitted = lanes.into_iter().filter(|(_, lane)| {
-            lane.admits(seat.machine.as_str(), &seat.consumer, |requirement| meets(requirement)).is_ok()
-        });
+        // Nobody's requirements, nothing to ask of this machine.
+        let asks = lanes.iter().any(|(_, lane)| !lane.require.is_empty());
+        let facts = if asks { Some(facts.facts().await) } else { None };
+        let meets = |text: &str| {
+            let requirement: Requirement = text.parse().map_err(|error| format!("{error}"))?;
+            facts.as_ref().map_or(Ok(()), |facts| fleet::meets(facts, &requirement))
+        };
+        let admitted = lanes
+            .into_iter()
+            .filter(|(_, lane)| lane.admits(seat.machine.as_str(), &seat.consumer, meets).is_ok());
         self.streams = admitted.map(|(stream, _)| stream).collect();
         self.looked = Some(Instant::now());
         Ok(())

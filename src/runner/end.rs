@@ -167,6 +167,42 @@ async fn tell_until_answered(
     }
 }
 
+/// The session's host is gone, and with it how the job would have ended: the attempt is lost, as when the whole
+/// machine had gone. Tells it until Redis has answered.
+pub async fn lost(runner: &Runner, claim: &Claim) {
+    let stopped = runner.shutdown.stopped();
+    tokio::pin!(stopped);
+    let mut pause = PAUSE.0;
+    let finish = loop {
+        match runner.queue.lose(claim).await {
+            Ok(Finish::Forgotten) => {
+                // Redis lost its newest writes: it hears first that the job was here.
+                let documents = (&claim.job, &claim.spec);
+                if let Err(error) = runner.queue.resume(&runner.seat, documents, &claim.token).await {
+                    tracing::debug!(job = %claim.id, %error, "its loss waits");
+                }
+            }
+            Ok(finish) => break finish,
+            Err(error) => tracing::debug!(job = %claim.id, %error, "its loss waits"),
+        }
+        tokio::select! {
+            // The next daemon finds the session as this one did.
+            () = &mut stopped => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(PAUSE.1);
+    };
+    if let Err(error) = runner.journal.forget(&claim.id) {
+        tracing::warn!(job = %claim.id, %error, "stays in the journal");
+    }
+    let (action, level, payload) = match finish {
+        Finish::Again => ("job.lost", Level::Warn, json!({ "then": "queued again" })),
+        Finish::Fenced => ("job.fenced", Level::Warn, json!({ "why": "its session was lost" })),
+        _ => ("job.dead", Level::Error, json!({ "why": "its session was lost" })),
+    };
+    record(runner, claim, action, level, payload).await;
+}
+
 /// Another attempt counts: this one's session was ended and its result is nobody's.
 pub async fn superseded(runner: &Runner, claim: &Claim) {
     if let Err(error) = runner.journal.forget(&claim.id) {

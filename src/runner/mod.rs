@@ -20,7 +20,7 @@ mod transitions;
 mod worker;
 
 pub use awake::{KeepAwake, SleepWatch};
-pub use policy::{Meets, Refusal};
+pub use policy::Refusal;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,33 +29,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::config::{Config, ConfigError, CrewConfig, Environment, FlowConfig, RunnerConfig, SessionConfig};
+use crate::fleet::{FactsSource, RunnerGauge};
 use crate::model::{MachineId, SessionId};
 use crate::session::Table;
 use crate::util::{Clock, Shutdown};
 use crate::work::{Journal, Queue, Seat};
 use transitions::Transitions;
 
-/// What the fleet sees of a runner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Gauge {
-    /// Whether it claims jobs.
-    pub enabled: bool,
-    /// Jobs that run at once at most.
-    pub slots: usize,
-    /// Jobs that run.
-    pub busy: usize,
-    /// Whether the queue gives it nothing: it is drained, or the queue is paused.
-    pub held: bool,
-}
-
 /// What a runner is made of.
 pub struct RunnerParts {
     /// The queue it claims from.
     pub queue: Queue,
-    /// The flow's stream, where runners of darkmux 1.9 say how their jobs ended.
-    pub flow_stream: String,
-    /// What a requirement of a job asks, and why this machine does not meet it.
-    pub meets: Meets,
+    /// What this run of the daemon is called.
+    pub boot: String,
+    /// What this machine is and has, for what jobs require.
+    pub facts: Arc<FactsSource>,
+    /// Where the fleet sees what the runner does.
+    pub gauge: watch::Sender<RunnerGauge>,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -73,7 +63,7 @@ struct Runner {
     home: PathBuf,
     machine: MachineId,
     flow_stream: String,
-    meets: Meets,
+    facts: Arc<FactsSource>,
     transitions: Transitions,
     clock: Clock,
     shutdown: Shutdown,
@@ -82,25 +72,28 @@ struct Runner {
     busy: AtomicUsize,
     /// Rings when a slot was freed.
     freed: Notify,
-    gauge: watch::Sender<Gauge>,
+    gauge: watch::Sender<RunnerGauge>,
     awake: KeepAwake,
 }
 
-/// Starts the runner's tasks; with `enabled` off it looks after what runs already, and claims nothing. Returns
-/// what the fleet sees of it.
+/// Starts the runner's tasks; with `runner.enabled` off it looks after what runs already, and claims nothing.
 pub fn start(
     config: &Config,
     parts: RunnerParts,
     flow: FlowConfig,
     shutdown: &Shutdown,
-) -> Result<watch::Receiver<Gauge>, ConfigError> {
+) -> Result<(), ConfigError> {
     let machine = config.machine_id()?;
     let runner = config.runner();
     let home = config.paths.home().to_owned();
-    let gauge = Gauge { enabled: runner.enabled, slots: runner.slots, ..Gauge::default() };
-    let (gauge, seen) = watch::channel(gauge);
+    let flow_stream = config.redis()?.map(|redis| redis.stream).unwrap_or_default();
+    parts.gauge.send_replace(RunnerGauge {
+        enabled: runner.enabled,
+        slots_total: runner.slots as u64,
+        ..RunnerGauge::default()
+    });
     let runner = Arc::new(Runner {
-        seat: Seat::new(machine.clone()),
+        seat: Seat::of_boot(machine.clone(), &parts.boot),
         journal: Journal::new(&config.paths.queue(), parts.clock.clone()),
         table: Table::new(config.session().dir),
         session: config.session(),
@@ -108,8 +101,8 @@ pub fn start(
         env: config.env().clone(),
         transitions: Transitions::start(flow, parts.clock.clone(), shutdown),
         queue: parts.queue,
-        flow_stream: parts.flow_stream,
-        meets: parts.meets,
+        flow_stream,
+        facts: parts.facts,
         clock: parts.clock,
         config: runner,
         home,
@@ -118,13 +111,13 @@ pub fn start(
         running: Mutex::default(),
         busy: AtomicUsize::new(0),
         freed: Notify::new(),
-        gauge,
+        gauge: parts.gauge,
         awake: KeepAwake::new(),
     });
     drop(shutdown.spawn(adopt::adopt_then_claim(Arc::clone(&runner))));
     drop(shutdown.spawn(keeper::keep(Arc::clone(&runner))));
     drop(shutdown.spawn(awake::watch_for_sleep(runner)));
-    Ok(seen)
+    Ok(())
 }
 
 impl Runner {
@@ -135,7 +128,8 @@ impl Runner {
     fn tell_gauge(&self, held: Option<bool>) {
         let busy = self.busy.load(Ordering::SeqCst);
         self.gauge.send_if_modified(|gauge| {
-            let now = Gauge { busy, held: held.unwrap_or(gauge.held), ..*gauge };
+            let draining = held.unwrap_or(gauge.draining);
+            let now = RunnerGauge { slots_busy: busy as u64, draining, ..*gauge };
             std::mem::replace(gauge, now) != now
         });
         self.awake.set(busy > 0);

@@ -7,12 +7,15 @@ use tokio::time::Instant;
 
 use super::{Runner, worker};
 use crate::model::SessionState;
-use crate::session::{Event, HostClient};
+use crate::session::{Event, HostClient, LogReader, files};
 use crate::wire::SessionStatus;
 use crate::work::{Claim, JobLog};
 
 /// Output that waits for Redis, in bytes; what comes beyond it is left out of Redis' copy.
 const WAITING_MAX: usize = 256 * 1024;
+
+/// Output read from the disk at a time, in bytes.
+const READ: usize = 64 * 1024;
 
 /// How long output may be collected before it is sent.
 const COLLECT: Duration = Duration::from_millis(20);
@@ -34,6 +37,10 @@ pub async fn carry(runner: &Runner, claim: &Claim) -> SessionStatus {
         // The host is gone, or not there yet; its state says which.
         match runner.table.get(&claim.id) {
             Ok(Some(status)) if status.state.is_final() => {
+                // It ended before it could be followed, or its host died: the rest is on the disk.
+                if let Err(error) = sink.read_rest(&status).await {
+                    tracing::warn!(job = %claim.id, %error, "the rest of its output cannot be read");
+                }
                 sink.finish().await;
                 return status;
             }
@@ -122,6 +129,27 @@ impl<'a> Sink<'a> {
             // The newest is worth more than the oldest; all of it is with the session.
             let _ = self.waiting.split_to(over);
             self.start += over as u64;
+        }
+    }
+
+    /// Takes what the session left on the disk, as far as Redis would keep it.
+    async fn read_rest(&mut self, status: &SessionStatus) -> std::io::Result<()> {
+        let folder = self.runner.table.folder(&self.claim.id).join(files::OUTPUT);
+        let mut log = LogReader::new(folder);
+        let newest = status.output.end.saturating_sub(self.runner.config.log_bytes);
+        if newest > self.at {
+            self.skip_to(newest).await;
+        }
+        let mut buffer = vec![0; READ];
+        loop {
+            let (from, count) = log.read_at(self.at, &mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            if from > self.at {
+                self.skip_to(from).await;
+            }
+            self.push(&buffer[..count]).await;
         }
     }
 

@@ -5,7 +5,6 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::Runner;
 use crate::config::Environment;
@@ -13,9 +12,6 @@ use crate::crew::{Crew, CrewError, Role};
 use crate::model::Runtime;
 use crate::util::clock;
 use crate::work::Claim;
-
-/// Says of a requirement why this machine does not meet it.
-pub type Meets = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// Why a claimed job does not start here. Another machine may run it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,15 +7,22 @@ use super::{Runner, worker};
 use crate::crew::{Launch, SessionFile};
 use crate::model::{SessionId, SessionState};
 use crate::session::{self, HostClient, StartError};
-use crate::util::clock;
+use crate::util::{clock, visible_line};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 use crate::work::Claim;
 
 /// Terminal of a job that nobody looks at yet.
 const SIZE: WindowSize = WindowSize { cols: 120, rows: 40 };
 
+/// Longest name of a session, in characters.
+const NAME_MAX: usize = 64;
+
 /// How long an earlier attempt's session may take to end before another one starts.
 const EARLIER_END: Duration = Duration::from_secs(10);
+
+/// Variables of a job that tell its attempts apart.
+const ATTEMPT: &str = "DARKMUX_ATTEMPT";
+const TOKEN: &str = "DARKMUX_ATTEMPT_TOKEN";
 
 /// Why no session runs.
 pub enum NoSession {
@@ -51,6 +58,12 @@ fn is_attempt(status: &SessionStatus) -> bool {
     status.state != SessionState::Lost || status.started_at.is_some()
 }
 
+/// Whether a name that came with a job is one that a user could have given here.
+fn is_plain(name: &str) -> bool {
+    let count = name.chars().count();
+    (1..=NAME_MAX).contains(&count) && visible_line(name) == name && name.trim() == name
+}
+
 fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
     let cwd = policy::workdir(runner, claim)?;
@@ -59,15 +72,15 @@ fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFi
         message: &claim.job.message,
         interactive: false,
         cwd,
-        name: claim.spec.name.clone(),
+        name: claim.spec.name.clone().filter(|name| is_plain(name)),
         timeout: claim.spec.timeout_ms.map(Duration::from_millis),
         size: SIZE,
         machine_id: runner.machine.clone(),
         created_at: clock::millis(runner.clock.now()),
         env: vec![
             ("DARKMUX_JOB_ID".to_owned(), claim.id.to_string()),
-            ("DARKMUX_ATTEMPT".to_owned(), claim.attempt.to_string()),
-            ("DARKMUX_ATTEMPT_TOKEN".to_owned(), claim.token.clone()),
+            (ATTEMPT.to_owned(), claim.attempt.to_string()),
+            (TOKEN.to_owned(), claim.token.clone()),
         ],
         work: Some((claim.id.to_string(), claim.attempt)),
     };
@@ -77,10 +90,9 @@ fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFi
 /// An earlier attempt on this machine left its session under the job's id: it gets another one.
 async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
     let Ok(Some(earlier)) = runner.table.get(&claim.id) else { return Ok(()) };
-    let of_this = session_attempt(runner, &claim.id);
-    if of_this == Some(claim.attempt) || of_this.is_none() && claim.attempt == 1 {
+    let Some(of) = attempt_of(runner, &claim.id).filter(|(_, token)| *token != claim.token) else {
         return Ok(());
-    }
+    };
     if !earlier.state.is_final() {
         let folder = runner.table.folder(&claim.id);
         if let Ok(mut host) = HostClient::connect(&folder).await {
@@ -95,15 +107,40 @@ async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<(), NoSessi
             return Err(Refusal("its earlier attempt still runs on this machine".to_owned()).into());
         }
     }
-    let name = format!("{}-try{}", claim.id, of_this.unwrap_or(claim.attempt - 1));
-    let aside = SessionId::new(name.chars().take(crate::model::MAX_ID_LEN).collect::<String>());
+    let aside = free_name(runner, claim, &of.0);
     let moved = aside.map_err(|error| error.to_string()).and_then(|aside| {
         session::rename(&runner.table, &claim.id, &aside).map_err(|error| error.to_string())
     });
     moved.map_err(|why| Refusal(format!("its earlier attempt's session cannot be put aside: {why}")).into())
 }
 
-/// Which attempt the session under the job's id is.
-fn session_attempt(runner: &Runner, id: &SessionId) -> Option<u32> {
-    session::spec_in(&runner.table.folder(id)).ok().flatten()?.dispatch?.attempt
+/// A name for the session of attempt `of` that no other session has: after a Redis that went back, a number comes
+/// twice.
+fn free_name(runner: &Runner, claim: &Claim, of: &str) -> Result<SessionId, crate::model::IdError> {
+    let named = |end: String| {
+        let room = crate::model::MAX_ID_LEN.saturating_sub(end.len());
+        SessionId::new(format!("{}{end}", claim.id.as_str().chars().take(room).collect::<String>()))
+    };
+    let taken = |id: &SessionId| runner.table.folder(id).exists();
+    let mut name = named(format!("-try{of}"));
+    for number in 2..100 {
+        if !name.as_ref().is_ok_and(taken) {
+            break;
+        }
+        name = named(format!("-try{of}-{number}"));
+    }
+    name
+}
+
+/// Whether the session under the job's id is of this attempt: begun before a crash of the daemon.
+pub fn has_session(runner: &Runner, claim: &Claim) -> bool {
+    let of = attempt_of(runner, &claim.id);
+    of.map_or_else(|| runner.table.folder(&claim.id).exists(), |(_, token)| token == claim.token)
+}
+
+/// Number and token of the attempt that the session under the job's id is.
+fn attempt_of(runner: &Runner, id: &SessionId) -> Option<(String, String)> {
+    let spec = session::spec_in(&runner.table.folder(id)).ok().flatten()?;
+    let of = |name: &str| spec.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    Some((of(ATTEMPT)?, of(TOKEN)?))
 }

@@ -10,7 +10,7 @@ use super::end::{self, Verdict};
 use super::start::{NoSession, start};
 use super::transitions::Transition;
 use super::{Runner, Slot, output};
-use crate::model::{Level, OnLoss};
+use crate::model::{Level, OnLoss, SessionState};
 use crate::session::HostClient;
 use crate::util::jitter;
 use crate::wire::SessionStatus;
@@ -105,6 +105,7 @@ async fn finish(runner: &Runner, claim: &Claim, status: SessionStatus, stopping:
             );
             end::tell(runner, claim, Outcome::Dead, result).await;
         }
+        None if status.state == SessionState::Lost => end::lost(runner, claim).await,
         None => end::tell(runner, claim, verdict.outcome, verdict.result).await,
     }
 }

@@ -137,9 +137,10 @@ impl HttpBody for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FlowConfig, ModelsConfig, Provenance};
+    use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Provenance};
+    use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
-    use crate::serve::{AppConfig, Hosts};
+    use crate::serve::{AppConfig, FleetView, Hosts};
     use crate::util::Clock;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
@@ -152,6 +153,25 @@ mod tests {
         shutdown: Shutdown,
     }
 
+    fn fleet(home: &std::path::Path, nowhere: &str) -> FleetView {
+        let vars = [
+            ("HOME", home.to_str().unwrap()),
+            ("DARKMUX_LMSTUDIO_URL", nowhere),
+            ("DARKMUX_OLLAMA_URL", nowhere),
+        ];
+        let config = Config::load(Environment::of(vars), &[]).unwrap();
+        let machine_id = MachineId::new("testbox").unwrap();
+        let facts = FactsSource::new(machine_id.clone(), &config.runner(), config.crew(), config.models());
+        let identity = Identity { machine_id, uid: uuid::Uuid::nil(), address: None, accept: Vec::new() };
+        let gauge = tokio::sync::watch::channel(RunnerGauge::default()).1;
+        FleetView {
+            beacon: Arc::new(Beacon::new(identity, Arc::new(facts), gauge, Clock::System)),
+            live: Arc::new(Live::new(None)),
+            roster: RosterFile::new(home.join("fleet.json")),
+            redis: None,
+        }
+    }
+
     async fn serve_with(limits: Limits) -> Served {
         let home = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -162,7 +182,9 @@ mod tests {
         let nowhere = "http://127.0.0.1:9".to_owned();
         let config = AppConfig {
             flow,
+            fleet_flow: None,
             sessions_dir: home.path().join("sessions"),
+            fleet: fleet(home.path(), &nowhere),
             models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },
             hosts: Hosts::new(port, &[]),
             limits,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -12,20 +12,48 @@ use axum::response::{IntoResponse, Response};
 use super::stream::Hub;
 use super::{ApiError, Hosts, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
-use crate::fleet::Models;
+use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
+use crate::flow::shared::SharedFlow;
+use crate::flow::ship::ShipStatus;
 use crate::session::Table;
 use crate::util::{Clock, Shutdown, clock};
+
+/// What is known of this machine and of the others.
+#[derive(Debug, Clone)]
+pub struct FleetView {
+    /// What this machine says of itself.
+    pub beacon: Arc<Beacon>,
+    /// Which others are alive.
+    pub live: Arc<Live>,
+    /// Which others are known by address.
+    pub roster: RosterFile,
+    /// The fleet's Redis in words, without a password.
+    pub redis: Option<String>,
+}
+
+/// The fleet's flow, and how this machine's records get there.
+#[derive(Debug, Clone)]
+pub struct FleetFlow {
+    /// The flow.
+    pub shared: SharedFlow,
+    /// How the shipper is doing.
+    pub shipper: watch::Receiver<ShipStatus>,
+}
 
 /// What an [`App`] is made of.
 #[derive(Debug, Clone)]
 pub struct AppConfig {
     /// Where records are kept, and by which machine.
     pub flow: FlowConfig,
+    /// The fleet's flow; `None` for a machine that works alone.
+    pub fleet_flow: Option<FleetFlow>,
     /// Folder of the sessions.
     pub sessions_dir: PathBuf,
     /// Where models are asked for.
     pub models: ModelsConfig,
+    /// What is known of this machine and of the others.
+    pub fleet: FleetView,
     /// Allowed values of `Host`.
     pub hosts: Hosts,
     /// The limits.
@@ -38,8 +66,10 @@ pub struct AppConfig {
 #[derive(Debug)]
 pub struct App {
     pub(super) flow: FlowConfig,
+    pub(super) fleet_flow: Option<FleetFlow>,
     pub(super) sessions: Table,
     pub(super) models: Models,
+    pub(super) fleet: FleetView,
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
@@ -48,18 +78,29 @@ pub struct App {
     /// Held while the files are counted; who waits for it holds no thread.
     pub(super) days: Arc<Mutex<DayIndex>>,
     pub(super) file_reads: Arc<Semaphore>,
+    /// Held while a day of the whole fleet is put together.
+    pub(super) fleet_days: Arc<Semaphore>,
 }
 
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flow, sessions_dir, models, hosts, limits, clock } = config;
+        let AppConfig { flow, fleet_flow, sessions_dir, models, fleet, hosts, limits, clock } = config;
         Self {
-            hub: Hub::new(flow.dir.clone(), clock.clone(), shutdown.clone(), limits.streams),
+            hub: Hub::new(
+                flow.dir.clone(),
+                fleet_flow.as_ref().map(|fleet| fleet.shared.clone()),
+                clock.clone(),
+                shutdown.clone(),
+                limits.streams,
+            ),
+            fleet_days: Arc::new(Semaphore::new(limits.fleet_days)),
+            fleet_flow,
             days: Arc::new(Mutex::new(DayIndex::new(&flow.dir))),
             file_reads: Arc::new(Semaphore::new(limits.file_reads)),
             sessions: Table::new(sessions_dir),
             models: Models::new(models),
+            fleet,
             flow,
             hosts,
             limits,

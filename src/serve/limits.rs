@@ -21,8 +21,19 @@ pub struct Limits {
     pub keepalive: Duration,
     /// Reads of day files at one time; each holds up to three buffers of [`Limits::piece_bytes`].
     pub file_reads: usize,
+    /// Days of the whole fleet put together at one time; each holds at most 16 MiB of records of others.
+    pub fleet_days: usize,
     /// Bytes read from a file at a time.
     pub piece_bytes: usize,
+}
+
+impl Limits {
+    /// The limits with room for this many event streams, and for as many other connections as ever.
+    #[must_use]
+    pub fn with_streams(self, streams: usize) -> Self {
+        let others = self.connections.saturating_sub(self.streams);
+        Self { streams, connections: streams.saturating_add(others), ..self }
+    }
 }
 
 impl Default for Limits {
@@ -36,6 +47,7 @@ impl Default for Limits {
             streams: 128,
             keepalive: Duration::from_secs(15),
             file_reads: 16,
+            fleet_days: 2,
             piece_bytes: 256 * 1024,
         }
     }

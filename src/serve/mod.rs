@@ -23,7 +23,7 @@ mod routes;
 mod stream;
 
 pub use accept::run;
-pub use app::{App, AppConfig};
+pub use app::{App, AppConfig, FleetFlow, FleetView};
 pub use error::ApiError;
 pub use guard::Hosts;
 pub use limits::Limits;

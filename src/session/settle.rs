@@ -49,3 +49,56 @@ fn settle_one(
     }
     write_atomic(&folder.join(files::STATE), &serde_json::to_vec(&settled)?, Durability::Cached)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FlowConfig, Provenance};
+    use crate::model::{MachineId, SessionId};
+
+    /// The records in the flow of `root` that tell an end.
+    fn ends(root: &std::path::Path) -> usize {
+        let days = std::fs::read_dir(root.join("flows")).into_iter().flatten().flatten();
+        let texts = days.map(|day| std::fs::read_to_string(day.path()).unwrap());
+        texts.map(|text| text.matches("dispatch error").count()).sum()
+    }
+
+    #[test]
+    fn a_lost_session_is_settled_once_and_never_under_a_living_host() {
+        let root = tempfile::tempdir().unwrap();
+        let table = Table::new(root.path().join("sessions"));
+        let id = SessionId::new("shell-0000000000").unwrap();
+        let folder = table.folder(&id);
+        std::fs::create_dir_all(&folder).unwrap();
+        let spec: SessionSpec = serde_json::from_value(serde_json::json!({
+            "schema": 1, "id": id, "argv": ["x"], "cwd": "/", "grace_ms": 1, "scrollback_bytes": 1,
+            "log_bytes": 1, "size": { "cols": 80, "rows": 24 }, "machine_id": "m",
+            "created_at": "2026-01-01T00:00:00.000Z",
+            "dispatch": { "runtime": "shell", "prompt_chars": 1, "system_chars": 0 },
+        }))
+        .unwrap();
+        std::fs::write(folder.join(files::SPEC), serde_json::to_vec(&spec).unwrap()).unwrap();
+        let state = serde_json::to_vec(&SessionStatus::starting(&spec)).unwrap();
+        std::fs::write(folder.join(files::STATE), state).unwrap();
+        let config = FlowConfig {
+            dir: root.path().join("flows"),
+            audit_dir: None,
+            sync_always: false,
+            provenance: Provenance { machine_id: MachineId::new("m").unwrap(), orchestrator: None },
+        };
+        let flow = || Some(Flow::new(config.clone(), Clock::System));
+        // As two processes see it that look at the same time.
+        let seen = table.get(&id).unwrap().unwrap();
+        assert_eq!(seen.state, SessionState::Lost);
+
+        let lease = FileLock::try_take(&folder.join(files::LEASE)).unwrap().unwrap();
+        settle_one(&table, &seen, &Clock::System, &flow).unwrap();
+        assert_eq!(ends(root.path()), 0, "its host lives");
+        drop(lease);
+        for _ in 0..2 {
+            settle_one(&table, &seen, &Clock::System, &flow).unwrap();
+        }
+        assert_eq!(ends(root.path()), 1);
+        assert!(table.get(&id).unwrap().unwrap().ended_at.is_some());
+    }
+}

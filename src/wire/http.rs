@@ -15,6 +15,9 @@ pub struct Health {
     /// Its machine.
     #[serde(default)]
     pub machine_id: Option<String>,
+    /// Its machine's identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_uid: Option<String>,
     /// Always true.
     #[serde(default)]
     pub ok: bool,

@@ -1,12 +1,14 @@
 //! Versioned shapes on the wire and on disk. They are converted at the edge; nothing here does IO.
 
 mod daemon;
+mod fleet;
 pub mod frames;
 mod http;
 mod session;
 mod work;
 
 pub use daemon::DaemonInfo;
+pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
 pub use http::{DayEntry, FlowDays, Health, MachineSpecs, SessionList};
 pub use session::{
     DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize,

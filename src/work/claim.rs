@@ -32,10 +32,15 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// A seat of this machine for one run of its daemon.
+    /// A seat of this machine for one run of a daemon.
     pub fn new(machine: MachineId) -> Self {
-        let nonce = Uuid::new_v4().simple().to_string();
-        let consumer = format!("{machine}:{}", &nonce[..12]);
+        Self::of_boot(machine, &Uuid::new_v4().simple().to_string())
+    }
+
+    /// The seat of the daemon that calls this run of it `boot`, as its signs of life do.
+    pub fn of_boot(machine: MachineId, boot: &str) -> Self {
+        let nonce: String = boot.chars().take(12).collect();
+        let consumer = format!("{machine}:{nonce}");
         Self { machine, consumer }
     }
 }
@@ -279,6 +284,22 @@ impl Queue {
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["already", "queued" | "waiting"] | ["again"] => Ok(Finish::Again),
             ["ok"] | ["already", _] => Ok(Finish::Accepted),
+            ["fenced", _] => Ok(Finish::Fenced),
+            ["unknown"] => Ok(Finish::Forgotten),
+            _ => Err(strange(&answer)),
+        }
+    }
+
+    /// Tells that the attempt was lost without an end of its own: [`Finish::Again`] when another one follows,
+    /// [`Finish::Accepted`] when that was the job's end.
+    pub async fn lose(&self, claim: &Claim) -> Result<Finish, WorkError> {
+        let mut call = self.scripts.lost.prepare_invoke();
+        call.arg(claim.id.as_str()).arg(&claim.token).arg(max_losses(Some(&claim.spec)));
+        call.arg(backoff_ms(claim.attempt)).arg(self.config.dead_ttl.as_secs());
+        let answer = self.send_until_answered(&call).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["requeued"] => Ok(Finish::Again),
+            ["dead" | "cancelled"] => Ok(Finish::Accepted),
             ["fenced", _] => Ok(Finish::Fenced),
             ["unknown"] => Ok(Finish::Forgotten),
             _ => Err(strange(&answer)),

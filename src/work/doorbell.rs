@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use redis::Value;
 use redis::streams::StreamReadReply;
+use tokio::sync::watch;
 
 use super::{Queue, WorkError};
 use crate::model::SessionId;
-use crate::store::Reader;
+use crate::store::{Reader, Server};
 
 /// The stream of hints: what runners should look at. Losing one costs at most the next look.
 const HINTS: &str = "darkmux:hints";
@@ -35,17 +36,29 @@ pub enum Hint {
 pub struct Doorbell {
     reader: Reader,
     hints: String,
+    /// Who answers requests.
+    server: watch::Receiver<Option<Server>>,
 }
 
 impl Doorbell {
     /// Connects. What rang before is not heard: look at everything once afterwards.
     pub async fn hang(queue: &Queue) -> Result<Self, WorkError> {
         let reader = queue.redis.reader(BLOCK).await?;
+        let server = queue.redis.server();
         let mut newest = redis::cmd("XREVRANGE");
         newest.arg(HINTS).arg("+").arg("-").arg("COUNT").arg(1);
         let newest: redis::streams::StreamRangeReply = queue.redis.query(&newest).await?;
         let hints = newest.ids.first().map_or("0-0".to_owned(), |entry| entry.id.clone());
-        Ok(Self { reader, hints })
+        Ok(Self { reader, hints, server })
+    }
+
+    /// Nothing rang; nothing ever will at a server that requests no longer go to.
+    fn quiet(&self) -> Result<Hint, WorkError> {
+        let here = self.reader.server();
+        match &*self.server.borrow() {
+            Some(there) if there.run_id != here.run_id => Err(self.reader.left_behind().into()),
+            _ => Ok(Hint::Quiet),
+        }
     }
 
     /// Waits for a hint, or for an entry of these streams after these marks, for at most `limit`. After an error
@@ -61,7 +74,7 @@ impl Doorbell {
         read.arg("BLOCK").arg(super::queue::millis(block)).arg("COUNT").arg(1).arg("STREAMS");
         read.arg(HINTS).arg(streams).arg(&self.hints).arg(marks);
         let Some(reply) = self.reader.query::<Option<StreamReadReply>>(&read).await? else {
-            return Ok(Hint::Quiet);
+            return self.quiet();
         };
         let hint = reply.keys.iter().find(|stream| stream.key == HINTS).and_then(|stream| stream.ids.first());
         let Some(hint) = hint else { return Ok(Hint::Work) };

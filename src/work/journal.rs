@@ -217,12 +217,9 @@ impl Journal {
 impl Queue {
     /// Which life of the Redis this is: another text after it was started again, promoted or emptied.
     pub async fn epoch(&self) -> Result<String, WorkError> {
-        let mut mark = redis::cmd("SET");
-        mark.arg("darkmux:epoch").arg(Uuid::new_v4().to_string()).arg("NX");
-        self.redis.query::<redis::Value>(&mark).await?;
-        let mut ask = redis::cmd("GET");
-        ask.arg("darkmux:epoch");
-        let mark: Option<String> = self.redis.query(&ask).await?;
+        let mut call = self.scripts.epoch.prepare_invoke();
+        call.arg(Uuid::new_v4().to_string());
+        let mark = self.send(&call).await?.into_iter().next();
         let server = self.redis.server();
         let run_id = server.borrow().as_ref().map(|server| server.run_id.clone());
         Ok(format!("{}/{}", run_id.unwrap_or_default(), mark.unwrap_or_default()))

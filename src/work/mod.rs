@@ -31,4 +31,4 @@ pub use log::{JobLog, LogPart, LogReader, PIECE_MAX};
 pub use queue::{Published, Queue};
 pub use reconcile::{Change, Reconciler};
 pub use sign::FleetKey;
-pub use view::{DeadLetter, JobView, QueueStatus};
+pub use view::{Attempt, DeadLetter, JobView, QueueStatus};

@@ -134,22 +134,10 @@ impl Reconciler {
 
     /// Whether this observer is the one that also looks at what is queued.
     async fn leads(&self) -> Result<bool, WorkError> {
-        let (key, kept) = ("darkmux:reconciler", millis(self.queue.config.reconcile * 2));
-        let mut take = redis::cmd("SET");
-        take.arg(key).arg(&self.name).arg("NX").arg("PX").arg(kept);
-        if self.queue.redis.query::<Option<String>>(&take).await?.is_some() {
-            return Ok(true);
-        }
-        let mut ask = redis::cmd("GET");
-        ask.arg(key);
-        let leader: Option<String> = self.queue.redis.query(&ask).await?;
-        if leader.as_deref() != Some(&self.name) {
-            return Ok(false);
-        }
-        let mut keep = redis::cmd("PEXPIRE");
-        keep.arg(key).arg(kept);
-        self.queue.redis.query::<u64>(&keep).await?;
-        Ok(true)
+        let mut call = self.queue.scripts.lead.prepare_invoke();
+        call.arg(&self.name).arg(millis(self.queue.config.reconcile * 2));
+        let answer = self.queue.send(&call).await?;
+        Ok(answer.first().is_some_and(|word| word == "leads"))
     }
 
     fn is_lost(&mut self, job: &Live, now: Instant) -> bool {
@@ -163,7 +151,7 @@ impl Reconciler {
 
     async fn reconcile(&mut self, job: &Live, deep: bool) -> Result<Option<Change>, WorkError> {
         let spec = if job.state == Some(JobState::Running) { self.queue.spec(&job.id).await? } else { None };
-        let backoff = if job.losses == 0 { 0 } else { backoff_ms(job.losses) };
+        let backoff = backoff_ms(job.losses);
         let mut call = self.queue.scripts.reconcile.prepare_invoke();
         call.arg(job.id.as_str()).arg(&job.token).arg(&job.beats).arg(max_losses(spec.as_ref())).arg(backoff);
         call.arg(self.queue.config.dead_ttl.as_secs()).arg(millis(self.queue.config.lease / STRAY));

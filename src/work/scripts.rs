@@ -28,6 +28,10 @@ pub struct Scripts {
     pub resume: Script,
     pub cancel: Script,
     pub retry: Script,
+    pub epoch: Script,
+    pub lead: Script,
+    pub lost: Script,
+    pub list: Script,
     pub stray: Script,
     pub sweep: Script,
 }
@@ -51,6 +55,10 @@ impl Scripts {
             resume: even_full(include_str!("scripts/resume.lua")),
             cancel: even_full(include_str!("scripts/cancel.lua")),
             retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
+            epoch: even_full(include_str!("scripts/epoch.lua")),
+            lead: even_full(include_str!("scripts/lead.lua")),
+            lost: even_full(include_str!("scripts/lost.lua")),
+            list: even_full(include_str!("scripts/list.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
         }

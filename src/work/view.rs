@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use redis::Value;
 use redis::streams::StreamRangeReply;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::queue::Queue;
 use super::{WorkError, control};
@@ -18,8 +18,20 @@ const TITLE_MAX: usize = 120;
 /// Jobs asked about in one write.
 const CHUNK: usize = 500;
 
+/// Bytes of a record that are read for a view: role and title stand at its beginning.
+const RECORD_HEAD: usize = 2048;
+
+/// Longest escape of one character in JSON: two halves of six characters.
+const ESCAPE_MAX: usize = 12;
+
 /// Most ids that are looked through for the beginning or the end of one.
 const SEARCH_MAX: usize = 20_000;
+
+/// Ended jobs that are looked through for a name.
+const NAMES_MAX: usize = 1000;
+
+/// Fewest characters by which the end of an id names it.
+const ENDING_MIN: usize = 4;
 
 /// One attempt that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -126,10 +138,22 @@ pub struct QueueStatus {
 impl Queue {
     /// A job. `None` when there is none of this id.
     pub async fn job(&self, id: &SessionId) -> Result<Option<JobView>, WorkError> {
-        let mut ask = redis::cmd("HGETALL");
-        ask.arg(format!("darkmux:job:{id}"));
-        let fields: HashMap<String, Vec<u8>> = self.redis.query(&ask).await?;
-        Ok(view(id, &fields))
+        Ok(self.views(std::slice::from_ref(id)).await?.pop())
+    }
+
+    /// These jobs, in this order; those that are not there are left out.
+    async fn views(&self, ids: &[SessionId]) -> Result<Vec<JobView>, WorkError> {
+        let mut jobs = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let mut call = self.scripts.list.prepare_invoke();
+            call.arg(RECORD_HEAD);
+            for id in chunk {
+                call.arg(id.as_str());
+            }
+            let rows: Vec<HashMap<String, Vec<u8>>> = self.redis.script(&call).await?;
+            jobs.extend(chunk.iter().zip(&rows).filter_map(|(id, fields)| view(id, fields)));
+        }
+        Ok(jobs)
     }
 
     /// A job's message.
@@ -150,15 +174,7 @@ impl Queue {
         }
         ids.sort();
         ids.dedup();
-        let mut jobs = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(CHUNK) {
-            let mut commands = redis::pipe();
-            for id in chunk {
-                commands.cmd("HGETALL").arg(format!("darkmux:job:{id}"));
-            }
-            let rows: Vec<HashMap<String, Vec<u8>>> = self.redis.pipeline(&commands).await?;
-            jobs.extend(chunk.iter().zip(&rows).filter_map(|(id, fields)| view(id, fields)));
-        }
+        let mut jobs = self.views(&ids).await?;
         jobs.sort_by(|one, other| (other.created_ms, &other.id).cmp(&(one.created_ms, &one.id)));
         let mut left = ended;
         jobs.retain(|job| {
@@ -169,16 +185,28 @@ impl Queue {
         Ok(jobs)
     }
 
-    /// The ids of jobs that begin or (four characters and more) end with `text`, or are it.
-    pub async fn ids_like(&self, text: &str) -> Result<Vec<SessionId>, WorkError> {
+    /// The jobs that `text` may name: the one with this id, else the newest of this name (one that has not ended
+    /// before one that has), else all whose id begins so, or ends so with four characters and more.
+    pub async fn find(&self, text: &str) -> Result<Vec<SessionId>, WorkError> {
+        if let Ok(id) = SessionId::new(text)
+            && self.redis.query::<bool>(redis::cmd("EXISTS").arg(format!("darkmux:job:{id}"))).await?
+        {
+            return Ok(vec![id]);
+        }
+        let jobs = self.jobs(NAMES_MAX).await?;
+        let named = || jobs.iter().filter(|job| job.name.as_deref() == Some(text));
+        if let Some(job) = named().find(|job| !job.state.is_final()).or_else(|| named().next()) {
+            return Ok(vec![job.id.clone()]);
+        }
         let most = SEARCH_MAX.to_string();
         let ids = self.ids("ZRANGE", &["darkmux:jobs", "0", &most, "REV"]).await?;
-        if let Some(id) = ids.iter().find(|id| id.as_str() == text) {
-            return Ok(vec![id.clone()]);
-        }
-        let like =
-            |id: &SessionId| id.as_str().starts_with(text) || text.len() >= 4 && id.as_str().ends_with(text);
-        Ok(ids.into_iter().filter(like).collect())
+        let like = |id: &SessionId| {
+            let id = id.as_str();
+            !text.is_empty() && id.starts_with(text) || text.len() >= ENDING_MIN && id.ends_with(text)
+        };
+        let like: Vec<SessionId> = ids.into_iter().filter(like).collect();
+        // The list of ids remembers longer than the jobs are kept.
+        Ok(self.views(&like).await?.into_iter().map(|job| job.id).collect())
     }
 
     async fn ids(&self, verb: &str, words: &[&str]) -> Result<Vec<SessionId>, WorkError> {
@@ -187,6 +215,33 @@ impl Queue {
         let ids: Vec<String> = self.redis.query(&ask).await?;
         // What is no id was not put there by us.
         Ok(ids.into_iter().filter_map(|id| SessionId::new(id).ok()).collect())
+    }
+
+    /// How many queued jobs are ahead of this one in its lane; `None` when it is not queued.
+    pub async fn position(&self, id: &SessionId) -> Result<Option<usize>, WorkError> {
+        type Place = (Option<String>, Option<String>, Option<String>);
+        let fields = ["state", "lane", "entry"];
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(format!("darkmux:job:{id}")).arg(&fields);
+        let (state, lane, entry): Place = self.redis.query(&ask).await?;
+        let Some(own) = entry.as_deref().and_then(entry_order) else { return Ok(None) };
+        if state.as_deref() != Some(JobState::Queued.as_str()) {
+            return Ok(None);
+        }
+        let mut ahead = 0;
+        for chunk in self.ids("SMEMBERS", &["darkmux:live"]).await?.chunks(CHUNK) {
+            let mut commands = redis::pipe();
+            for id in chunk {
+                commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&fields);
+            }
+            let places: Vec<Place> = self.redis.pipeline(&commands).await?;
+            let is_ahead = |(other_state, other_lane, other): &&Place| {
+                let before = other.as_deref().and_then(entry_order).is_some_and(|other| other < own);
+                before && *other_state == state && *other_lane == lane
+            };
+            ahead += places.iter().filter(is_ahead).count();
+        }
+        Ok(Some(ahead))
     }
 
     /// The newest dead letters.
@@ -275,7 +330,7 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
     };
     let number = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
     let state = JobState::of_word(&text("state")?)?;
-    let job = fields.get("record").and_then(|record| serde_json::from_slice::<WorkJob>(record).ok());
+    let job = fields.get("record").map(|record| Beginning::of(record)).unwrap_or_default();
     let sealed = text("spec");
     let spec = sealed.as_deref().and_then(|sealed| sealed.split_once('\n'));
     let spec: Option<JobSpec> = spec.and_then(|(_, spec)| serde_json::from_str(spec).ok());
@@ -291,12 +346,14 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         schema: JOB_SCHEMA,
         id: id.clone(),
         state,
-        role: job.as_ref().map(|job| job.role_id.to_string()),
+        role: job.role_id,
         name: spec.as_ref().and_then(|spec| spec.name.clone()),
-        title: job.as_ref().and_then(|job| human::headline(&job.message, TITLE_MAX)),
+        title: job.message.as_deref().and_then(|message| human::headline(message, TITLE_MAX)),
         priority: spec.as_ref().map_or(Priority::Normal, |spec| spec.lane.priority),
         machine: text("machine"),
-        published_by: job.as_ref().and_then(|job| job.published_by_machine.clone()),
+        published_by: job
+            .published_by_machine
+            .or_else(|| spec.as_ref().and_then(|spec| spec.published_by.as_ref()).map(MachineId::to_string)),
         attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         attempts,
         created_ms: number("created").unwrap_or(0),
@@ -314,6 +371,36 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
     })
 }
 
+/// An entry's id as what it is ordered by.
+fn entry_order(entry: &str) -> Option<(u64, u64)> {
+    let (time, number) = entry.split_once('-')?;
+    Some((time.parse().ok()?, number.parse().ok()?))
+}
+
+/// What a view needs of a record.
+#[derive(Debug, Default, Deserialize)]
+struct Beginning {
+    role_id: Option<String>,
+    message: Option<String>,
+    published_by_machine: Option<String>,
+}
+
+impl Beginning {
+    /// Reads a record of which only the first [`RECORD_HEAD`] bytes may be there.
+    fn of(record: &[u8]) -> Self {
+        if let Ok(whole) = serde_json::from_slice(record) {
+            return whole;
+        }
+        // It was cut in its message, perhaps in the middle of a character or of an escape.
+        let whole_until = |cut: usize| {
+            let text = std::str::from_utf8(&record[..cut]).ok()?;
+            serde_json::from_str(&format!("{text}\"}}")).ok()
+        };
+        let mut cuts = (0..=ESCAPE_MAX).filter_map(|less| record.len().checked_sub(less));
+        cuts.find_map(whole_until).unwrap_or_default()
+    }
+}
+
 fn attempt(number: &str, text: &str) -> Option<Attempt> {
     let mut words = text.split(' ');
     let machine = words.next()?.to_owned();
@@ -326,5 +413,36 @@ impl JobView {
     /// The machine as an id, where it is one.
     pub fn machine_id(&self) -> Option<MachineId> {
         self.machine.as_deref().and_then(|name| name.parse().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_wherever_its_message_was_cut() {
+        let message = "first line ä \u{1F600} \"quoted\" \\ tab\t and more\nsecond".repeat(3);
+        let record = serde_json::json!({
+            "role_id": "coder", "message": message, "session_id": "s", "published_by_machine": "m",
+        });
+        // The order of the format, which is not that of a map.
+        let text = format!(
+            r#"{{"role_id":"coder","message":{},"session_id":"s","published_by_machine":"m"}}"#,
+            record["message"]
+        );
+        let escaped = text.replace('ä', "\\u00e4").replace('\u{1F600}', "\\ud83d\\ude00");
+        for text in [text, escaped] {
+            assert_eq!(Beginning::of(text.as_bytes()).published_by_machine.as_deref(), Some("m"));
+            let from = text.find("first").unwrap();
+            let until = text.find(r#"","session_id"#).unwrap();
+            for cut in from..until {
+                let read = Beginning::of(&text.as_bytes()[..cut]);
+                assert_eq!(read.role_id.as_deref(), Some("coder"), "{cut}");
+                assert!(message.starts_with(&read.message.unwrap()), "{cut}");
+            }
+        }
+        assert!(Beginning::of(b"").role_id.is_none());
+        assert!(Beginning::of(b"{\"role_id\":7}").role_id.is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{BIN, Daemon, Home, Running, describe};
+use crate::support::{BIN, Daemon, Home, RedisServer, Running, describe};
 
 /// A browser script that is to run against `daemon`.
 fn script(home: &Home, daemon: &Daemon, name: &str) -> Command {
@@ -46,6 +46,37 @@ fn a_hostile_record_shows_as_text() {
 #[test]
 fn sessions_are_listed_with_their_state() {
     passes("sessions.mjs");
+}
+
+#[test]
+fn the_fleet_is_listed_and_outlives_its_redis() {
+    let mut redis = RedisServer::start();
+    let home = Home::new().with("DARKMUX_REDIS_URL", redis.url()).with("DARKMUX_RUNNER_SLOTS", "3");
+    let beat = |uid: &str, name: &str, more: serde_json::Value| {
+        let mut value = serde_json::json!({ "machine_uid": uid, "display_name": name, "beat_ts_ms": 1 });
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        redis.cli(&["SET", &format!("darkmux:presence:{uid}"), &value.to_string(), "PX", "600000"]);
+    };
+    let busy = serde_json::json!({
+        "darkmux_version": "9.9.9 (abc)", "os": "linux", "arch": "x86_64", "ram_free_bytes": 3_u64 << 30,
+        "slots": { "total": 4, "busy": 1 }, "runner": { "enabled": true, "draining": false },
+        "loaded_models": ["qwen3-4b"],
+    });
+    beat("u1", "studio", busy);
+    beat("u2", "studio", serde_json::json!({}));
+    beat("u3", "<img src=x onerror=alert(1)>", serde_json::json!({ "slots": "x", "os": ["<b>"] }));
+    let daemon = Daemon::start(&home);
+    let mut page = script(&home, &daemon, "fleet.mjs");
+    let mut page = Running(page.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut said = BufReader::new(page.0.stdout.take().unwrap()).lines();
+    let mut phase = |wanted: &str| {
+        let found = said.by_ref().map_while(Result::ok).find(|line| line == &format!("PHASE {wanted}"));
+        assert!(found.is_some(), "the page never came to `{wanted}`");
+    };
+    phase("listed");
+    redis.kill();
+    phase("done");
+    assert!(page.0.wait().unwrap().success());
 }
 
 #[test]

@@ -94,6 +94,17 @@ fn what_ignores_the_polite_signals_is_killed_after_the_grace() {
 }
 
 #[test]
+fn what_ignores_term_is_told_that_its_terminal_hangs_up() {
+    let home = Home::new();
+    let script = "trap '' TERM; trap 'exit 7' HUP; echo ready; while :; do sleep 0.1; done";
+    let id = home.ok(["crew", "dispatch", "shell", "-d", "-m", script]);
+    let id = id.trim();
+    wait_for("it to be ready", || home.ok(["session", "tail", id]).contains("ready").then_some(()));
+    home.run(["session", "kill", "--grace", "20s", id]);
+    assert_eq!(home.run(["session", "wait", id]).status.code(), Some(7), "KILL would be 137");
+}
+
+#[test]
 fn what_runs_in_the_background_ends_with_the_session() {
     let home = Home::new();
     let output = dispatch(&home, "trap '' HUP; sleep 60 > /dev/null 2>&1 < /dev/null & echo $!");

@@ -67,7 +67,7 @@ fn a_config_that_does_not_load_is_one_finding_among_the_others() {
         let config = check(&home, "config");
         assert_eq!(config["state"], "fail");
         assert!(config["finding"].as_str().unwrap().contains(says), "{config}");
-        assert_eq!(check(&home, "machine id")["state"], "pass");
+        assert_eq!(check(&home, "machine_id")["state"], "pass");
     }
 }
 
@@ -95,7 +95,7 @@ fn a_flows_folder_that_can_not_be_written_fails() {
     let home = Home::new();
     private(&home);
     fs::write(home.darkmux().join("flows"), "not a folder").unwrap();
-    let found = check(&home, "flow sinks");
+    let found = check(&home, "flow sink health");
     assert_eq!(found["state"], "fail", "{found}");
     assert_eq!(home.run(["doctor"]).status.code(), Some(1));
 }
@@ -105,7 +105,7 @@ fn a_broken_machine_id_fails_and_settings_without_effect_are_named() {
     let home = Home::new().with("DARKMUX_MACHINE_ID", "").with("DARKMUX_SERVE_TOKEN", "canary");
     private(&home);
     fs::write(home.darkmux().join("machine-id"), "Not An Id\n").unwrap();
-    assert_eq!(check(&home, "machine id")["state"], "fail");
+    assert_eq!(check(&home, "machine_id")["state"], "fail");
     let kept = check(&home, "1.9 settings");
     assert_eq!(kept["state"], "pass");
     assert!(kept["finding"].as_str().unwrap().contains("DARKMUX_SERVE_TOKEN"), "{kept}");

@@ -186,6 +186,14 @@ impl Events {
         text.split("\n\n").filter_map(event).collect()
     }
 
+    /// The id of an event, or of none, that the complete text ends with.
+    pub fn place(&self) -> Option<String> {
+        let end = memchr::memmem::rfind(&self.text, b"\n\n")?;
+        let text = std::str::from_utf8(&self.text[..end]).ok()?;
+        text.rsplit("\n\n")
+            .find_map(|block| block.lines().find_map(|line| line.strip_prefix("id: ")).map(str::to_owned))
+    }
+
     /// Waits for `count` events.
     pub fn next(&mut self, count: usize) -> Vec<Event> {
         let mut seen = Vec::new();
@@ -204,5 +212,5 @@ fn event(block: &str) -> Option<Event> {
         block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned).unwrap_or_default()
     };
     let event = Event { name: field("event: "), id: field("id: "), data: field("data: ") };
-    (!event.id.is_empty()).then_some(event)
+    (!event.data.is_empty()).then_some(event)
 }

@@ -10,12 +10,20 @@
 )]
 
 mod browser;
+mod chaos;
 mod config;
 mod crew;
 mod dispatch;
 mod dispatch_edges;
 mod doctor;
+mod doctor_fleet;
+mod fleet;
+mod fleet_dispatch;
+mod fleet_presence;
 mod flow_audit;
+mod flow_redis;
+mod flow_redis_cli;
+mod flow_redis_serve;
 mod flow_write;
 mod help;
 mod http_hostile;
@@ -24,7 +32,9 @@ mod queue;
 mod queue_heals;
 mod queue_model;
 mod redis_link;
+mod redis_tls;
 mod runner;
+mod sentinel;
 mod serve_daemon;
 mod serve_day;
 mod serve_stream;
@@ -33,3 +43,4 @@ mod session_faults;
 mod support;
 mod survive;
 mod tidy;
+mod traps;

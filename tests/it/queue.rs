@@ -11,8 +11,8 @@ use darkmux::work::{
     Reconciler, Retried, adopted_spec,
 };
 
+use crate::support::RedisServer;
 use crate::support::queue::{claim_now, job, machine, numbers, queue, seat, take};
-use crate::support::{Fault, FaultProxy, RedisServer};
 
 fn result() -> JobResult {
     JobResult { schema: 1, attempt: 1, exit_code: Some(0), ..JobResult::default() }
@@ -67,16 +67,6 @@ async fn a_job_is_published_claimed_and_finished_once() {
 }
 
 #[tokio::test]
-async fn what_was_published_before_any_runner_is_delivered() {
-    let server = RedisServer::start();
-    let queue = queue(&server.url());
-    let id = publish(&queue, "early").await;
-    // The group of darkmux 1.9 begins after it, when it makes the group.
-    assert!(server.cli(&["XGROUP", "CREATE", "darkmux:work", "darkmux-runners", "$"]).contains("BUSYGROUP"));
-    assert_eq!(take(&queue, &seat("m")).await.id, id);
-}
-
-#[tokio::test]
 async fn an_entry_has_the_shape_of_1_9() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
@@ -85,27 +75,6 @@ async fn an_entry_has_the_shape_of_1_9() {
     let lines: Vec<&str> = entry.lines().skip(1).collect();
     let record = r#"{"role_id":"shell","message":"true","session_id":"job-1","runtime":"internal","timeout_seconds":3600,"published_at_unix_ms":1,"published_by_machine":"tester","attempt":1}"#;
     assert_eq!(lines, ["schema", "3", "record", record, "job", "job-1"]);
-}
-
-#[tokio::test]
-async fn a_lost_answer_to_a_claim_loses_no_job() {
-    let server = RedisServer::start();
-    let proxy = FaultProxy::before(server.port());
-    let (direct, cut) = (queue(&server.url()), queue(&proxy.url()));
-    let id = publish(&direct, "job-1").await;
-    let me = seat("studio");
-    let streams = ["darkmux:work".to_owned()];
-    assert!(matches!(
-        cut.claim(&me, &["darkmux:work:none".into()], "n0", false).await.unwrap(),
-        Offer::Nothing { .. }
-    ));
-    proxy.set(Fault::DropReplies);
-    assert!(cut.claim(&me, &streams, "n1", false).await.is_err());
-    proxy.set(Fault::None);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(state(&direct, &id).await, JobState::Running);
-    let Offer::Job(claim) = cut.claim(&me, &streams, "n1", true).await.unwrap() else { panic!("no job") };
-    assert_eq!((claim.id, claim.token.as_str()), (id, "1-n1"));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(End::Dead),
         2 => Just(End::Requeue),
     ];
-    let seen = prop_oneof![4 => Just(Seen::Now), 2 => Just(Seen::Before), 1 => Just(Seen::Never)];
+    let seen = prop_oneof![4 => Just(Seen::Now), 2 => Just(Seen::Before), 1 => Just(Seen::OneBeatAgo), 1 => Just(Seen::Never)];
     // Which of the tokens that were handed out; mostly one of the newest.
     let token = prop_oneof![3 => 0..3_usize, 1 => 0..20_usize];
     let job = 0..JOBS;
@@ -52,7 +52,8 @@ fn op() -> impl Strategy<Value = Op> {
         }),
         2 => job.clone().prop_map(Op::Due),
         2 => job.clone().prop_map(Op::StrangerAcks),
-        1 => job.prop_map(Op::StrangerDeletes),
+        1 => job.clone().prop_map(Op::StrangerDeletes),
+        2 => job.prop_map(Op::StrangerAdds),
         2 => Just(Op::StrangerReads),
         1 => Just(Op::Trim),
         1 => Just(Op::DestroyGroups),

@@ -253,3 +253,35 @@ async fn slots_bound_what_runs_at_once_and_all_of_many_end() {
         assert_eq!(queue.job(id).await.unwrap().unwrap().state, JobState::Done);
     }
 }
+
+#[tokio::test]
+async fn three_machines_share_three_hundred_jobs_and_each_ends_once() {
+    let server = RedisServer::start();
+    let homes: Vec<Home> = ["studio", "laptop", "mini"]
+        .map(|name| runner_home(name, &server.url()).with("DARKMUX_RUNNER_SLOTS", "20"))
+        .into();
+    let daemons: Vec<Daemon> = homes.iter().map(Daemon::start).collect();
+    let queue = queue(&server.url());
+    let ledger = homes[0].path().join("ledger");
+    let mut ids = Vec::new();
+    for number in 0..300 {
+        let seconds = f64::from(10 + number % 21) / 10.0;
+        let script = format!("sleep {seconds}; echo {number} >>{}", ledger.display());
+        ids.push(publish(&queue, &format!("job-{number}"), &script).await);
+    }
+    let mut machines = std::collections::BTreeMap::<String, usize>::new();
+    for id in &ids {
+        let view = until(&queue, id, "its end", |view| view.state.is_final()).await;
+        assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{view:?}");
+        *machines.entry(view.machine.unwrap()).or_default() += 1;
+    }
+    assert_eq!(machines.len(), 3, "{machines:?}");
+    assert!(machines.values().all(|jobs| *jobs >= 30), "{machines:?}");
+    let ran = std::fs::read_to_string(ledger).unwrap();
+    let mut numbers: Vec<u32> = ran.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..300).collect::<Vec<_>>());
+    assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
+    assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
+    drop(daemons);
+}

@@ -55,26 +55,31 @@ fn the_small_answers_have_the_shapes_of_1_9() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let health = get(daemon.port, "/health");
     assert_eq!(health.header("content-type"), Some("application/json"));
-    assert_eq!(keys(&health.json()), ["darkmux_version", "flow_schema_version", "machine_id", "ok"]);
+    assert_eq!(
+        keys(&health.json()),
+        ["darkmux_version", "flow_schema_version", "machine_id", "machine_uid", "ok"]
+    );
     assert!(health.text().starts_with("{\"darkmux_version\""), "sorted keys");
     let specs = get(daemon.port, "/machine/specs").json();
-    assert_eq!(
-        keys(&specs),
-        [
-            "cpu_brand",
-            "darkmux_version",
-            "flow_schema_version",
-            "generated_at_ms",
-            "lms_unreachable",
-            "loaded_models",
-            "machine_id",
-            "os",
-            "ram_free_for_ai_bytes",
-            "ram_total_bytes",
-            "redis_url_redacted",
-            "utility_model"
-        ]
-    );
+    let of_1_9 = [
+        "cpu_brand",
+        "darkmux_version",
+        "flow_schema_version",
+        "generated_at_ms",
+        "lms_unreachable",
+        "loaded_models",
+        "machine_id",
+        "os",
+        "ram_free_for_ai_bytes",
+        "ram_total_bytes",
+        "redis_url_redacted",
+        "utility_model",
+    ];
+    let of_presence = ["arch", "boot", "cores", "machine_uid", "roles", "runner", "slots", "started_at_ms"];
+    for key in of_1_9.iter().chain(&of_presence) {
+        assert!(specs.get(key).is_some(), "no {key} in {specs}");
+    }
+    assert_eq!(specs["os"], format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     assert_eq!((&specs["lms_unreachable"], &specs["machine_id"]), (&true.into(), &"testbox".into()));
     assert!(specs["ram_total_bytes"].as_u64() > Some(0));
     assert_eq!(get(daemon.port, "/fleet/machines/live").text(), "[]");

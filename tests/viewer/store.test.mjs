@@ -144,3 +144,12 @@ test('the store tells its listeners of changes, and only of changes', () => {
   assert.equal(told, 1);
   assert.equal(store.state().source, 'live');
 });
+
+test('a fleet that is not known is the last that was known, and the problem', () => {
+  const mode = /** @type {const} */ ({ kind: 'live', label: '', src: '' });
+  const fleet = [/** @type {any} */ ({ uid: 'u', name: 'm' })];
+  const known = reduce(initialState(mode, 0), { type: 'fleet/loaded', fleet });
+  const failed = reduce(known, { type: 'fleet/failed', problem: 'away' });
+  assert.deepEqual([failed.fleet, failed.fleetProblem], [fleet, 'away']);
+  assert.equal(reduce(failed, { type: 'fleet/loaded', fleet: [] }).fleetProblem, '');
+});

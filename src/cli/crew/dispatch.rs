@@ -1,4 +1,5 @@
-//! `darkmux crew dispatch`: hand a message to a role and run it in a session on this machine.
+//! `darkmux crew dispatch`: hand a message to a role and run it in a session on this machine. What goes to other
+//! machines is in `fleet_dispatch`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use clap::{ArgGroup, Args};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
+use super::fleet_dispatch::{self, FleetArgs};
 use super::{failure, outcome};
 use crate::cli::session::{Keys, Screen, Watch, block_on, watch};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
@@ -23,63 +25,70 @@ const NAME_MAX: usize = 64;
 
 /// Hand a message to a role and run it in a session of its own.
 ///
-/// The session's output comes to this terminal, and the command ends with the session's status.
+/// The session's output comes to this terminal, and the command ends with the session's status. It runs here,
+/// unless --machine names another machine or one of the fleet's flags is given: then it is published to the queue,
+/// and the output comes from wherever it runs.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 #[command(group = ArgGroup::new("text").required(true).args(["message", "message_from_file", "stdin"]))]
 pub struct DispatchArgs {
     /// Role; `darkmux crew roles` lists them
     #[arg(add = ArgValueCompleter::new(completions::roles))]
-    role: String,
+    pub(super) role: String,
     /// What the role is to do
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
-    message: Option<String>,
+    pub(super) message: Option<String>,
     /// Read the message from this file
     #[arg(long, value_name = "FILE")]
-    message_from_file: Option<PathBuf>,
+    pub(super) message_from_file: Option<PathBuf>,
     /// `-` reads the message from standard input
     #[arg(value_name = "-", value_parser = ["-"])]
-    stdin: Option<String>,
-    /// Machine to run on: this one; another needs Redis
+    pub(super) stdin: Option<String>,
+    /// Machine it is meant for: it gets a head start, then the first free one takes it
     #[arg(long, value_name = "ID")]
-    machine: Option<String>,
-    /// Folder to run in, instead of the current one
+    pub(super) machine: Option<String>,
+    /// Folder to run in, instead of the current one; for the fleet, a path on the machine that runs it
     #[arg(long, value_name = "DIR")]
-    workdir: Option<PathBuf>,
+    pub(super) workdir: Option<PathBuf>,
     /// End the session after this time, such as 90s or 10m
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
-    timeout: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     /// Name the session
     #[arg(long, value_name = "NAME", value_parser = session_name, allow_hyphen_values = true)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// Id of the session, instead of a new one
     #[arg(long, value_name = "ID")]
-    session_id: Option<SessionId>,
+    pub(super) session_id: Option<SessionId>,
     /// Start the role's interactive form: the message is its first prompt, and you go on with it
     #[arg(short, long)]
-    interactive: bool,
+    pub(super) interactive: bool,
     /// Wait for the session's end (the default)
     #[arg(long, overrides_with = "detach")]
-    wait: bool,
+    pub(super) wait: bool,
     /// Print the session's id and leave it running
     #[arg(short = 'd', long, visible_alias = "no-wait")]
-    detach: bool,
+    pub(super) detach: bool,
     /// The first Ctrl-C ends the session
     #[arg(long)]
-    cancel_on_interrupt: bool,
+    pub(super) cancel_on_interrupt: bool,
     /// Say what would run, and run nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Print the session and its output as JSON at its end
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
     let config = cx.config()?;
     let machine_id = config.machine_id()?;
-    check_machine(args.machine.as_deref(), &machine_id)?;
+    let target = args.machine.as_deref().map(MachineId::new).transpose().or_exit(Exit::Usage)?;
+    if args.fleet.is_asked() || target.as_ref().is_some_and(|target| *target != machine_id) {
+        return fleet_dispatch::run(args, cx, &machine_id, target);
+    }
     let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
     let message = message(args)?;
     let job = Job::new(args, cx, config, machine_id, &role, &message)?;
@@ -90,6 +99,10 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
     check_name(args.name.as_deref(), &table)?;
     block_on(async {
         session::start(&config.session().dir, &job.spec, &job.files, &cx.env).await.map_err(start_failure)?;
+        if let (Some(target), Some(role)) = (&target, &job.spec.role) {
+            let payload = json!({ "decision": "local", "target_machine": target });
+            fleet_dispatch::route(cx, config, (role, &job.spec.id), payload);
+        }
         if args.detach {
             return outcome::detached(cx, &table, &job.spec.id, args.json);
         }
@@ -153,23 +166,8 @@ fn start_failure(error: session::StartError) -> Failure {
     Failure::new(exit, error)
 }
 
-/// Another machine is another version's matter; saying nothing would run the job here by accident.
-fn check_machine(wanted: Option<&str>, here: &MachineId) -> Result<(), Failure> {
-    let Some(wanted) = wanted else { return Ok(()) };
-    let wanted = MachineId::new(wanted).or_exit(Exit::Usage)?;
-    if wanted == *here {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Unreachable,
-        format!(
-            "cross-machine dispatch to `{wanted}` needs the fleet's Redis queue, which this version does not \
-             speak yet; this machine is `{here}`: leave --machine out to run here (see `darkmux doctor`)"
-        ),
-    ))
-}
-
-fn message(args: &DispatchArgs) -> Result<String, Failure> {
+/// What the role is to do, from wherever it comes.
+pub(super) fn message(args: &DispatchArgs) -> Result<String, Failure> {
     if let Some(message) = &args.message {
         return Ok(message.clone());
     }

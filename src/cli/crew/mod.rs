@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod failure;
+mod fleet_dispatch;
 mod outcome;
 mod roles;
 mod show;
@@ -16,7 +17,7 @@ use super::{Cx, Outcome};
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum CrewVerb {
-    Dispatch(DispatchArgs),
+    Dispatch(Box<DispatchArgs>),
     Roles(roles::RolesArgs),
     Show(show::ShowArgs),
 }

@@ -5,6 +5,7 @@ mod note;
 mod record;
 mod status;
 mod tail;
+mod tail_fleet;
 mod tier_decision;
 
 use clap::{Args, Subcommand};

@@ -1,4 +1,4 @@
-//! `darkmux flow tail`: today's records of this machine, and on as they come.
+//! `darkmux flow tail`: today's records of the fleet, or of this machine, and on as they come.
 
 use std::io;
 use std::time::Duration;
@@ -8,24 +8,29 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::tail_fleet::FleetTail;
 use crate::cli::session::block_on;
 use crate::cli::{Cx, Exit, Outcome, Printer};
 use crate::flow::read::{DayReader, FlowTail, Next};
+use crate::flow::shared::SharedFlow;
 use crate::model::{Day, Position};
 use crate::util::visible_line;
 
 /// Time between two looks for new records.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// Output that is gathered before it is written.
 const GATHERED: usize = 64 * 1024;
 
-/// Print today's records of this machine, oldest first.
+/// Print today's records of the fleet, oldest first; without Redis those of this machine.
 #[derive(Debug, Args)]
 pub struct TailArgs {
     /// Go on with the records that come, over midnight, until interrupted
     #[arg(short, long)]
     follow: bool,
+    /// Only the records of this machine
+    #[arg(long)]
+    local: bool,
     /// Only the records of this session
     #[arg(long, value_name = "ID")]
     session: Option<String>,
@@ -36,9 +41,15 @@ pub struct TailArgs {
 
 /// Runs the verb.
 pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
-    let dir = cx.config()?.flows_dir();
+    let config = cx.config()?;
+    let dir = config.flows_dir();
     let day = Day::of(cx.clock.now());
     let mut out = Out { args, printer: &cx.printer, gathered: Vec::new() };
+    let shared = if args.local { None } else { SharedFlow::of(config)? };
+    if let Some(shared) = shared {
+        let tail = FleetTail { shared, dir, day, clock: cx.clock.clone(), follow: args.follow };
+        return block_on(tail.run(&mut out));
+    }
     if args.follow {
         let mut tail = FlowTail::new(&dir, cx.clock.clone(), Position { day, offset: 0 });
         return block_on(async {
@@ -63,7 +74,7 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
 }
 
 /// Prints what is there now.
-fn follow(tail: &mut FlowTail, out: &mut Out<'_>) -> io::Result<()> {
+pub(super) fn follow(tail: &mut FlowTail, out: &mut Out<'_>) -> io::Result<()> {
     loop {
         match tail.poll()? {
             Next::Record(record) => out.put(record.line)?,
@@ -77,9 +88,9 @@ fn follow(tail: &mut FlowTail, out: &mut Out<'_>) -> io::Result<()> {
 }
 
 /// Prints records.
-struct Out<'a> {
+pub(super) struct Out<'a> {
     args: &'a TailArgs,
-    printer: &'a Printer,
+    pub(super) printer: &'a Printer,
     gathered: Vec<u8>,
 }
 
@@ -95,7 +106,7 @@ struct Shown {
 }
 
 impl Out<'_> {
-    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(super) fn put(&mut self, line: &[u8]) -> io::Result<()> {
         let TailArgs { json, session: wanted, .. } = self.args;
         // Most records of a day are told apart without parsing them.
         if wanted.is_some() && memmem::find(line, b"\"session_id\"").is_none() {
@@ -118,7 +129,7 @@ impl Out<'_> {
         if self.gathered.len() < GATHERED { Ok(()) } else { self.flush() }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         if !self.gathered.is_empty() {
             self.printer.bytes(&self.gathered)?;
             self.gathered.clear();

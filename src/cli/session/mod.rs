@@ -24,6 +24,8 @@ use crate::session::{self, Table};
 use crate::wire::SessionStatus;
 
 pub use screen::Screen;
+pub use tail::tail_session;
+pub use terminal::{Happening, Terminal};
 pub use watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 
 /// Terminals that outlive the terminal they were started from.
@@ -85,7 +87,7 @@ fn find(table: &Table, text: &str) -> Result<SessionStatus, Failure> {
 }
 
 /// Runs asynchronous work of a short-lived command: one thread, and nothing that waits keeps the process.
-pub fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().or_exit(Exit::Internal)?;
     let outcome = runtime.block_on(work);

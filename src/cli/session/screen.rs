@@ -73,6 +73,13 @@ impl<'a> Screen<'a> {
         Self::stdout(if io::stdout().is_terminal() { Form::Raw } else { Form::Program })
     }
 
+    /// For a job on another machine: as live, without the questions that this terminal would answer to nobody.
+    pub fn of_job() -> Self {
+        let screen = Self::live();
+        let past = if screen.form == Form::Raw { u64::MAX } else { 0 };
+        screen.with_past(past)
+    }
+
     /// For output that is looked at later: text on a terminal, else what the program wrote.
     pub fn later() -> Self {
         Self::stdout(if io::stdout().is_terminal() { Form::Text } else { Form::Program })

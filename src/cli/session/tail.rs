@@ -83,6 +83,12 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
     })
 }
 
+/// As the verb, for a session that was found already.
+pub fn tail_session(cx: &Cx, session: &SessionStatus, follow: bool) -> Outcome {
+    let session = session.id.to_string();
+    run(&TailArgs { session, follow, lines: None, from: None, raw: false, json: false }, cx)
+}
+
 /// The last line of the JSON form.
 fn last_line(cx: &Cx, session: Option<&SessionStatus>) -> io::Result<()> {
     cx.printer.json_line(&json!({ "schema": 1, "session": session }))

@@ -16,3 +16,15 @@ pub use day::{DayReader, ReadStep, Record};
 pub use days::{DayIndex, days_in};
 pub use newest::newest;
 pub use tail::{FlowTail, Gap, Next};
+
+/// Whether the files in `dir` hold the record that ends there.
+pub fn holds(dir: &std::path::Path, place: crate::model::Position) -> bool {
+    crate::store::open_in(dir, &place.day.file_name())
+        .and_then(|file| file.metadata())
+        .is_ok_and(|meta| meta.len() >= place.offset)
+}
+
+/// Whether a line that came another way than from a file is a record.
+pub fn is_record(line: &[u8]) -> bool {
+    check::kind(line) == check::Kind::Record
+}

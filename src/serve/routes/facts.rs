@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::fleet::hardware;
 use crate::model::FLOW_SCHEMA;
@@ -19,16 +19,17 @@ pub async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
         darkmux_version: crate::VERSION.to_owned(),
         flow_schema_version: FLOW_SCHEMA.to_owned(),
         machine_id: Some(app.machine_id()),
+        machine_uid: Some(app.fleet.beacon.uid()),
         ok: true,
     })
 }
 
-/// `GET /machine/specs`.
+/// `GET /machine/specs`: the object of 1.9, and what presence has beside it.
 pub async fn specs(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let asked = app.blocking("asking the system", || Ok::<_, Infallible>(hardware()));
-    let (hardware, models) = tokio::join!(asked, app.models.loaded());
+    let (hardware, models, beat) = tokio::join!(asked, app.models.loaded(), app.fleet.beacon.beat());
     let hardware = hardware?;
-    json(&MachineSpecs {
+    let specs = MachineSpecs {
         cpu_brand: hardware.cpu_brand,
         darkmux_version: crate::VERSION.to_owned(),
         flow_schema_version: FLOW_SCHEMA.to_owned(),
@@ -39,9 +40,19 @@ pub async fn specs(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
         os: hardware.os,
         ram_free_for_ai_bytes: hardware.ram_available,
         ram_total_bytes: hardware.ram_total,
-        redis_url_redacted: None,
+        redis_url_redacted: app.fleet.redis.clone(),
         utility_model: None,
-    })
+    };
+    let object = |value: Result<Value, _>| match value {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Ok(Map::new()),
+        Err(error) => Err(ApiError::internal("writing the answer", &error)),
+    };
+    let mut all = object(serde_json::to_value(beat))?;
+    all.remove("beat_ts_ms");
+    // Where both have a key (`os`), its meaning is that of 1.9.
+    all.extend(object(serde_json::to_value(specs))?);
+    json(&all)
 }
 
 /// `GET /missions`: darkmux 1.9 keeps missions; this version has none.

@@ -12,19 +12,20 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::read_ahead::{self, Pieces};
-use super::super::stream::events;
-use super::day_file;
+use super::super::stream::{Keep, events};
+use super::{day_file, fleet_day};
 use crate::flow::read::{DayReader, newest};
-use crate::model::{Day, Position};
+use crate::flow::shared::probe;
+use crate::model::{Day, EntryId, FleetAt, Place, Position};
 use crate::serve::app::json;
 use crate::serve::{ApiError, App};
 use crate::wire::FlowDays;
 
 /// Says where a stream has to go on after an array.
-const POSITION: HeaderName = HeaderName::from_static("darkmux-position");
+pub(super) const POSITION: HeaderName = HeaderName::from_static("darkmux-position");
 
 /// Bytes of the array made at a time, about.
-const ARRAY_PIECE: usize = 128 * 1024;
+pub(super) const ARRAY_PIECE: usize = 128 * 1024;
 
 /// Bytes of the first piece, where it is at hand.
 const FIRST_PIECE: usize = 2 * 1024;
@@ -56,10 +57,19 @@ pub async fn day(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    match date.strip_suffix(".jsonl") {
-        Some(date) => day_file::whole(&app, day_of(date)?, &method, &headers).await,
-        None => array(&app, day_of(&date)?, query.limit.as_deref()),
+    if let Some(date) = date.strip_suffix(".jsonl") {
+        return day_file::whole(&app, day_of(date)?, &method, &headers).await;
     }
+    let (day, limit) = (day_of(&date)?, limit_of(query.limit.as_deref())?);
+    match &app.fleet_flow {
+        None => array(&app, day, limit),
+        Some(fleet) => fleet_day::array(&app, fleet, day, limit).await,
+    }
+}
+
+fn limit_of(limit: Option<&str>) -> Result<usize, ApiError> {
+    let limit = limit.map_or(Ok(usize::MAX), str::parse);
+    limit.map_err(|_| ApiError::bad_request("bad_limit", "`limit` is a whole number of records"))
 }
 
 /// A place among those who read files; refused when all are taken.
@@ -71,14 +81,7 @@ pub(super) fn reading(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
 }
 
 /// The records of a day as one JSON array, as they stand in the file.
-fn array(app: &App, day: Day, limit: Option<&str>) -> Result<Response, ApiError> {
-    let limit = match limit.map(str::parse::<usize>) {
-        None => usize::MAX,
-        Some(Ok(limit)) => limit,
-        Some(Err(_)) => {
-            return Err(ApiError::bad_request("bad_limit", "`limit` is a whole number of records"));
-        }
-    };
+pub(super) fn array(app: &App, day: Day, limit: usize) -> Result<Response, ApiError> {
     let permit = reading(app)?;
     let (reader, end) = open(&app.flow.dir, day, limit).map_err(|error| ApiError::day_file(&error))?;
     let headers = [
@@ -97,7 +100,7 @@ fn array(app: &App, day: Day, limit: Option<&str>) -> Result<Response, ApiError>
 
 /// The reader of the newest `limit` records, and the offset after the last of them. Later ones are the
 /// stream's.
-fn open(dir: &std::path::Path, day: Day, limit: usize) -> io::Result<(Option<DayReader>, u64)> {
+pub(super) fn open(dir: &std::path::Path, day: Day, limit: usize) -> io::Result<(Option<DayReader>, u64)> {
     // Here and now, where the disk need not be asked: handing it to another thread takes longer.
     if limit == usize::MAX
         && let Some((reader, end)) = DayReader::open_at_hand(dir, day)
@@ -191,25 +194,49 @@ pub async fn stream(
     day_of(&date)?;
     let from = match headers.get("last-event-id") {
         // An empty one is what a client has that saw no event yet.
-        Some(id) if !id.is_empty() => Some(position_of(id.to_str().unwrap_or_default())?),
-        _ => query.from.as_deref().filter(|from| !from.is_empty()).map(position_of).transpose()?,
+        Some(id) if !id.is_empty() => Some(From::read(id.to_str().unwrap_or_default())?),
+        _ => query.from.as_deref().filter(|from| !from.is_empty()).map(From::read).transpose()?,
     };
-    let hub = app.hub.clone();
     let head = [(header::CONTENT_TYPE, "text/event-stream")];
     if method == Method::HEAD {
         return Ok(head.into_response());
     }
-    let joined = app.shutdown.spawn_blocking(move || hub.join()).await;
-    let joined = joined.map_err(|error| ApiError::internal("reading the flow", &error))?;
+    let joined = app.hub.join().await;
     let seat = joined.map_err(|error| ApiError::day_file(&error))?.ok_or_else(|| {
         ApiError::busy("too_many_streams", "all streams of this daemon are taken; close one", RETRY_SECONDS)
     })?;
-    let from = from.unwrap_or(seat.now);
-    Ok((StatusCode::OK, head, events(seat, from, app.limits.keepalive, &app.shutdown)).into_response())
+    let from = match from {
+        None => seat.now,
+        Some(From::Place(place)) => seat.complete(place),
+        // What we wrote up to then, as far as the stream still tells.
+        Some(From::Entry(id)) => match &app.fleet_flow {
+            None => seat.now,
+            Some(fleet) => {
+                let own = fleet.shared.own_before(id).await.ok().flatten();
+                Place { local: own.unwrap_or(seat.now.local), fleet: Some(FleetAt::after(id)) }
+            }
+        },
+    };
+    let (keepalive, shutdown, clock) = (app.limits.keepalive, app.shutdown.clone(), app.clock.clone());
+    let keep = Keep { keepalive, shutdown, clock };
+    Ok((StatusCode::OK, head, events(seat, from, keep)).into_response())
 }
 
-fn position_of(text: &str) -> Result<Position, ApiError> {
-    text.parse().map_err(|error| ApiError::bad_request("bad_position", format!("{error}")))
+/// Where a client wants to go on.
+enum From {
+    /// A place, or the part of one that is in the files.
+    Place(Place),
+    /// An entry of the fleet's flow.
+    Entry(EntryId),
+}
+
+impl From {
+    fn read(text: &str) -> Result<Self, ApiError> {
+        let entry = || text.parse().map(Self::Entry);
+        // A day has dashes, too, but an entry's id has no colon.
+        let read = if text.contains(':') { text.parse().map(Self::Place) } else { entry() };
+        read.map_err(|error| ApiError::bad_request("bad_position", format!("{error}")))
+    }
 }
 
 /// `GET /flow-status`: the object of `flow status --json`.
@@ -218,7 +245,14 @@ pub async fn status(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let status = app
         .blocking("looking at the flow", move || Ok::<_, Infallible>(crate::flow::status(&config)))
         .await?;
-    json(&status)
+    match &app.fleet_flow {
+        None => json(&status),
+        Some(fleet) => {
+            let redis = probe(&fleet.shared, &app.clock).await;
+            let shipper = fleet.shipper.borrow().clone();
+            json(&status.with_fleet(redis, shipper))
+        }
+    }
 }
 
 /// `GET /flow-days`.

@@ -4,6 +4,7 @@ pub mod assets;
 mod day_file;
 pub mod facts;
 pub mod fleet;
+mod fleet_day;
 pub mod flow;
 pub mod page;
 pub mod sessions;

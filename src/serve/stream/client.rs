@@ -1,23 +1,39 @@
-//! The stream of one client: from the file until it has caught up, then from the ring.
+//! The stream of one client: from the files and from Redis until it has caught up, then from the ring.
 
 use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
+use tokio::time::Instant;
 
 use super::frame;
-use super::hub::Seat;
-use super::ring::Found;
-use crate::flow::read::Gap;
-use crate::model::Position;
-use crate::util::Shutdown;
+use super::hub::{Caught, Seat};
+use super::ring::{Break, Found};
+use crate::model::{Place, Position};
+use crate::util::{Clock, Shutdown, clock};
+
+/// Time until Redis is asked again for what a client has not seen.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How a stream is kept.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// Between two signs of life.
+    pub keepalive: Duration,
+    /// Ends the stream.
+    pub shutdown: Shutdown,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
 
 /// The events after `from`, for as long as the client listens and the daemon runs.
-pub fn events(seat: Seat, from: Position, keepalive: Duration, shutdown: &Shutdown) -> Body {
-    let client = Client { at: from, arrived: seat.now == from, seat, keepalive, shutdown: shutdown.clone() };
+pub fn events(seat: Seat, from: Place, keep: Keep) -> Body {
+    let arrived = seat.now == from;
+    let quiet = Instant::now();
+    let client = Client { at: from, arrived, seat, keep, quiet, over: false, unanswered: false };
     // Something to send at once: the head goes out with it.
-    let begin = (Some(Bytes::from_static(frame::KEEPALIVE)), client);
+    let begin = (Some(frame::begin(from)), client);
     Body::from_stream(stream::unfold(begin, async |(first, mut client)| match first {
         Some(first) => Some((Ok(first), (None, client))),
         None => client.next().await.map(|frames| (frames, (None, client))),
@@ -26,61 +42,117 @@ pub fn events(seat: Seat, from: Position, keepalive: Duration, shutdown: &Shutdo
 
 struct Client {
     seat: Seat,
-    at: Position,
-    /// Its place was compared with the file.
+    at: Place,
+    /// Its place was compared with the files and with Redis.
     arrived: bool,
-    keepalive: Duration,
-    shutdown: Shutdown,
+    keep: Keep,
+    /// Nothing was sent since then.
+    quiet: Instant,
+    /// The last event was sent.
+    over: bool,
+    /// Redis did not answer this client when it was asked last.
+    unanswered: bool,
 }
 
 impl Client {
-    /// The next bytes; `None` when the daemon stops.
+    /// The next bytes; `None` when the daemon stops or the stream has to be opened anew.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        let stopped = self.shutdown.stopped();
-        tokio::select! {
-            biased;
-            () = stopped => None,
-            frames = self.frames() => Some(frames),
+        if self.over {
+            return None;
         }
+        let stopped = self.keep.shutdown.stopped();
+        let frames = tokio::select! {
+            biased;
+            () = stopped => return None,
+            frames = self.frames() => frames,
+        };
+        self.quiet = Instant::now();
+        Some(frames)
     }
 
     async fn frames(&mut self) -> io::Result<Bytes> {
         loop {
+            if let Some(cause) = self.seat.went_down() {
+                self.over = true;
+                return Ok(frame::error(&clock::seconds(self.keep.clock.now()), &cause).into());
+            }
             let until = match self.seat.look(self.at) {
                 Found::Frames(frames, end) if self.arrived => {
                     self.at = end;
+                    if frames.is_empty() {
+                        continue;
+                    }
                     return Ok(frames);
                 }
-                Found::Gap(gap) => {
-                    self.at = gap.resumed;
-                    return Ok(told(gap));
-                }
-                Found::InFile(until) if self.arrived => Some(until),
+                Found::Gap(gap) => return Ok(self.jump(gap)),
+                Found::Behind(until) if self.arrived => Some(until),
                 Found::Nothing if self.arrived => None,
-                // A place that the client named may be ahead of the file; the file is asked once.
-                _ => Some(Position { day: self.seat.now.day.max(self.at.day), offset: u64::MAX }),
+                // A place that the client named may be ahead of the files or of Redis; both are asked once.
+                _ => {
+                    self.arrived = true;
+                    if let Some(gap) = self.seat.is_ahead(self.at).await {
+                        return Ok(self.jump(gap));
+                    }
+                    let day = self.seat.now.local.day.max(self.at.local.day);
+                    Some(Place { local: Position { day, offset: u64::MAX }, ..self.seat.end() })
+                }
             };
-            self.arrived = true;
+            let mut waits_for_fleet = false;
             if let Some(until) = until {
                 let before = self.at;
-                let (frames, at) = self.seat.read(before, until).await?;
-                self.at = at;
+                let frames = self.catch_up(until).await?;
                 if !frames.is_empty() {
                     return Ok(frames.into());
                 }
-                if at != before {
+                if self.at != before {
                     continue;
                 }
+                waits_for_fleet = self.at.fleet < until.fleet;
             }
-            if tokio::time::timeout(self.keepalive, self.seat.news()).await.is_err() {
-                return Ok(Bytes::from_static(frame::KEEPALIVE));
+            if let Some(sign) = self.wait(waits_for_fleet).await {
+                return Ok(sign);
             }
         }
     }
-}
 
-fn told(gap: Gap) -> Bytes {
-    let mut frames = Vec::new();
-    frame::gap(&mut frames, gap);
-    frames.into()
+    fn jump(&mut self, gap: Break) -> Bytes {
+        self.at = gap.to;
+        let mut frames = Vec::new();
+        frame::gap(&mut frames, gap);
+        frames.into()
+    }
+
+    /// A part of what lies between: first of the files, then of Redis, if that answers.
+    async fn catch_up(&mut self, until: Place) -> io::Result<Vec<u8>> {
+        let is_up = self.seat.is_up();
+        // Whoever waits for Redis is given what this machine writes meanwhile.
+        let alone = !is_up || self.unanswered;
+        let until_local = if alone { until.local.max(self.seat.end().local) } else { until.local };
+        if self.at.local < until_local {
+            let before = self.at;
+            let Caught { frames, at } = self.seat.read(before, until_local).await?;
+            self.at = at;
+            if !frames.is_empty() || at != before {
+                return Ok(frames);
+            }
+        }
+        let Some(fleet) = until.fleet.filter(|fleet| is_up && self.at.fleet < Some(*fleet)) else {
+            return Ok(Vec::new());
+        };
+        let page = self.seat.page(self.at, fleet).await;
+        self.unanswered = page.is_none();
+        let Some(Caught { frames, at }) = page else { return Ok(Vec::new()) };
+        self.at = at;
+        Ok(frames)
+    }
+
+    /// Waits for news; a sign of life when it was quiet for too long.
+    async fn wait(&mut self, waits_for_fleet: bool) -> Option<Bytes> {
+        let quiet = self.quiet.elapsed();
+        let left = self.keep.keepalive.saturating_sub(quiet);
+        let pause = if waits_for_fleet { left.min(AGAIN) } else { left };
+        let waited = tokio::time::timeout(pause, self.seat.news()).await;
+        let is_due = waited.is_err() && self.quiet.elapsed() >= self.keep.keepalive;
+        is_due.then(|| Bytes::from_static(frame::KEEPALIVE))
+    }
 }

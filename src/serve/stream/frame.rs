@@ -1,21 +1,35 @@
-//! Records as server-sent events: unnamed, with the position after the record as id.
+//! Records as server-sent events: unnamed, with the place after the record as id.
 
 use std::io::Write;
 
+use axum::body::Bytes;
 use memchr::memchr;
+use serde::Serialize;
 
-use crate::flow::read::{Gap, Record};
+use super::ring::Break;
+use crate::model::Place;
 
 /// A sign of life: a comment, which clients ignore.
 pub const KEEPALIVE: &[u8] = b":\n\n";
 
+/// What a stream begins with: a sign of life, and an id without an event, so that a client that has seen no
+/// record yet resumes where it came.
+pub fn begin(at: Place) -> Bytes {
+    format!(":\n\nid: {at}\n\n").into()
+}
+
+/// Appends an id without an event: the client has seen everything up to there.
+pub fn place(out: &mut Vec<u8>, at: Place) {
+    let _ = write!(out, "id: {at}\n\n");
+}
+
 /// Appends a record's event. The line goes out as it is; a raw CR can only stand between the tokens of a JSON
 /// text, where a blank means the same, and would end the line of an event.
-pub fn record(out: &mut Vec<u8>, record: Record<'_>) {
+pub fn record(out: &mut Vec<u8>, line: &[u8], after: Place) {
     // Writing to memory can't fail.
-    let _ = write!(out, "id: {}\ndata: ", record.after);
+    let _ = write!(out, "id: {after}\ndata: ");
     let data = out.len();
-    out.extend_from_slice(record.line);
+    out.extend_from_slice(line);
     while let Some(at) = memchr(b'\r', &out[data..]) {
         out[data + at] = b' ';
     }
@@ -23,9 +37,41 @@ pub fn record(out: &mut Vec<u8>, record: Record<'_>) {
 }
 
 /// Appends the event that tells that records between two places may be missing or come twice.
-pub fn gap(out: &mut Vec<u8>, gap: Gap) {
-    let Gap { asked, resumed } = gap;
-    let _ = write!(out, "event: gap\nid: {resumed}\ndata: {{\"from\":\"{asked}\",\"to\":\"{resumed}\"}}\n\n");
+pub fn gap(out: &mut Vec<u8>, gap: Break) {
+    let Break { from, to, missed } = gap;
+    let count = missed.map_or(String::new(), |missed| format!(",\"count\":{missed}"));
+    let _ = write!(out, "event: gap\nid: {to}\ndata: {{\"from\":\"{from}\",\"to\":\"{to}\"{count}}}\n\n");
+}
+
+/// The record of 1.9 that a stream ends with when the fleet's flow could not be followed. It is written nowhere
+/// and has no id, so that a client resumes where it was.
+pub fn error(ts: &str, reasoning: &str) -> Vec<u8> {
+    /// Sorted, as 1.9 writes it.
+    #[derive(Serialize)]
+    struct StreamError<'a> {
+        action: &'a str,
+        category: &'a str,
+        handle: &'a str,
+        level: &'a str,
+        reasoning: &'a str,
+        stage: &'a str,
+        tier: &'a str,
+        ts: &'a str,
+    }
+    let record = StreamError {
+        action: "stream.error",
+        category: "audit",
+        handle: "redis_tail_lines",
+        level: "warn",
+        reasoning,
+        stage: "scope",
+        tier: "local",
+        ts,
+    };
+    let mut out = b"data: ".to_vec();
+    out.extend(serde_json::to_vec(&record).unwrap_or_default());
+    out.extend_from_slice(b"\n\n");
+    out
 }
 
 #[cfg(test)]
@@ -35,8 +81,21 @@ mod tests {
     #[test]
     fn nothing_in_a_line_ends_the_event_early() {
         let mut out = Vec::new();
-        let after = "2026-11-22:7".parse().unwrap();
-        record(&mut out, Record { line: b"{\r\"a\":\r1}", after });
+        record(&mut out, b"{\r\"a\":\r1}", "2026-11-22:7".parse().unwrap());
         assert_eq!(out, b"id: 2026-11-22:000000000007\ndata: { \"a\": 1}\n\n");
+        let text = String::from_utf8(error("now", "a\nb")).unwrap();
+        assert_eq!(text.matches('\n').count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_gap_says_from_where_to_where() {
+        let mut out = Vec::new();
+        let (from, to) = ("2026-11-22:7~5-0".parse().unwrap(), "2026-11-22:7~9".parse().unwrap());
+        gap(&mut out, Break { from, to, missed: Some(3) });
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.ends_with("\"to\":\"2026-11-22:000000000007~0000000000009\",\"count\":3}\n\n"),
+            "{text}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The one reader of the flow that all clients share. It runs only while there are clients.
+//! What all clients share: the ring, who listens, and how the fleet's flow is doing.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::frame;
-use super::ring::{Found, Ring};
+use super::ring::{Break, Found, Ring};
 use crate::flow::read::{FlowTail, Next};
-use crate::model::Position;
+use crate::flow::shared::{Catch, SharedFlow, Twins};
+use crate::model::{FleetAt, Place, Position};
 use crate::util::{Clock, Shutdown};
 
 /// Bytes of frames kept for clients that are a little behind.
@@ -19,145 +21,163 @@ const RING_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of frames in one chunk, about; the last record may go over it.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
-/// Time between two looks at a quiet flow.
-const QUIET: Duration = Duration::from_millis(50);
+/// Clients that read files, and those that read Redis, at one time.
+const READERS: usize = 4;
 
-/// Time until the next look after something came: more of it goes into one write.
-const LIVELY: Duration = Duration::from_millis(4);
+/// Entries that a client that is behind reads at a time.
+const PAGE: usize = 200;
 
-/// Time until the next look after the flow could not be read.
-const FAILED: Duration = Duration::from_secs(1);
+/// How long the fleet's flow is followed for clients that come back: after a failure, all do.
+const LINGER: Duration = Duration::from_mins(2);
 
-/// Clients that read a file at one time.
-const FILE_READERS: usize = 4;
+/// How long a client waits to learn where the fleet's flow is.
+const SETTLE: Duration = Duration::from_millis(1500);
 
 /// What the clients share. Clones are the same hub.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    dir: PathBuf,
-    clock: Clock,
-    shutdown: Shutdown,
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) clock: Clock,
+    pub(super) shutdown: Shutdown,
+    pub(super) fleet: Option<SharedFlow>,
     most: usize,
     state: Mutex<State>,
-    /// Ends the reader's pause when the last client leaves.
-    left: Condvar,
+    /// Held while frames are made and added, so that each carries the place of both parts.
+    pub(super) making: Mutex<Twins>,
+    /// Ends the local reader's pause when clients leave or come.
+    pub(super) moved: Condvar,
     /// Counts what was added to the ring.
-    news: watch::Sender<u64>,
+    pub(super) news: watch::Sender<u64>,
+    /// Whether it is known where the fleet's flow is, or that it is away.
+    settled: watch::Sender<bool>,
     readers: Semaphore,
 }
 
 #[derive(Debug)]
-struct State {
-    clients: usize,
-    /// There while the reader runs.
-    ring: Option<Ring>,
+pub(super) struct State {
+    pub(super) clients: usize,
+    /// There while the readers run.
+    pub(super) live: Option<Live>,
+    /// How often the fleet's flow went away, and how it was last.
+    pub(super) downs: u64,
+    pub(super) is_up: bool,
+    pub(super) cause: String,
+}
+
+/// The ring and what ends its readers.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) ring: Ring,
+    /// Dropped with the ring; the readers of an earlier one find out by it.
+    pub(super) stop: CancellationToken,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 impl Hub {
-    /// A hub for the flow in `dir` with at most `most` clients.
-    pub fn new(dir: PathBuf, clock: Clock, shutdown: Shutdown, most: usize) -> Self {
+    /// A hub for the flow in `dir`, and for that of the fleet, with at most `most` clients.
+    pub fn new(
+        dir: PathBuf,
+        fleet: Option<SharedFlow>,
+        clock: Clock,
+        shutdown: Shutdown,
+        most: usize,
+    ) -> Self {
+        let is_up = fleet.is_some();
         let shared = Shared {
             dir,
             clock,
             shutdown,
+            settled: watch::Sender::new(fleet.is_none()),
+            fleet,
             most,
-            state: Mutex::new(State { clients: 0, ring: None }),
-            left: Condvar::new(),
+            state: Mutex::new(State { clients: 0, live: None, downs: 0, is_up, cause: String::new() }),
+            making: Mutex::default(),
+            moved: Condvar::new(),
             news: watch::Sender::new(0),
-            readers: Semaphore::new(FILE_READERS),
+            readers: Semaphore::new(READERS),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// A place for a client; `None` when all are taken. Starts the reader for the first. May block.
-    pub fn join(&self) -> std::io::Result<Option<Seat>> {
-        let now = FlowTail::now(&self.shared.dir, &self.shared.clock)?;
+    /// A place for a client; `None` when all are taken. Starts the readers for the first.
+    pub async fn join(&self) -> std::io::Result<Option<Seat>> {
+        let shared = Arc::clone(&self.shared);
+        let now = self
+            .shared
+            .shutdown
+            .spawn_blocking(move || FlowTail::now(&shared.dir, &shared.clock))
+            .await
+            .map_err(std::io::Error::other)??;
+        let Some(mut seat) = self.sit(now) else { return Ok(None) };
+        if self.shared.fleet.is_some() {
+            let mut settled = self.shared.settled.subscribe();
+            // Who comes while it is not known takes the moment's place, as those do who find Redis away.
+            let _ = tokio::time::timeout(SETTLE, settled.wait_for(|settled| *settled)).await;
+            let state = self.shared.locked();
+            seat.now.fleet = state.live.as_ref().and_then(|live| live.ring.end().fleet);
+            seat.downs = state.downs;
+        }
+        Ok(Some(seat))
+    }
+
+    fn sit(&self, now: Position) -> Option<Seat> {
         let mut state = self.shared.locked();
         if state.clients >= self.shared.most {
-            return Ok(None);
+            return None;
         }
         state.clients += 1;
-        let gaps = state.ring.as_ref().map_or(0, Ring::gaps);
-        if state.ring.is_none() {
-            state.ring = Some(Ring::new(now, RING_BYTES));
+        if state.live.is_none() {
+            let stop = CancellationToken::new();
+            state.live = Some(Live { ring: Ring::new(Place::local(now), RING_BYTES), stop: stop.clone() });
             let shared = Arc::clone(&self.shared);
-            // Ends with the last client or with the daemon.
-            drop(self.shared.shutdown.spawn_blocking(move || shared.follow(now)));
+            let local = stop.clone();
+            // Both end with the last client, some time later, or with the daemon.
+            drop(self.shared.shutdown.spawn_blocking(move || shared.follow_files(now, &local)));
+            if let Some(fleet) = self.shared.fleet.clone() {
+                self.shared.settled.send_replace(false);
+                drop(self.shared.shutdown.spawn(Arc::clone(&self.shared).follow_fleet(fleet, stop)));
+            }
         }
-        let news = self.shared.news.subscribe();
-        Ok(Some(Seat { hub: self.clone(), now, gaps, news }))
+        self.shared.moved.notify_all();
+        let gaps = state.live.as_ref().map_or(0, |live| live.ring.gaps());
+        let (news, downs) = (self.shared.news.subscribe(), state.downs);
+        Some(Seat { hub: self.clone(), now: Place::local(now), gaps, news, downs })
     }
 }
 
 impl Shared {
-    fn locked(&self) -> MutexGuard<'_, State> {
+    pub(super) fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reader: looks, hands on, pauses, until there are no clients or the daemon stops.
-    fn follow(&self, from: Position) {
-        let mut tail = FlowTail::new(&self.dir, self.clock.clone(), from);
-        let mut pause = Duration::ZERO;
-        loop {
-            let mut state = self.locked();
-            if !pause.is_zero() && state.clients > 0 {
-                let waited = self.left.wait_timeout(state, pause);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
-            if state.clients == 0 || self.shutdown.is_stopping() {
-                state.ring = None;
-                return;
-            }
-            drop(state);
-            pause = self.look(&mut tail, pause);
+    /// How long the readers go on without clients.
+    pub(super) fn linger(&self) -> Duration {
+        if self.fleet.is_some() { LINGER } else { Duration::ZERO }
+    }
+
+    /// It is known where the fleet's flow is.
+    pub(super) fn settle(&self, at: FleetAt, stop: &CancellationToken) {
+        if let Some(live) = self.locked().live.as_mut().filter(|_| !stop.is_cancelled()) {
+            let end = Place { fleet: Some(at), ..live.ring.end() };
+            // Nobody has a place in it yet.
+            live.ring = Ring::new(end, RING_BYTES);
+            self.settled.send_replace(true);
         }
     }
 
-    /// Adds one chunk, if something came; returns how long to pause.
-    fn look(&self, tail: &mut FlowTail, last_pause: Duration) -> Duration {
-        let mut frames = Vec::new();
-        let mut gap = None;
-        let pause = loop {
-            match tail.poll() {
-                Ok(Next::Record(record)) => frame::record(&mut frames, record),
-                Ok(Next::Gap(found)) => {
-                    gap = Some(found);
-                    break Duration::ZERO;
-                }
-                Ok(Next::CaughtUp) if frames.is_empty() => break (last_pause * 2).clamp(LIVELY, QUIET),
-                Ok(Next::CaughtUp) => break LIVELY,
-                Err(error) => {
-                    if last_pause != FAILED {
-                        tracing::warn!(%error, "the flow can't be read; trying again every second");
-                    }
-                    break FAILED;
-                }
-            }
-            if frames.len() >= CHUNK_BYTES {
-                break Duration::ZERO;
-            }
-        };
-        if let Some(ring) = self.locked().ring.as_mut() {
-            if !frames.is_empty() {
-                frames.shrink_to_fit();
-                ring.push(
-                    Bytes::from(std::mem::take(&mut frames)),
-                    gap.map_or(tail.position(), |gap| gap.asked),
-                );
-            } else if gap.is_none() {
-                return pause;
-            }
-            if let Some(gap) = gap {
-                ring.gap(gap);
-            }
-        }
+    /// Wakes every client.
+    pub(super) fn tell(&self) {
         self.news.send_modify(|count| *count += 1);
-        pause
     }
 }
 
@@ -166,23 +186,57 @@ impl Shared {
 pub struct Seat {
     hub: Hub,
     /// The end of the flow when the client came.
-    pub now: Position,
+    pub now: Place,
     gaps: u64,
+    downs: u64,
     news: watch::Receiver<u64>,
+}
+
+/// What a client that is behind got.
+pub(super) struct Caught {
+    pub(super) frames: Vec<u8>,
+    pub(super) at: Place,
 }
 
 impl Seat {
     /// What there is for this client at `at`. A gap is told once.
-    pub(super) fn look(&mut self, at: Position) -> Found {
+    pub(super) fn look(&mut self, at: Place) -> Found {
         self.news.mark_unchanged();
         let state = self.hub.shared.locked();
-        // Without a ring the reader has ended, because the daemon stops.
-        let Some(ring) = &state.ring else { return Found::Nothing };
-        let found = ring.after(at, self.gaps);
+        // Without a ring the readers have ended, because the daemon stops.
+        let Some(live) = &state.live else { return Found::Nothing };
+        let found = live.ring.after(at, self.gaps);
         if matches!(found, Found::Gap(_)) {
-            self.gaps = ring.gaps();
+            self.gaps = live.ring.gaps();
         }
         found
+    }
+
+    /// The place of the newest frame.
+    pub(super) fn end(&self) -> Place {
+        self.hub.shared.locked().live.as_ref().map_or(self.now, |live| live.ring.end())
+    }
+
+    /// Whether the fleet's flow can be asked.
+    pub(super) fn is_up(&self) -> bool {
+        self.hub.shared.locked().is_up
+    }
+
+    /// Why the fleet's flow went away since this client came.
+    pub(super) fn went_down(&self) -> Option<String> {
+        let state = self.hub.shared.locked();
+        (state.downs > self.downs).then(|| state.cause.clone())
+    }
+
+    /// The place of a client that names only a part of one.
+    pub fn complete(&self, place: Place) -> Place {
+        let fleet = self
+            .hub
+            .shared
+            .fleet
+            .as_ref()
+            .map(|_| place.fleet.unwrap_or_else(|| FleetAt::since_day(place.local.day)));
+        Place { fleet, ..place }
     }
 
     /// Resolves when there may be something new.
@@ -192,22 +246,61 @@ impl Seat {
     }
 
     /// Frames read from the files from `at` on, up to about a chunk or up to `until`, and where that ended.
-    pub(super) async fn read(&self, at: Position, until: Position) -> std::io::Result<(Vec<u8>, Position)> {
+    pub(super) async fn read(&self, at: Place, until: Position) -> std::io::Result<Caught> {
         let shared = Arc::clone(&self.hub.shared);
-        let Ok(_permit) = self.hub.shared.readers.acquire().await else { return Ok((Vec::new(), at)) };
+        let frames = Vec::new();
+        let Ok(_permit) = self.hub.shared.readers.acquire().await else { return Ok(Caught { frames, at }) };
         let read = self.hub.shared.shutdown.spawn_blocking(move || {
-            let mut tail = FlowTail::new(&shared.dir, shared.clock.clone(), at);
+            let mut tail = FlowTail::new(&shared.dir, shared.clock.clone(), at.local);
             let mut frames = Vec::new();
+            let place = |local| Place { local, ..at };
             while tail.position() < until && frames.len() < CHUNK_BYTES {
                 match tail.poll()? {
-                    Next::Record(record) => frame::record(&mut frames, record),
-                    Next::Gap(gap) => frame::gap(&mut frames, gap),
+                    Next::Record(record) => frame::record(&mut frames, record.line, place(record.after)),
+                    Next::Gap(gap) => {
+                        let (from, to) = (place(gap.asked), place(gap.resumed));
+                        frame::gap(&mut frames, Break { from, to, missed: None });
+                    }
                     Next::CaughtUp => break,
                 }
             }
-            Ok((frames, tail.position()))
+            Ok(Caught { frames, at: place(tail.position()) })
         });
         read.await.map_err(std::io::Error::other)?
+    }
+
+    /// Frames of what others wrote from `at` on, up to about a chunk or up to `until`. `None` when Redis did not
+    /// answer.
+    pub(super) async fn page(&self, at: Place, until: FleetAt) -> Option<Caught> {
+        let (fleet, from) = (self.hub.shared.fleet.as_ref()?, at.fleet?);
+        let _permit = self.hub.shared.readers.acquire().await.ok()?;
+        let page = fleet.page(Catch { from, to: until, count: PAGE }).await.ok()?;
+        let mut frames = Vec::new();
+        if let Some(gap) = page.gap {
+            let to = Place { fleet: Some(gap), ..at };
+            frame::gap(&mut frames, Break { from: at, to, missed: None });
+        }
+        let last = page.records.last().map_or(from, |entry| FleetAt::after(entry.id));
+        for entry in page.records {
+            frame::record(&mut frames, &entry.record, Place { fleet: Some(FleetAt::after(entry.id)), ..at });
+        }
+        let end = Place { fleet: Some(page.at), ..at };
+        if page.at != last {
+            // The client resumes where the ring is, also when Redis has lost what lies before.
+            frame::place(&mut frames, end);
+        }
+        Some(Caught { frames, at: end })
+    }
+
+    /// A client whose place is ahead of the stream as it is now: it was emptied or rolled back. Told once, when
+    /// the client comes.
+    pub(super) async fn is_ahead(&self, at: Place) -> Option<Break> {
+        let (fleet, here) = (self.hub.shared.fleet.as_ref()?, at.fleet?);
+        let end = self.end().fleet?;
+        if here <= end || !self.is_up() || fleet.knows(here).await.unwrap_or(true) {
+            return None;
+        }
+        Some(Break { from: at, to: Place { fleet: Some(end), ..at }, missed: None })
     }
 }
 
@@ -216,7 +309,13 @@ impl Drop for Seat {
         let mut state = self.hub.shared.locked();
         state.clients -= 1;
         if state.clients == 0 {
-            self.hub.shared.left.notify_all();
+            self.hub.shared.moved.notify_all();
         }
     }
+}
+
+/// The frames as shared bytes that hold no more memory than they need.
+pub(super) fn shrunk(mut frames: Vec<u8>) -> Bytes {
+    frames.shrink_to_fit();
+    frames.into()
 }

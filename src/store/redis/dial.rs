@@ -1,9 +1,11 @@
 //! Making one connection: finding the master, the password, TLS, time limits, and who answered.
 
+use std::collections::HashMap;
 use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
@@ -48,11 +50,15 @@ pub struct Server {
     pub maxmemory_policy: String,
 }
 
+/// A connection, and whose it is.
+pub(super) struct Dialled {
+    pub connection: MultiplexedConnection,
+    pub server: Server,
+    pub addr: ConnectionAddr,
+}
+
 /// A new connection to the server of `target`, which answers within `answer`.
-pub(super) async fn dial(
-    target: &RedisTarget,
-    answer: Duration,
-) -> Result<(MultiplexedConnection, Server), RedisFault> {
+pub(super) async fn dial(target: &RedisTarget, answer: Duration) -> Result<Dialled, RedisFault> {
     // One TLS provider for the process; whoever came first set it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let login = login(target).await?;
@@ -60,16 +66,17 @@ pub(super) async fn dial(
         Place::At(addr) => addr.clone(),
         Place::Sentinel { .. } => master(target, &login).await?,
     };
-    let mut connection = connect(target, addr, login, (CONNECT_TIMEOUT, answer)).await?;
+    let mut connection = connect(target, addr.clone(), login, (CONNECT_TIMEOUT, answer)).await?;
     let server = ask_who(target, &mut connection).await?;
     if matches!(target.place, Place::Sentinel { .. }) && server.role != "master" {
         // The Sentinels are behind the server; the next dial asks them again.
         return Err(RedisFault::new(RedisClass::ReadOnly, target.shown(), "the named master is a replica"));
     }
-    Ok((connection, server))
+    Ok(Dialled { connection, server, addr })
 }
 
-/// The address of the master, from the first Sentinel that knows one.
+/// The address of the master. All Sentinels are asked at once, and the one that knows of the newest election is
+/// right: one that was cut off goes on naming the master of before.
 pub(super) async fn master(
     target: &RedisTarget,
     login: &RedisConnectionInfo,
@@ -77,45 +84,58 @@ pub(super) async fn master(
     let Place::Sentinel { nodes, master } = &target.place else {
         return Err(RedisFault::new(RedisClass::Config, target.shown(), "it has no Sentinel"));
     };
+    let asked = nodes.iter().map(|node| ask_sentinel(target, node, master, login));
+    let mut newest: Option<(u64, ConnectionAddr)> = None;
     let mut last = RedisFault::new(RedisClass::Unreachable, target.shown(), "no Sentinel answers");
-    for node in nodes {
-        match ask_sentinel(target, node, master, login).await {
-            Ok(Some((host, port))) => {
-                return Ok(match node {
-                    ConnectionAddr::TcpTls { .. } => {
-                        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-                    }
-                    _ => ConnectionAddr::Tcp(host, port),
-                });
+    for (node, answer) in nodes.iter().zip(join_all(asked).await) {
+        match answer.and_then(|fields| named(target, node, &fields)) {
+            Ok((epoch, addr)) if newest.as_ref().is_none_or(|(newest, _)| epoch > *newest) => {
+                newest = Some((epoch, addr));
             }
-            Ok(None) => {
-                last = RedisFault::new(
-                    RedisClass::Unreachable,
-                    target.shown(),
-                    format!("{node} knows no master `{master}`"),
-                );
-            }
+            Ok(_) => {}
             Err(fault) => last = fault,
         }
     }
-    Err(last)
+    newest.map(|(_, addr)| addr).ok_or(last)
 }
 
+/// The election and the address in a Sentinel's answer.
+fn named(
+    target: &RedisTarget,
+    node: &ConnectionAddr,
+    fields: &HashMap<String, String>,
+) -> Result<(u64, ConnectionAddr), RedisFault> {
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let (host, port) = (field("ip").to_owned(), field("port").parse());
+    let Some(port) = port.ok().filter(|_| !host.is_empty()) else {
+        return Err(RedisFault::new(RedisClass::Foreign, target.shown(), format!("{node} is no Sentinel")));
+    };
+    let addr = match node {
+        ConnectionAddr::TcpTls { .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    Ok((field("config-epoch").parse().unwrap_or(0), addr))
+}
+
+/// What a Sentinel knows of the master.
 async fn ask_sentinel(
     target: &RedisTarget,
     node: &ConnectionAddr,
     master: &str,
     login: &RedisConnectionInfo,
-) -> Result<Option<(String, u16)>, RedisFault> {
+) -> Result<HashMap<String, String>, RedisFault> {
     let ask = async |login: RedisConnectionInfo| {
         let mut connection =
             connect(target, node.clone(), login, (SENTINEL_TIMEOUT, SENTINEL_TIMEOUT)).await?;
-        redis::cmd("SENTINEL")
-            .arg("GET-MASTER-ADDR-BY-NAME")
-            .arg(master)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| RedisFault::of(&error, target.shown()))
+        redis::cmd("SENTINEL").arg("MASTER").arg(master).query_async(&mut connection).await.map_err(|error| {
+            if error.detail().is_some_and(|detail| detail.contains("No such master")) {
+                let what = format!("{node} knows no master `{master}`");
+                return RedisFault::new(RedisClass::Config, target.shown(), what);
+            }
+            RedisFault::of(&error, target.shown())
+        })
     };
     // Sentinels often have no password, and refuse one then.
     match ask(RedisConnectionInfo::default()).await {

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, FromRedisValue, Pipeline, Script, ScriptInvocation};
+use redis::{Cmd, ConnectionAddr, FromRedisValue, Pipeline, Script, ScriptInvocation};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
@@ -54,9 +54,16 @@ impl std::fmt::Debug for Inner {
 
 #[derive(Default)]
 struct Slot {
-    open: Option<(u64, MultiplexedConnection)>,
+    open: Option<Open>,
     dialled: u64,
     failed: Option<(Instant, RedisFault)>,
+}
+
+struct Open {
+    /// Which connection it is, counted from 1.
+    number: u64,
+    connection: MultiplexedConnection,
+    addr: ConnectionAddr,
 }
 
 impl Redis {
@@ -111,23 +118,19 @@ impl Redis {
         if !matches!(target.place, target::Place::Sentinel { .. }) {
             return;
         }
-        let role: Result<redis::Value, _> = self.query(&redis::cmd("ROLE")).await;
-        let is_master = |role: &redis::Value| {
-            let redis::Value::Array(fields) = role else { return false };
-            fields
-                .first()
-                .is_some_and(|name| matches!(name, redis::Value::BulkString(name) if name == b"master"))
-        };
-        if let Ok(role) = role
-            && !is_master(&role)
-        {
-            self.inner.slot.lock().await.open = None;
+        // Bounded by the time that a Sentinel may take; when none answers, the server that is there must do.
+        let Ok(login) = dial::login(target).await else { return };
+        let Ok(named) = dial::master(target, &login).await else { return };
+        let mut slot = self.inner.slot.lock().await;
+        if slot.open.as_ref().is_some_and(|open| open.addr != named) {
+            slot.open = None;
         }
     }
 
     /// A connection of its own for reads that wait at most `block` each.
     pub async fn reader(&self, block: Duration) -> Result<Reader, RedisFault> {
-        let (connection, server) = dial::dial(&self.inner.target, block * 3 + Duration::from_secs(2)).await?;
+        let dialled = dial::dial(&self.inner.target, block * 3 + Duration::from_secs(2)).await?;
+        let dial::Dialled { connection, server, .. } = dialled;
         Ok(Reader { connection, server, shown: self.shown().to_owned(), block })
     }
 
@@ -148,8 +151,8 @@ impl Redis {
         // Held while dialling, so that one dials at a time; each dial is bounded.
         let mut slot = self.inner.slot.lock().await;
         let broken = self.inner.broken.load(Ordering::Relaxed);
-        if let Some((dialled, connection)) = slot.open.as_ref().filter(|(dialled, _)| *dialled > broken) {
-            return Ok((*dialled, connection.clone()));
+        if let Some(open) = slot.open.as_ref().filter(|open| open.number > broken) {
+            return Ok((open.number, open.connection.clone()));
         }
         if let Some((at, fault)) = &slot.failed
             && at.elapsed() < FAILURE_KEPT
@@ -158,16 +161,17 @@ impl Redis {
         }
         slot.open = None;
         match dial::dial(&self.inner.target, ANSWER_TIMEOUT).await {
-            Ok((connection, server)) => {
+            Ok(dial::Dialled { connection, server, addr }) => {
                 slot.dialled += 1;
                 slot.failed = None;
-                slot.open = Some((slot.dialled, connection.clone()));
+                let number = slot.dialled;
+                slot.open = Some(Open { number, connection: connection.clone(), addr });
                 self.inner.server.send_if_modified(|known| {
                     let changed = known.as_ref() != Some(&server);
                     *known = Some(server);
                     changed
                 });
-                Ok((slot.dialled, connection))
+                Ok((number, connection))
             }
             Err(fault) => {
                 slot.failed = Some((Instant::now(), fault.clone()));
@@ -194,9 +198,27 @@ impl Reader {
         answer.map_err(|error| RedisFault::of(&error, &self.shown))
     }
 
+    /// As [`query`](Self::query), for a caller that has a shorter patience than the connection.
+    pub async fn query_within<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<T, RedisFault> {
+        let answer = tokio::time::timeout(limit, command.query_async(&mut self.connection)).await;
+        match answer {
+            Ok(answer) => answer.map_err(|error| RedisFault::of(&error, &self.shown)),
+            Err(_) => Err(RedisFault::new(RedisClass::Silent, &self.shown, "no answer in time")),
+        }
+    }
+
     /// How long a read may block.
     pub fn block(&self) -> Duration {
         self.block
+    }
+
+    /// Why a reader is given up whose server is no longer the one that requests go to.
+    pub fn left_behind(&self) -> RedisFault {
+        RedisFault::new(RedisClass::ReadOnly, &self.shown, "another server is the master now")
     }
 
     /// Who answers.

@@ -41,3 +41,24 @@ local function tried(key,how)
   local h=redis.call('HMGET',key,'attempt','machine','started')
   redis.call('HSET',key,'try:'..(h[1] or '0'),(h[2] or '?')..' '..(h[3] or '0')..' '..now..' '..how)
 end
+-- The running attempt was lost; h: state tok hb cancel entry lane. The job runs again after `backoff` ms, at once the
+-- first time, or that was its end.
+local function lose(key,id,h,max_losses,backoff,ttl)
+  local losses=redis.call('HINCRBY',key,'losses',1)
+  drop(h[6],h[5])
+  tried(key,'lost')
+  if h[4] and h[4]~='' then
+    redis.call('HSET',key,'tok','none','why','cancelled; its runner was lost')
+    close(key,id,'cancelled',ttl)
+    return 'cancelled'
+  end
+  if losses>=max_losses then
+    redis.call('HSET',key,'tok','none','why','its runner was lost')
+    close(key,id,'dead',ttl)
+    dead_letter(id,'lease-lost',h[2])
+    return 'dead'
+  end
+  redis.call('HSET',key,'state','waiting','tok','none','due',now+backoff,'entry','')
+  if losses==1 or backoff==0 then requeue(key,id,h[6],'') end
+  return 'requeued'
+end

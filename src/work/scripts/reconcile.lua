@@ -1,8 +1,8 @@
 -- ARGV: id seen_tok seen_hb max_losses backoff_ms ttl_s stray_ms deep
 local id=ARGV[1]
 local key=job_key(id)
-local h=redis.call('HMGET',key,'state','tok','hb','cancel','entry','losses','due','lane','legacy','lanedoc')
-local st,e,lane=h[1],h[5],h[8]
+local h=redis.call('HMGET',key,'state','tok','hb','cancel','entry','lane','due','losses','legacy','lanedoc')
+local st,e,lane=h[1],h[5],h[6]
 if not st then redis.call('SREM',K..'live',id); return {'forgotten'} end
 if TERMINAL[st] then redis.call('SREM',K..'live',id); return {'terminal'} end
 if st=='waiting' then
@@ -48,20 +48,4 @@ if st=='queued' then
   return {'ok'}
 end
 if h[2]~=ARGV[2] or h[3]~=ARGV[3] then return {'alive'} end
-local losses=redis.call('HINCRBY',key,'losses',1)
-drop(lane,e)
-tried(key,'lost')
-if h[4] and h[4]~='' then
-  redis.call('HSET',key,'tok','none','why','cancelled; its runner was lost')
-  close(key,id,'cancelled',ARGV[6])
-  return {'cancelled'}
-end
-if losses>=tonumber(ARGV[4]) then
-  redis.call('HSET',key,'tok','none','why','its runner was lost')
-  close(key,id,'dead',ARGV[6])
-  dead_letter(id,'lease-lost',h[2])
-  return {'dead'}
-end
-redis.call('HSET',key,'state','waiting','tok','none','due',now+ARGV[5],'entry','')
-if ARGV[5]=='0' then requeue(key,id,lane,'') end
-return {'requeued'}
+return {lose(key,id,h,tonumber(ARGV[4]),tonumber(ARGV[5]),ARGV[6])}

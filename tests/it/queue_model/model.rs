@@ -48,6 +48,8 @@ pub enum Op {
     Due(usize),
     StrangerAcks(usize),
     StrangerDeletes(usize),
+    /// Another entry for a job that has one.
+    StrangerAdds(usize),
     StrangerReads,
     Trim,
     DestroyGroups,
@@ -95,6 +97,8 @@ pub enum Seen {
     Now,
     /// What the last [`Op::Look`] saw.
     Before,
+    /// What is there now, with one heartbeat less.
+    OneBeatAgo,
     /// Something that never was.
     Never,
 }
@@ -384,7 +388,7 @@ impl Model {
                     job.state = JobState::Dead;
                 } else {
                     (job.state, job.entry, job.is_due) = (JobState::Waiting, None, at_once);
-                    if at_once {
+                    if at_once || job.losses == 1 {
                         self.requeue(id);
                     }
                 }
@@ -409,6 +413,14 @@ impl Model {
             stream.entries.remove(&entry);
         } else if let Some(group) = &mut stream.group {
             group.pending.remove(&entry);
+        }
+    }
+
+    pub fn stranger_adds(&mut self, job: usize) {
+        if self.jobs.contains_key(&job) {
+            self.entries += 1;
+            let entry = self.entries;
+            self.stream(&Lane::default()).entries.insert(entry, job);
         }
     }
 

@@ -18,6 +18,13 @@ const RECONCILE: &str = concat!(
     include_str!("../../../src/work/scripts/reconcile.lua")
 );
 
+/// The script that observers run on every lane.
+const STRAY: &str = concat!(
+    "#!lua flags=allow-oom\n",
+    include_str!("../../../src/work/scripts/lib.lua"),
+    include_str!("../../../src/work/scripts/stray.lua")
+);
+
 /// Every key with what `DUMP` says of it.
 type Dump = Vec<(String, Vec<u8>)>;
 
@@ -244,6 +251,10 @@ impl<'a> World<'a> {
         let seen = match seen {
             Seen::Now => now.unwrap_or_default(),
             Seen::Before => self.looks.get(&job).cloned().unwrap_or_default(),
+            Seen::OneBeatAgo => {
+                let (token, beats) = now.unwrap_or_default();
+                (token, beats.wrapping_sub(1))
+            }
             Seen::Never => (Some((99, "never".into())), 0),
         };
         let script = redis::Script::new(RECONCILE);
@@ -276,6 +287,15 @@ impl<'a> World<'a> {
                     }
                 }
                 self.model.stranger(*job, acks);
+            }
+            Op::StrangerAdds(job) => {
+                if self.model.jobs.contains_key(job) {
+                    let id = id(*job);
+                    let add =
+                        ["XADD", "darkmux:work", "*", "schema", "3", "record", "{}", "job", id.as_str()];
+                    self.command::<String>(&add).await;
+                }
+                self.model.stranger_adds(*job);
             }
             Op::StrangerReads => {
                 for stream in &self.streams {
@@ -407,6 +427,10 @@ impl<'a> World<'a> {
         }
         assert_eq!(self.command::<u64>(&["SCARD", "darkmux:live"]).await, 0);
         for stream in &self.streams {
+            let script = redis::Script::new(STRAY);
+            let mut call = script.prepare_invoke();
+            call.arg(stream).arg(0).arg(3_600_000);
+            let _: Vec<String> = self.redis.script(&call).await.unwrap();
             assert_eq!(self.command::<u64>(&["XLEN", stream]).await, 0, "{stream}");
             let pending = self.server_pending(stream).await;
             assert_eq!(pending, 0, "{stream}");

@@ -4,9 +4,10 @@
 
 pub mod queue;
 mod redis;
+pub mod runner;
 mod tty;
 
-pub use redis::{Fault, FaultProxy, RedisServer};
+pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::Tty;
 
 use std::path::{Path, PathBuf};

@@ -22,6 +22,7 @@ pub struct RedisServer {
     dir: TempDir,
     port: u16,
     args: Vec<String>,
+    vars: Vec<(String, String)>,
     process: Option<Running>,
 }
 
@@ -33,9 +34,15 @@ impl RedisServer {
 
     /// With these arguments of `redis-server`.
     pub fn with(args: &[&str]) -> Self {
+        Self::with_env(args, &[])
+    }
+
+    /// With these arguments and these further variables.
+    pub fn with_env(args: &[&str], vars: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("dmxredis").tempdir().expect("a temporary folder");
         let args = args.iter().map(ToString::to_string).collect();
-        let mut server = Self { dir, port: free_port(), args, process: None };
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut server = Self { dir, port: free_port(), args, vars, process: None };
         server.restart();
         server
     }
@@ -49,6 +56,7 @@ impl RedisServer {
             .arg(self.dir.path())
             .args(["--unixsocket", "redis.sock", "--enable-debug-command", "local"])
             .args(&self.args)
+            .envs(self.vars.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -168,6 +176,10 @@ impl FaultProxy {
 
     pub fn set(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {

@@ -1,0 +1,428 @@
+//! `darkmux crew dispatch` to the fleet's queue: publishing a job, and waiting for it from here.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::dispatch::{DispatchArgs, message};
+use super::failure;
+use crate::cli::job::{self, Ask, Follow, Followed, Gate, Interrupts};
+use crate::cli::session::{Screen, block_on};
+use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
+use crate::config::Config;
+use crate::crew::Crew;
+use crate::fleet::Presence;
+use crate::flow::Flow;
+use crate::model::{
+    Category, FlowRecord, Level, MachineId, OnLoss, Priority, Requirement, RoleId, SessionId, Stage, Tier,
+};
+use crate::session;
+use crate::util::{clock, closest, human, visible_line};
+use crate::wire::{JOB_MESSAGE_MAX, JOB_SCHEMA, JobSpec, Lane, WORK_TIMEOUT_MAX, WorkJob};
+use crate::work::{Journal, Published, Queue, WorkError};
+
+/// Within this time a job is in the queue, or it is said that it is not.
+const ACCEPT_WITHIN: Duration = Duration::from_millis(2800);
+
+/// After this time nobody starts a job any more.
+const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
+
+/// Most requirements of a job.
+const REQUIREMENTS_MAX: usize = 32;
+
+/// Longest key of the caller, in bytes.
+const KEY_MAX: usize = 200;
+
+/// Where and when a job of the queue runs.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Fleet (each publishes to the queue)")]
+pub struct FleetArgs {
+    /// Any machine of the fleet
+    #[arg(long)]
+    fleet: bool,
+    /// This machine and no other
+    #[arg(long, value_name = "ID", conflicts_with = "machine")]
+    pin: Option<MachineId>,
+    /// Machines that have this: os, arch, ram, free_ram, cores, gpu, ac_power, model, role, repo, or a label
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    require: Vec<Requirement>,
+    /// Machines that have this get a head start
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    prefer: Vec<Requirement>,
+    /// Try again as often after a failure or a lost runner: say that running it twice does no harm
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    retries: Option<u32>,
+    /// low, normal or high
+    #[arg(long, value_name = "PRIORITY")]
+    priority: Option<Priority>,
+    /// Start no earlier than this
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    delay: Option<Duration>,
+    /// A job with the same key within 7 days is this one, and is not published again
+    #[arg(long, value_name = "KEY", value_parser = key)]
+    key: Option<String>,
+}
+
+fn key(text: &str) -> Result<String, String> {
+    let fits = (1..=KEY_MAX).contains(&text.len()) && visible_line(text) == text;
+    if fits { Ok(text.to_owned()) } else { Err(format!("a key has 1 to {KEY_MAX} printable bytes")) }
+}
+
+impl FleetArgs {
+    /// Whether anything asks for the queue.
+    pub fn is_asked(&self) -> bool {
+        let Self { fleet, pin, require, prefer, retries, priority, delay, key } = self;
+        *fleet
+            || pin.is_some()
+            || !require.is_empty()
+            || !prefer.is_empty()
+            || retries.is_some()
+            || priority.is_some()
+            || delay.is_some()
+            || key.is_some()
+    }
+
+    fn lane(&self) -> Lane {
+        let mut require: Vec<String> = self.require.iter().map(Requirement::to_string).collect();
+        require.sort();
+        require.dedup();
+        Lane { priority: self.priority.unwrap_or_default(), pin: self.pin.clone(), require, not: Vec::new() }
+    }
+}
+
+/// Publishes the job and waits for it, as asked. `target` is what `--machine` names.
+pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<MachineId>) -> Outcome {
+    let config = cx.config()?;
+    if args.interactive {
+        let words = "--interactive runs on this machine alone; leave it out, or leave the fleet's flags out";
+        return Err(Failure::new(Exit::Usage, words));
+    }
+    if args.fleet.require.len() > REQUIREMENTS_MAX || args.fleet.prefer.len() > REQUIREMENTS_MAX {
+        return Err(Failure::new(Exit::Usage, format!("at most {REQUIREMENTS_MAX} requirements")));
+    }
+    let text = message(args)?;
+    let role = RoleId::new(&args.role).or_else(|_| {
+        let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
+        Ok::<_, Failure>(role.manifest.id)
+    })?;
+    let queue = job::queue(cx, "dispatching to the fleet")?;
+    let order = Order { args, cx, config, here, target, role };
+    block_on(order.carry_out(&queue, text))
+}
+
+struct Order<'a> {
+    args: &'a DispatchArgs,
+    cx: &'a Cx,
+    config: &'a Config,
+    here: &'a MachineId,
+    target: Option<MachineId>,
+    role: RoleId,
+}
+
+impl Order<'_> {
+    async fn carry_out(&self, queue: &Queue, message: String) -> Outcome {
+        let began = Instant::now();
+        let presence = job::presence(queue).await.map_err(|error| not_accepted(&error, None))?;
+        self.check_role(presence.as_ref())?;
+        let (work, spec) = self.documents(message, presence.as_ref())?;
+        if self.args.dry_run {
+            return self.dry_run(queue, presence.as_ref(), &spec).await;
+        }
+        self.check_name(queue).await?;
+        let left = ACCEPT_WITHIN.saturating_sub(began.elapsed());
+        let published = match tokio::time::timeout(left, queue.publish(&work, &spec)).await {
+            Ok(published) => published.map_err(|error| not_accepted(&error, Some(&spec.id)))?,
+            Err(_) => return Err(unanswered(queue, &spec.id)),
+        };
+        let id = match published {
+            Published::New => {
+                self.remember(&work, &spec);
+                spec.id
+            }
+            Published::Before(id) => {
+                self.cx.printer.note(&format!("job {id} is there already; it was not published again"));
+                id
+            }
+        };
+        self.wait(queue, &id).await
+    }
+
+    /// A role that nobody has is a typo; one that others have is fine.
+    fn check_role(&self, presence: Option<&Presence>) -> Result<(), Failure> {
+        let crew = Crew::open(&self.config.crew());
+        let Err(unknown) = crew.get(&self.role) else { return Ok(()) };
+        let Some(presence) = presence else {
+            let role = &self.role;
+            self.cx.printer.note(&format!("role {role} is unknown here; its runner must know it"));
+            return Ok(());
+        };
+        // Runners of darkmux 1.9 do not say which roles they have.
+        let silent = presence.machines.iter().any(|seen| seen.beat.runner.is_none());
+        let theirs = || presence.machines.iter().flat_map(|seen| &seen.beat.roles).map(String::as_str);
+        if silent || theirs().any(|role| role == self.role.as_str()) {
+            return Ok(());
+        }
+        let near = closest(self.role.as_str(), theirs());
+        let near = near.map(|near| format!(" (did you mean `{}`?)", visible_line(near))).unwrap_or_default();
+        let failed = failure::of(&unknown);
+        if near.is_empty() || failed.exit() != Exit::UnknownRole {
+            return Err(failed);
+        }
+        let words = format!("no machine of the fleet has a role `{}`{near}", self.role);
+        Err(Failure::new(Exit::UnknownRole, words))
+    }
+
+    fn documents(&self, message: String, presence: Option<&Presence>) -> Result<(WorkJob, JobSpec), Failure> {
+        let (args, fleet) = (self.args, &self.args.fleet);
+        let id = match &args.session_id {
+            Some(id) => id.clone(),
+            None => session::new_id(&self.role)?,
+        };
+        let workdir = args.workdir.as_ref().map(|dir| dir.to_str().filter(|_| dir.is_absolute()));
+        let workdir = workdir.map(|dir| dir.map(str::to_owned).ok_or_else(bad_workdir)).transpose()?;
+        let limit = args.timeout.map_or(WORK_TIMEOUT_MAX, |limit| {
+            let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
+            u32::try_from(seconds).unwrap_or(u32::MAX).min(WORK_TIMEOUT_MAX)
+        });
+        let now = clock::unix_ms(self.cx.clock.now());
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let delay = fleet.delay.unwrap_or_default();
+        let work = WorkJob {
+            target_machine: self.target.as_ref().or(fleet.pin.as_ref()).map(MachineId::to_string),
+            role_id: self.role.clone(),
+            message,
+            session_id: id.to_string(),
+            deliver: None,
+            workdir,
+            sprint_id: None,
+            runtime: "internal".to_owned(),
+            image: None,
+            timeout_seconds: limit,
+            published_at_unix_ms: now,
+            published_by_machine: Some(self.here.to_string()),
+            published_by_orchestrator: self.config.flow()?.provenance.orchestrator,
+            attempt: 1,
+        };
+        check(&work)?;
+        let spec = JobSpec {
+            schema: JOB_SCHEMA,
+            id,
+            name: args.name.clone(),
+            lane: fleet.lane(),
+            first: self.first(presence),
+            prefer: fleet.prefer.iter().map(Requirement::to_string).collect(),
+            timeout_ms: args.timeout.map(millis),
+            retries: fleet.retries.unwrap_or(0),
+            on_loss: if fleet.retries.is_some_and(|retries| retries > 0) {
+                OnLoss::Rerun
+            } else {
+                OnLoss::Stop
+            },
+            delay_ms: millis(delay),
+            key: fleet.key.clone(),
+            not_after_ms: now.saturating_add(millis(delay + NOT_AFTER)),
+            published_by: Some(self.here.clone()),
+            legacy_session: None,
+        };
+        Ok((work, spec))
+    }
+
+    /// The machines that get a head start.
+    fn first(&self, presence: Option<&Presence>) -> Vec<MachineId> {
+        let target = self.target.as_ref().or(self.args.fleet.pin.as_ref());
+        if let (Some(target), Some(presence)) = (target, presence)
+            && !job::is_alive(presence, target)
+        {
+            let then = if self.target.is_some() { "it has no head start" } else { "the job waits for it" };
+            self.cx.printer.note(&format!("{target} shows no sign of life; {then}"));
+            return Vec::new();
+        }
+        if let Some(target) = &self.target {
+            return vec![target.clone()];
+        }
+        match presence {
+            Some(presence) if !self.args.fleet.prefer.is_empty() => {
+                let first = job::preferred(presence, &self.args.fleet.prefer);
+                if first.is_empty() {
+                    self.cx.printer.note("no machine that is alive has what --prefer asks for");
+                }
+                first
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A name means one job that has not ended.
+    async fn check_name(&self, queue: &Queue) -> Result<(), Failure> {
+        let Some(name) = self.args.name.as_deref() else { return Ok(()) };
+        let jobs = tokio::time::timeout(ACCEPT_WITHIN, queue.jobs(0)).await;
+        let jobs = jobs.map_err(|_| silent(queue))?.map_err(|error| not_accepted(&error, None))?;
+        let again = |id: &SessionId| self.args.session_id.as_ref() == Some(id);
+        let key = |job: &job::JobView| {
+            let key = job.spec.as_ref().and_then(|spec| spec.key.as_ref());
+            key.is_some() && key == self.args.fleet.key.as_ref()
+        };
+        let taken = jobs.iter().find(|job| {
+            let named = job.id.as_str() == name || job.name.as_deref() == Some(name);
+            named && !again(&job.id) && !key(job)
+        });
+        match taken {
+            Some(job) => Err(Failure::new(
+                Exit::Usage,
+                format!("`{name}` names job {} already; give another name", job.id),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What this machine keeps of a job that it published: a line for the queue, a record for everybody.
+    fn remember(&self, work: &WorkJob, spec: &JobSpec) {
+        let journal = Journal::new(&self.config.paths.queue(), self.cx.clock.clone());
+        if let Err(error) = journal.published(work, spec) {
+            self.cx.printer.note(&format!(
+                "job {} is accepted; should Redis lose it, this machine cannot tell it again: {error}",
+                spec.id
+            ));
+        }
+        let mut payload = Map::new();
+        let mut say = |key: &str, value: Value| payload.insert(key.to_owned(), value);
+        say("decision", json!(if self.target.is_some() { "pinned" } else { "queued" }));
+        if let Some(target) = &work.target_machine {
+            say("target_machine", json!(target));
+        }
+        if let Some(pin) = &spec.lane.pin {
+            say("pin", json!(pin));
+        }
+        for (key, list) in [("require", &spec.lane.require), ("prefer", &spec.prefer)] {
+            if !list.is_empty() {
+                say(key, json!(list));
+            }
+        }
+        if spec.lane.priority != Priority::Normal {
+            say("priority", json!(spec.lane.priority));
+        }
+        route(self.cx, self.config, (&self.role, &spec.id), payload.into());
+    }
+
+    async fn wait(&self, queue: &Queue, id: &SessionId) -> Outcome {
+        let (cx, args) = (self.cx, self.args);
+        if args.detach && args.json {
+            let view = queue.job(id).await.map_err(|error| job::failure(&error))?;
+            cx.printer.json(&json!({ "schema": 1, "job": view }))?;
+            return Ok(Exit::Ok);
+        }
+        if args.detach {
+            cx.printer.line(id.as_str())?;
+            cx.printer.note(&format!("published; not waiting (session_id={id})"));
+            return Ok(Exit::Ok);
+        }
+        let how = Follow {
+            cx,
+            queue,
+            id,
+            tells: true,
+            target: self.target.as_ref(),
+            interrupts: if args.cancel_on_interrupt { Interrupts::Cancels } else { Interrupts::TwiceCancels },
+            until: None,
+        };
+        let screen = (!args.json).then(Screen::of_job);
+        match job::follow(&how, screen).await {
+            Err(failure) if failure.is_silent() => {
+                cx.printer.note(&format!(
+                    "nobody reads the output any longer; job {id} goes on (darkmux job cancel {id} ends it)"
+                ));
+                Ok(Exit::Ok)
+            }
+            followed => self.end(queue, id, followed?).await,
+        }
+    }
+
+    async fn end(&self, queue: &Queue, id: &SessionId, followed: Followed) -> Outcome {
+        if matches!(followed, Followed::Ended(_) | Followed::Cancelled(_)) {
+            let journal = Journal::new(&self.config.paths.queue(), self.cx.clock.clone());
+            // An entry too many is pruned, and tells a job that is there already.
+            let _ = journal.forget_published(id);
+        }
+        job::report(self.cx, queue, id, followed, self.args.json).await
+    }
+
+    async fn dry_run(&self, queue: &Queue, presence: Option<&Presence>, spec: &JobSpec) -> Outcome {
+        let status = queue.status().await.map_err(|error| job::failure(&error))?;
+        let ask = Ask {
+            role: self.role.to_string(),
+            needs_accept: job::needs_accept(self.cx, self.role.as_str()),
+            lane: spec.lane.clone(),
+            declined: std::collections::BTreeMap::new(),
+            first: spec.first.clone(),
+        };
+        let rows = job::rows(&ask, &Gate::from(&status), &job::members(self.cx, presence));
+        if self.args.json {
+            let document = json!({ "schema": 1, "dry_run": true, "spec": spec, "machines": rows });
+            self.cx.printer.json(&document)?;
+        } else {
+            self.cx.printer.line(&format!("role      {}", self.role))?;
+            self.cx.printer.line(&format!("priority  {}", spec.lane.priority.as_str()))?;
+            job::print_rows(self.cx, &rows)?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// Writes the record of where a job goes. One that cannot be kept is told, and fails nothing.
+pub fn route(cx: &Cx, config: &Config, (role, id): (&RoleId, &SessionId), payload: Value) {
+    let class = (Level::Info, Category::Work, Tier::Local, Stage::Dispatch);
+    let mut record = FlowRecord::new(class, "dispatch route", role.as_str());
+    record.session_id = Some(id.to_string());
+    record.source = Some("crew_dispatch".to_owned());
+    record.payload = Some(payload);
+    let kept = config
+        .flow()
+        .map_err(Failure::from)
+        .and_then(|flow| Flow::new(flow, cx.clock.clone()).append(record).or_exit(Exit::Failed));
+    if let Err(failure) = kept {
+        cx.printer.note(&format!("the record of the route is not kept: {}", failure.words()));
+    }
+}
+
+fn check(work: &WorkJob) -> Result<(), Failure> {
+    if work.message.len() > JOB_MESSAGE_MAX {
+        let words = format!(
+            "the message has more than {JOB_MESSAGE_MAX} bytes; put the data where its machine can read it, and \
+             name it"
+        );
+        return Err(Failure::new(Exit::Usage, words));
+    }
+    let record = serde_json::to_vec(work)?;
+    WorkJob::parse(&record).map(|_| ()).map_err(|why| Failure::new(Exit::Usage, format!("the job: {why}")))
+}
+
+fn bad_workdir() -> Failure {
+    let words =
+        "--workdir names a folder of the machine that runs the job: give an absolute path, or leave it out";
+    Failure::new(Exit::Usage, words)
+}
+
+fn not_accepted(error: &WorkError, id: Option<&SessionId>) -> Failure {
+    let again = match (error, id) {
+        // Nobody knows what became of a request without an answer.
+        (WorkError::Redis(_), Some(id)) => format!("; `--session-id {id}` makes sure that it runs once"),
+        _ => String::new(),
+    };
+    Failure::new(job::exit_of(error), format!("not accepted: {error}{again}"))
+}
+
+fn unanswered(queue: &Queue, id: &SessionId) -> Failure {
+    let words = format!(
+        "not accepted: Redis at {} does not answer; dispatch again with `--session-id {id}`, which makes sure that \
+         it runs once",
+        queue.redis().shown()
+    );
+    Failure::new(Exit::Unreachable, words)
+}
+
+fn silent(queue: &Queue) -> Failure {
+    let words = format!("not accepted: Redis at {} does not answer", queue.redis().shown());
+    Failure::new(Exit::Unreachable, words)
+}

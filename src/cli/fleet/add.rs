@@ -1,0 +1,49 @@
+//! `darkmux fleet add`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::fleet::{NewPeer, RosterError, RosterFile};
+use crate::util::clock;
+
+/// Put a machine into the roster, or change its entry.
+///
+/// The roster is this machine's own list of the others by address. Machines that share this one's Redis show in
+/// `fleet list` by themselves.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// Its name: what `darkmux config get machine_id` says there
+    #[arg(add = clap_complete::engine::ArgValueCompleter::new(crate::cli::completions::machines))]
+    id: String,
+    /// Where its daemon listens: host, host:port, ip:port or [v6]:port; 8765 is the port that is left out
+    #[arg(long, short)]
+    address: String,
+    /// What you say of it
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// File that holds the token its daemon asks for, readable by you alone; its path is kept, not the token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(args: &AddArgs, cx: &Cx) -> Outcome {
+    let file = RosterFile::new(cx.config()?.fleet_file());
+    let token_file = args.token_file.as_ref().map(std::path::absolute).transpose()?;
+    let new = NewPeer {
+        id: &args.id,
+        address: &args.address,
+        description: args.description.as_deref(),
+        token_file: token_file.as_deref(),
+    };
+    let (peer, is_new) = file.add(&new, clock::unix_ms(cx.clock.now())).map_err(|error| {
+        let wrong_words =
+            matches!(error, RosterError::Id(_) | RosterError::Address(_) | RosterError::Token { .. });
+        Failure::new(if wrong_words { Exit::Usage } else { Exit::Failed }, error)
+    })?;
+    let did = if is_new { "added" } else { "changed" };
+    cx.printer.note(&format!("{did} {} at {}; `darkmux fleet status` asks it", peer.id, peer.address));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,75 @@
+//! `darkmux fleet list`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::known;
+use crate::cli::printer::{BAD, DIM, GOOD};
+use crate::cli::session::block_on;
+use crate::cli::table::{Cell, Table};
+use crate::cli::{Cx, Exit, Outcome};
+use crate::fleet::{Member, ROSTER_VERSION, members};
+
+/// List the machines of the fleet, without asking them.
+///
+/// Those of the roster, and those that show signs of life in Redis.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &ListArgs, cx: &Cx) -> Outcome {
+    let (file, roster) = known::roster(cx)?;
+    let local = cx.config()?.machine_id()?;
+    let redis = known::redis(cx)?;
+    block_on(async {
+        let alive = known::alive(redis).await;
+        let members = members(&roster, alive.presence());
+        if args.json {
+            cx.printer.json(&json!({
+                "local_machine_id": local,
+                "machines": members.iter().map(known::as_json).collect::<Vec<Value>>(),
+                "redis": alive.as_json(),
+                "roster_path": file.path(),
+                "roster_version": ROSTER_VERSION,
+                "schema": 1,
+            }))?;
+            return Ok(Exit::Ok);
+        }
+        if members.is_empty() {
+            cx.printer.note("no machine is known; `darkmux fleet add NAME --address HOST:PORT` adds one");
+        } else {
+            let mut table =
+                Table::new(&["MACHINE", "ADDRESS", "ORIGIN", "ALIVE", "VERSION", "SLOTS", "DESCRIPTION"]);
+            for member in &members {
+                table.row(row(member, local.as_str()));
+            }
+            table.print(&cx.printer)?;
+        }
+        alive.tell(cx);
+        known::tell_clashes(cx, &members);
+        Ok(Exit::Ok)
+    })
+}
+
+fn row(member: &Member, local: &str) -> Vec<Cell> {
+    let newest = member.newest();
+    let beat = newest.map(|seen| &seen.beat);
+    let alive = match newest {
+        _ if member.clash().is_some() => Cell::styled("clash", BAD),
+        Some(seen) => Cell::styled(format!("{} ago", known::ago(seen.age)), GOOD),
+        None => Cell::styled("-", DIM),
+    };
+    vec![
+        Cell::from(&member.id),
+        Cell::from(known::address(member)),
+        Cell::styled(member.origin.as_str(), DIM),
+        alive,
+        Cell::from(known::version(beat.and_then(|beat| beat.darkmux_version.as_deref()))),
+        Cell::from(known::slots(beat)),
+        Cell::styled(known::description(member, local), DIM),
+    ]
+}

@@ -1,0 +1,55 @@
+//! `darkmux job cancel`.
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::link;
+use crate::cli::session::block_on;
+use crate::cli::{Cx, Exit, Outcome, completions};
+use crate::work::Cancelled;
+
+/// Longest reason, in characters.
+const REASON_MAX: usize = 500;
+
+/// Cancel jobs: at once where they have not started, else their runners end them.
+///
+/// A job that has ended already is told so, and is no failure.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// Jobs: ids, beginnings or ends of ids, or names
+    #[arg(required = true, add = ArgValueCompleter::new(completions::jobs))]
+    jobs: Vec<String>,
+    /// Why, for whoever looks at it later
+    #[arg(long, value_name = "TEXT", default_value = "cancelled by its user", hide_default_value = true)]
+    reason: String,
+}
+
+/// Runs the verb.
+pub fn run(args: &CancelArgs, cx: &Cx) -> Outcome {
+    let queue = link::queue(cx, "cancelling a job")?;
+    let reason: String = args.reason.chars().take(REASON_MAX).collect();
+    block_on(async {
+        let mut exit = Exit::Ok;
+        for text in &args.jobs {
+            let id = match link::find(&queue, text).await {
+                Ok(id) => id,
+                // The others are still to be cancelled; a Redis that is away is away for all.
+                Err(failure) if failure.exit() == Exit::Failed && args.jobs.len() > 1 => {
+                    cx.printer.error(failure.words());
+                    exit = Exit::Failed;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let cancelled = queue.cancel(&id, &reason).await.map_err(|error| link::failure(&error))?;
+            cx.printer.note(&match cancelled {
+                Cancelled::Now => format!("job {id} is cancelled; it had not started"),
+                Cancelled::Asked => {
+                    format!("job {id} is being ended by its runner; `darkmux job wait {id}` waits for that")
+                }
+                Cancelled::Ended(state) => format!("job {id} had ended already ({})", state.as_str()),
+            });
+        }
+        Ok(exit)
+    })
+}

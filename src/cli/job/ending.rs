@@ -1,0 +1,82 @@
+//! What is said when following a job is over.
+
+use serde_json::{Value, json};
+
+use super::follow::{Followed, Output};
+use super::link::failure;
+use super::words;
+use crate::cli::printer::{BAD, DIM, GOOD};
+use crate::cli::session::Screen;
+use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::model::{JobState, SessionId};
+use crate::util::{human, visible_line};
+use crate::work::{JobView, Queue};
+
+/// Output in a JSON document, in bytes; the end of it counts.
+const OUTPUT_MAX: usize = 1024 * 1024;
+
+/// Says how following ended; the exit status of whoever waited.
+pub async fn report(
+    cx: &Cx,
+    queue: &Queue,
+    id: &SessionId,
+    followed: Followed,
+    as_document: bool,
+) -> Outcome {
+    match followed {
+        Followed::Ended(job) => told(cx, queue, &job, as_document).await.map(|()| words::exit_of(&job)),
+        Followed::Cancelled(job) => told(cx, queue, &job, as_document).await.map(|()| Exit::Interrupted),
+        Followed::Left => {
+            cx.printer.note(&format!(
+                "job {id} goes on\n  darkmux job wait {id}      waits for its end\n  \
+                 darkmux job logs -f {id}   shows its output\n  darkmux job cancel {id}    ends it"
+            ));
+            Ok(Exit::Interrupted)
+        }
+        Followed::TimeOver if as_document => {
+            let job = queue.job(id).await.map_err(|error| failure(&error))?;
+            cx.printer.json(&json!({ "schema": 1, "job": job, "time_over": true }))?;
+            Ok(Exit::TimeLimit)
+        }
+        Followed::TimeOver => Err(Failure::new(
+            Exit::TimeLimit,
+            format!("job {id} has not ended; the time to wait for it is over (nothing was ended)"),
+        )),
+    }
+}
+
+async fn told(cx: &Cx, queue: &Queue, job: &JobView, as_document: bool) -> Result<(), Failure> {
+    if as_document {
+        cx.printer.json(&document(cx, queue, job).await?)?;
+        return Ok(());
+    }
+    if let Some(why) = words::why(job) {
+        cx.printer.error(&why);
+    }
+    let style = if job.state == JobState::Done { GOOD } else { BAD };
+    let ran = words::ran(job, 0).map(|ran| format!(" after {}", human::duration(ran))).unwrap_or_default();
+    let machine = job.machine.as_deref().map(visible_line);
+    let on = machine.map(|machine| format!(" on {machine}")).unwrap_or_default();
+    let id = &job.id;
+    cx.printer.note(&format!(
+        "{style}{}{style:#}{DIM}{ran}{on} · job {id} · darkmux job logs {id}{DIM:#}",
+        words::end(job)
+    ));
+    Ok(())
+}
+
+/// The JSON document of an ended job.
+async fn document(cx: &Cx, queue: &Queue, job: &JobView) -> Result<Value, Failure> {
+    let mut bytes = Vec::new();
+    let mut output = Output::new(cx, Screen::collect(&mut bytes)).of_attempt(job.attempt);
+    output.show_all(queue, &job.id).await?;
+    let missing = output.missing();
+    drop(output);
+    let cut = bytes.len().saturating_sub(OUTPUT_MAX);
+    Ok(json!({
+        "schema": 1,
+        "job": job,
+        "output": String::from_utf8_lossy(&bytes[cut..]),
+        "output_truncated": cut > 0 || missing,
+    }))
+}

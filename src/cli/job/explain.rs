@@ -1,0 +1,87 @@
+//! `darkmux job explain`.
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use serde_json::json;
+
+use super::reasons::{Ask, Gate, Row, Verdict, headline, rows};
+use super::{fleet, link};
+use crate::cli::printer::{BAD, BOLD, DIM, GOOD, WARN};
+use crate::cli::session::block_on;
+use crate::cli::table::{Cell, Table};
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::model::JobState;
+use crate::util::visible_line;
+
+/// Say why a job is where it is: for each machine, whether it can run it now, and why not.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Job: an id, the beginning or the end of one, or a name
+    #[arg(add = ArgValueCompleter::new(completions::jobs))]
+    job: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
+    let queue = link::queue(cx, "explaining a job")?;
+    block_on(async {
+        let job = link::find_view(&queue, &args.job).await?;
+        let asked = async {
+            let presence = fleet::presence(&queue).await?;
+            let position = queue.position(&job.id).await?;
+            Ok((presence, position, queue.status().await?))
+        };
+        let (presence, position, status) = asked.await.map_err(|error| link::failure(&error))?;
+        let role = job.role.as_deref().unwrap_or_default();
+        let ask = Ask::of(&job, fleet::needs_accept(cx, role));
+        let machines = rows(&ask, &Gate::from(&status), &fleet::all(cx, presence.as_ref()));
+        let why = headline(&job, &machines, status.paused);
+        if args.json {
+            cx.printer.json(&json!({
+                "schema": 1, "job": job, "why": why, "ahead": position, "paused": status.paused,
+                "machines": machines,
+            }))?;
+            return Ok(Exit::Ok);
+        }
+        cx.printer.line(&format!("{BOLD}{}{BOLD:#}  {why}", job.id))?;
+        if let Some(ahead) = position.filter(|_| job.state == JobState::Queued) {
+            cx.printer.line(&format!("  {DIM}ahead of it{DIM:#}  {ahead} in its lane"))?;
+        }
+        if let Some(runner) = &job.legacy_runner {
+            cx.printer.line(&format!("  {} of darkmux 1.9 took it", visible_line(runner)))?;
+        }
+        if presence.is_none() {
+            cx.printer.note("Redis takes too long to say which machines are alive");
+        }
+        if !job.state.is_final() {
+            print_rows(cx, &machines)?;
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+/// Prints a row a machine.
+pub fn print_rows(cx: &Cx, rows: &[Row]) -> Result<(), Failure> {
+    if rows.is_empty() {
+        cx.printer.note("no machine is known; `darkmux serve` on each of them makes it show");
+        return Ok(());
+    }
+    let mut table = Table::new(&["MACHINE", "CAN RUN IT", "WHY"]);
+    for row in rows {
+        let style = match row.verdict {
+            Verdict::Now => GOOD,
+            Verdict::Later => WARN,
+            Verdict::No => BAD,
+        };
+        let word = row.verdict.as_str();
+        table.row(vec![
+            Cell::from(&row.machine),
+            Cell::styled(word, style),
+            Cell::from(row.reasons.join("; ")),
+        ]);
+    }
+    Ok(table.print(&cx.printer)?)
+}

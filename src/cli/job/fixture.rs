@@ -1,0 +1,36 @@
+//! A job for unit tests.
+
+use std::collections::BTreeMap;
+
+use crate::model::{JobState, Priority, SessionId};
+use crate::work::JobView;
+
+/// A queued job that nothing happened to yet.
+#[allow(clippy::unwrap_used)] // Of tests alone.
+pub fn job(id: &str) -> JobView {
+    JobView {
+        schema: 1,
+        id: SessionId::new(id).unwrap(),
+        state: JobState::Queued,
+        role: Some("coder".to_owned()),
+        name: None,
+        title: None,
+        priority: Priority::Normal,
+        machine: None,
+        published_by: None,
+        attempt: 0,
+        attempts: Vec::new(),
+        created_ms: 1000,
+        queued_ms: Some(1000),
+        started_ms: None,
+        finished_ms: None,
+        due_ms: None,
+        lane: None,
+        declined: BTreeMap::new(),
+        cancel: None,
+        why: None,
+        legacy_runner: None,
+        result: None,
+        spec: None,
+    }
+}

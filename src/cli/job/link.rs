@@ -1,0 +1,67 @@
+//! The way of a verb to the queue, with words and exit statuses for everything that keeps it from there.
+
+use super::super::{Cx, Exit, Failure};
+use crate::config::Config;
+use crate::model::SessionId;
+use crate::store::{Redis, RedisClass};
+use crate::work::{FleetKey, JobView, Queue, WorkError};
+
+/// Candidates named in a message about an ambiguous text.
+const NAMED: usize = 5;
+
+/// What to do without a Redis.
+pub const REMEDY: &str =
+    "export DARKMUX_REDIS_URL=redis://HOST:6379, or `darkmux config set redis.url …` (see `darkmux doctor`)";
+
+/// The fleet's queue; `None` where this machine works alone.
+pub fn queue_of(config: &Config) -> Result<Option<Queue>, Failure> {
+    let Some(redis) = config.redis()? else { return Ok(None) };
+    let key = FleetKey::read(&config.paths.fleet_key())
+        .map_err(|error| Failure::new(Exit::Usage, format!("{error}; the fleet's key is unreadable")))?;
+    Ok(Some(Queue::new(Redis::new(redis.target), config.queue(), key)))
+}
+
+/// The fleet's queue, for a verb that is nothing without it.
+pub fn queue(cx: &Cx, what: &str) -> Result<Queue, Failure> {
+    queue_of(cx.config()?)?
+        .ok_or_else(|| Failure::new(Exit::Unreachable, format!("{what} needs Redis: {REMEDY}")))
+}
+
+/// What a failure of the queue means for the exit status.
+pub fn failure(error: &WorkError) -> Failure {
+    Failure::new(exit_of(error), error)
+}
+
+/// The exit status of a failure of the queue.
+pub fn exit_of(error: &WorkError) -> Exit {
+    match error {
+        WorkError::Redis(fault) if fault.class() == RedisClass::Config => Exit::Usage,
+        WorkError::Redis(_) => Exit::Unreachable,
+        WorkError::Full(_) | WorkError::Unknown(_) => Exit::Failed,
+        WorkError::Invalid(_) => Exit::Usage,
+        WorkError::Strange(_) => Exit::Internal,
+    }
+}
+
+/// The job that the user named: an id, a name, the beginning of an id, or its end with four characters and more.
+pub async fn find(queue: &Queue, text: &str) -> Result<SessionId, Failure> {
+    let mut found = queue.find(text).await.map_err(|error| failure(&error))?;
+    let shown: String = crate::util::visible_line(text).chars().take(80).collect();
+    match found.len() {
+        0 => Err(Failure::new(Exit::Failed, format!("no job `{shown}`; `darkmux job ls --all` lists them"))),
+        1 => Ok(found.remove(0)),
+        _ => {
+            let named: Vec<&str> = found.iter().take(NAMED).map(SessionId::as_str).collect();
+            let message = format!("`{shown}` could be {}; write more of the id", named.join(", "));
+            Err(Failure::new(Exit::Failed, message))
+        }
+    }
+}
+
+/// As [`find`], with what the job is.
+pub async fn find_view(queue: &Queue, text: &str) -> Result<JobView, Failure> {
+    let id = find(queue, text).await?;
+    let job = queue.job(&id).await.map_err(|error| failure(&error))?;
+    // It may have gone between the two looks.
+    job.ok_or_else(|| failure(&WorkError::Unknown(id)))
+}

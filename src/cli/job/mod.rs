@@ -1,0 +1,60 @@
+//! `darkmux job`: jobs of the fleet's queue, wherever they run.
+
+mod cancel;
+mod dead;
+mod ending;
+mod explain;
+#[cfg(test)]
+mod fixture;
+mod fleet;
+mod follow;
+mod link;
+mod logs;
+mod ls;
+mod news;
+mod reasons;
+mod retry;
+mod show;
+mod wait;
+mod words;
+
+use clap::Subcommand;
+
+use super::{Cx, Outcome};
+
+pub use crate::work::JobView;
+pub use ending::report;
+pub use explain::print_rows;
+pub use fleet::{all as members, is_alive, needs_accept, preferred, presence};
+pub use follow::{Follow, Followed, Interrupts, follow};
+pub use link::{exit_of, failure, queue};
+pub use reasons::{Ask, Gate, rows};
+
+/// Jobs of the fleet's queue, wherever they run.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
+pub enum JobVerb {
+    #[command(visible_alias = "list")]
+    Ls(ls::LsArgs),
+    Show(show::ShowArgs),
+    Wait(wait::WaitArgs),
+    Logs(logs::LogsArgs),
+    Cancel(cancel::CancelArgs),
+    Retry(retry::RetryArgs),
+    Explain(explain::ExplainArgs),
+    Dead(dead::DeadArgs),
+}
+
+/// Runs the verb.
+pub fn run(verb: JobVerb, cx: &Cx) -> Outcome {
+    match verb {
+        JobVerb::Ls(args) => ls::run(&args, cx),
+        JobVerb::Show(args) => show::run(&args, cx),
+        JobVerb::Wait(args) => wait::run(&args, cx),
+        JobVerb::Logs(args) => logs::run(&args, cx),
+        JobVerb::Cancel(args) => cancel::run(&args, cx),
+        JobVerb::Retry(args) => retry::run(&args, cx),
+        JobVerb::Explain(args) => explain::run(&args, cx),
+        JobVerb::Dead(args) => dead::run(&args, cx),
+    }
+}

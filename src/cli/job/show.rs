@@ -1,0 +1,128 @@
+//! `darkmux job show`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{link, words};
+use crate::cli::printer::{BOLD, DIM};
+use crate::cli::session::block_on;
+use crate::cli::table::{Cell, Table};
+use crate::cli::{Cx, Exit, Outcome, completions};
+use crate::util::{clock, human, visible_line};
+use crate::work::JobView;
+
+/// Show one job: its state, its attempts and how each ended, its times, who published it.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Job: an id, the beginning or the end of one, or a name
+    #[arg(add = ArgValueCompleter::new(completions::jobs))]
+    job: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Print only its message, exactly
+    #[arg(long, conflicts_with = "json")]
+    message: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &ShowArgs, cx: &Cx) -> Outcome {
+    let queue = link::queue(cx, "showing a job")?;
+    block_on(async {
+        let job = link::find_view(&queue, &args.job).await?;
+        if args.message {
+            let message = queue.message(&job.id).await.map_err(|error| link::failure(&error))?;
+            cx.printer.bytes(message.unwrap_or_default().as_bytes())?;
+        } else if args.json {
+            cx.printer.json(&json!({ "schema": 1, "job": job }))?;
+        } else {
+            let now = clock::unix_ms(cx.clock.now());
+            for line in lines(&job, now) {
+                cx.printer.line(&line)?;
+            }
+            if !job.attempts.is_empty() {
+                attempts(&job).print(&cx.printer)?;
+            }
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+fn lines(job: &JobView, now: u64) -> Vec<String> {
+    let head = format!("{BOLD}{}{BOLD:#}  {}", job.id, words::end(job));
+    std::iter::once(head)
+        .chain(
+            facts(job, now)
+                .into_iter()
+                .map(|(name, value)| format!("  {DIM}{name:<10}{DIM:#}  {}", visible_line(&value))),
+        )
+        .collect()
+}
+
+fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let mut say = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
+    let spec = job.spec.as_ref();
+    let result = job.result.as_ref();
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.join(", "));
+    say("role", job.role.clone());
+    say("name", job.name.clone());
+    say("what", job.title.clone());
+    say("machine", job.machine.clone());
+    say("published", Some(published(job)));
+    say(
+        "priority",
+        (job.priority != crate::model::Priority::Normal).then(|| job.priority.as_str().to_owned()),
+    );
+    say("pin", job.lane.as_ref().and_then(|lane| lane.pin.as_ref()).map(ToString::to_string));
+    say("require", job.lane.as_ref().and_then(|lane| list(&lane.require)));
+    say("prefer", spec.and_then(|spec| list(&spec.prefer)));
+    let limit = spec.and_then(|spec| spec.timeout_ms);
+    say("limit", limit.map(|limit| human::duration(Duration::from_millis(limit))));
+    say("retries", spec.filter(|spec| spec.retries > 0).map(|spec| spec.retries.to_string()));
+    say("key", spec.and_then(|spec| spec.key.clone()));
+    say("due", job.due_ms.map(moment));
+    say("waited", words::waited(job, now).map(human::duration));
+    say("ran", words::ran(job, now).map(human::duration));
+    say("exit code", result.and_then(|result| result.exit_code).map(|code| code.to_string()));
+    say("output", result.map(|result| human::bytes(result.output_bytes)));
+    let folder = result.and_then(|result| result.workdir.as_ref());
+    say("folder", folder.map(|folder| folder.display().to_string()));
+    say("why", words::why(job));
+    say("cancel", job.cancel.clone().filter(|_| !job.state.is_final()));
+    for (machine, why) in &job.declined {
+        say("gave back", Some(format!("{machine}: {why}")));
+    }
+    say("1.9 has it", job.legacy_runner.clone());
+    facts
+}
+
+fn published(job: &JobView) -> String {
+    let by = job.published_by.as_deref().map(|by| format!(" by {by}"));
+    format!("{}{}", moment(job.created_ms), by.unwrap_or_default())
+}
+
+/// Unix milliseconds as RFC 3339.
+fn moment(ms: u64) -> String {
+    let moment = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(|| ms.to_string(), clock::seconds)
+}
+
+fn attempts(job: &JobView) -> Table {
+    let mut table = Table::new(&["ATTEMPT", "MACHINE", "STARTED", "RAN", "ENDED"]);
+    for attempt in &job.attempts {
+        let ran = attempt.ended_ms.checked_sub(attempt.started_ms).map(Duration::from_millis);
+        table.row(vec![
+            Cell::from(attempt.number.to_string()),
+            Cell::from(&attempt.machine),
+            Cell::styled(moment(attempt.started_ms), DIM),
+            Cell::from(words::span(ran)),
+            Cell::from(&attempt.ended),
+        ]);
+    }
+    table
+}
