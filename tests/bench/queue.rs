@@ -15,7 +15,7 @@ use darkmux::config::QueueConfig;
 use darkmux::model::{MachineId, OnLoss, SessionId};
 use darkmux::store::{Redis, RedisTarget};
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
-use darkmux::work::{Finish, Offer, Outcome, Queue, Seat};
+use darkmux::work::{Claim, Finish, Offer, Outcome, Queue, Seat, Told};
 use futures_util::StreamExt;
 
 use crate::Setup;
@@ -31,8 +31,8 @@ pub const ASK: &str = "stamp";
 const CORE: usize = 20_000;
 
 /// Jobs whose start is timed, and the pause between two.
-const TIMED: usize = 200;
-const PACE: Duration = Duration::from_millis(10);
+const TIMED: usize = 100;
+const PACE: Duration = Duration::from_millis(50);
 
 /// Jobs of a drain as sessions, and how many run at once.
 const SESSIONS: usize = 300;
@@ -65,7 +65,7 @@ pub fn run_core(setup: &Setup) {
 
 /// Measures and prints how soon a job starts.
 pub fn run_start(setup: &Setup) {
-    let mut table = Table::new("Queue: from publishing to a job's first instruction, 100 jobs/s");
+    let mut table = Table::new("Queue: from publishing to a job's first instruction, 20 jobs/s");
     for _ in 0..setup.rounds {
         start_round(setup, &mut table);
     }
@@ -148,9 +148,12 @@ async fn claim_and_finish(broker: &Broker, number: usize, left: &AtomicU64) {
     let mut offer = queue.claim(&seat, &streams, &nonce(), false).await.expect("an offer");
     while let Offer::Job(claim) = offer {
         left.fetch_sub(1, Ordering::Relaxed);
-        let told = queue.finish(&claim.id, &claim.token, Outcome::Done, (&result, 0)).await;
-        assert_eq!(told.expect("an answer"), Finish::Accepted);
-        offer = queue.claim(&seat, &streams, &nonce(), false).await.expect("an offer");
+        let Claim { id, token, .. } = &*claim;
+        let told = Told { id, token, outcome: Outcome::Done, result: &result, retries: 0 };
+        let (finish, next) =
+            queue.finish_and_claim(told, &seat, &streams, &nonce()).await.expect("an answer");
+        assert_eq!(finish, Finish::Accepted);
+        offer = next;
     }
     assert_eq!(left.load(Ordering::Relaxed), 0, "a worker found nothing and jobs are left: {offer:?}");
 }
@@ -210,7 +213,7 @@ impl Drop for Stop<'_> {
 }
 
 /// Sends ids in their pace; returns when each was sent.
-fn paced(mut send: impl FnMut(&str)) -> HashMap<String, u128> {
+fn paced(mut publish: impl FnMut(&str)) -> HashMap<String, u128> {
     let mut sent = HashMap::new();
     let begun = Instant::now();
     for number in 0..TIMED {
@@ -218,7 +221,7 @@ fn paced(mut send: impl FnMut(&str)) -> HashMap<String, u128> {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let id = format!("t{number}");
         sent.insert(id.clone(), unix_ns());
-        send(&id);
+        publish(&id);
     }
     sent
 }
@@ -243,11 +246,15 @@ fn sessions_round(setup: &Setup, table: &mut Table) {
     let me = std::env::current_exe().expect("the path of this program");
     let broker = Broker::start();
     let machine = runner(setup, &broker, &me, Path::new("/dev/null"));
-    let queue = queue(&broker);
-    block_on(publish(&queue, SESSIONS, "s"));
+    block_on(publish(&queue(&broker), SESSIONS, "s"));
     let daemon = machine.daemon();
-    let ended =
-        || block_on(queue.jobs(SESSIONS)).expect("jobs").iter().filter(|job| job.state.is_final()).count();
+    let ended = || {
+        block_on(async { queue(&broker).jobs(SESSIONS).await })
+            .expect("jobs")
+            .iter()
+            .filter(|job| job.state.is_final())
+            .count()
+    };
     // The first ones find a cold machine.
     let (begun, first) =
         wait_for(|| Some((Instant::now(), ended())).filter(|(_, done)| *done >= SESSIONS / 10));

@@ -31,6 +31,7 @@ mod http_raw;
 mod queue;
 mod queue_heals;
 mod queue_model;
+mod queue_turn;
 mod redis_link;
 mod redis_tls;
 mod runner;
