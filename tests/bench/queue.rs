@@ -19,7 +19,7 @@ use darkmux::work::{Claim, Finish, Offer, Outcome, Queue, Seat, Told};
 use futures_util::StreamExt;
 
 use crate::Setup;
-use crate::broker::Broker;
+use crate::broker::{Broker, Reply};
 use crate::machine::{Machine, on_cpu, switches, wait_for};
 use crate::queue_limit as limit;
 use crate::table::{Table, Want, quantile};
@@ -107,6 +107,7 @@ fn drain(broker: &Broker, workers: usize, work: impl Fn(usize, &AtomicU64) + Syn
         threads.into_iter().map(|thread| thread.join().expect("a worker")).sum()
     });
     let took = begun.elapsed().as_secs_f64();
+    assert_eq!(left.load(Ordering::Relaxed), 0, "jobs are left");
     let job = |spent: Duration| spent.as_secs_f64() * 1e6 / CORE as f64;
     let broker = job(on_cpu(broker.pid()).saturating_sub(before));
     Drain { rate: CORE as f64 / took, worker: job(spent), broker }
@@ -155,7 +156,6 @@ async fn claim_and_finish(broker: &Broker, number: usize, left: &AtomicU64) {
         assert_eq!(finish, Finish::Accepted);
         offer = next;
     }
-    assert_eq!(left.load(Ordering::Relaxed), 0, "a worker found nothing and jobs are left: {offer:?}");
 }
 
 fn start_round(setup: &Setup, table: &mut Table) {
@@ -248,12 +248,11 @@ fn sessions_round(setup: &Setup, table: &mut Table) {
     let machine = runner(setup, &broker, &me, Path::new("/dev/null"));
     block_on(publish(&queue(&broker), SESSIONS, "s"));
     let daemon = machine.daemon();
-    let ended = || {
-        block_on(async { queue(&broker).jobs(SESSIONS).await })
-            .expect("jobs")
-            .iter()
-            .filter(|job| job.state.is_final())
-            .count()
+    // Asked for in the cheapest way, for what asking takes is not the machine's to work with.
+    let mut wire = broker.wire();
+    let mut ended = || match wire.ask(&[b"SMEMBERS", b"darkmux:live"]) {
+        Reply::Many(live) => SESSIONS - live.len(),
+        _ => 0,
     };
     // The first ones find a cold machine.
     let (begun, first) =
