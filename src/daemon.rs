@@ -158,10 +158,12 @@ async fn serve_until_told(
     let fleet_flow = fleet_flow(config, redis.as_ref(), clock, &shutdown)?;
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
+    let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
             fleet_flow,
+            queue: queue.clone(),
             sessions_dir: config.session().dir,
             models: config.models(),
             fleet,
@@ -180,10 +182,10 @@ async fn serve_until_told(
     };
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
     drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
-    if let Some(redis) = redis {
+    if let (Some(redis), Some(queue)) = (redis, queue) {
         let sessions = Table::new(config.session().dir);
         let parts = RunnerParts {
-            queue: queue(config, redis.clone())?,
+            queue,
             boot: beacon.boot().to_owned(),
             facts: Arc::clone(beacon.facts()),
             gauge,

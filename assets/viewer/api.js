@@ -49,6 +49,8 @@ export const getHealth = () => getBody('/health');
 export const getDays = () => getBody('/flow-days');
 export const getSessions = () => getBody('/sessions');
 export const getFleet = () => getBody('/fleet/machines/live');
+export const getJobs = () => getBody('/jobs');
+export const getQueue = () => getBody('/queue');
 export const getMachine = () => getBody('/machine/specs');
 
 /** @param {unknown} body @returns {Incoming[]} */

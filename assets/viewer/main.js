@@ -15,6 +15,7 @@ import { byId } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
 import { createFleet } from './views/fleet.js';
 import { createMachine } from './views/machine.js';
+import { createQueue } from './views/queue.js';
 import { createSessionDetail } from './views/session-detail.js';
 import { createSessions } from './views/sessions.js';
 import { createTimeline } from './views/timeline.js';
@@ -81,6 +82,7 @@ const views = [
   createTimeline(actions),
   createSessions(actions.openSession),
   createFleet(),
+  createQueue(),
   createMachine(),
 ];
 

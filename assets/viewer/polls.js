@@ -6,12 +6,13 @@
  */
 
 import * as api from './api.js';
-import { readDays, readFleet, readMachine, readSessions } from './wire.js';
+import { readDays, readFleet, readJobs, readMachine, readQueue, readSessions } from './wire.js';
 
 /** @typedef {import('./store.js').Action} Action */
 
 const SESSIONS_MS = 5_000;
 const FLEET_MS = 5_000;
+const QUEUE_MS = 2_000;
 const MACHINE_MS = 30_000;
 const DAYS_MS = 60_000;
 /** A record of a session's end can arrive just before the session list knows it. */
@@ -50,6 +51,17 @@ export function createPolls(dispatch, onUnreachable) {
     (body) => ({ type: 'fleet/loaded', fleet: readFleet(body) }),
     () => ({ type: 'fleet/failed', problem: 'Redis does not answer: who else is alive is not known. See darkmux doctor.' }),
   );
+  const queue = poll(
+    async () => {
+      const [whole, jobs] = await Promise.all([api.getQueue(), api.getJobs()]);
+      return { whole, jobs };
+    },
+    (answer) => {
+      const { whole, jobs } = /** @type {{whole: unknown, jobs: unknown}} */ (answer);
+      return { type: 'queue/loaded', queue: readQueue(whole), jobs: readJobs(jobs) };
+    },
+    () => ({ type: 'queue/failed', problem: 'Redis does not answer: how the queue is now is not known. See darkmux doctor.' }),
+  );
   const days = poll(api.getDays, (body) => ({ type: 'days/loaded', days: readDays(body) }));
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -58,6 +70,7 @@ export function createPolls(dispatch, onUnreachable) {
   function everything() {
     void sessions();
     void fleet();
+    void queue();
     void machine();
     void days();
   }
@@ -74,6 +87,7 @@ export function createPolls(dispatch, onUnreachable) {
       everything();
       every(sessions, SESSIONS_MS);
       every(fleet, FLEET_MS);
+      every(queue, QUEUE_MS);
       every(machine, MACHINE_MS);
       every(days, DAYS_MS);
     },

@@ -28,6 +28,8 @@ import { isRecord, keyOf, toEntry } from './record.js';
  *   | {type: 'machine/loaded', machine: import('./types.js').Machine}
  *   | {type: 'fleet/loaded', fleet: import('./types.js').FleetMachine[]}
  *   | {type: 'fleet/failed', problem: string}
+ *   | {type: 'queue/loaded', queue: import('./types.js').Queue | null, jobs: import('./types.js').Job[]}
+ *   | {type: 'queue/failed', problem: string}
  *   | {type: 'health/loaded', id: string, version: string}
  *   | {type: 'filters/changed', filters: Partial<Filters>}
  *   | {type: 'follow/changed', follow: boolean}
@@ -74,6 +76,10 @@ export function initialState(mode, now) {
     machine: null,
     fleet: [],
     fleetProblem: '',
+    queue: null,
+    queueAt: now,
+    jobs: [],
+    queueProblem: '',
     follow: true,
     unseen: 0,
     expanded: new Set(),
@@ -98,6 +104,8 @@ export function reduce(state, action) {
     case 'machine/loaded': return { ...state, machine: action.machine };
     case 'fleet/loaded': return { ...state, fleet: action.fleet, fleetProblem: '' };
     case 'fleet/failed': return { ...state, fleetProblem: action.problem };
+    case 'queue/loaded': return { ...state, queue: action.queue, jobs: action.jobs, queueAt: state.now, queueProblem: '' };
+    case 'queue/failed': return { ...state, queueProblem: action.problem };
     case 'health/loaded':
       return { ...state, machine: { ...(state.machine ?? UNKNOWN_MACHINE), id: action.id, version: action.version } };
     case 'filters/changed':

@@ -95,6 +95,34 @@
  * @property {string} clash Why its name does not mean one machine.
  */
 
+/**
+ * @typedef {object} Job A job of the queue.
+ * @property {string} id
+ * @property {string} state queued, waiting, running, done, failed, cancelled or dead; anything else is shown as it is.
+ * @property {string} role
+ * @property {string} name
+ * @property {string} machine
+ * @property {number} queued Milliseconds since the epoch, NaN when unknown; as are the next three.
+ * @property {number} started
+ * @property {number} finished
+ * @property {number} due
+ * @property {number | null} exitCode
+ */
+
+/**
+ * @typedef {object} Queue
+ * @property {boolean} paused
+ * @property {string[]} drained
+ * @property {number} queued
+ * @property {number} waiting
+ * @property {number} running
+ * @property {number} now The clock of Redis, by which all times of jobs are; milliseconds since the epoch.
+ * @property {number} oldest Milliseconds that the oldest job waits; NaN when none does.
+ * @property {{machine: string, ids: string[]}[]} holds Running jobs by machine.
+ * @property {number} dead
+ * @property {{entry: string, job: string, why: string}[]} letters
+ */
+
 /** @typedef {'live' | 'play' | 'demo'} ModeKind */
 
 /**
@@ -125,6 +153,10 @@
  * @property {Day[]} days Newest first.
  * @property {Machine | null} machine
  * @property {FleetMachine[]} fleet In the order of their names.
+ * @property {Queue | null} queue Null on a machine without Redis.
+ * @property {number} queueAt When `queue` was loaded, by the clock of the page.
+ * @property {Job[]} jobs Newest first.
+ * @property {string} queueProblem Why it is not known how the queue is; the rest is then the last that was known.
  * @property {string} fleetProblem Why it is not known who is alive; the list is then the last that was known.
  * @property {boolean} follow Whether the timeline stays at the newest record.
  * @property {number} unseen Matching records that arrived while not following.

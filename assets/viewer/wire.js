@@ -138,6 +138,48 @@ export function readFleet(body) {
   return machines.map(fleetMachine).filter((m) => m.uid !== '' && m.name !== '');
 }
 
+/** @param {unknown} value @returns {import('./types.js').Job} */
+function job(value) {
+  const j = fields(value);
+  const code = fields(j.result).exit_code;
+  return {
+    id: text(j.id),
+    state: text(j.state),
+    role: text(j.role),
+    name: text(j.name),
+    machine: text(j.machine),
+    queued: number(j.queued_ms),
+    started: number(j.started_ms),
+    finished: number(j.finished_ms),
+    due: number(j.due_ms),
+    exitCode: typeof code === 'number' ? code : null,
+  };
+}
+
+/** @param {unknown} body of `/jobs` @returns {import('./types.js').Job[]} */
+export function readJobs(body) {
+  return list(fields(body).jobs).map(job).filter((j) => j.id !== '');
+}
+
+/** @param {unknown} body of `/queue` @returns {import('./types.js').Queue | null} null without Redis */
+export function readQueue(body) {
+  const q = fields(body);
+  if (typeof q.dead !== 'number') return null;
+  const depth = fields(q.depth);
+  return {
+    paused: q.paused === true,
+    drained: list(q.drained).map(text).filter(Boolean),
+    queued: number(depth.queued) || 0,
+    waiting: number(depth.waiting) || 0,
+    running: number(depth.running) || 0,
+    now: number(q.now_ms),
+    oldest: number(q.now_ms) - number(q.oldest_queued_ms),
+    holds: Object.entries(fields(q.running)).map(([machine, ids]) => ({ machine, ids: list(ids).map(text).filter(Boolean) })),
+    dead: q.dead,
+    letters: list(q.dead_letters).map(fields).map((d) => ({ entry: text(d.entry), job: text(d.job), why: text(d.why) })),
+  };
+}
+
 /** @param {unknown} body of `/health` @returns {{id: string, version: string}} */
 export function readHealth(body) {
   const h = fields(body);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Machine, Outcome, Report};
 use super::{
-    agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers,
+    agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers, queue,
     redis_server, roles, sessions, settings, shipper, skew, time, versions,
 };
 use crate::util::clock;
@@ -39,6 +39,7 @@ const CHECKS: &[&dyn Check] = &[
     &agents::AgentClis,
     &models::ModelEndpoint,
     &redis_server::RedisServer,
+    &queue::Queue,
     &peers::Peers,
     &duplicates::DuplicateIds,
     &versions::VersionSkew,

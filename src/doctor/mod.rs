@@ -21,6 +21,7 @@ mod models;
 mod others;
 mod peers;
 mod question;
+mod queue;
 mod redis_server;
 mod report;
 mod roles;

@@ -15,6 +15,7 @@ use super::{Catalog, Models, devices, hardware};
 use crate::config::{CrewConfig, ModelsConfig, RunnerConfig};
 use crate::crew::{Availability, Crew};
 use crate::model::MachineId;
+use crate::wire::MachineBeat;
 
 /// How old facts may be.
 pub const FRESH: Duration = Duration::from_secs(5);
@@ -65,6 +66,30 @@ pub struct Facts {
     pub repos: Vec<String>,
     /// Its labels: `key` or `key=value`.
     pub labels: Vec<String>,
+}
+
+impl Facts {
+    /// What a machine said of itself. `None` when its name is no machine id.
+    pub fn of_beat(beat: &MachineBeat) -> Option<Self> {
+        let beat = beat.clone();
+        Some(Self {
+            machine_id: MachineId::new(beat.name()).ok()?,
+            os: beat.os.unwrap_or_default(),
+            arch: beat.arch.unwrap_or_default(),
+            cores: beat.cores.unwrap_or(0),
+            ram: beat.ram_total_bytes,
+            free_ram: beat.ram_free_bytes,
+            load1: beat.load1,
+            gpu: beat.gpu,
+            ac_power: beat.ac_power,
+            models_loaded: beat.loaded_models,
+            models_available: beat.models,
+            roles: beat.roles,
+            agents: beat.agents,
+            repos: beat.repos,
+            labels: beat.labels,
+        })
+    }
 }
 
 /// Where the facts of this machine come from.

@@ -32,8 +32,9 @@ pub const PROBE_TIME: Duration = Duration::from_millis(950);
 pub const ANSWER_MAX: usize = 1024 * 1024;
 const HEAD_MAX: usize = 64 * 1024;
 
-/// Probes at one time. More would run out of descriptors where a process has 256.
-const AT_ONCE: usize = 128;
+/// Probes at one time: each has a descriptor, of which a process of macOS has 256, and others need some.
+const AT_ONCE: std::ops::RangeInclusive<usize> = 16..=512;
+const DESCRIPTORS_LEFT: usize = 64;
 
 /// What became of asking one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,10 +163,11 @@ pub struct Probed {
 /// Asks all of them, at most [`PROBE_TIME`] altogether; the answers stand in the order of the machines. `deep` asks for
 /// their specs, too.
 pub async fn probe_all(peers: &[Peer], deep: bool) -> Vec<Probed> {
-    let rounds = u32::try_from(peers.len().div_ceil(AT_ONCE).max(1)).unwrap_or(u32::MAX);
+    let at_once = at_once();
+    let rounds = u32::try_from(peers.len().div_ceil(at_once).max(1)).unwrap_or(u32::MAX);
     let patience = PROBE_TIME / rounds;
     let end = Instant::now() + PROBE_TIME;
-    let gate = Arc::new(Semaphore::new(AT_ONCE));
+    let gate = Arc::new(Semaphore::new(at_once));
     let mut running = JoinSet::new();
     for (index, peer) in peers.iter().enumerate() {
         let (peer, gate) = (peer.clone(), Arc::clone(&gate));
@@ -182,6 +184,13 @@ pub async fn probe_all(peers: &[Peer], deep: bool) -> Vec<Probed> {
         }
     }
     all
+}
+
+/// How many probes this process can have at one time.
+fn at_once() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    limit.saturating_sub(DESCRIPTORS_LEFT).clamp(*AT_ONCE.start(), *AT_ONCE.end())
 }
 
 /// Nobody was asked in time.

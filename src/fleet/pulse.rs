@@ -36,8 +36,14 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// Most sessions that are beaten for.
 const SESSIONS_MAX: usize = 256;
 
-/// How long an identity stays in the index after its last beat, in milliseconds.
-const INDEX_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
+/// Puts a machine and its sessions into the indexes, by the server's own time: a machine whose clock is wrong puts
+/// nobody out. What has not beaten for a week goes.
+const INDEX: &str = "
+local now = redis.call('TIME')[1] * 1000
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+for i = 2, #ARGV do redis.call('ZADD', KEYS[2], now, ARGV[i]) end
+for i = 1, 2 do redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - 604800000) end
+";
 
 /// What the daemon's part needs.
 #[derive(Debug)]
@@ -56,7 +62,13 @@ impl Pulse {
     /// Starts both tasks; they end with `shutdown`.
     pub fn start(self, shutdown: &Shutdown) {
         let pulse = Arc::new(self);
-        let beats = Beats { pulse: Arc::clone(&pulse), sessions: BTreeSet::new(), wrote: None, down: false };
+        let beats = Beats {
+            pulse: Arc::clone(&pulse),
+            sessions: BTreeSet::new(),
+            began: false,
+            wrote: None,
+            down: false,
+        };
         drop(shutdown.spawn(beats.run(shutdown.clone())));
         let watcher = Watcher { reader: PresenceReader::new(pulse.redis.clone()), pulse, known: None };
         drop(shutdown.spawn(watcher.run(shutdown.clone())));
@@ -78,6 +90,8 @@ struct Beats {
     pulse: Arc<Pulse>,
     /// The sessions of the last beat.
     sessions: BTreeSet<String>,
+    /// A beat was sent, whether it arrived or not.
+    began: bool,
     /// The start of Redis that took the last beat.
     wrote: Option<String>,
     down: bool,
@@ -104,7 +118,7 @@ impl Beats {
                 () = shutdown.stopped() => break,
             }
         }
-        if self.wrote.is_some() {
+        if self.began {
             // Redis may be away, and the keys expire by themselves.
             let _ = timeout(STOP_PATIENCE, self.take_back()).await;
         }
@@ -114,24 +128,28 @@ impl Beats {
         let beat = self.pulse.beacon.beat().await;
         let uid = beat.machine_uid.clone();
         let now = beat.beat_ts_ms;
-        let running = self.running(now).await;
         let Ok(value) = beacon::written(beat) else { return Ok(()) };
         let mut pipe = redis::pipe();
         pipe.ignore_errors();
         set_beat(&mut pipe, &format!("{}{uid}", keys::MACHINE), &value);
-        pipe.cmd("ZADD").arg(keys::MACHINES).arg(now).arg(&uid);
-        let stale = now.saturating_sub(INDEX_KEPT_MS);
-        pipe.cmd("ZREMRANGEBYSCORE").arg(keys::MACHINES).arg("-inf").arg(stale);
-        let ids: BTreeSet<String> = running.iter().map(|session| session.session_id.clone()).collect();
-        for session in running {
+        // Of sessions that can't be listed now nobody is told that they ended.
+        let running = self.running(now).await;
+        let ids = running.as_ref().map_or_else(
+            || self.sessions.clone(),
+            |running| running.iter().map(|session| session.session_id.clone()).collect(),
+        );
+        for session in running.into_iter().flatten() {
             let Ok(value) = serde_json::to_vec(&session) else { continue };
             set_beat(&mut pipe, &format!("{}{}", keys::SESSION, session.session_id), &value);
-            pipe.cmd("ZADD").arg(keys::SESSIONS).arg(now).arg(session.session_id);
+        }
+        pipe.cmd("EVAL").arg(INDEX).arg(2).arg(keys::MACHINES).arg(keys::SESSIONS).arg(&uid);
+        for id in &ids {
+            pipe.arg(id);
         }
         for ended in self.sessions.difference(&ids) {
             end_session(&mut pipe, ended);
         }
-        pipe.cmd("ZREMRANGEBYSCORE").arg(keys::SESSIONS).arg("-inf").arg(stale);
+        self.began = true;
         let answers: Vec<Reply> = self.pulse.redis.pipeline(&pipe).await?;
         self.sessions = ids;
         let run_id = self.pulse.run_id();
@@ -156,10 +174,10 @@ impl Beats {
         }
     }
 
-    async fn running(&self, now: u64) -> Vec<SessionBeat> {
+    async fn running(&self, now: u64) -> Option<Vec<SessionBeat>> {
         let table = self.pulse.sessions.clone();
         let listed = tokio::task::spawn_blocking(move || table.list());
-        let Ok(Ok(Ok(sessions))) = timeout(BEAT, listed).await else { return Vec::new() };
+        let Ok(Ok(Ok(sessions))) = timeout(BEAT, listed).await else { return None };
         let running = sessions.into_iter().filter(|session| session.state == SessionState::Running);
         let beats = running.take(SESSIONS_MAX).map(|session| SessionBeat {
             session_id: session.id.to_string(),
@@ -171,7 +189,7 @@ impl Beats {
             beat_ts_ms: now,
             owner_uid: Some(self.pulse.beacon.uid()),
         });
-        beats.collect()
+        Some(beats.collect())
     }
 
     async fn take_back(&self) -> Result<(), RedisFault> {

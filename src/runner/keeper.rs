@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Runner;
 use super::transitions::Transition;
+use super::{Runner, parked};
+use crate::fleet::PresenceReader;
 use crate::model::{JobState, Level};
 use crate::util::jitter;
 use crate::work::{Change, Reconciler, WorkError};
@@ -22,6 +23,7 @@ const SPREAD: u32 = 30;
 pub async fn keep(runner: Arc<Runner>) {
     let observer = (runner.flow_stream.clone(), runner.seat.consumer.clone());
     let mut reconciler = Reconciler::new(runner.queue.clone(), runner.clock.clone(), observer);
+    let reader = PresenceReader::new(runner.queue.redis().clone());
     let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, pruned: Instant::now() };
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
@@ -43,6 +45,9 @@ pub async fn keep(runner: Arc<Runner>) {
                 }
             }
             Err(error) => tracing::debug!(%error, "the queue cannot be looked at"),
+        }
+        if let Err(error) = parked::look(&runner, &reader, reconciler.waiting()).await {
+            tracing::debug!(%error, "it is not known which jobs nobody can run");
         }
         keeper.prune();
     }

@@ -14,6 +14,7 @@ mod claims;
 mod end;
 mod keeper;
 mod output;
+mod parked;
 mod policy;
 mod start;
 mod transitions;

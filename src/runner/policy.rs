@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::Runner;
+use super::parked::UNKNOWN_ROLE;
 use crate::config::Environment;
 use crate::crew::{Crew, CrewError, Role};
 use crate::model::Runtime;
@@ -51,7 +52,12 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
     if claim.spec.not_after_ms < clock::unix_ms(runner.clock.now()) {
         return Err(Refusal("its time to start is over".to_owned()));
     }
-    let role = Crew::open(&runner.crew).get(&claim.job.role_id)?;
+    let role = match Crew::open(&runner.crew).get(&claim.job.role_id) {
+        Err(error @ CrewError::UnknownRole { .. }) => {
+            return Err(Refusal(format!("{UNKNOWN_ROLE}: {error}")));
+        }
+        role => role?,
+    };
     let accepts = |name: &str| runner.config.accept.iter().any(|one| one == name || one == "*");
     match role.manifest.runtime {
         Runtime::AgentCli => {}

@@ -17,8 +17,9 @@ const SIZE: WindowSize = WindowSize { cols: 120, rows: 40 };
 /// Longest name of a session, in characters.
 const NAME_MAX: usize = 64;
 
-/// How long an earlier attempt's session may take to end before another one starts.
-const EARLIER_END: Duration = Duration::from_secs(10);
+/// How long an earlier attempt's session may take to end before another one starts; one whose host died before it
+/// was up counts as starting for 15 s.
+const EARLIER_END: Duration = Duration::from_secs(20);
 
 /// Variables of a job that tell its attempts apart.
 const ATTEMPT: &str = "DARKMUX_ATTEMPT";
@@ -48,6 +49,11 @@ pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
     let env = policy::child_env(&runner.env, &runner.config.env);
     match session::start(&runner.session.dir, &spec, &files, &env).await {
         Ok(_) => Ok(()),
+        // Nobody knows whether the job ran: its session tells, or is lost.
+        Err(error @ (StartError::HostDied(_) | StartError::Slow(_))) => {
+            tracing::warn!(job = %claim.id, %error, "it may have begun");
+            Ok(())
+        }
         Err(StartError::Process(why)) => Err(NoSession::Failed(why)),
         Err(error) => Err(NoSession::Declined(Refusal(error.to_string()))),
     }

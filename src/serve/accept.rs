@@ -183,6 +183,7 @@ mod tests {
         let config = AppConfig {
             flow,
             fleet_flow: None,
+            queue: None,
             sessions_dir: home.path().join("sessions"),
             fleet: fleet(home.path(), &nowhere),
             models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },

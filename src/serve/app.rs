@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::queue_view::QueueView;
 use super::stream::Hub;
 use super::{ApiError, Hosts, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
@@ -18,6 +19,7 @@ use crate::flow::shared::SharedFlow;
 use crate::flow::ship::ShipStatus;
 use crate::session::Table;
 use crate::util::{Clock, Shutdown, clock};
+use crate::work::Queue;
 
 /// What is known of this machine and of the others.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct AppConfig {
     pub flow: FlowConfig,
     /// The fleet's flow; `None` for a machine that works alone.
     pub fleet_flow: Option<FleetFlow>,
+    /// The fleet's queue; `None` for a machine that works alone.
+    pub queue: Option<Queue>,
     /// Folder of the sessions.
     pub sessions_dir: PathBuf,
     /// Where models are asked for.
@@ -67,6 +71,7 @@ pub struct AppConfig {
 pub struct App {
     pub(super) flow: FlowConfig,
     pub(super) fleet_flow: Option<FleetFlow>,
+    pub(super) queue: Option<QueueView>,
     pub(super) sessions: Table,
     pub(super) models: Models,
     pub(super) fleet: FleetView,
@@ -85,7 +90,7 @@ pub struct App {
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flow, fleet_flow, sessions_dir, models, fleet, hosts, limits, clock } = config;
+        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, limits, clock } = config;
         Self {
             hub: Hub::new(
                 flow.dir.clone(),
@@ -98,6 +103,7 @@ impl App {
             fleet_flow,
             days: Arc::new(Mutex::new(DayIndex::new(&flow.dir))),
             file_reads: Arc::new(Semaphore::new(limits.file_reads)),
+            queue: queue.map(QueueView::new),
             sessions: Table::new(sessions_dir),
             models: Models::new(models),
             fleet,

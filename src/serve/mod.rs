@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod io;
 mod limits;
+mod queue_view;
 mod range;
 mod read_ahead;
 mod router;

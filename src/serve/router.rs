@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::routes::{assets, facts, fleet, flow, page, sessions};
+use super::routes::{assets, facts, fleet, flow, jobs, page, sessions};
 use super::{ApiError, App, guard};
 
 /// Who may use a route. A route of a new class does not answer until `build` says what it asks for.
@@ -46,9 +46,12 @@ pub const ROUTES: &[Route] = &[
     open("/flow-days", "/flow-days", || get(flow::days)),
     open("/flow-status", "/flow-status", || get(flow::status)),
     open("/health", "/health", || get(facts::health)),
+    open("/jobs", "/jobs", || get(jobs::list)),
+    open("/jobs/{id}", "/jobs/job-1", || get(jobs::one)),
     open("/machine/specs", "/machine/specs", || get(facts::specs)),
     open("/missions", "/missions", || get(facts::missions)),
     open("/play/{date}", "/play/2026-11-22", || get(page::play)),
+    open("/queue", "/queue", || get(jobs::queue)),
     open("/sessions", "/sessions", || get(sessions::list)),
     open("/sprints", "/sprints", || get(facts::sprints)),
 ];

@@ -60,6 +60,14 @@ impl Queue {
         }
     }
 
+    /// Says why no machine can run a queued job now; `None` says that one can. `true` when that is news.
+    pub async fn park(&self, id: &SessionId, why: Option<&str>) -> Result<bool, WorkError> {
+        let mut call = self.scripts.park.prepare_invoke();
+        call.arg(id.as_str()).arg(why.unwrap_or_default());
+        let answer = self.send_until_answered(&call).await?;
+        Ok(answer.first().is_some_and(|word| word != "no"))
+    }
+
     /// Stops or goes on handing out jobs, everywhere. Running ones are not touched.
     pub async fn set_paused(&self, paused: bool) -> Result<(), WorkError> {
         let mut commands = redis::pipe();

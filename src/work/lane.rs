@@ -85,6 +85,11 @@ pub fn open_lanes() -> Result<Vec<(String, Lane)>, WorkError> {
         .collect()
 }
 
+/// Whether every machine reads this stream.
+pub fn is_open(stream: &str) -> bool {
+    open_lanes().is_ok_and(|lanes| lanes.iter().any(|(open, _)| open == stream))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -81,8 +81,8 @@ impl Queue {
         Ok(end.map(|record| verdict(&record)))
     }
 
-    /// Ends a job that a 1.9 runner took.
-    pub async fn settle_legacy(
+    /// Ends a job that waits in its lane: a 1.9 runner took it, or nobody can run it.
+    pub async fn end_queued(
         &self,
         id: &SessionId,
         state: JobState,

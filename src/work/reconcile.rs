@@ -27,6 +27,9 @@ const CONSUMER_KEPT: Duration = Duration::from_hours(24);
 /// How long the flow may take to show the end of a job that a 1.9 runner acknowledged.
 const LEGACY_RESULT: Duration = Duration::from_mins(1);
 
+/// Jobs in lanes that not everybody reads of which one look knows.
+const WAITING_MAX: usize = 1000;
+
 /// Jobs asked about in one write.
 const CHUNK: usize = 500;
 
@@ -60,13 +63,14 @@ pub struct Reconciler {
     seen: HashMap<SessionId, Seen>,
     legacy: HashMap<SessionId, Instant>,
     last: Option<(Instant, Timestamp, String)>,
+    waiting: Vec<(SessionId, String)>,
 }
 
 impl Reconciler {
     /// An observer called `name`, which nobody else is.
     pub fn new(queue: Queue, clock: Clock, (flow_stream, name): (String, String)) -> Self {
         let (seen, legacy) = (HashMap::new(), HashMap::new());
-        Self { queue, clock, flow_stream, name, seen, legacy, last: None }
+        Self { queue, clock, flow_stream, name, seen, legacy, last: None, waiting: Vec::new() }
     }
 
     /// One look at every job that has not ended. Call it about every `queue.reconcile`.
@@ -76,6 +80,12 @@ impl Reconciler {
             self.forget();
         }
         looked
+    }
+
+    /// The jobs that waited at the last look in a lane that not everybody reads, with the lane's stream; empty
+    /// unless this observer is the one that looks at what is queued.
+    pub fn waiting(&self) -> &[(SessionId, String)] {
+        &self.waiting
     }
 
     /// Starts all observations again.
@@ -108,6 +118,9 @@ impl Reconciler {
                 }
             }
         }
+        let narrow = |job: &&Live| deep && job.state == Some(JobState::Queued) && !lane::is_open(&job.lane);
+        let waiting = jobs.iter().filter(narrow).take(WAITING_MAX);
+        self.waiting = waiting.map(|job| (job.id.clone(), job.lane.clone())).collect();
         if deep {
             let mut in_use: Vec<String> = jobs.into_iter().map(|job| job.lane).collect();
             in_use.sort();
@@ -172,7 +185,7 @@ impl Reconciler {
     async fn settle(&mut self, id: &SessionId, machine: &str) -> Result<Option<Change>, WorkError> {
         let since = *self.legacy.entry(id.clone()).or_insert_with(Instant::now);
         if let Some((state, result)) = self.queue.legacy_end(&self.flow_stream, id.as_str()).await? {
-            let settled = self.queue.settle_legacy(id, state, &result, "run by darkmux 1.9").await?;
+            let settled = self.queue.end_queued(id, state, &result, "run by darkmux 1.9").await?;
             return Ok(settled.then(|| Change::Settled(id.clone(), state)));
         }
         if since.elapsed() < LEGACY_RESULT {
@@ -181,7 +194,7 @@ impl Reconciler {
         let machine = crate::util::visible_line(machine);
         let why = format!("the 1.9 runner `{machine}` took it and recorded no end within a minute");
         let result = JobResult { schema: 1, error: Some(why.clone()), ..JobResult::default() };
-        let settled = self.queue.settle_legacy(id, JobState::Dead, &result, &why).await?;
+        let settled = self.queue.end_queued(id, JobState::Dead, &result, &why).await?;
         Ok(settled.then(|| Change::Dead(id.clone())))
     }
 }

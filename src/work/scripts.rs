@@ -16,6 +16,9 @@ const EVEN_FULL: &str = "#!lua flags=allow-oom\n";
 /// What is refused then, before it wrote anything.
 const IF_ROOM: &str = "#!lua\n";
 
+/// What writes nothing, and is answered also when Redis takes no writes.
+const READS: &str = "#!lua flags=no-writes\n";
+
 /// Every script of the queue.
 #[derive(Debug)]
 pub struct Scripts {
@@ -30,6 +33,7 @@ pub struct Scripts {
     pub decline: Script,
     pub reconcile: Script,
     pub settle: Script,
+    pub park: Script,
     pub reassert: Script,
     pub resume: Script,
     pub cancel: Script,
@@ -38,6 +42,7 @@ pub struct Scripts {
     pub lead: Script,
     pub lost: Script,
     pub list: Script,
+    pub newest: Script,
     pub stray: Script,
     pub sweep: Script,
 }
@@ -59,6 +64,7 @@ impl Scripts {
             )),
             decline: even_full(include_str!("scripts/decline.lua")),
             reconcile: even_full(include_str!("scripts/reconcile.lua")),
+            park: even_full(include_str!("scripts/park.lua")),
             settle: even_full(include_str!("scripts/settle.lua")),
             reassert: even_full(include_str!("scripts/reassert.lua")),
             resume: even_full(include_str!("scripts/resume.lua")),
@@ -67,7 +73,8 @@ impl Scripts {
             epoch: even_full(include_str!("scripts/epoch.lua")),
             lead: even_full(include_str!("scripts/lead.lua")),
             lost: even_full(include_str!("scripts/lost.lua")),
-            list: even_full(include_str!("scripts/list.lua")),
+            list: script(READS, include_str!("scripts/list.lua")),
+            newest: script(READS, include_str!("scripts/newest.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
         }

@@ -27,6 +27,9 @@ const ESCAPE_MAX: usize = 12;
 /// Most ids that are looked through for the beginning or the end of one.
 const SEARCH_MAX: usize = 20_000;
 
+/// Jobs that have not ended in one list: more than any queue holds.
+const LIVE_MAX: usize = 1_000_000;
+
 /// Ended jobs that are looked through for a name.
 const NAMES_MAX: usize = 1000;
 
@@ -93,6 +96,8 @@ pub struct JobView {
     pub cancel: Option<String>,
     /// Why it ended as a dead letter.
     pub why: Option<String>,
+    /// Why no machine can run it now; null while one can.
+    pub parked: Option<String>,
     /// The machine of darkmux 1.9 that took it.
     pub legacy_runner: Option<String>,
     /// How its last attempt ended.
@@ -166,23 +171,22 @@ impl Queue {
 
     /// The jobs that have not ended, and the newest `ended` others; newest first.
     pub async fn jobs(&self, ended: usize) -> Result<Vec<JobView>, WorkError> {
-        let mut ids = self.ids("SMEMBERS", &["darkmux:live"]).await?;
-        if ended > 0 {
-            let newest = (ended + ids.len()).to_string();
-            let newest = self.ids("ZRANGE", &["darkmux:jobs", "0", &newest, "REV"]).await?;
-            ids.extend(newest);
-        }
-        ids.sort();
-        ids.dedup();
+        Ok(self.newest(LIVE_MAX, ended).await?.0)
+    }
+
+    /// The jobs that run, the newest `live` others that have not ended, and the newest `ended` that have; newest
+    /// first. Also how many that have not ended are left out.
+    pub async fn newest(&self, live: usize, ended: usize) -> Result<(Vec<JobView>, u64), WorkError> {
+        let mut call = self.scripts.newest.prepare_invoke();
+        call.arg(live.min(LIVE_MAX)).arg(ended);
+        let answer: Vec<String> = self.redis.script(&call).await?;
+        let hidden = answer.first().and_then(|hidden| hidden.parse().ok()).unwrap_or(0);
+        // What is no id was not put there by us.
+        let ids: Vec<SessionId> =
+            answer.into_iter().skip(1).filter_map(|id| SessionId::new(id).ok()).collect();
         let mut jobs = self.views(&ids).await?;
         jobs.sort_by(|one, other| (other.created_ms, &other.id).cmp(&(one.created_ms, &one.id)));
-        let mut left = ended;
-        jobs.retain(|job| {
-            let keep = !job.state.is_final() || left > 0;
-            left = left.saturating_sub(usize::from(job.state.is_final()));
-            keep
-        });
-        Ok(jobs)
+        Ok((jobs, hidden))
     }
 
     /// The jobs that `text` may name: the one with this id, else the newest of this name (one that has not ended
@@ -215,6 +219,11 @@ impl Queue {
         let ids: Vec<String> = self.redis.query(&ask).await?;
         // What is no id was not put there by us.
         Ok(ids.into_iter().filter_map(|id| SessionId::new(id).ok()).collect())
+    }
+
+    /// The lane that a job is in now, which is another than it was published to when runners gave it back.
+    pub async fn lane_now(&self, id: &SessionId) -> Result<Option<Lane>, WorkError> {
+        self.lane_of(id).await
     }
 
     /// How many queued jobs are ahead of this one in its lane; `None` when it is not queued.
@@ -365,6 +374,7 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         declined: with_prefix("declined:").collect(),
         cancel: text("cancel"),
         why: text("why"),
+        parked: text("parked").filter(|_| state == JobState::Queued),
         legacy_runner: text("legacy"),
         result,
         spec,

@@ -110,3 +110,34 @@ fn the_page_resumes_over_the_death_of_the_daemon() {
     phase("done");
     assert!(page.0.wait().unwrap().success());
 }
+
+#[tokio::test]
+async fn the_queue_is_shown_and_outlives_its_redis() {
+    use crate::support::queue::{job, queue, seat, take};
+    let mut redis = RedisServer::start();
+    let home = Home::new().with("DARKMUX_REDIS_URL", redis.url()).with("DARKMUX_RUNNER", "false");
+    let queue = queue(&redis.url());
+    let studio = seat("studio");
+    let mut claims = Vec::new();
+    for (id, name) in [("dead-1", None), ("run-1", Some("<b>name</b>")), ("wait-1", None)] {
+        let (job, mut spec) = job(id, "echo secret");
+        spec.name = name.map(str::to_owned);
+        queue.publish(&job, &spec).await.unwrap();
+        if id != "wait-1" {
+            claims.push(take(&queue, &studio).await);
+        }
+    }
+    queue.refuse(&claims[0].id, &claims[0].token, "<img src=x onerror=alert(1)>").await.unwrap();
+    let daemon = Daemon::start(&home);
+    let mut page = script(&home, &daemon, "queue.mjs");
+    let mut page = Running(page.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut said = BufReader::new(page.0.stdout.take().unwrap()).lines();
+    let mut phase = |wanted: &str| {
+        let found = said.by_ref().map_while(Result::ok).find(|line| line == &format!("PHASE {wanted}"));
+        assert!(found.is_some(), "the page never came to `{wanted}`");
+    };
+    phase("listed");
+    redis.kill();
+    phase("done");
+    assert!(page.0.wait().unwrap().success());
+}

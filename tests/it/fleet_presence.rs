@@ -81,12 +81,20 @@ fn machines_of_one_redis_know_each_other_and_one_tells_who_comes_and_goes() {
         (came.iter().any(|one| one["handle"] == "pi")).then_some(())
     });
     stop(&mut third);
-    assert!(!redis.cli(&["KEYS", "darkmux:presence:*"]).is_empty());
     assert_eq!(
         redis.cli(&["KEYS", "darkmux:presence:*"]).lines().count(),
         2,
         "a clean stop takes its key back"
     );
+    let index = redis.cli(&["ZRANGE", "darkmux:machines", "0", "-1", "WITHSCORES"]);
+    let now: u64 = redis.cli(&["TIME"]).lines().next().unwrap().parse().unwrap();
+    let scores: Vec<u64> = index.lines().skip(1).step_by(2).map(|score| score.parse().unwrap()).collect();
+    assert_eq!(scores.len(), 2, "and its place in the index: {index}");
+    assert!(
+        scores.iter().all(|score| (now * 1000).abs_diff(*score) < 60_000),
+        "by the clock of Redis: {index}"
+    );
+
     wait_for("a record of who went", || records(&[&homes[0], &homes[1]], "machine.offline").first().cloned());
     let both = [&homes[0], &homes[1]];
     let went = records(&both, "machine.offline");

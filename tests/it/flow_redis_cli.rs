@@ -106,7 +106,7 @@ fn status_and_doctor_tell_what_waits_and_why() {
         checks.into_iter().find(|check| check["name"] == name).unwrap()
     };
     assert_eq!(
-        (&check("flow sinks")["state"], &check("flow shipper")["state"]),
+        (&check("flow sink health")["state"], &check("flow shipper")["state"]),
         (&"pass".into(), &"pass".into())
     );
 
@@ -120,7 +120,7 @@ fn status_and_doctor_tell_what_waits_and_why() {
     assert!(status["shipper"]["lag_bytes"].as_u64().unwrap() > 0);
     assert_eq!(status["warn_reasons"], serde_json::json!(["redis_unreachable"]));
     assert_eq!(
-        (&check("flow sinks")["state"], &check("flow shipper")["state"]),
+        (&check("flow sink health")["state"], &check("flow shipper")["state"]),
         (&"warn".into(), &"warn".into())
     );
 }

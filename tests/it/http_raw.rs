@@ -167,6 +167,10 @@ impl Events {
         while let Some(line) = find(&self.raw[used..], b"\r\n") {
             let size = std::str::from_utf8(&self.raw[used..used + line]).expect("a chunk size");
             let size = usize::from_str_radix(size, 16).expect("a chunk size");
+            if size == 0 {
+                // The answer is over; its connection may stay.
+                return false;
+            }
             let start = used + line + 2;
             if self.raw.len() < start + size + 2 {
                 break;

@@ -9,7 +9,7 @@ use crate::support::queue::{job, queue};
 use crate::support::{Daemon, Home, RedisServer, is_alive, signal, wait_for};
 
 /// A home whose daemon runs jobs of this Redis, with numbers that suit tests.
-fn runner_home(name: &str, url: &str) -> Home {
+pub fn runner_home(name: &str, url: &str) -> Home {
     Home::new()
         .with("DARKMUX_MACHINE_ID", name)
         .with("DARKMUX_REDIS_URL", url)
@@ -20,13 +20,13 @@ fn runner_home(name: &str, url: &str) -> Home {
         .with("DARKMUX_SESSION_GRACE", "1s")
 }
 
-async fn publish(queue: &Queue, id: &str, script: &str) -> SessionId {
+pub async fn publish(queue: &Queue, id: &str, script: &str) -> SessionId {
     let (job, spec) = job(id, script);
     queue.publish(&job, &spec).await.unwrap();
     spec.id
 }
 
-async fn until(queue: &Queue, id: &SessionId, what: &str, done: impl Fn(&JobView) -> bool) -> JobView {
+pub async fn until(queue: &Queue, id: &SessionId, what: &str, done: impl Fn(&JobView) -> bool) -> JobView {
     let began = Instant::now();
     loop {
         let view = queue.job(id).await.unwrap();
@@ -42,15 +42,15 @@ async fn until(queue: &Queue, id: &SessionId, what: &str, done: impl Fn(&JobView
     }
 }
 
-async fn ended(queue: &Queue, id: &SessionId) -> JobView {
+pub async fn ended(queue: &Queue, id: &SessionId) -> JobView {
     until(queue, id, "its end", |view| view.state.is_final()).await
 }
 
-async fn running(queue: &Queue, id: &SessionId) -> JobView {
+pub async fn running(queue: &Queue, id: &SessionId) -> JobView {
     until(queue, id, "its start", |view| view.state == JobState::Running).await
 }
 
-async fn output(queue: &Queue, id: &SessionId) -> String {
+pub async fn output(queue: &Queue, id: &SessionId) -> String {
     let mut text = Vec::new();
     for (_, part) in queue.log_after(id, "0-0", 1000).await.unwrap() {
         if let LogPart::Output { bytes, .. } = part {
@@ -128,7 +128,7 @@ async fn a_cancelled_job_ends_with_its_whole_process_tree() {
     wait_for("the process to be gone", || (!is_alive(pid)).then_some(()));
 }
 
-async fn wait_for_async<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn wait_for_async<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(value) = ready().await {
@@ -182,7 +182,7 @@ async fn a_dead_machine_s_job_is_run_by_another_and_a_living_one_keeps_its_own()
 }
 
 /// Host and leader of every session of a home.
-fn processes_of(home: &Home) -> Vec<i64> {
+pub fn processes_of(home: &Home) -> Vec<i64> {
     let sessions = std::fs::read_dir(home.darkmux().join("sessions")).unwrap().flatten();
     let states = sessions.filter_map(|session| std::fs::read(session.path().join("state.json")).ok());
     states
@@ -284,4 +284,68 @@ async fn three_machines_share_three_hundred_jobs_and_each_ends_once() {
     assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
     assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
     drop(daemons);
+}
+
+#[tokio::test]
+async fn a_job_that_no_machine_can_run_is_parked_with_the_reasons_until_one_can() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let (work, mut spec) = job("picky", "true");
+    spec.lane.require = vec!["colour=green".to_owned()];
+    queue.publish(&work, &spec).await.unwrap();
+    let view = until(&queue, &spec.id, "its place", |view| view.parked.is_some()).await;
+    let why = view.parked.unwrap();
+    assert!(why.contains("studio: needs colour=green"), "{why}");
+    let green = runner_home("laptop", &server.url()).with("DARKMUX_RUNNER_LABELS", "colour=green");
+    let _green = Daemon::start(&green);
+    assert_eq!(ended(&queue, &spec.id).await.machine.as_deref(), Some("laptop"));
+}
+
+#[tokio::test]
+async fn a_role_that_nobody_knows_is_a_dead_letter_and_its_publisher_is_told() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let record = r#"{"role_id":"juggler","message":"m","session_id":"old-1","timeout_seconds":60,"published_at_unix_ms":0,"published_by_machine":"oldmac","attempt":1}"#;
+    server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "record", record]);
+    let id = SessionId::new("old-1").unwrap();
+    let view = ended(&queue, &id).await;
+    assert_eq!(view.state, JobState::Dead);
+    assert!(view.why.as_ref().unwrap().contains("studio: gave it back"), "{view:?}");
+    let end = wait_for("the record that 1.9 looks for", || old_publisher_sees(&server, "old-1"));
+    assert_eq!(
+        (end["payload"]["result_class"].as_str(), end["payload"]["exit_code"].as_i64()),
+        (Some("error"), Some(127))
+    );
+}
+
+/// What a publisher of darkmux 1.9 does: it looks through the newest records for the end of its session.
+fn old_publisher_sees(server: &RedisServer, session: &str) -> Option<serde_json::Value> {
+    let entries = server.cli(&["XREVRANGE", "darkmux:flow", "+", "-", "COUNT", "10000"]);
+    let records = entries.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let ends = |record: &serde_json::Value| {
+        record["session_id"] == session
+            && matches!(record["action"].as_str(), Some("dispatch complete" | "dispatch.complete"))
+    };
+    records.into_iter().find(ends)
+}
+
+#[tokio::test]
+async fn a_publisher_of_1_9_sees_success_and_failure() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    for (session, script, class, code) in [("old-good", "true", "ok", 0), ("old-bad", "exit 9", "error", 9)] {
+        let record = format!(
+            r#"{{"target_machine":"elsewhere","role_id":"shell","message":"{script}","session_id":"{session}","runtime":"internal","timeout_seconds":60,"published_at_unix_ms":1795304012271,"published_by_machine":"oldmac","published_by_orchestrator":"claude-code","attempt":1}}"#
+        );
+        server.cli(&["XADD", "darkmux:work", "MAXLEN", "~", "1000", "*", "schema", "3", "record", &record]);
+        let end = wait_for("the record that 1.9 looks for", || old_publisher_sees(&server, session));
+        let payload = &end["payload"];
+        assert_eq!(payload["result_class"], class, "{end}");
+        assert_eq!(payload["exit_code"], code, "{end}");
+    }
 }

@@ -21,7 +21,7 @@ fn flows(home: &Home) -> std::path::PathBuf {
     flows
 }
 
-/// A million records between bad lines; returns how many lines are bad.
+/// So many records between bad lines; returns how many lines are bad.
 fn write_large_day(path: &Path, records: u64) -> u64 {
     let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(path).unwrap());
     let pad = "p".repeat(150);
@@ -104,8 +104,8 @@ impl Numbers {
 }
 
 #[test]
-fn a_million_records_among_bad_lines_are_served_in_bounded_memory() {
-    const RECORDS: u64 = 1_000_000;
+fn a_huge_day_among_bad_lines_is_served_in_bounded_memory() {
+    const RECORDS: u64 = 300_000;
     let home = Home::new();
     let path = flows(&home).join(format!("{DAY}.jsonl"));
     let bad = write_large_day(&path, RECORDS);

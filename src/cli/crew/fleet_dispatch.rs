@@ -54,7 +54,7 @@ pub struct FleetArgs {
     /// Try again as often after a failure or a lost runner: say that running it twice does no harm
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     retries: Option<u32>,
-    /// low, normal or high
+    /// Who goes first: low, normal or high
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<Priority>,
     /// Start no earlier than this
@@ -215,7 +215,8 @@ impl Order<'_> {
             prefer: fleet.prefer.iter().map(Requirement::to_string).collect(),
             timeout_ms: args.timeout.map(millis),
             retries: fleet.retries.unwrap_or(0),
-            on_loss: if fleet.retries.is_some_and(|retries| retries > 0) {
+            on_loss: if args.workdir.is_none() || fleet.retries.is_some_and(|retries| retries > 0) {
+                // What it left in a folder of its own is nobody's.
                 OnLoss::Rerun
             } else {
                 OnLoss::Stop

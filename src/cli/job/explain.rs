@@ -28,13 +28,15 @@ pub struct ExplainArgs {
 pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
     let queue = link::queue(cx, "explaining a job")?;
     block_on(async {
-        let job = link::find_view(&queue, &args.job).await?;
+        let mut job = link::find_view(&queue, &args.job).await?;
         let asked = async {
             let presence = fleet::presence(&queue).await?;
             let position = queue.position(&job.id).await?;
-            Ok((presence, position, queue.status().await?))
+            let lane = queue.lane_now(&job.id).await?;
+            Ok((presence, position, queue.status().await?, lane))
         };
-        let (presence, position, status) = asked.await.map_err(|error| link::failure(&error))?;
+        let (presence, position, status, lane) = asked.await.map_err(|error| link::failure(&error))?;
+        job.lane = lane.or(job.lane);
         let role = job.role.as_deref().unwrap_or_default();
         let ask = Ask::of(&job, fleet::needs_accept(cx, role));
         let machines = rows(&ask, &Gate::from(&status), &fleet::all(cx, presence.as_ref()));
@@ -49,6 +51,9 @@ pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
         cx.printer.line(&format!("{BOLD}{}{BOLD:#}  {why}", job.id))?;
         if let Some(ahead) = position.filter(|_| job.state == JobState::Queued) {
             cx.printer.line(&format!("  {DIM}ahead of it{DIM:#}  {ahead} in its lane"))?;
+        }
+        if let Some(parked) = &job.parked {
+            cx.printer.line(&format!("  {DIM}parked{DIM:#}       {}", visible_line(parked)))?;
         }
         if let Some(runner) = &job.legacy_runner {
             cx.printer.line(&format!("  {} of darkmux 1.9 took it", visible_line(runner)))?;

@@ -29,6 +29,7 @@ pub fn job(id: &str) -> JobView {
         declined: BTreeMap::new(),
         cancel: None,
         why: None,
+        parked: None,
         legacy_runner: None,
         result: None,
         spec: None,

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use crate::cli::Cx;
 use crate::crew::Crew;
-use crate::fleet::{Member, Presence, PresenceReader, RosterFile, members};
+use crate::fleet::{Facts, Member, Presence, PresenceReader, RosterFile, members};
 use crate::model::{MachineId, Requirement, RoleId, Runtime};
 use crate::work::{Queue, WorkError};
-
-use super::reasons;
 
 /// How long signs of life may take to read.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -39,10 +37,9 @@ pub fn is_alive(presence: &Presence, machine: &MachineId) -> bool {
 
 /// The machines that are alive and meet all of these.
 pub fn preferred(presence: &Presence, prefer: &[Requirement]) -> Vec<MachineId> {
-    let facts = presence.machines.iter().filter_map(|seen| reasons::facts(&seen.beat));
-    let meets = |facts: &crate::fleet::Facts| {
-        prefer.iter().all(|requirement| crate::fleet::meets(facts, requirement).is_ok())
-    };
+    let facts = presence.machines.iter().filter_map(|seen| Facts::of_beat(&seen.beat));
+    let meets =
+        |facts: &Facts| prefer.iter().all(|requirement| crate::fleet::meets(facts, requirement).is_ok());
     facts.filter(meets).map(|facts| facts.machine_id).take(FIRST_MAX).collect()
 }
 

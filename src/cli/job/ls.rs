@@ -16,6 +16,9 @@ use crate::model::JobState;
 use crate::util::{clock, human};
 use crate::work::JobView;
 
+/// Jobs that wait in the list without `--all`; those that run are all there.
+const WAITING: usize = 100;
+
 /// Ended jobs in the list without `--all`.
 const ENDED: usize = 50;
 
@@ -30,7 +33,7 @@ fn state() -> impl TypedValueParser<Value = JobState> {
         .map(|word| JobState::of_word(&word).unwrap_or(JobState::Queued))
 }
 
-/// List jobs: those that have not ended, and the newest 50 others.
+/// List jobs: all that run, the newest 100 that wait, and the newest 50 that have ended.
 #[derive(Debug, Args)]
 pub struct LsArgs {
     /// Every job that is kept
@@ -79,7 +82,10 @@ impl LsArgs {
 /// Runs the verb.
 pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
     let queue = link::queue(cx, "listing jobs")?;
-    let mut jobs = block_on(async { queue.jobs(args.ended()).await.map_err(|error| link::failure(&error)) })?;
+    let narrow = args.machine.is_some() || args.role.is_some() || !args.state.is_empty();
+    let live = if args.all || narrow || args.limit.is_some() { usize::MAX } else { WAITING };
+    let listed = async { queue.newest(live, args.ended()).await.map_err(|error| link::failure(&error)) };
+    let (mut jobs, hidden) = block_on(listed)?;
     jobs.retain(|job| args.wants(job));
     if !args.all && args.limit.is_none() {
         // What was asked for by state or machine may be far back; the number of lines stays the same.
@@ -93,7 +99,7 @@ pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
     jobs.truncate(args.limit.unwrap_or(usize::MAX));
     let now = clock::unix_ms(cx.clock.now());
     if args.json {
-        cx.printer.json(&json!({ "schema": 1, "generated_at_ms": now, "jobs": jobs }))?;
+        cx.printer.json(&json!({ "schema": 1, "generated_at_ms": now, "jobs": jobs, "left_out": hidden }))?;
         return Ok(Exit::Ok);
     }
     if jobs.is_empty() {
@@ -106,6 +112,9 @@ pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
         rows.row(row(job, now));
     }
     rows.print(&cx.printer)?;
+    if hidden > 0 {
+        cx.printer.note(&format!("{hidden} more wait; `darkmux job ls --all` lists them"));
+    }
     Ok(Exit::Ok)
 }
 

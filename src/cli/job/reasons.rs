@@ -9,7 +9,7 @@ use crate::fleet::{Facts, Member, meets};
 use crate::model::{JobState, MachineId, Priority, Requirement};
 use crate::util::visible_line;
 use crate::wire::{Lane, MachineBeat};
-use crate::work::{JobView, QueueStatus};
+use crate::work::{JobView, QueueStatus, Seat};
 
 /// What a job asks for, published or not.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +108,8 @@ fn row(ask: &Ask, gate: &Gate, member: &Member) -> Row {
             later.extend(occupied(beat));
         }
     }
-    if let Some(why) = given_back(ask, name) {
+    let boot = member.newest().and_then(|seen| seen.beat.boot.as_deref());
+    if let Some(why) = given_back(ask, name, boot) {
         no.push(why);
     }
     if gate.paused {
@@ -146,7 +147,7 @@ fn unable(ask: &Ask, beat: &MachineBeat) -> Vec<String> {
     } else if ask.needs_accept && !beat.accept.iter().any(|word| *word == ask.role || word == "*") {
         lacks.push(format!("its runner.accept does not name role {}", visible_line(&ask.role)));
     }
-    let Some(facts) = facts(beat) else {
+    let Some(facts) = Facts::of_beat(beat) else {
         lacks.push("its name is no machine id".to_owned());
         return lacks;
     };
@@ -166,33 +167,16 @@ fn occupied(beat: &MachineBeat) -> Option<String> {
     Some(format!("busy ({} of {} slots)", slots.busy, slots.total))
 }
 
-fn given_back(ask: &Ask, machine: &str) -> Option<String> {
-    // A consumer's name begins with its machine's.
-    let out = ask.lane.not.iter().any(|consumer| consumer.split(':').next() == Some(machine));
+fn given_back(ask: &Ask, machine: &str, boot: Option<&str>) -> Option<String> {
+    let of_machine = |consumer: &str| match (boot, MachineId::new(machine)) {
+        // Another run of its daemon is asked again.
+        (Some(boot), Ok(machine)) => consumer == Seat::of_boot(machine, boot).consumer,
+        // A consumer's name begins with its machine's.
+        _ => consumer.split(':').next() == Some(machine),
+    };
+    let out = ask.lane.not.iter().any(|consumer| of_machine(consumer));
     let why = ask.declined.get(machine).map(|why| visible_line(why).into_owned());
     out.then(|| format!("gave it back: {}", why.unwrap_or_else(|| "no reason is kept".to_owned())))
-}
-
-/// What a machine said of itself, as facts that requirements are held against.
-pub fn facts(beat: &MachineBeat) -> Option<Facts> {
-    let beat = beat.clone();
-    Some(Facts {
-        machine_id: MachineId::new(beat.name()).ok()?,
-        os: beat.os.unwrap_or_default(),
-        arch: beat.arch.unwrap_or_default(),
-        cores: beat.cores.unwrap_or(0),
-        ram: beat.ram_total_bytes,
-        free_ram: beat.ram_free_bytes,
-        load1: beat.load1,
-        gpu: beat.gpu,
-        ac_power: beat.ac_power,
-        models_loaded: beat.loaded_models,
-        models_available: beat.models,
-        roles: beat.roles,
-        agents: beat.agents,
-        repos: beat.repos,
-        labels: beat.labels,
-    })
 }
 
 /// In one line why the job is where it is.

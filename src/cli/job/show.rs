@@ -93,6 +93,7 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     let folder = result.and_then(|result| result.workdir.as_ref());
     say("folder", folder.map(|folder| folder.display().to_string()));
     say("why", words::why(job));
+    say("parked", job.parked.clone());
     say("cancel", job.cancel.clone().filter(|_| !job.state.is_final()));
     for (machine, why) in &job.declined {
         say("gave back", Some(format!("{machine}: {why}")));

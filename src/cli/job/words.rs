@@ -67,7 +67,8 @@ pub fn state_cell(job: &JobView) -> Cell {
         JobState::Done => DIM,
         JobState::Failed | JobState::Cancelled | JobState::Dead => BAD,
     };
-    Cell::styled(job.state.as_str(), style)
+    let parked = job.state == JobState::Queued && job.parked.is_some();
+    Cell::styled(if parked { "parked" } else { job.state.as_str() }, style)
 }
 
 /// Its last exit code, or what stands in the place of one.

@@ -1,5 +1,5 @@
-//! Output of the past, shown again: everything but the questions that programs asked their terminal then. The
-//! terminal of today would answer, and the answers would be typed into the session.
+//! Output of the past, or of another machine: everything but the questions that programs asked their terminal. The
+//! terminal of here and now would answer, and the answers would be typed into the wrong place.
 
 /// Longest sequence that is looked at, in bytes; a longer one is shown as it is.
 const SEQUENCE_MAX: usize = 4096;
@@ -14,9 +14,16 @@ const BELL: u8 = 0x07;
 pub struct Replay {
     /// A sequence that has begun.
     sequence: Vec<u8>,
+    /// What reaches beyond the text is left out, too.
+    foreign: bool,
 }
 
 impl Replay {
+    /// For output of another machine: it sets neither this terminal's clipboard nor its title.
+    pub fn of_another_machine() -> Self {
+        Self { foreign: true, ..Self::default() }
+    }
+
     /// What of `bytes` is to be shown, with what was held back before.
     pub fn filter(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut shown = Vec::with_capacity(bytes.len());
@@ -29,7 +36,7 @@ impl Replay {
                     self.sequence.push(byte);
                     if is_whole(&self.sequence) || self.sequence.len() >= SEQUENCE_MAX {
                         let sequence = std::mem::take(&mut self.sequence);
-                        if !is_question(&sequence) {
+                        if !is_question(&sequence) && !(self.foreign && reaches_out(&sequence)) {
                             shown.extend_from_slice(&sequence);
                         }
                     }
@@ -68,6 +75,13 @@ fn is_question(sequence: &[u8]) -> bool {
         [_, b'P', b'+' | b'$', b'q', ..] | [_, b'Z'] => true,
         _ => false,
     }
+}
+
+/// Whether it sets the title or the clipboard of the terminal.
+fn reaches_out(sequence: &[u8]) -> bool {
+    let [_, b']', body @ ..] = sequence else { return false };
+    let number = body.split(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
+    matches!(number, b"0" | b"1" | b"2" | b"52")
 }
 
 /// Whether a control sequence asks: for attributes, positions, modes, window facts, the version, key modes.
@@ -142,6 +156,16 @@ mod tests {
             }
         }
         assert_eq!(replay("a\x1b[3", 1), "a\x1b[3");
+    }
+
+    #[test]
+    fn another_machine_sets_neither_title_nor_clipboard() {
+        let mut replay = Replay::of_another_machine();
+        for foreign in ["\x1b]0;title\x07", "\x1b]2;t\x1b\\", "\x1b]52;c;aGk=\x07"] {
+            assert_eq!(replay.filter(format!("a{foreign}b").as_bytes()), b"ab", "{foreign:?}");
+        }
+        let link = b"\x1b]8;;http://x/\x1b\\";
+        assert_eq!(replay.filter(link), link);
     }
 
     proptest! {

@@ -77,7 +77,7 @@ impl<'a> Screen<'a> {
     pub fn of_job() -> Self {
         let screen = Self::live();
         let past = if screen.form == Form::Raw { u64::MAX } else { 0 };
-        screen.with_past(past)
+        Self { replay: Replay::of_another_machine(), ..screen.with_past(past) }
     }
 
     /// For output that is looked at later: text on a terminal, else what the program wrote.

@@ -6,5 +6,6 @@ pub mod facts;
 pub mod fleet;
 mod fleet_day;
 pub mod flow;
+pub mod jobs;
 pub mod page;
 pub mod sessions;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use axum::body::Bytes;
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use serde::Serialize;
 
 use super::ring::Break;
@@ -34,6 +34,27 @@ pub fn record(out: &mut Vec<u8>, line: &[u8], after: Place) {
         out[data + at] = b' ';
     }
     out.extend_from_slice(b"\n\n");
+}
+
+/// Of the frames of others' records those after a place, as they are for a client there.
+pub fn rest(frames: &[u8], at: Place) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut left = frames;
+    while let Some(end) = memmem::find(left, b"\n\n") {
+        let (event, after) = left.split_at(end + 2);
+        left = after;
+        let Some((id, data)) = event.strip_prefix(b"id: ").and_then(|event| {
+            let line = memchr(b'\n', event)?;
+            Some((std::str::from_utf8(&event[..line]).ok()?.parse::<Place>().ok()?, &event[line..]))
+        }) else {
+            continue;
+        };
+        if id.fleet > at.fleet {
+            let _ = write!(out, "id: {}", Place { local: at.local, ..id });
+            out.extend_from_slice(data);
+        }
+    }
+    out
 }
 
 /// Appends the event that tells that records between two places may be missing or come twice.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use axum::body::Bytes;
 
+use super::frame;
 use crate::model::Place;
 
 /// Frames of the records between two places.
@@ -95,6 +96,11 @@ impl Ring {
         let next = self.chunks.partition_point(|chunk| !at.is_behind(&chunk.end));
         match self.chunks.get(next) {
             Some(chunk) if chunk.start == at => Found::Frames(chunk.frames.clone(), chunk.end),
+            // Records of others, for a client that is in the midst of them or further in our files. Redis may
+            // have lost them since.
+            Some(chunk) if !at.is_behind(&chunk.start) && chunk.start.local == chunk.end.local => {
+                Found::Frames(frame::rest(&chunk.frames, at).into(), Place { local: at.local, ..chunk.end })
+            }
             Some(chunk) if !at.is_behind(&chunk.start) => Found::Behind(chunk.end),
             Some(chunk) => Found::Behind(chunk.start),
             None => Found::Behind(self.end),
@@ -135,11 +141,27 @@ mod tests {
     fn a_client_that_is_ahead_in_one_part_is_behind_in_the_other() {
         let mut ring = Ring::new(both(100, 5), 1000);
         ring.push(Bytes::from_static(b"ours"), both(110, 5));
-        ring.push(Bytes::from_static(b"theirs"), both(110, 9));
+        let mut theirs = Vec::new();
+        for ms in [6, 8, 9] {
+            frame::record(&mut theirs, format!("{ms}").as_bytes(), both(110, ms));
+        }
+        ring.push(theirs.into(), both(110, 9));
         assert_eq!(ring.after(both(100, 5), 0), Found::Frames(Bytes::from_static(b"ours"), both(110, 5)));
         assert_eq!(ring.after(both(100, 9), 0), Found::Behind(both(110, 5)));
-        assert_eq!(ring.after(both(110, 7), 0), Found::Behind(both(110, 9)));
-        assert_eq!(ring.after(both(120, 5), 0), Found::Behind(both(110, 9)));
+        let part = |at: Place, numbers: &[u64]| {
+            let mut frames = Vec::new();
+            for &ms in numbers {
+                frame::record(
+                    &mut frames,
+                    format!("{ms}").as_bytes(),
+                    Place { local: at.local, ..both(0, ms) },
+                );
+            }
+            Found::Frames(frames.into(), Place { local: at.local, ..both(0, 9) })
+        };
+        for (at, numbers) in [(both(110, 7), &[8, 9][..]), (both(120, 5), &[6, 8, 9]), (both(120, 8), &[9])] {
+            assert_eq!(ring.after(at, 0), part(at, numbers));
+        }
         assert_eq!(ring.after(both(50, 1), 0), Found::Behind(both(100, 5)));
         assert_eq!(ring.after(both(120, 9), 0), Found::Nothing);
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{BIN, Fault, FaultProxy, Home, Running, signal};
+use crate::support::{BIN, Fault, FaultProxy, Home, Running, is_alive, signal};
 
 /// What the nemesis can do to a runner.
 pub struct Machine {
@@ -102,6 +102,12 @@ impl Machine {
 
     pub fn network(&self, fault: Fault) {
         self.proxy.set(fault);
+    }
+
+    /// Hosts of sessions that live.
+    pub fn hosts(&self) -> u64 {
+        let pids = sessions(&self.home).into_iter().filter_map(|state| state["host_pid"].as_i64());
+        pids.filter(|pid| is_alive(*pid)).count() as u64
     }
 
     pub fn name(&self) -> &str {

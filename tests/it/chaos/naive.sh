@@ -4,12 +4,14 @@
 #
 #   naive.sh PORT NAME
 port=$1 name=$2
-redis() { timeout 3 redis-cli -p "$port" "$@" 2>/dev/null; }
+redis() { perl -e 'alarm shift; exec @ARGV' 3 redis-cli -p "$port" "$@" 2>/dev/null; }
 
 number=0
 while true; do
   redis XGROUP CREATE darkmux:work darkmux-runners 0 MKSTREAM >/dev/null
-  mapfile -t reply < <(redis XREADGROUP GROUP darkmux-runners "$name" COUNT 1 BLOCK 500 STREAMS darkmux:work '>')
+  reply=()
+  while IFS= read -r line; do reply+=("$line"); done \
+    < <(redis XREADGROUP GROUP darkmux-runners "$name" COUNT 1 BLOCK 500 STREAMS darkmux:work '>')
   entry=${reply[1]:-} record='' job=''
   for ((n = 2; n + 1 < ${#reply[@]}; n += 2)); do
     case ${reply[n]} in

@@ -39,6 +39,8 @@ pub struct Nemesis<'a> {
     pub redis: &'a mut RedisServer,
     pub machines: &'a mut [Machine],
     pub publishers: &'a FaultProxy,
+    /// Whether Redis may lose its newest writes.
+    pub goes_back: bool,
     /// How often each was done.
     pub done: BTreeMap<&'static str, u32>,
     /// What is broken now, and until when.
@@ -85,7 +87,7 @@ impl<'a> Nemesis<'a> {
         publishers: &'a FaultProxy,
     ) -> Self {
         let (done, mends) = (BTreeMap::new(), Vec::new());
-        Self { dice: Dice(seed), redis, machines, publishers, done, mends }
+        Self { dice: Dice(seed), redis, machines, publishers, goes_back: false, done, mends }
     }
 
     /// Breaks and mends until the time is over, then mends everything.
@@ -138,6 +140,7 @@ impl<'a> Nemesis<'a> {
         let machine = usize::try_from(self.dice.below(self.machines.len() as u64)).expect("an index");
         match fault {
             "kill runner" | "kill machine" | "stop runner" => return self.strike_runner(fault, machine),
+            "Redis goes back" if !self.goes_back => return false,
             "kill Redis" | "stop Redis" | "Redis goes back" => self.strike_redis(fault),
             "cut runner off" => self.cut(machine, Fault::BlackHole),
             "drop replies" => self.cut(machine, Fault::DropReplies),

@@ -1,0 +1,109 @@
+//! Queued jobs that no machine of the fleet can run as it is: they are marked with every machine's reason, until
+//! the fleet changes. A role that nobody knows is no job for anybody: such a job ends as a dead letter.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::Runner;
+use super::transitions::Transition;
+use crate::fleet::{Facts, Presence, PresenceReader, meets};
+use crate::model::{JobState, Level, Requirement, SessionId};
+use crate::wire::{JOB_SCHEMA, JobResult, Lane, MachineBeat};
+use crate::work::{JobView, Seat, WorkError};
+
+/// What the reason of a machine begins with that does not know the role.
+pub const UNKNOWN_ROLE: &str = "unknown role";
+
+/// Longest list of reasons, in characters.
+const WHY_MAX: usize = 2000;
+
+/// Looks at the jobs that wait in lanes which not everybody reads.
+pub async fn look(
+    runner: &Runner,
+    reader: &PresenceReader,
+    waiting: &[(SessionId, String)],
+) -> Result<(), WorkError> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let presence = reader.machines().await?;
+    let lanes: BTreeMap<String, Lane> = runner.queue.lanes().await?.into_iter().collect();
+    for (id, stream) in waiting {
+        let Some(lane) = lanes.get(stream) else { continue };
+        let why = why_nobody(lane, &presence);
+        if let (Some(why), true) = (&why, nobody_knows_the_role(runner, id, &presence).await?) {
+            bury(runner, id, why).await?;
+            continue;
+        }
+        if runner.queue.park(id, why.as_deref()).await? {
+            let (action, level) =
+                if why.is_some() { ("job.parked", Level::Warn) } else { ("job.unparked", Level::Info) };
+            tell(runner, id, (action, level), why.as_deref()).await;
+        }
+    }
+    Ok(())
+}
+
+/// Every machine's reason; `None` when one can run it, or when there is none to ask.
+fn why_nobody(lane: &Lane, presence: &Presence) -> Option<String> {
+    let mut reasons = Vec::new();
+    for beat in runners(presence) {
+        reasons.push(format!("{}: {}", beat.name(), why_not(lane, beat)?));
+    }
+    (!reasons.is_empty()).then(|| reasons.join("; ").chars().take(WHY_MAX).collect())
+}
+
+/// The machines that claim jobs.
+fn runners(presence: &Presence) -> impl Iterator<Item = &MachineBeat> {
+    let beats = presence.machines.iter().map(|seen| &seen.beat);
+    beats.filter(|beat| beat.runner.is_some_and(|runner| runner.enabled))
+}
+
+fn why_not(lane: &Lane, beat: &MachineBeat) -> Option<String> {
+    let facts = Facts::of_beat(beat)?;
+    let seat = Seat::of_boot(facts.machine_id.clone(), beat.boot.as_deref().unwrap_or_default());
+    let met = |text: &str| {
+        let requirement: Requirement = text.parse().map_err(|error| format!("{error}"))?;
+        meets(&facts, &requirement)
+    };
+    lane.admits(seat.machine.as_str(), &seat.consumer, met).err()
+}
+
+async fn nobody_knows_the_role(
+    runner: &Runner,
+    id: &SessionId,
+    presence: &Presence,
+) -> Result<bool, WorkError> {
+    let Some(job) = runner.queue.job(id).await?.filter(|job| job.state == JobState::Queued) else {
+        return Ok(false);
+    };
+    let unknown = |job: &JobView, beat: &MachineBeat| {
+        job.declined.get(beat.name()).is_some_and(|why| why.starts_with(UNKNOWN_ROLE))
+    };
+    let mut machines = runners(presence).peekable();
+    Ok(machines.peek().is_some() && machines.all(|beat| unknown(&job, beat)))
+}
+
+async fn bury(runner: &Runner, id: &SessionId, why: &str) -> Result<(), WorkError> {
+    let why = format!("no machine of the fleet knows its role ({why})");
+    let result = JobResult {
+        schema: JOB_SCHEMA,
+        exit_code: Some(127),
+        error: Some(why.clone()),
+        ..JobResult::default()
+    };
+    let spec = runner.queue.job(id).await?.and_then(|job| job.spec);
+    if runner.queue.end_queued(id, JobState::Dead, &result, &why).await? {
+        if let Some(session) = spec.and_then(|spec| spec.legacy_session) {
+            runner.transitions.tell_1_9((&session, ""), 127, None).await;
+        }
+        tell(runner, id, ("job.dead", Level::Error), Some(&why)).await;
+    }
+    Ok(())
+}
+
+async fn tell(runner: &Runner, id: &SessionId, (action, level): (&'static str, Level), why: Option<&str>) {
+    let payload = why.map(|why| json!({ "why": why })).unwrap_or_default();
+    runner.transitions.tell(Transition { action, level, id, role: None, attempt: None, payload }).await;
+}

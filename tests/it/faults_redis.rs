@@ -1,0 +1,160 @@
+//! What may happen to Redis while jobs run, one test a fault.
+
+use std::time::{Duration, Instant};
+
+use darkmux::model::JobState;
+use darkmux::work::Published;
+
+use crate::runner::{ended, publish, runner_home, running, until, wait_for_async};
+use crate::support::queue::{job, queue};
+use crate::support::{Daemon, Fault, FaultProxy, Home, RedisServer, wait_for};
+
+fn log_of(home: &Home) -> String {
+    std::fs::read_to_string(home.path().join("serve.log")).unwrap_or_default()
+}
+
+/// A job that ends when the file is there.
+fn until_file(path: &std::path::Path) -> String {
+    format!("until test -e {}; do sleep 0.05; done", path.display())
+}
+
+#[tokio::test]
+async fn without_memory_running_jobs_go_on_and_end_and_new_ones_are_refused() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let go = home.path().join("go");
+    let id = publish(&queue, "job-1", &until_file(&go)).await;
+    let waits = publish(&queue, "job-2", "true").await;
+    running(&queue, &id).await;
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    let (more, spec) = job("more", "true");
+    let refused = queue.publish(&more, &spec).await.unwrap_err().to_string();
+    assert!(refused.contains("maxmemory"), "{refused}");
+    let beats = || server.cli(&["HGET", "darkmux:job:job-1", "hb"]).parse::<u64>().unwrap();
+    let before = beats();
+    wait_for("heartbeats", || (beats() > before + 2).then_some(()));
+    std::fs::write(&go, "").unwrap();
+    for id in [&id, &waits] {
+        let view = ended(&queue, id).await;
+        assert_eq!((view.state, view.attempt), (JobState::Done, 1));
+    }
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(queue.publish(&more, &spec).await.unwrap(), Published::New);
+    assert_eq!(ended(&queue, &spec.id).await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn a_redis_that_may_forget_jobs_gets_no_runner() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let id = publish(&queue, "job-1", "true").await;
+    wait_for("the reason", || log_of(&home).contains("maxmemory-policy to noeviction").then_some(()));
+    assert_eq!(queue.job(&id).await.unwrap().unwrap().state, JobState::Queued);
+    assert_eq!(queue.jobs(0).await.unwrap().len(), 1);
+    let doctor = home.run(["doctor"]);
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("noeviction"));
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let end = async || queue.job(&id).await.ok().flatten().filter(|view| view.state.is_final());
+    assert_eq!(wait_for_async(end).await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_write_to_its_disk_is_named_and_loses_nothing() {
+    let server = RedisServer::with(&["--save", "3600 1000000", "--appendonly", "no"]);
+    let queue = queue(&server.url());
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let go = home.path().join("go");
+    let id = publish(&queue, "job-1", &until_file(&go)).await;
+    running(&queue, &id).await;
+    // Where its file should come there is a folder, with something in it.
+    std::fs::create_dir_all(server.dir().join("dump.rdb/taken")).unwrap();
+    server.cli(&["BGSAVE"]);
+    wait_for("the save to fail", || {
+        server.cli(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err").then_some(())
+    });
+    let (more, spec) = job("more", "true");
+    let refused = queue.publish(&more, &spec).await.unwrap_err().to_string();
+    assert!(refused.contains("its disk is full or not writable"), "{refused}");
+    std::fs::write(&go, "").unwrap();
+    // The result waits, and the job is nobody else's meanwhile.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(queue.job(&id).await.unwrap().unwrap().state, JobState::Running);
+    std::fs::remove_dir_all(server.dir().join("dump.rdb")).unwrap();
+    server.cli(&["BGSAVE"]);
+    let view = ended(&queue, &id).await;
+    assert_eq!((view.state, view.attempt), (JobState::Done, 1));
+    assert_eq!(queue.publish(&more, &spec).await.unwrap(), Published::New);
+    assert_eq!(ended(&queue, &spec.id).await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_out_of_reach_for_many_leases_costs_no_job_and_no_second_run() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::before(server.port());
+    let direct = queue(&server.url());
+    let cut = queue(&proxy.url());
+    // Both machines lose sight of it, as when it is Redis' own machine that sleeps.
+    let homes = [runner_home("studio", &proxy.url()), runner_home("laptop", &proxy.url())];
+    let _daemons = [Daemon::start(&homes[0]), Daemon::start(&homes[1])];
+    let go = homes[0].path().join("go");
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        ids.push(publish(&direct, &format!("job-{number}"), &until_file(&go)).await);
+    }
+    for id in &ids {
+        running(&direct, id).await;
+    }
+    proxy.set(Fault::BlackHole);
+    let (more, spec) = job("more", "true");
+    let began = Instant::now();
+    let refused = cut.publish(&more, &spec).await.unwrap_err().to_string();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(refused.contains("does not answer"), "{refused}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    proxy.set(Fault::None);
+    std::fs::write(&go, "").unwrap();
+    for id in &ids {
+        let view = ended(&direct, id).await;
+        assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{view:?}");
+    }
+    let published = wait_for_async(async || cut.publish(&more, &spec).await.ok()).await;
+    assert!(matches!(published, Published::New | Published::Before(_)));
+    assert_eq!(ended(&direct, &spec.id).await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn an_emptied_redis_hears_everything_again_and_the_flow_says_so() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let done = publish(&queue, "done", "exit 4").await;
+    ended(&queue, &done).await;
+    let go = home.path().join("go");
+    let running_one = publish(&queue, "running", &until_file(&go)).await;
+    running(&queue, &running_one).await;
+    wait_for("the journal", || home.darkmux().join("queue/ran/running.json").exists().then_some(()));
+    server.cli(&["FLUSHALL"]);
+    let back = async |id| wait_for_async(async || queue.job(id).await.ok().flatten()).await;
+    let view = back(&done).await;
+    assert_eq!((view.state, view.result.unwrap().exit_code), (JobState::Failed, Some(4)));
+    back(&running_one).await;
+    let view = until(&queue, &running_one, "the runner's word", |view| view.state == JobState::Running).await;
+    assert_eq!(view.attempt, 1);
+    wait_for("the record", || {
+        let records = home.ok(["flow", "tail", "--json"]);
+        let told = |line: &str| line.contains("queue.rollback") && line.contains("\"done\"");
+        records.lines().any(told).then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    let view = ended(&queue, &running_one).await;
+    assert_eq!((view.state, view.attempt), (JobState::Done, 1));
+    assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
+}
