@@ -36,7 +36,7 @@ impl Replay {
                     self.sequence.push(byte);
                     if is_whole(&self.sequence) || self.sequence.len() >= SEQUENCE_MAX {
                         let sequence = std::mem::take(&mut self.sequence);
-                        if !is_question(&sequence) && !(self.foreign && reaches_out(&sequence)) {
+                        if !(is_question(&sequence) || self.foreign && reaches_out(&sequence)) {
                             shown.extend_from_slice(&sequence);
                         }
                     }
