@@ -39,7 +39,7 @@ fn adopt(runner: &Arc<Runner>, ran: Ran) {
                     worker::follow(runner, slot, claim).await;
                 } else {
                     // It was claimed and the daemon died before its session began.
-                    worker::begin(runner, slot, claim).await;
+                    worker::life(runner, slot, claim).await;
                 }
             }));
         }

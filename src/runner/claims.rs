@@ -1,6 +1,7 @@
 //! Claiming: one task that asks for jobs while slots are free, and listens otherwise.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::transitions::Transition;
 use super::{Runner, worker};
 use crate::fleet;
 use crate::model::{Level, Requirement};
-use crate::work::{Claim, Foreign, Hint, Offer, WorkError, adopted_spec};
+use crate::work::{Claim, Finish, Foreign, Hint, Offer, Told, WorkError, adopted_spec};
 
 /// How often the lanes are looked at without a hint: what a machine can do changes, too.
 const LANES_EVERY: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ const ASK_AGAIN: u32 = 20;
 /// Claims until the daemon stops.
 pub async fn claim_until_stopped(runner: Arc<Runner>) {
     let mut bell = Bell::hang(&runner);
-    let mut claims = Claims { runner, streams: Vec::new(), looked: None, open: None, pause: PAUSE.0 };
+    let mut claims = Claims { runner, pause: PAUSE.0 };
     let stopped = claims.runner.shutdown.stopped();
     tokio::pin!(stopped);
     loop {
@@ -37,7 +38,7 @@ pub async fn claim_until_stopped(runner: Arc<Runner>) {
             }
             Err(error) => {
                 tracing::debug!(%error, "no claim");
-                claims.looked = None;
+                claims.runner.claiming.lock().await.looked = None;
                 claims.pause = (claims.pause * 2).min(PAUSE.1);
                 claims.pause
             }
@@ -48,181 +49,226 @@ pub async fn claim_until_stopped(runner: Arc<Runner>) {
             () = tokio::time::sleep(wait) => {}
             rang = bell.rang.recv() => match rang {
                 None => return,
-                Some(hint) => claims.heed(hint),
+                Some(hint) => claims.heed(hint).await,
             },
         }
     }
 }
 
-struct Claims {
-    runner: Arc<Runner>,
+/// What a claim asks with. Whoever claims holds it until the answer is there: the queue remembers one claim of a
+/// runner, its last.
+#[derive(Debug, Default)]
+pub struct Claiming {
     streams: Vec<String>,
     looked: Option<Instant>,
     /// The nonce of a claim whose answer was lost, and how often it was asked for again.
     open: Option<(String, u32)>,
+}
+
+struct Claims {
+    runner: Arc<Runner>,
     pause: Duration,
 }
 
 impl Claims {
-    fn heed(&mut self, hint: Option<Hint>) {
+    async fn heed(&mut self, hint: Option<Hint>) {
         match hint {
             Some(Hint::Cancel(id)) => self.runner.look(Some(&id)),
-            None | Some(Hint::Lanes) => self.looked = None,
+            None | Some(Hint::Lanes) => self.runner.claiming.lock().await.looked = None,
             Some(Hint::Work | Hint::Gate | Hint::Quiet) => {}
         }
     }
 
     /// Claims for every free slot; returns how long nothing need be done unless something rings.
     async fn take_all(&mut self, bell: &Bell) -> Result<Duration, WorkError> {
-        self.look_at_lanes().await?;
-        if let Some(why) = self.refuses() {
+        look_at_lanes(&self.runner, &mut *self.runner.claiming.lock().await).await?;
+        if let Some(why) = refuses(&self.runner) {
             self.runner.tell_gauge(Some(true));
             tracing::error!(why, "this machine claims no jobs; `darkmux doctor` says more");
             return Ok(LANES_EVERY);
         }
         while self.runner.free_slots() > 0 && !self.runner.shutdown.is_stopping() {
-            match self.claim().await? {
-                Offer::Job(claim) => self.begin(*claim).await,
-                Offer::Refused { id, why } => {
-                    let transition = Transition {
-                        action: "job.dead",
-                        level: Level::Error,
-                        id: &id,
-                        role: None,
-                        attempt: None,
-                        payload: json!({ "why": why }),
-                    };
-                    self.runner.transitions.tell(transition).await;
-                }
-                Offer::Foreign(foreign) => self.take_foreign(&foreign).await?,
+            match claim(&self.runner).await? {
                 Offer::Held => {
                     self.runner.tell_gauge(Some(true));
                     return Ok(LANES_EVERY);
                 }
                 Offer::Nothing { wait_ms, marks } => {
                     self.runner.tell_gauge(Some(false));
-                    if bell.arm(Arm { streams: self.streams.clone(), marks }) {
+                    let streams = self.runner.claiming.lock().await.streams.clone();
+                    if bell.arm(Arm { streams, marks }) {
                         self.runner.queue.nudge().await?;
                     }
                     let head_start = Duration::from_millis(wait_ms);
                     return Ok(if wait_ms == 0 { LANES_EVERY } else { head_start });
                 }
+                offer => take(&self.runner, offer).await?,
             }
         }
         Ok(LANES_EVERY)
     }
+}
 
-    /// Why this Redis is none to take jobs from.
-    fn refuses(&self) -> Option<&'static str> {
-        let redis = self.runner.queue.redis();
-        let server = redis.server();
-        let policy = server.borrow().as_ref().map(|server| server.maxmemory_policy.clone());
-        if policy.is_some_and(|policy| !matches!(policy.as_str(), "" | "noeviction")) {
-            Some("Redis may forget jobs when its memory is full: set its maxmemory-policy to noeviction")
-        } else if !redis.target().is_local() && !redis.target().has_password() {
-            Some("whoever reaches Redis could run commands here: give it a password")
-        } else {
-            None
+/// Does with an offer what is to be done with it.
+async fn take(runner: &Arc<Runner>, offer: Offer) -> Result<(), WorkError> {
+    match offer {
+        Offer::Job(claim) => begin(runner, *claim).await,
+        Offer::Refused { id, why } => {
+            let transition = Transition {
+                action: "job.dead",
+                level: Level::Error,
+                id: &id,
+                role: None,
+                attempt: None,
+                payload: json!({ "why": why }),
+            };
+            runner.transitions.tell(transition).await;
         }
+        Offer::Foreign(foreign) => take_foreign(runner, &foreign).await?,
+        Offer::Held | Offer::Nothing { .. } => {}
     }
+    Ok(())
+}
 
-    async fn look_at_lanes(&mut self) -> Result<(), WorkError> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LANES_EVERY) {
-            return Ok(());
+/// The end of a job on a full runner, and the next job for its slot, in one round trip; the caller still holds the
+/// slot, so that nobody else fills it. `None` when that is not to be done now, or the answer was lost: the end is
+/// told by itself then.
+pub async fn turn(runner: &Arc<Runner>, told: Told<'_>) -> Option<Finish> {
+    let is_full = runner.busy.load(Ordering::SeqCst) == runner.config.slots;
+    if !is_full || !runner.config.enabled || runner.shutdown.is_stopping() || refuses(runner).is_some() {
+        return None;
+    }
+    let (finish, offer) = {
+        let mut claiming = runner.claiming.try_lock().ok()?;
+        let is_fresh = claiming.looked.is_some_and(|looked| looked.elapsed() < LANES_EVERY);
+        if !is_fresh || claiming.open.is_some() {
+            return None;
         }
-        let Runner { seat, facts, .. } = &*self.runner;
-        let lanes = self.runner.queue.lanes().await?;
-        // Nobody's requirements, nothing to ask of this machine.
-        let asks = lanes.iter().any(|(_, lane)| !lane.require.is_empty());
-        let facts = if asks { Some(facts.facts().await) } else { None };
-        let meets = |text: &str| {
-            let requirement: Requirement = text.parse().map_err(|error| format!("{error}"))?;
-            facts.as_ref().map_or(Ok(()), |facts| fleet::meets(facts, &requirement))
-        };
-        let admitted = lanes
-            .into_iter()
-            .filter(|(_, lane)| lane.admits(seat.machine.as_str(), &seat.consumer, meets).is_ok());
-        self.streams = admitted.map(|(stream, _)| stream).collect();
-        self.looked = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Asks for one job. A claim whose answer was lost is asked for again before any other.
-    async fn claim(&mut self) -> Result<Offer, WorkError> {
-        let (nonce, tries) = match self.open.take() {
-            Some((nonce, tries)) if tries < ASK_AGAIN => (nonce, tries + 1),
-            _ => (Uuid::new_v4().simple().to_string(), 0),
-        };
-        let Runner { seat, queue, .. } = &*self.runner;
-        let offer = queue.claim(seat, &self.streams, &nonce, tries > 0).await;
-        if offer.is_err() {
-            self.open = Some((nonce, tries));
-        }
-        offer
-    }
-
-    /// Makes a job of an entry that darkmux 1.9 published; what is none becomes a dead letter, and its publisher is
-    /// told.
-    async fn take_foreign(&self, foreign: &Foreign) -> Result<(), WorkError> {
-        let runner = &self.runner;
-        let adopted = match adopted_spec(foreign, &runner.clock) {
-            // Its entry has no place for a signature.
-            Ok(_) if runner.queue.is_signed() => {
-                Err("it is not signed, and this machine has a fleet key".to_owned())
-            }
-            adopted => adopted,
-        };
-        match adopted {
-            Ok(adopted) => {
-                let nonce = Uuid::new_v4().simple().to_string();
-                if let Some(claim) = runner.queue.adopt(&runner.seat, foreign, &nonce, adopted).await? {
-                    self.begin(claim).await;
-                }
-            }
-            Err(why) => {
-                runner.queue.reject(foreign, &why).await?;
-                self.tell_rejected(foreign, &why).await;
+        let nonce = Uuid::new_v4().simple().to_string();
+        match runner.queue.finish_and_claim(told, &runner.seat, &claiming.streams, &nonce).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(job = %told.id, %error, "no turn");
+                claiming.open = Some((nonce, 0));
+                return None;
             }
         }
-        Ok(())
+    };
+    if let Err(error) = take(runner, offer).await {
+        tracing::debug!(%error, "what was offered could not be taken");
     }
+    Some(finish)
+}
 
-    async fn tell_rejected(&self, foreign: &Foreign, why: &str) {
-        tracing::warn!(entry = %foreign.entry, why, "an entry of the queue is no job");
-        let record = foreign.fields.get("record").map_or(&[][..], Vec::as_slice);
-        let record: Value = serde_json::from_slice(record).unwrap_or_default();
-        let text = |name: &str| record[name].as_str().filter(|text| text.len() <= 256);
-        let Some(session) = text("session_id") else { return };
-        let role = text("role_id").unwrap_or_default();
-        self.runner.transitions.tell_1_9((session, role), 1, None).await;
-        if let Ok(id) = session.parse() {
-            let (level, payload) = (Level::Error, json!({ "why": why }));
-            let role = Some(role);
-            let dead = Transition { action: "job.dead", level, id: &id, role, attempt: None, payload };
-            self.runner.transitions.tell(dead).await;
+/// Why this Redis is none to take jobs from.
+fn refuses(runner: &Runner) -> Option<&'static str> {
+    let redis = runner.queue.redis();
+    let server = redis.server();
+    let policy = server.borrow().as_ref().map(|server| server.maxmemory_policy.clone());
+    if policy.is_some_and(|policy| !matches!(policy.as_str(), "" | "noeviction")) {
+        Some("Redis may forget jobs when its memory is full: set its maxmemory-policy to noeviction")
+    } else if !redis.target().is_local() && !redis.target().has_password() {
+        Some("whoever reaches Redis could run commands here: give it a password")
+    } else {
+        None
+    }
+}
+
+async fn look_at_lanes(runner: &Runner, claiming: &mut Claiming) -> Result<(), WorkError> {
+    if claiming.looked.is_some_and(|looked| looked.elapsed() < LANES_EVERY) {
+        return Ok(());
+    }
+    let Runner { seat, facts, .. } = runner;
+    let lanes = runner.queue.lanes().await?;
+    // Nobody's requirements, nothing to ask of this machine.
+    let asks = lanes.iter().any(|(_, lane)| !lane.require.is_empty());
+    let facts = if asks { Some(facts.facts().await) } else { None };
+    let meets = |text: &str| {
+        let requirement: Requirement = text.parse().map_err(|error| format!("{error}"))?;
+        facts.as_ref().map_or(Ok(()), |facts| fleet::meets(facts, &requirement))
+    };
+    let admitted = lanes
+        .into_iter()
+        .filter(|(_, lane)| lane.admits(seat.machine.as_str(), &seat.consumer, meets).is_ok());
+    claiming.streams = admitted.map(|(stream, _)| stream).collect();
+    claiming.looked = Some(Instant::now());
+    Ok(())
+}
+
+/// Asks for one job. A claim whose answer was lost is asked for again before any other.
+async fn claim(runner: &Runner) -> Result<Offer, WorkError> {
+    let mut claiming = runner.claiming.lock().await;
+    let (nonce, tries) = match claiming.open.take() {
+        Some((nonce, tries)) if tries < ASK_AGAIN => (nonce, tries + 1),
+        _ => (Uuid::new_v4().simple().to_string(), 0),
+    };
+    let Runner { seat, queue, .. } = runner;
+    let offer = queue.claim(seat, &claiming.streams, &nonce, tries > 0).await;
+    if offer.is_err() {
+        claiming.open = Some((nonce, tries));
+    }
+    offer
+}
+
+/// Makes a job of an entry that darkmux 1.9 published; what is none becomes a dead letter, and its publisher is
+/// told.
+async fn take_foreign(runner: &Arc<Runner>, foreign: &Foreign) -> Result<(), WorkError> {
+    let adopted = match adopted_spec(foreign, &runner.clock) {
+        // Its entry has no place for a signature.
+        Ok(_) if runner.queue.is_signed() => {
+            Err("it is not signed, and this machine has a fleet key".to_owned())
+        }
+        adopted => adopted,
+    };
+    match adopted {
+        Ok(adopted) => {
+            let nonce = Uuid::new_v4().simple().to_string();
+            if let Some(claim) = runner.queue.adopt(&runner.seat, foreign, &nonce, adopted).await? {
+                begin(runner, claim).await;
+            }
+        }
+        Err(why) => {
+            runner.queue.reject(foreign, &why).await?;
+            tell_rejected(runner, foreign, &why).await;
         }
     }
+    Ok(())
+}
 
-    async fn begin(&self, claim: Claim) {
-        let runner = &self.runner;
-        let slot = runner.take_slot(&claim.id);
-        let target = claim.job.target_machine.as_deref().filter(|target| *target != runner.machine.as_str());
-        let payload = match target {
-            // 1.9's soft warning: the hint is advisory.
-            Some(target) => {
-                json!({ "target_machine": target, "note": "claimed by another machine than its target" })
-            }
-            None => Value::Null,
-        };
-        let transition = Transition {
-            action: if claim.attempt > 1 { "job.reclaimed" } else { "job.claimed" },
-            level: if target.is_some() { Level::Warn } else { Level::Info },
-            id: &claim.id,
-            role: Some(claim.job.role_id.as_str()),
-            attempt: Some(claim.attempt),
-            payload,
-        };
-        runner.transitions.tell(transition).await;
-        drop(runner.shutdown.spawn(worker::begin(Arc::clone(runner), slot, claim)));
+async fn tell_rejected(runner: &Runner, foreign: &Foreign, why: &str) {
+    tracing::warn!(entry = %foreign.entry, why, "an entry of the queue is no job");
+    let record = foreign.fields.get("record").map_or(&[][..], Vec::as_slice);
+    let record: Value = serde_json::from_slice(record).unwrap_or_default();
+    let text = |name: &str| record[name].as_str().filter(|text| text.len() <= 256);
+    let Some(session) = text("session_id") else { return };
+    let role = text("role_id").unwrap_or_default();
+    runner.transitions.tell_1_9((session, role), 1, None).await;
+    if let Ok(id) = session.parse() {
+        let (level, payload) = (Level::Error, json!({ "why": why }));
+        let role = Some(role);
+        let dead = Transition { action: "job.dead", level, id: &id, role, attempt: None, payload };
+        runner.transitions.tell(dead).await;
     }
+}
+
+async fn begin(runner: &Arc<Runner>, claim: Claim) {
+    let slot = runner.take_slot(&claim.id);
+    let target = claim.job.target_machine.as_deref().filter(|target| *target != runner.machine.as_str());
+    let payload = match target {
+        // 1.9's soft warning: the hint is advisory.
+        Some(target) => {
+            json!({ "target_machine": target, "note": "claimed by another machine than its target" })
+        }
+        None => Value::Null,
+    };
+    let transition = Transition {
+        action: if claim.attempt > 1 { "job.reclaimed" } else { "job.claimed" },
+        level: if target.is_some() { Level::Warn } else { Level::Info },
+        id: &claim.id,
+        role: Some(claim.job.role_id.as_str()),
+        attempt: Some(claim.attempt),
+        payload,
+    };
+    runner.transitions.tell(transition).await;
+    drop(runner.shutdown.spawn(worker::life(Arc::clone(runner), slot, claim)));
 }

@@ -1,15 +1,16 @@
 //! From a session's end to the job's result.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Runner;
 use super::transitions::Transition;
+use super::{Runner, claims};
 use crate::model::{EndReason, Level, SessionState};
 use crate::util::clock;
 use crate::wire::{HOST_PROTOCOL, JOB_SCHEMA, JobResult, OutputRange, SessionStatus, WindowSize};
-use crate::work::{Claim, Finish, Outcome, Ran, RanState};
+use crate::work::{Claim, Finish, Outcome, Ran, RanState, Told};
 
 /// Exit code of a job that was not started, as a shell reports a program that it cannot run.
 const NOT_STARTED: i32 = 126;
@@ -97,7 +98,7 @@ pub fn no_session(runner: &Runner, claim: &Claim) -> SessionStatus {
 }
 
 /// Keeps the result in the journal and tells it until Redis has answered.
-pub async fn tell(runner: &Runner, claim: &Claim, outcome: Outcome, result: JobResult) {
+pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result: JobResult) {
     let Claim { token, attempt, job, spec, .. } = claim;
     let ran = Ran {
         token: token.clone(),
@@ -137,7 +138,7 @@ pub async fn tell(runner: &Runner, claim: &Claim, outcome: Outcome, result: JobR
 
 /// `None` when the daemon stops first: the next one tells it.
 async fn tell_until_answered(
-    runner: &Runner,
+    runner: &Arc<Runner>,
     claim: &Claim,
     outcome: Outcome,
     result: &JobResult,
@@ -145,9 +146,15 @@ async fn tell_until_answered(
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
     let mut pause = PAUSE.0;
+    let Claim { id, token, job, spec, .. } = claim;
+    let told = Told { id, token, outcome, result, retries: spec.retries };
+    let mut turned = claims::turn(runner, told).await;
     loop {
-        let Claim { id, token, job, spec, .. } = claim;
-        let told = match runner.queue.finish(id, token, outcome, (result, spec.retries)).await {
+        let finish = match turned.take() {
+            Some(finish) => Ok(finish),
+            None => runner.queue.finish(id, token, outcome, (result, spec.retries)).await,
+        };
+        let told = match finish {
             Ok(Finish::Forgotten) => runner
                 .queue
                 .reassert((job, spec), token, outcome, result)

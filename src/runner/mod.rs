@@ -71,6 +71,7 @@ struct Runner {
     /// Jobs that run here, each with what tells its worker to look.
     running: Mutex<Vec<(SessionId, Arc<Notify>)>>,
     busy: AtomicUsize,
+    claiming: tokio::sync::Mutex<claims::Claiming>,
     /// Rings when a slot was freed.
     freed: Notify,
     gauge: watch::Sender<RunnerGauge>,
@@ -111,6 +112,7 @@ pub fn start(
         shutdown: shutdown.clone(),
         running: Mutex::default(),
         busy: AtomicUsize::new(0),
+        claiming: tokio::sync::Mutex::default(),
         freed: Notify::new(),
         gauge: parts.gauge,
         awake: KeepAwake::new(),

@@ -1,5 +1,6 @@
 //! One claim's life on this machine.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,13 @@ pub const LOOK: Duration = Duration::from_millis(100);
 /// How much the time between beats varies, in percent, so that many jobs do not beat at once.
 const SPREAD: u32 = 10;
 
+/// [`begin`] by a type with a name: the end of a job begins the next one.
+pub fn life(runner: Arc<Runner>, slot: Slot, claim: Claim) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(begin(runner, slot, claim))
+}
+
 /// A claimed job: journal, session, and what follows.
-pub async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
+async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
     if let Err(error) = runner.journal.running(&claim) {
         // Without the journal a restart would lose it; another machine may have room.
         decline(&runner, &claim, &format!("the journal cannot be written: {error}")).await;
@@ -89,7 +95,7 @@ pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim) {
     drop(slot);
 }
 
-async fn finish(runner: &Runner, claim: &Claim, status: SessionStatus, stopping: Option<Stop>) {
+async fn finish(runner: &Arc<Runner>, claim: &Claim, status: SessionStatus, stopping: Option<Stop>) {
     let verdict = end::verdict(runner, claim, &status);
     match stopping {
         Some(Stop::Lost) => end::superseded(runner, claim).await,

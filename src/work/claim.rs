@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use redis::{FromRedisValue, Value};
+use redis::{FromRedisValue, ScriptInvocation, Value};
 use uuid::Uuid;
 
 use super::queue::{Queue, id_of, millis, strange};
@@ -129,7 +129,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Failed => "failed",
@@ -164,14 +164,32 @@ impl Queue {
         retry: bool,
     ) -> Result<Offer, WorkError> {
         let mut call = self.scripts.claim.prepare_invoke();
+        self.claim_args(&mut call, seat, streams, (nonce, retry));
+        self.offer(self.redis.script(&call).await?).await
+    }
+
+    pub(super) fn claim_args(
+        &self,
+        call: &mut ScriptInvocation<'_>,
+        seat: &Seat,
+        streams: &[String],
+        (nonce, retry): (&str, bool),
+    ) {
         call.arg(&seat.consumer).arg(seat.machine.as_str()).arg(nonce).arg(millis(self.config.lease));
         call.arg(u8::from(retry)).arg(streams);
-        let answer: Vec<Value> = self.redis.script(&call).await?;
-        if answer.len() == 4 && text(&answer[0]) == "foreign" {
+    }
+
+    /// What the answer to a claim says.
+    pub(super) async fn offer(&self, answer: Vec<Value>) -> Result<Offer, WorkError> {
+        if answer.len() == 4 && is_foreign(&answer[0]) {
             let fields = HashMap::from_redis_value(answer[3].clone()).map_err(|_| strange(&[]))?;
-            return Ok(Offer::Foreign(Foreign { stream: text(&answer[1]), entry: text(&answer[2]), fields }));
+            return Ok(Offer::Foreign(Foreign {
+                stream: into_text(answer[1].clone()),
+                entry: into_text(answer[2].clone()),
+                fields,
+            }));
         }
-        let words: Vec<String> = answer.iter().map(text).collect();
+        let words: Vec<String> = answer.into_iter().map(into_text).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["run", id, token, attempt, record, sealed, _, _, cancel] => {
                 self.open(id, token, attempt, (record, sealed), cancel).await
@@ -268,28 +286,6 @@ impl Queue {
         }
     }
 
-    /// Tells how an attempt ended. May be told again until it is answered.
-    pub async fn finish(
-        &self,
-        id: &SessionId,
-        token: &str,
-        outcome: Outcome,
-        (result, retries): (&JobResult, u32),
-    ) -> Result<Finish, WorkError> {
-        let ttl = if outcome == Outcome::Dead { self.config.dead_ttl } else { self.config.result_ttl };
-        let mut call = self.scripts.finish.prepare_invoke();
-        call.arg(id.as_str()).arg(token).arg(outcome.as_str()).arg(json(result)?);
-        call.arg(retries.saturating_add(1)).arg(backoff_ms(result.attempt)).arg(ttl.as_secs());
-        let answer = self.send_until_answered(&call).await?;
-        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["already", "queued" | "waiting"] | ["again"] => Ok(Finish::Again),
-            ["ok"] | ["already", _] => Ok(Finish::Accepted),
-            ["fenced", _] => Ok(Finish::Fenced),
-            ["unknown"] => Ok(Finish::Forgotten),
-            _ => Err(strange(&answer)),
-        }
-    }
-
     /// Tells that the attempt was lost without an end of its own: [`Finish::Again`] when another one follows,
     /// [`Finish::Accepted`] when that was the job's end.
     pub async fn lose(&self, claim: &Claim) -> Result<Finish, WorkError> {
@@ -377,8 +373,12 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<String, WorkError> {
 }
 
 /// A reply as text; what is no text is empty.
-fn text(value: &Value) -> String {
-    String::from_redis_value(value.clone()).unwrap_or_default()
+fn into_text(value: Value) -> String {
+    String::from_redis_value(value).unwrap_or_default()
+}
+
+fn is_foreign(value: &Value) -> bool {
+    matches!(value, Value::BulkString(word) if word == b"foreign")
 }
 
 #[cfg(test)]

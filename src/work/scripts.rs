@@ -5,6 +5,11 @@ use redis::Script;
 /// Ahead of each.
 const HEAD: &str = include_str!("scripts/lib.lua");
 
+/// Those that one script runs both of.
+const FINISH: &str = include_str!("scripts/finish.lua");
+const CLAIM: &str = include_str!("scripts/claim.lua");
+const TURN: &str = include_str!("scripts/turn.lua");
+
 /// What runs also when Redis is at its `maxmemory`: running jobs must be able to end.
 const EVEN_FULL: &str = "#!lua flags=allow-oom\n";
 
@@ -24,6 +29,7 @@ pub struct Scripts {
     pub refuse: Script,
     pub beat: Script,
     pub finish: Script,
+    pub turn: Script,
     pub decline: Script,
     pub reconcile: Script,
     pub settle: Script,
@@ -47,12 +53,15 @@ impl Scripts {
         let even_full = |body: &str| script(EVEN_FULL, body);
         Self {
             publish: script(IF_ROOM, include_str!("scripts/publish.lua")),
-            claim: even_full(include_str!("scripts/claim.lua")),
+            claim: even_full(CLAIM),
             adopt: even_full(include_str!("scripts/adopt.lua")),
             reject: even_full(include_str!("scripts/reject.lua")),
             refuse: even_full(include_str!("scripts/refuse.lua")),
             beat: even_full(include_str!("scripts/beat.lua")),
-            finish: even_full(include_str!("scripts/finish.lua")),
+            finish: even_full(FINISH),
+            turn: even_full(&format!(
+                "local function finish(ARGV)\n{FINISH}end\nlocal function claim(ARGV)\n{CLAIM}end\n{TURN}"
+            )),
             decline: even_full(include_str!("scripts/decline.lua")),
             reconcile: even_full(include_str!("scripts/reconcile.lua")),
             park: even_full(include_str!("scripts/park.lua")),

@@ -27,6 +27,7 @@ pub fn facts() -> String {
 pub struct Machine {
     dir: TempDir,
     bin: PathBuf,
+    env: Vec<(&'static str, String)>,
 }
 
 impl Machine {
@@ -36,7 +37,13 @@ impl Machine {
         std::fs::create_dir_all(dir.path().join(".darkmux/flows")).expect("a folder for the flow");
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(dir.path().join(".darkmux"), private).expect("a private home");
-        Self { dir, bin: setup.bin.clone() }
+        Self { dir, bin: setup.bin.clone(), env: Vec::new() }
+    }
+
+    /// The same with this variable.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.env.push((name, value.into()));
+        self
     }
 
     /// The folder of everything.
@@ -59,6 +66,7 @@ impl Machine {
         command
             .env("DARKMUX_LMSTUDIO_URL", "http://127.0.0.1:9")
             .env("DARKMUX_OLLAMA_URL", "http://127.0.0.1:9");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -178,6 +186,21 @@ pub fn cpu(pid: u32) -> Duration {
     let fields = text.rsplit(") ").next().unwrap_or_default();
     let ticks = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
     Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
+/// CPU time of the first thread of a process so far, to the nanosecond: for a program that works in one.
+pub fn on_cpu(pid: u32) -> Duration {
+    scheduled(&format!("/proc/{pid}/schedstat"))
+}
+
+/// CPU time of this thread so far.
+pub fn this_thread_on_cpu() -> Duration {
+    scheduled("/proc/thread-self/schedstat")
+}
+
+fn scheduled(file: &str) -> Duration {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0))
 }
 
 /// How often the threads of a process went to sleep by themselves so far, and how many they are.

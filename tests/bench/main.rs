@@ -5,8 +5,8 @@
 //! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
 //! ```
 //!
-//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal` or `all`. Only ratios of one run count: the machine's
-//! own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, or `queue-core`,
+//! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
 //! The binary is the one cargo builds beside this one, whose crates also carry the features the tests ask for;
@@ -26,6 +26,8 @@
 #![allow(clippy::cast_precision_loss)]
 
 #[cfg(target_os = "linux")]
+mod broker;
+#[cfg(target_os = "linux")]
 mod cli;
 #[cfg(target_os = "linux")]
 mod dispatch;
@@ -39,6 +41,10 @@ mod http;
 mod idle;
 #[cfg(target_os = "linux")]
 mod machine;
+#[cfg(target_os = "linux")]
+mod queue;
+#[cfg(target_os = "linux")]
+mod queue_limit;
 #[cfg(target_os = "linux")]
 mod sse;
 #[cfg(target_os = "linux")]
@@ -66,7 +72,15 @@ const AREAS: &[Area] = &[
     ("sse", sse::run),
     ("idle", idle::run),
     ("terminal", terminal::run),
+    ("queue-core", queue::run_core),
+    ("queue-start", queue::run_start),
+    ("queue-sessions", queue::run_sessions),
+    ("queue-idle", queue::run_idle),
 ];
+
+#[cfg(target_os = "linux")]
+const NAMES: &str =
+    "cli, dispatch, file, sse, idle, terminal, queue-core, queue-start, queue-sessions, queue-idle, all";
 
 /// What the command line asks for.
 #[cfg(target_os = "linux")]
@@ -84,6 +98,10 @@ fn main() {
         floor::run();
         return;
     }
+    if words.peek().is_some_and(|word| word == queue::ASK) {
+        queue::stamp();
+        return;
+    }
     let mut setup = Setup { rounds: 3, bin: env!("CARGO_BIN_EXE_darkmux").into() };
     let mut areas = Vec::new();
     while let Some(word) = words.next() {
@@ -95,14 +113,12 @@ fn main() {
             "all" => areas.extend(AREAS),
             name => match AREAS.iter().find(|(area, _)| *area == name) {
                 Some(area) => areas.push(area),
-                None => panic!("no area `{name}`; there are cli, dispatch, file, sse, idle, terminal, all"),
+                None => panic!("no area `{name}`; there are {NAMES}"),
             },
         }
     }
     if areas.is_empty() {
-        println!(
-            "usage: limits AREA… [--rounds N] [--bin PATH]; cli, dispatch, file, sse, idle, terminal, all"
-        );
+        println!("usage: limits AREA… [--rounds N] [--bin PATH]; {NAMES}");
         return;
     }
     println!("{}", machine::facts());

@@ -34,6 +34,7 @@ mod job;
 mod queue;
 mod queue_heals;
 mod queue_model;
+mod queue_turn;
 mod redis_link;
 mod redis_tls;
 mod runner;

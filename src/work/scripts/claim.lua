@@ -10,9 +10,13 @@ if ARGV[5]=='1' then
     end
   end
 end
-if redis.call('EXISTS',K..'paused')==1 then return {'paused'} end
-if redis.call('SISMEMBER',K..'drained',machine)==1 then return {'drained'} end
-local hinted=redis.call('EXISTS',K..'hinted')==1
+-- All that keeps jobs back is rare: it is asked for at once, and told apart only when there is something.
+local hinted=false
+if redis.call('EXISTS',K..'paused',K..'drained',K..'hinted')>0 then
+  if redis.call('EXISTS',K..'paused')==1 then return {'paused'} end
+  if redis.call('SISMEMBER',K..'drained',machine)==1 then return {'drained'} end
+  hinted=redis.call('EXISTS',K..'hinted')==1
+end
 local wait=0
 for i=6,#ARGV do
   local lane=ARGV[i]
@@ -53,12 +57,13 @@ for i=6,#ARGV do
     for n=1,#fields,2 do if fields[n]=='job' then id=fields[n+1] end end
     if not id then return {'foreign',lane,entry,fields} end
     local key=job_key(id)
-    local h=redis.call('HMGET',key,'state','entry','record','spec','cancel')
+    local h=redis.call('HMGET',key,'state','entry','record','spec','cancel','attempt','lane')
     if not h[1] then return {'foreign',lane,entry,fields} end
-    if h[1]=='queued' and h[2]==entry then
-      local attempt=redis.call('HINCRBY',key,'attempt',1)
+    -- Two streams may have entries of one id.
+    if h[1]=='queued' and h[2]==entry and h[7]==lane then
+      local attempt=tonumber(h[6] or 0)+1
       local tok=attempt..'-'..nonce
-      redis.call('HSET',key,'state','running','tok',tok,'owner',consumer,'machine',machine,'hb',0,'started',now)
+      redis.call('HSET',key,'state','running','attempt',attempt,'tok',tok,'owner',consumer,'machine',machine,'hb',0,'started',now)
       redis.call('HSET',K..'claims',consumer,id)
       return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or ''}
     end

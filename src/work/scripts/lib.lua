@@ -26,9 +26,9 @@ local function requeue(key,id,lane,entry)
   local e=enqueue(id,lane,h[1] or '',h[2])
   redis.call('HSET',key,'state','queued','entry',e,'queued',now,'acked','')
 end
--- The job's life is over; what stays of it goes after `ttl` seconds.
-local function close(key,id,state,ttl)
-  redis.call('HSET',key,'state',state,'finished',now)
+-- The job's life is over; what stays of it goes after `ttl` seconds. Further fields are written with it.
+local function close(key,id,state,ttl,...)
+  redis.call('HSET',key,'state',state,'finished',now,...)
   redis.call('SREM',K..'live',id)
   redis.call('EXPIRE',key,ttl)
   local log=K..'log:'..id
@@ -36,10 +36,11 @@ local function close(key,id,state,ttl)
   redis.call('EXPIRE',log,ttl)
 end
 local function dead_letter(id,why,tok) redis.call('XADD',K..'dead','MAXLEN','~','10000','*','job',id,'why',why,'tok',tok) end
--- How the running attempt ended: `machine started ended how`.
+-- How the running attempt ended, as field and value: `machine started ended how`. `h` is what the hash says of
+-- attempt, machine and start.
+local function try_of(h,how) return 'try:'..(h[1] or '0'),(h[2] or '?')..' '..(h[3] or '0')..' '..now..' '..how end
 local function tried(key,how)
-  local h=redis.call('HMGET',key,'attempt','machine','started')
-  redis.call('HSET',key,'try:'..(h[1] or '0'),(h[2] or '?')..' '..(h[3] or '0')..' '..now..' '..how)
+  redis.call('HSET',key,try_of(redis.call('HMGET',key,'attempt','machine','started'),how))
 end
 -- The running attempt was lost; h: state tok hb cancel entry lane. The job runs again after `backoff` ms, at once the
 -- first time, or that was its end.
