@@ -36,10 +36,10 @@ fn adopt(runner: &Arc<Runner>, ran: Ran) {
             let started = start::has_session(&runner, &claim);
             drop(shutdown.spawn(async move {
                 if started {
-                    worker::follow(runner, slot, claim).await;
+                    Box::pin(worker::follow(runner, slot, claim)).await;
                 } else {
                     // It was claimed and the daemon died before its session began.
-                    worker::life(runner, slot, claim).await;
+                    worker::begin_if_ours(runner, slot, claim).await;
                 }
             }));
         }

@@ -17,19 +17,13 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How much further than the timers the wall clock must be.
 const SLEPT: Duration = Duration::from_secs(5);
 
-/// What prevents sleep while it runs, by system. Its end gives the machine free again.
+/// What prevents sleep while it runs, by system. It reads from this daemon, so that it ends with it, however that
+/// ends.
 #[cfg(target_os = "macos")]
-const INHIBITOR: &[&str] = &["/usr/bin/caffeinate", "-i", "-m"];
+const INHIBITOR: &[&str] = &["/usr/bin/caffeinate", "-i", "-m", "/bin/cat"];
 #[cfg(not(target_os = "macos"))]
-const INHIBITOR: &[&str] = &[
-    "systemd-inhibit",
-    "--what=sleep:idle",
-    "--who=darkmux",
-    "--why=a job runs",
-    "--mode=block",
-    "sleep",
-    "infinity",
-];
+const INHIBITOR: &[&str] =
+    &["systemd-inhibit", "--what=sleep:idle", "--who=darkmux", "--why=a job runs", "--mode=block", "cat"];
 
 /// Holds the machine awake while told to. Where there is nothing to do that with, it does nothing.
 #[derive(Debug, Default)]
@@ -66,7 +60,7 @@ fn hold() -> Option<Child> {
         return None;
     }
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     match command.kill_on_drop(true).spawn() {
         Ok(child) => Some(child),
         Err(error) => {

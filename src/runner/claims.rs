@@ -13,10 +13,14 @@ use super::transitions::Transition;
 use super::{Runner, worker};
 use crate::fleet;
 use crate::model::{Level, Requirement};
+use crate::wire::{JobSpec, WorkJob};
 use crate::work::{Claim, Finish, Foreign, Hint, Offer, Told, WorkError, adopted_spec};
 
 /// How often the lanes are looked at without a hint: what a machine can do changes, too.
 const LANES_EVERY: Duration = Duration::from_secs(10);
+
+/// How soon it is looked again whether Redis knows what runs here.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Pause after an error, growing to the second figure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -82,6 +86,9 @@ impl Claims {
     /// Claims for every free slot; returns how long nothing need be done unless something rings.
     async fn take_all(&mut self, bell: &Bell) -> Result<Duration, WorkError> {
         look_at_lanes(&self.runner, &mut *self.runner.claiming.lock().await).await?;
+        if !self.runner.is_told() {
+            return Ok(SOON);
+        }
         if let Some(why) = refuses(&self.runner) {
             self.runner.tell_gauge(Some(true));
             tracing::error!(why, "this machine claims no jobs; `darkmux doctor` says more");
@@ -135,7 +142,12 @@ async fn take(runner: &Arc<Runner>, offer: Offer) -> Result<(), WorkError> {
 /// told by itself then.
 pub async fn turn(runner: &Arc<Runner>, told: Told<'_>) -> Option<Finish> {
     let is_full = runner.busy.load(Ordering::SeqCst) == runner.config.slots;
-    if !is_full || !runner.config.enabled || runner.shutdown.is_stopping() || refuses(runner).is_some() {
+    if !is_full
+        || !runner.config.enabled
+        || runner.shutdown.is_stopping()
+        || refuses(runner).is_some()
+        || !runner.is_told()
+    {
         return None;
     }
     let (finish, offer) = {
@@ -223,7 +235,7 @@ async fn take_foreign(runner: &Arc<Runner>, foreign: &Foreign) -> Result<(), Wor
     match adopted {
         Ok(adopted) => {
             let nonce = Uuid::new_v4().simple().to_string();
-            if let Some(claim) = runner.queue.adopt(&runner.seat, foreign, &nonce, adopted).await? {
+            if let Some(claim) = adopt(runner, foreign, &nonce, adopted).await? {
                 begin(runner, claim).await;
             }
         }
@@ -233,6 +245,24 @@ async fn take_foreign(runner: &Arc<Runner>, foreign: &Foreign) -> Result<(), Wor
         }
     }
     Ok(())
+}
+
+/// Asks until it is answered: an entry that is a job already, and whose claimer does not know it, would be lost.
+async fn adopt(
+    runner: &Runner,
+    foreign: &Foreign,
+    nonce: &str,
+    adopted: (WorkJob, JobSpec),
+) -> Result<Option<Claim>, WorkError> {
+    let mut tries = 0;
+    loop {
+        let answer = runner.queue.adopt(&runner.seat, foreign, nonce, adopted.clone()).await;
+        tries += 1;
+        if answer.is_ok() || tries >= ASK_AGAIN || runner.shutdown.is_stopping() {
+            return answer;
+        }
+        tokio::time::sleep(PAUSE.0).await;
+    }
 }
 
 async fn tell_rejected(runner: &Runner, foreign: &Foreign, why: &str) {

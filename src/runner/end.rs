@@ -114,13 +114,17 @@ pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result:
     };
     keep(false);
     let finish = tell_until_answered(runner, claim, outcome, &result).await;
-    if finish.is_some() {
-        keep(true);
+    match finish {
+        // Nobody may take it for the job's result later.
+        Some(Finish::Fenced) => forget(runner, claim),
+        Some(_) => keep(true),
+        None => {}
     }
     if let (Some(session), Some(Finish::Accepted)) = (&spec.legacy_session, finish)
-        && outcome != Outcome::Done
+        && (outcome != Outcome::Done || session != claim.id.as_str())
     {
-        let code = result.exit_code.filter(|code| *code != 0).unwrap_or(1);
+        let good = outcome == Outcome::Done;
+        let code = if good { 0 } else { result.exit_code.filter(|code| *code != 0).unwrap_or(1) };
         runner.transitions.tell_1_9((session, job.role_id.as_str()), code, result.wall_ms).await;
     }
     let (action, level) = match (finish, outcome) {
@@ -199,9 +203,7 @@ pub async fn lost(runner: &Runner, claim: &Claim) {
         }
         pause = (pause * 2).min(PAUSE.1);
     };
-    if let Err(error) = runner.journal.forget(&claim.id) {
-        tracing::warn!(job = %claim.id, %error, "stays in the journal");
-    }
+    forget(runner, claim);
     let (action, level, payload) = match finish {
         Finish::Again => ("job.lost", Level::Warn, json!({ "then": "queued again" })),
         Finish::Fenced => ("job.fenced", Level::Warn, json!({ "why": "its session was lost" })),
@@ -212,11 +214,28 @@ pub async fn lost(runner: &Runner, claim: &Claim) {
 
 /// Another attempt counts: this one's session was ended and its result is nobody's.
 pub async fn superseded(runner: &Runner, claim: &Claim) {
-    if let Err(error) = runner.journal.forget(&claim.id) {
-        tracing::warn!(job = %claim.id, %error, "stays in the journal");
-    }
+    forget(runner, claim);
     let payload = json!({ "why": "its lease was over and another runner has the job" });
     record(runner, claim, "job.fenced", Level::Warn, payload).await;
+}
+
+/// Nothing more is to be told of this attempt.
+pub fn forget(runner: &Runner, claim: &Claim) {
+    if let Err(error) = runner.journal.forget(&claim.id, &claim.token) {
+        tracing::warn!(job = %claim.id, %error, "stays in the journal");
+    }
+}
+
+/// The claimed job must not run, anywhere: it ends as a dead letter.
+pub async fn refused(runner: &Runner, claim: &Claim, why: &str) {
+    if let Err(error) = runner.queue.refuse(&claim.id, &claim.token, why).await {
+        tracing::warn!(job = %claim.id, %error, "its end waits for its lease");
+    }
+    forget(runner, claim);
+    if let Some(session) = &claim.spec.legacy_session {
+        runner.transitions.tell_1_9((session, claim.job.role_id.as_str()), NOT_STARTED, None).await;
+    }
+    record(runner, claim, "job.dead", Level::Error, json!({ "why": why })).await;
 }
 
 async fn record(runner: &Runner, claim: &Claim, action: &'static str, level: Level, payload: Value) {

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::transitions::Transition;
 use super::{Runner, parked};
 use crate::fleet::PresenceReader;
-use crate::model::{JobState, Level};
+use crate::model::{JobState, Level, SessionId};
 use crate::util::jitter;
-use crate::work::{Change, Reconciler, WorkError};
+use crate::work::{Change, RanState, Reconciler, WorkError};
 
 /// How often the journal is pruned.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
@@ -25,18 +25,19 @@ pub async fn keep(runner: Arc<Runner>) {
     let mut reconciler = Reconciler::new(runner.queue.clone(), runner.clock.clone(), observer);
     let reader = PresenceReader::new(runner.queue.redis().clone());
     let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, pruned: Instant::now() };
+    let mut unknown = parked::Unknown::default();
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
     loop {
         tokio::select! {
             () = &mut stopped => return,
+            () = runner.other_life.notified() => {}
             () = tokio::time::sleep(jitter(runner.queue.config().reconcile, SPREAD)) => {}
         }
         runner.queue.redis().follow_master().await;
         if let Err(error) = keeper.notice_loss().await {
-            tracing::debug!(%error, "the queue cannot be looked at");
-            reconciler.forget();
-            continue;
+            // Redis that is not there fails the look, too; a journal that is broken hides no lost job of others.
+            tracing::debug!(%error, "Redis is not told what ran here");
         }
         match reconciler.look().await {
             Ok(changes) => {
@@ -46,7 +47,7 @@ pub async fn keep(runner: Arc<Runner>) {
             }
             Err(error) => tracing::debug!(%error, "the queue cannot be looked at"),
         }
-        if let Err(error) = parked::look(&runner, &reader, reconciler.waiting()).await {
+        if let Err(error) = parked::look(&runner, &reader, reconciler.waiting(), &mut unknown).await {
             tracing::debug!(%error, "it is not known which jobs nobody can run");
         }
         keeper.prune();
@@ -63,19 +64,38 @@ impl Keeper {
     /// Another life of the Redis than before may have lost its newest writes: the journal tells it.
     async fn notice_loss(&mut self) -> Result<(), WorkError> {
         let runner = &self.runner;
+        let server = runner.queue.redis().server();
         let epoch = runner.queue.epoch().await?;
+        let life = server.borrow().as_ref().map(|server| server.run_id.clone());
         if self.epoch.as_ref() == Some(&epoch) {
+            runner.told.send_replace(life);
             return Ok(());
         }
-        // Running jobs first, so that nobody else starts what runs here.
-        runner.look(None);
+        self.resume_running().await?;
         let told = runner.journal.reassert(&runner.queue).await?;
         let first = self.epoch.replace(epoch).is_none();
+        // From now on jobs are claimed again.
+        runner.told.send_replace(life);
+        runner.look(None);
+        runner.freed.notify_one();
         for id in &told {
             tracing::warn!(job = %id, "Redis had forgotten it and was told again");
             let payload =
                 json!({ "why": if first { "told at the start" } else { "Redis lost its newest writes" } });
             tell_one(runner, ("queue.rollback", Level::Warn), id, payload).await;
+        }
+        Ok(())
+    }
+
+    /// Running jobs are told first, so that nobody starts what runs here.
+    async fn resume_running(&self) -> Result<(), WorkError> {
+        let Runner { journal, queue, seat, .. } = &*self.runner;
+        let failed = |error| WorkError::Invalid(format!("the journal cannot be read: {error}"));
+        for ran in journal.ran().map_err(failed)? {
+            if ran.state == RanState::Running {
+                // Whether it is lost meanwhile its own worker finds out.
+                queue.resume(seat, (&ran.job, &ran.spec), &ran.token).await?;
+            }
         }
         Ok(())
     }
@@ -101,14 +121,21 @@ async fn tell(runner: &Runner, change: &Change) {
             ("job.settled", level, id, json!({ "state": state }))
         }
     };
+    if matches!(change, Change::Dead(_) | Change::Cancelled(_)) {
+        tell_publisher(runner, id).await;
+    }
     tell_one(runner, (action, level), id, payload).await;
 }
 
-async fn tell_one(
-    runner: &Runner,
-    (action, level): (&'static str, Level),
-    id: &crate::model::SessionId,
-    payload: Value,
-) {
+/// A publisher of darkmux 1.9 waits for a record, whoever ended its job.
+async fn tell_publisher(runner: &Runner, id: &SessionId) {
+    let Ok(Some(job)) = runner.queue.job(id).await else { return };
+    let role = job.role.unwrap_or_default();
+    if let Some(session) = job.spec.and_then(|spec| spec.legacy_session) {
+        runner.transitions.tell_1_9((&session, &role), 1, None).await;
+    }
+}
+
+async fn tell_one(runner: &Runner, (action, level): (&'static str, Level), id: &SessionId, payload: Value) {
     runner.transitions.tell(Transition { action, level, id, role: None, attempt: None, payload }).await;
 }

@@ -74,6 +74,10 @@ struct Runner {
     claiming: tokio::sync::Mutex<claims::Claiming>,
     /// Rings when a slot was freed.
     freed: Notify,
+    /// The life of Redis that was told what runs and ran here; nothing is claimed from another.
+    told: watch::Sender<Option<String>>,
+    /// Rings when Redis is in another one.
+    other_life: Notify,
     gauge: watch::Sender<RunnerGauge>,
     awake: KeepAwake,
 }
@@ -114,6 +118,8 @@ pub fn start(
         busy: AtomicUsize::new(0),
         claiming: tokio::sync::Mutex::default(),
         freed: Notify::new(),
+        told: watch::channel(None).0,
+        other_life: Notify::new(),
         gauge: parts.gauge,
         awake: KeepAwake::new(),
     });
@@ -126,6 +132,17 @@ pub fn start(
 impl Runner {
     fn free_slots(&self) -> usize {
         self.config.slots.saturating_sub(self.busy.load(Ordering::SeqCst))
+    }
+
+    /// Whether the Redis that answers knows what runs here. One that lost its newest writes would hand it out again.
+    fn is_told(&self) -> bool {
+        let server = self.queue.redis().server();
+        let life = server.borrow().as_ref().map(|server| server.run_id.clone());
+        let told = life.is_some() && *self.told.borrow() == life;
+        if !told {
+            self.other_life.notify_one();
+        }
+        told
     }
 
     fn tell_gauge(&self, held: Option<bool>) {

@@ -1,9 +1,10 @@
 //! Queued jobs that no machine of the fleet can run as it is: they are marked with every machine's reason, until
 //! the fleet changes. A role that nobody knows is no job for anybody: such a job ends as a dead letter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::Runner;
 use super::transitions::Transition;
@@ -18,12 +19,17 @@ pub const UNKNOWN_ROLE: &str = "unknown role";
 /// Longest list of reasons, in characters.
 const WHY_MAX: usize = 2000;
 
+/// Since when no machine knew the role of these jobs. One that does may only be starting again.
+pub type Unknown = HashMap<SessionId, Instant>;
+
 /// Looks at the jobs that wait in lanes which not everybody reads.
 pub async fn look(
     runner: &Runner,
     reader: &PresenceReader,
     waiting: &[(SessionId, String)],
+    unknown: &mut Unknown,
 ) -> Result<(), WorkError> {
+    unknown.retain(|id, _| waiting.iter().any(|(waits, _)| waits == id));
     if waiting.is_empty() {
         return Ok(());
     }
@@ -33,8 +39,13 @@ pub async fn look(
         let Some(lane) = lanes.get(stream) else { continue };
         let why = why_nobody(lane, &presence);
         if let (Some(why), true) = (&why, nobody_knows_the_role(runner, id, &presence).await?) {
-            bury(runner, id, why).await?;
-            continue;
+            let since = *unknown.entry(id.clone()).or_insert_with(Instant::now);
+            if since.elapsed() >= runner.queue.config().lease {
+                bury(runner, id, why).await?;
+                continue;
+            }
+        } else {
+            unknown.remove(id);
         }
         if runner.queue.park(id, why.as_deref()).await? {
             let (action, level) =

@@ -5,13 +5,13 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Runner;
 use super::parked::UNKNOWN_ROLE;
 use crate::config::Environment;
 use crate::crew::{Crew, CrewError, Role};
 use crate::model::Runtime;
-use crate::util::clock;
 use crate::work::Claim;
 
 /// Why a claimed job does not start here. Another machine may run it.
@@ -29,6 +29,9 @@ impl From<CrewError> for Refusal {
         Self(error.to_string())
     }
 }
+
+/// How long the disk may take to say where a folder is.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Variables of the daemon that every job gets.
 const CHILD_VARS: &[&str] =
@@ -49,9 +52,6 @@ pub fn child_env(env: &Environment, named: &[String]) -> Environment {
 
 /// The role of a job, if it may run here.
 pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
-    if claim.spec.not_after_ms < clock::unix_ms(runner.clock.now()) {
-        return Err(Refusal("its time to start is over".to_owned()));
-    }
     let role = match Crew::open(&runner.crew).get(&claim.job.role_id) {
         Err(error @ CrewError::UnknownRole { .. }) => {
             return Err(Refusal(format!("{UNKNOWN_ROLE}: {error}")));
@@ -73,36 +73,64 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
     Ok(role)
 }
 
-/// The folder that a job runs in: the one it names, which must lie below an allowed one, or a new one of its own.
-pub fn workdir(runner: &Runner, claim: &Claim) -> Result<PathBuf, Refusal> {
-    let roots = &runner.config.workdirs;
-    let Some(wanted) = &claim.job.workdir else {
-        let root = roots.first().cloned().unwrap_or_else(|| runner.home.join("worktrees"));
-        let name = match claim.attempt {
-            1 => claim.id.to_string(),
-            attempt => format!("{}-{attempt}", claim.id),
-        };
-        return make(&root, &name).map_err(|error| Refusal(format!("{}: {error}", root.display())));
-    };
+/// The folder that a job runs in: the one it names, which must lie below an allowed one, or a new one of its own. A
+/// disk that hangs keeps the job from starting, and nobody else.
+pub async fn workdir(runner: &Runner, claim: &Claim) -> Result<PathBuf, Refusal> {
+    let roots = runner.config.workdirs.clone();
+    let (id, token, wanted) = (claim.id.to_string(), claim.token.clone(), claim.job.workdir.clone());
+    let found = tokio::task::spawn_blocking(move || match wanted {
+        Some(wanted) => named(&roots, &wanted),
+        None => own(&roots, &id, &token),
+    });
+    match tokio::time::timeout(DISK_PATIENCE, found).await {
+        Ok(Ok(folder)) => folder,
+        Ok(Err(error)) => Err(Refusal(format!("its folder cannot be looked at: {error}"))),
+        Err(_) => Err(Refusal("the disk of its folder does not answer".to_owned())),
+    }
+}
+
+fn named(roots: &[PathBuf], wanted: &str) -> Result<PathBuf, Refusal> {
     let path = Path::new(wanted);
     let refused = |why: &str| Refusal(format!("its folder {} {why}", crate::util::visible_line(wanted)));
+    let real_root = |root: &PathBuf| root.canonicalize();
+    let below = |path: &Path| {
+        roots.iter().any(|root| path.starts_with(root))
+            || roots.iter().filter_map(|root| real_root(root).ok()).any(|root| path.starts_with(root))
+    };
+    // By its words first: what is elsewhere is not even looked at.
+    if !path.is_absolute() || !below(path) {
+        return Err(refused("is not below a folder of runner.workdirs"));
+    }
     let real = path.canonicalize().map_err(|error| refused(&format!("cannot be used: {error}")))?;
     if !real.is_dir() {
         return Err(refused("is no folder"));
     }
     // Both ends resolved, so that no link leads out.
-    let inside = |root: &PathBuf| root.canonicalize().is_ok_and(|root| real.starts_with(root));
-    if roots.iter().any(inside) { Ok(real) } else { Err(refused("is not below a folder of runner.workdirs")) }
+    let inside = |root: &PathBuf| real_root(root).is_ok_and(|root| real.starts_with(root));
+    if roots.iter().any(inside) {
+        Ok(real)
+    } else {
+        Err(refused("leads out of the folders of runner.workdirs"))
+    }
 }
 
-fn make(root: &Path, name: &str) -> io::Result<PathBuf> {
-    crate::store::ensure_private_dir(root)?;
-    let path = root.join(name);
-    match DirBuilder::new().mode(0o700).create(&path) {
-        // A claim that is begun again after a crash finds its folder.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(path),
-        made => made.map(|()| path),
+/// A folder that nobody used before: named after the job, or, where that one is taken, after this attempt too.
+fn own(roots: &[PathBuf], id: &str, token: &str) -> Result<PathBuf, Refusal> {
+    let root = roots.first().ok_or_else(|| Refusal("it has no folder to run in".to_owned()))?;
+    let failed = |error: io::Error| Refusal(format!("{}: {error}", root.display()));
+    crate::store::ensure_private_dir(root).map_err(failed)?;
+    let attempt = format!("{id}-{}", &blake3::hash(token.as_bytes()).to_hex()[..8]);
+    for name in [id, &attempt] {
+        let path = root.join(name);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Err(_) => {}
+        }
     }
+    // This attempt made it before the daemon died.
+    let path = root.join(attempt);
+    if path.is_dir() { Ok(path) } else { Err(Refusal(format!("{} is no folder", path.display()))) }
 }
 
 #[cfg(test)]

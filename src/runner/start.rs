@@ -42,10 +42,11 @@ impl From<Refusal> for NoSession {
 /// Starts the session of a claimed job; what runs already under its id is the job, begun before a crash.
 pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
     set_earlier_aside(runner, claim).await?;
-    if runner.table.get(&claim.id).ok().flatten().is_some_and(|status| is_attempt(&status)) {
+    let begun = runner.table.get(&claim.id).ok().flatten().is_some_and(|status| is_attempt(&status));
+    if begun && has_session(runner, claim) {
         return Ok(());
     }
-    let (spec, files) = prepare(runner, claim)?;
+    let (spec, files) = prepare(runner, claim).await?;
     let env = policy::child_env(&runner.env, &runner.config.env);
     match session::start(&runner.session.dir, &spec, &files, &env).await {
         Ok(_) => Ok(()),
@@ -70,9 +71,9 @@ fn is_plain(name: &str) -> bool {
     (1..=NAME_MAX).contains(&count) && visible_line(name) == name && name.trim() == name
 }
 
-fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
+async fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
-    let cwd = policy::workdir(runner, claim)?;
+    let cwd = policy::workdir(runner, claim).await?;
     let launch = Launch {
         id: claim.id.clone(),
         message: &claim.job.message,
@@ -96,9 +97,13 @@ fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFi
 /// An earlier attempt on this machine left its session under the job's id: it gets another one.
 async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
     let Ok(Some(earlier)) = runner.table.get(&claim.id) else { return Ok(()) };
-    let Some(of) = attempt_of(runner, &claim.id).filter(|(_, token)| *token != claim.token) else {
-        return Ok(());
+    let Some(of) = attempt_of(runner, &claim.id) else {
+        // Somebody's own session of this id is not the job.
+        return Err(Refusal("another session of this id is on this machine".to_owned()).into());
     };
+    if of.1 == claim.token {
+        return Ok(());
+    }
     if !earlier.state.is_final() {
         let folder = runner.table.folder(&claim.id);
         if let Ok(mut host) = HostClient::connect(&folder).await {
@@ -140,8 +145,7 @@ fn free_name(runner: &Runner, claim: &Claim, of: &str) -> Result<SessionId, crat
 
 /// Whether the session under the job's id is of this attempt: begun before a crash of the daemon.
 pub fn has_session(runner: &Runner, claim: &Claim) -> bool {
-    let of = attempt_of(runner, &claim.id);
-    of.map_or_else(|| runner.table.folder(&claim.id).exists(), |(_, token)| token == claim.token)
+    attempt_of(runner, &claim.id).is_some_and(|(_, token)| token == claim.token)
 }
 
 /// Number and token of the attempt that the session under the job's id is.

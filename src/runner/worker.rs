@@ -8,12 +8,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::end::{self, Verdict};
-use super::start::{NoSession, start};
+use super::start::{self, NoSession, start};
 use super::transitions::Transition;
 use super::{Runner, Slot, output};
 use crate::model::{Level, OnLoss, SessionState};
 use crate::session::HostClient;
-use crate::util::jitter;
+use crate::util::{clock, jitter};
 use crate::wire::SessionStatus;
 use crate::work::{Beat, Claim, Outcome};
 
@@ -39,8 +39,12 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
         end::tell(&runner, &claim, Outcome::Cancelled, end::unstarted(&runner, &claim, "cancelled")).await;
         return;
     }
+    if claim.spec.not_after_ms < clock::unix_ms(runner.clock.now()) {
+        end::refused(&runner, &claim, "its time to start is over; publish it again").await;
+        return;
+    }
     match start(&runner, &claim).await {
-        Ok(()) => follow(runner, slot, claim).await,
+        Ok(()) => Box::pin(follow(runner, slot, claim)).await,
         Err(NoSession::Declined(why)) => decline(&runner, &claim, &why.to_string()).await,
         Err(NoSession::Failed(why)) => {
             end::tell(&runner, &claim, Outcome::Failed, end::unstarted(&runner, &claim, &why)).await;
@@ -50,13 +54,16 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
 
 async fn decline(runner: &Runner, claim: &Claim, why: &str) {
     tracing::info!(job = %claim.id, why, "given back");
-    if let Err(error) = runner.queue.decline(&runner.seat, claim, why).await {
-        // Nobody beats for it: it is another runner's when its lease is over.
-        tracing::warn!(job = %claim.id, %error, "could not be given back");
+    // Until it is answered: a job that nobody beats for counts as one that may have run.
+    let until = Instant::now() + runner.queue.config().lease;
+    while let Err(error) = runner.queue.decline(&runner.seat, claim, why).await {
+        if Instant::now() >= until || runner.shutdown.is_stopping() {
+            tracing::warn!(job = %claim.id, %error, "could not be given back");
+            break;
+        }
+        tokio::time::sleep(LOOK * 2).await;
     }
-    if let Err(error) = runner.journal.forget(&claim.id) {
-        tracing::warn!(job = %claim.id, %error, "stays in the journal");
-    }
+    end::forget(runner, claim);
     let transition = Transition {
         action: "job.declined",
         level: Level::Warn,
@@ -66,6 +73,36 @@ async fn decline(runner: &Runner, claim: &Claim, why: &str) {
         payload: json!({ "why": why }),
     };
     runner.transitions.tell(transition).await;
+}
+
+/// A job that was claimed before the daemon died, and has no session: begun now, if it is still this machine's.
+pub fn begin_if_ours(
+    runner: Arc<Runner>,
+    slot: Slot,
+    claim: Claim,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        loop {
+            let beat = match runner.queue.beat(&claim.id, &claim.token).await {
+                Ok(Beat::Forgotten) => {
+                    runner.queue.resume(&runner.seat, (&claim.job, &claim.spec), &claim.token).await
+                }
+                beat => beat,
+            };
+            match beat {
+                Ok(Beat::Lost) => return end::superseded(&runner, &claim).await,
+                Ok(Beat::Cancel(why)) => {
+                    return life(runner, slot, Claim { cancel: Some(why), ..claim }).await;
+                }
+                Ok(Beat::Held | Beat::Forgotten) => return life(runner, slot, claim).await,
+                Err(error) => tracing::debug!(job = %claim.id, %error, "whose it is is not known yet"),
+            }
+            if runner.shutdown.is_stopping() {
+                return;
+            }
+            tokio::time::sleep(LOOK * 5).await;
+        }
+    })
 }
 
 /// A job whose session runs (or ran): beats, output, end.
@@ -104,13 +141,8 @@ async fn finish(runner: &Arc<Runner>, claim: &Claim, status: SessionStatus, stop
             result.error = Some(why);
             end::tell(runner, claim, Outcome::Cancelled, result).await;
         }
-        Some(Stop::Fenced) => {
-            let Verdict { mut result, .. } = verdict;
-            result.error = Some(
-                "Redis could not be reached for the length of its lease, and it may not run twice".to_owned(),
-            );
-            end::tell(runner, claim, Outcome::Dead, result).await;
-        }
+        // As when the machine had gone: it is not run again, and nobody takes it for refused.
+        Some(Stop::Fenced) => end::lost(runner, claim).await,
         None if status.state == SessionState::Lost => end::lost(runner, claim).await,
         None => end::tell(runner, claim, verdict.outcome, verdict.result).await,
     }
@@ -164,6 +196,10 @@ impl Hold<'_> {
     async fn stop(&mut self, why: Stop) {
         if self.stopping.is_none() {
             self.stopping = Some(why);
+        }
+        if !start::has_session(self.runner, self.claim) {
+            // Another attempt's session has the job's id by now.
+            return;
         }
         let folder = self.runner.table.folder(&self.claim.id);
         let stopped = async { HostClient::connect(&folder).await?.stop(None).await };

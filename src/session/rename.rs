@@ -18,9 +18,9 @@ pub fn spec_in(folder: &Path) -> io::Result<Option<SessionSpec>> {
 /// living host holds.
 pub fn rename(table: &Table, from: &SessionId, to: &SessionId) -> io::Result<()> {
     let (old, new) = (table.folder(from), table.folder(to));
-    if FileLock::try_take(&old.join(files::LEASE))?.is_err() {
+    let Ok(_lease) = FileLock::try_take(&old.join(files::LEASE))? else {
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, "its session still has a host"));
-    }
+    };
     if new.exists() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there is a session `{to}`")));
     }

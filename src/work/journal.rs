@@ -137,7 +137,7 @@ impl Journal {
     }
 
     fn write_ran(&self, ran: &Ran) -> io::Result<()> {
-        write(&self.ran, &ran.spec.id, ran)
+        write(&self.ran, &attempt_file(&ran.spec.id, &ran.token), ran)
     }
 
     /// The attempts that run or ended lately.
@@ -145,20 +145,25 @@ impl Journal {
         read_all(&self.ran)
     }
 
-    /// The attempt at this job.
+    /// The newest attempt at this job.
     pub fn find(&self, id: &SessionId) -> io::Result<Option<Ran>> {
-        read(&self.ran.join(file_name(id)))
+        let attempts = self.ran()?.into_iter().filter(|ran| ran.spec.id == *id);
+        Ok(attempts.max_by_key(|ran| ran.attempt))
     }
 
-    /// Nothing more is to be told of this job.
-    pub fn forget(&self, id: &SessionId) -> io::Result<()> {
-        remove(&self.ran.join(file_name(id)))
+    /// Nothing more is to be told of this attempt. Others at the same job have entries of their own.
+    pub fn forget(&self, id: &SessionId, token: &str) -> io::Result<()> {
+        remove(&self.ran.join(attempt_file(id, token)))
     }
 
     /// A job of this machine was accepted.
     pub fn published(&self, job: &WorkJob, spec: &JobSpec) -> io::Result<()> {
         let at_ms = clock::unix_ms(self.clock.now());
-        write(&self.published, &spec.id, &PublishedEntry { job: job.clone(), spec: spec.clone(), at_ms })
+        write(
+            &self.published,
+            &file_name(&spec.id),
+            &PublishedEntry { job: job.clone(), spec: spec.clone(), at_ms },
+        )
     }
 
     /// The end of a published job was seen.
@@ -171,8 +176,8 @@ impl Journal {
         let now = clock::unix_ms(self.clock.now());
         let is_old = |at_ms: u64| at_ms + super::queue::millis(KEPT) < now;
         for ran in self.ran()? {
-            if matches!(ran.state, RanState::Ended { at_ms, .. } if is_old(at_ms)) {
-                self.forget(&ran.spec.id)?;
+            if matches!(ran.state, RanState::Ended { at_ms, told: true, .. } if is_old(at_ms)) {
+                self.forget(&ran.spec.id, &ran.token)?;
             }
         }
         for entry in read_all::<PublishedEntry>(&self.published)? {
@@ -206,8 +211,13 @@ impl Journal {
             }
         }
         for entry in read_all::<PublishedEntry>(&self.published).map_err(failed)? {
-            if queue.publish(&entry.job, &entry.spec).await? == super::Published::New {
-                told.push(entry.spec.id);
+            match queue.publish(&entry.job, &entry.spec).await {
+                Ok(super::Published::New) => told.push(entry.spec.id),
+                Ok(super::Published::Before(_)) => {}
+                Err(error @ WorkError::Full(_)) => {
+                    tracing::warn!(job = %entry.spec.id, %error, "Redis forgot it and has no room for it");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(told)
@@ -230,14 +240,28 @@ fn file_name(id: &SessionId) -> String {
     format!("{id}.json")
 }
 
-fn write(dir: &Path, id: &SessionId, value: &impl Serialize) -> io::Result<()> {
-    ensure_private_dir(dir)?;
-    write_atomic(&dir.join(file_name(id)), &serde_json::to_vec(value)?, Durability::Cached)
+/// A token may come from anybody who writes to Redis; its hash names a file.
+fn attempt_file(id: &SessionId, token: &str) -> String {
+    format!("{id}.{}.json", &blake3::hash(token.as_bytes()).to_hex()[..12])
 }
 
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
-    // A file that cannot be read as an entry stands for nothing; it goes with the next prune of its job.
-    Ok(read_private(path, ENTRY_MAX)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+fn write(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    ensure_private_dir(dir)?;
+    let text = serde_json::to_vec(value)?;
+    if text.len() as u64 > ENTRY_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the job has more than 2 MiB"));
+    }
+    write_atomic(&dir.join(name), &text, Durability::Cached)
+}
+
+/// An entry; one that cannot be read stands for nothing, and hides no other.
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
+    let entry = read_private(path, ENTRY_MAX)
+        .and_then(|bytes| Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?));
+    entry.unwrap_or_else(|error| {
+        tracing::warn!(%error, path = %path.display(), "an entry of the journal cannot be read");
+        None
+    })
 }
 
 fn read_all<T: for<'de> Deserialize<'de>>(dir: &Path) -> io::Result<Vec<T>> {
@@ -248,7 +272,7 @@ fn read_all<T: for<'de> Deserialize<'de>>(dir: &Path) -> io::Result<Vec<T>> {
     };
     let paths = entries.flatten().map(|entry| entry.path());
     let ours = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-    ours.take(ENTRIES_MAX).filter_map(|path| read(&path).transpose()).collect()
+    Ok(ours.take(ENTRIES_MAX).filter_map(|path| read(&path)).collect())
 }
 
 fn remove(path: &Path) -> io::Result<()> {

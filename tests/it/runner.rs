@@ -369,3 +369,59 @@ async fn a_machine_with_a_fleet_key_refuses_what_is_not_signed() {
     let signed = home.run(["crew", "dispatch", "shell", "--fleet", "-m", "echo signed"]);
     assert!(signed.status.success(), "{}", crate::support::describe(&signed));
 }
+
+#[tokio::test]
+async fn a_session_of_the_users_own_is_no_job_of_that_id() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    home.ok(["crew", "dispatch", "shell", "--session-id", "build", "-m", "echo mine"]);
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let id = publish(&queue, "build", "echo theirs").await;
+    let view = until(&queue, &id, "the refusal", |view| !view.declined.is_empty()).await;
+    assert!(view.declined["studio"].contains("another session"), "{view:?}");
+    assert_eq!(output(&queue, &id).await, "");
+    let other = runner_home("laptop", &server.url());
+    let _other = Daemon::start(&other);
+    assert_eq!(ended(&queue, &id).await.machine.as_deref(), Some("laptop"));
+    assert_eq!(output(&queue, &id).await.trim(), "theirs");
+}
+
+#[tokio::test]
+async fn a_job_whose_time_to_start_is_over_ends_dead() {
+    let server = RedisServer::start();
+    let home = runner_home("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let (work, mut spec) = job("late", "true");
+    spec.not_after_ms = 1;
+    queue.publish(&work, &spec).await.unwrap();
+    let view = ended(&queue, &spec.id).await;
+    assert_eq!(view.state, JobState::Dead);
+    assert!(view.why.unwrap().contains("time to start"));
+}
+
+#[tokio::test]
+async fn a_second_attempt_here_outlives_the_late_end_of_the_first() {
+    let server = RedisServer::start();
+    let proxy = crate::support::FaultProxy::before(server.port());
+    let home = runner_home("studio", &proxy.url());
+    let mut daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1", "echo $DARKMUX_ATTEMPT; sleep 6; echo end").await;
+    running(&queue, &id).await;
+    // Cut off for longer than the lease; nobody else is there to take the job but this machine, later.
+    proxy.set(crate::support::Fault::BlackHole);
+    let observer = runner_home("watcher", &server.url()).with("DARKMUX_RUNNER", "false");
+    let _observer = Daemon::start(&observer);
+    until(&queue, &id, "its loss", |view| view.state != JobState::Running).await;
+    proxy.set(crate::support::Fault::None);
+    let view = until(&queue, &id, "the second attempt", |view| view.attempt == 2).await;
+    assert_eq!(view.machine.as_deref(), Some("studio"));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    daemon.process.kill();
+    daemon = Daemon::start(&home);
+    let view = ended(&queue, &id).await;
+    assert_eq!((view.state, view.attempt), (JobState::Done, 2), "{view:?}");
+    drop(daemon);
+}

@@ -36,8 +36,8 @@ pub fn failure(error: &WorkError) -> Failure {
 pub fn exit_of(error: &WorkError) -> Exit {
     match error {
         WorkError::Redis(fault) if fault.class() == RedisClass::Config => Exit::Usage,
-        WorkError::Redis(_) => Exit::Unreachable,
-        WorkError::Full(_) | WorkError::Unknown(_) => Exit::Failed,
+        WorkError::Redis(_) | WorkError::Full(_) => Exit::Unreachable,
+        WorkError::Unknown(_) => Exit::Failed,
         WorkError::Invalid(_) => Exit::Usage,
         WorkError::Strange(_) => Exit::Internal,
     }
