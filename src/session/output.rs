@@ -329,8 +329,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_holding_reader_slows_the_terminal_only_while_it_moves() {
         let (_root, output) = output(1024, 16);
-        let mut reader = output.reader(Some(0), true);
+        let _other = output.reader(Some(0), false);
         output.push(&[0; 9]).await;
+        tokio::time::timeout(Duration::from_millis(1), output.room()).await.unwrap();
+        let mut reader = output.reader(Some(0), true);
         let waits = tokio::time::timeout(Duration::from_millis(1), output.room()).await;
         assert!(waits.is_err(), "nine bytes of lag are more than half the log");
         reader.next().await;

@@ -1,11 +1,12 @@
 //! `crew dispatch` on one machine, as a user runs it.
 
-use std::process::Output;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Home, Tty, describe, is_alive, lines, signal, wait_for};
+use crate::support::{Home, Running, Tty, describe, is_alive, lines, signal, wait_for};
 
 fn dispatch(home: &Home, script: &str) -> Output {
     home.run(["crew", "dispatch", "shell", "-m", script])
@@ -47,24 +48,35 @@ fn the_programs_bytes_come_through_a_pipe_unchanged() {
 }
 
 #[test]
-fn fifty_thousand_lines_arrive_whole_and_in_order_at_a_slow_reader() {
-    let home = Home::new().with("DARKMUX_SESSION_LOG_BYTES", "65536");
-    let mut child = home
-        .cmd(["crew", "dispatch", "shell", "-m", "seq 1 50000"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    // The reader begins only after far more was put out than the session keeps.
-    let sessions = home.darkmux().join("sessions");
-    wait_for("the session to fill what it may keep", || {
-        let folder = std::fs::read_dir(&sessions).ok()?.next()?.ok()?.path();
-        (std::fs::read_dir(folder.join("output")).ok()?.count() > 4).then_some(())
-    });
+fn four_hundred_thousand_lines_arrive_whole_and_in_order_at_a_slow_reader() {
+    let home = Home::new()
+        .with("DARKMUX_SESSION_LOG_BYTES", "1048576")
+        .with("DARKMUX_SESSION_SCROLLBACK_BYTES", "4096");
+    let script = "stty -echo; echo ready; read x; seq 1 400000";
+    let mut child = Running(
+        home.cmd(["crew", "dispatch", "shell", "--session-id", "slow", "-m", script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let mut reader = BufReader::new(child.0.stdout.take().unwrap());
     let mut text = String::new();
-    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
-    assert!(child.wait().unwrap().success());
-    let expected = lines(1..=50_000);
+    reader.read_line(&mut text).unwrap();
+    assert_eq!(text, "ready\n");
+    home.ok(["session", "send", "slow", "go"]);
+    // The reader goes on only when the program waits for it: it puts out far more than the session keeps.
+    let (mut before, mut still) = (0, 0);
+    wait_for("the program to wait for its reader", || {
+        let end = home.json(["session", "ls", "--all", "--json"])["sessions"][0]["output"]["end"].as_u64()?;
+        still = if end == before && end > 10_000 { still + 1 } else { 0 };
+        before = end;
+        (still == 5).then_some(())
+    });
+    text.clear();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(child.0.wait().unwrap().success());
+    let expected = lines(1..=400_000);
     assert!(text == expected, "{} bytes instead of {}", text.len(), expected.len());
 }
 
@@ -229,12 +241,12 @@ fn without_a_terminal_an_interrupt_leaves_the_session_running_too() {
     let home = Home::new();
     let mut child = home
         .cmd(["crew", "dispatch", "shell", "-m", "echo ready; sleep 60"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut ready = [0; 6];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
     signal(i64::from(child.id()), "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(home.json(["session", "ls", "--json"])["sessions"][0]["state"], "running");

@@ -92,6 +92,20 @@ fn the_small_answers_have_the_shapes_of_1_9() {
 }
 
 #[test]
+fn what_a_session_was_told_is_served_to_nobody() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let id = home.ok(["crew", "dispatch", "shell", "-d", "-m", "sleep 60; echo canary"]);
+    assert!(home.ok(["session", "ls", "--json"]).contains("canary"), "its owner sees it");
+    let served = get(daemon.port, "/sessions");
+    assert_eq!(served.json()["sessions"][0]["id"], id.trim());
+    assert!(!served.text().contains("canary"), "{served:?}");
+    let day = get(daemon.port, "/flow-days").json()["days"][0]["date"].as_str().unwrap().to_owned();
+    let records = get(daemon.port, &format!("/flow/{day}"));
+    assert!(records.text().contains(id.trim()) && !records.text().contains("canary"), "{records:?}");
+}
+
+#[test]
 fn the_page_says_its_mode_and_files_are_kept_by_the_browser() {
     let home = Home::new();
     let daemon = Daemon::start(&home);

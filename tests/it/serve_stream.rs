@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::http_raw::{Event, Events, get};
-use crate::support::{Daemon, Home, signal, wait_for};
+use crate::support::{Daemon, Home, PATIENCE, signal, wait_for};
 
 struct Flows(PathBuf);
 
@@ -138,7 +138,9 @@ fn a_slow_client_misses_nothing_and_delays_nobody() {
     // Whoever took nothing for too long was cut off, and comes back as a browser does.
     let mut seen = Vec::new();
     let mut last = String::new();
+    let deadline = Instant::now() + PATIENCE * 3;
     while seen.len() < all.len() {
+        assert!(Instant::now() < deadline, "{} of {} records came", seen.len(), all.len());
         let open = slow.fill();
         let some = slow.take();
         last = some.last().map_or(last, |event| event.id.clone());

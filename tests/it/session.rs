@@ -1,14 +1,18 @@
 //! Sessions from other terminals, and what they survive.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::{Daemon, Home, Running, Tty, describe, is_alive, lines, signal, wait_for};
+
+/// How long a session's program may wait for somebody who holds it.
+const HOLD_PATIENCE: Duration = Duration::from_secs(10);
 
 fn detached(home: &Home, script: &str) -> String {
     home.ok(["crew", "dispatch", "shell", "-d", "-m", script]).trim().to_owned()
@@ -173,8 +177,9 @@ fn an_unclear_name_is_answered_with_the_candidates() {
 
 #[test]
 fn a_stalled_client_delays_nobody_and_gets_everything_later() {
-    let home = Home::new();
-    let id = detached(&home, "read x; seq 1 30000; exit 0");
+    // Most of it is then on the disk alone.
+    let home = Home::new().with("DARKMUX_SESSION_SCROLLBACK_BYTES", "4096");
+    let id = detached(&home, "read x; seq 1 200000; exit 0");
     let mut stalled =
         Running(home.cmd(["session", "tail", "-f", &id]).stdout(Stdio::piped()).spawn().unwrap());
     home.ok(["session", "send", "--no-enter", &id, "\n"]);
@@ -184,7 +189,37 @@ fn a_stalled_client_delays_nobody_and_gets_everything_later() {
     let mut text = String::new();
     stalled.0.stdout.as_mut().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text.as_bytes(), output.stdout);
-    assert!(text.ends_with("29999\n30000\n"));
+    assert!(text.ends_with("199999\n200000\n") && text.contains("\n1\n2\n3\n"));
+}
+
+#[test]
+fn a_stopped_tail_holds_up_no_program_and_is_told_what_it_missed() {
+    let home = Home::new()
+        .with("DARKMUX_SESSION_LOG_BYTES", "65536")
+        .with("DARKMUX_SESSION_SCROLLBACK_BYTES", "4096");
+    let id = detached(&home, "read x; seq 1 300000");
+    let tail = ["session", "tail", "-f", "--json", &id];
+    let mut stopped = Running(home.cmd(tail).stdout(Stdio::piped()).spawn().unwrap());
+    let mut reader = BufReader::new(stopped.0.stdout.take().unwrap());
+    home.ok(["session", "send", &id, "x"]);
+    let mut text = String::new();
+    reader.read_line(&mut text).unwrap();
+    signal(stopped.pid(), "STOP");
+    let begun = Instant::now();
+    home.ok(["session", "wait", &id]);
+    assert!(begun.elapsed() < HOLD_PATIENCE, "it ended only when nobody waited for the tail any longer");
+    signal(stopped.pid(), "CONT");
+    reader.read_to_string(&mut text).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (last, parts) = lines.split_last().unwrap();
+    let mut at = 0;
+    for part in parts {
+        assert_eq!(part["from"], at, "{part}");
+        at = part["to"].as_u64().unwrap();
+    }
+    assert_eq!(last["session"]["output"]["end"], at, "each byte was shown or told to be missing");
+    assert!(parts.iter().any(|part| part["gap"] == true));
+    assert!(parts.last().unwrap()["output"].as_str().unwrap().ends_with("299999\r\n300000\r\n"));
 }
 
 #[test]
@@ -201,6 +236,11 @@ fn what_a_session_keeps_is_bounded_and_the_missing_part_is_told() {
         .map(|segment| segment.unwrap().metadata().unwrap().len())
         .sum();
     assert!(on_disk <= 65_536, "{on_disk}");
+    let told = home.ok(["session", "tail", "--json", "--from", "0", &id]);
+    let first: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    let kept = &state(&home, &id)["output"]["start"];
+    assert!(kept.as_u64() > Some(0));
+    assert_eq!((&first["gap"], &first["from"], &first["to"]), (&true.into(), &0.into(), kept));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub use tty::Tty;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,6 +23,9 @@ pub const BIN: &str = env!("CARGO_BIN_EXE_darkmux");
 
 /// How long a condition may take before a test gives up; generous, because machines are loaded.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long one command may run. A test of what ends must fail where it does not end, and not hang.
+pub const RUN_LIMIT: Duration = Duration::from_secs(90);
 
 /// A machine of its own: an empty home folder and an environment that holds nothing else. Dropping it ends
 /// every session that was started in it.
@@ -84,9 +88,24 @@ impl Home {
         command
     }
 
-    /// Runs darkmux to its end.
+    /// Runs darkmux to its end, which must come within [`RUN_LIMIT`].
     pub fn run<const N: usize>(&self, args: [&str; N]) -> Output {
-        self.cmd(args).output().expect("darkmux runs")
+        let mut command = self.cmd(args);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("darkmux runs");
+        let pid = i64::from(child.id());
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let guard = std::thread::spawn(move || {
+            let late = end.recv_timeout(RUN_LIMIT) == Err(RecvTimeoutError::Timeout);
+            if late {
+                signal(pid, "KILL");
+            }
+            late
+        });
+        let output = child.wait_with_output().expect("darkmux runs");
+        drop(ended);
+        let late = guard.join().expect("the guard ends");
+        assert!(!late, "darkmux {args:?} did not end within {RUN_LIMIT:?}: {}", describe(&output));
+        output
     }
 
     /// Runs darkmux, which must succeed, and returns its stdout.
