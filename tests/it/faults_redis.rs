@@ -140,7 +140,7 @@ async fn an_emptied_redis_hears_everything_again_and_the_flow_says_so() {
     let go = home.path().join("go");
     let running_one = publish(&queue, "running", &until_file(&go)).await;
     running(&queue, &running_one).await;
-    wait_for("the journal", || home.darkmux().join("queue/ran/running.json").exists().then_some(()));
+    wait_for("the journal", || home.journal_of("running").map(|_| ()));
     server.cli(&["FLUSHALL"]);
     let back = async |id| wait_for_async(async || queue.job(id).await.ok().flatten()).await;
     let view = back(&done).await;

@@ -112,7 +112,7 @@ async fn a_runner_killed_between_the_result_and_its_answer_tells_one_result() {
         wait_for("the session", || session_state(&home, &id).filter(|state| state["state"] == "running"));
         proxy.set(fault);
         std::fs::write(&go, "").unwrap();
-        let journal = home.darkmux().join("queue/ran").join(format!("{id}.json"));
+        let journal = wait_for("its entry in the journal", || home.journal_of(id.as_str()));
         wait_for("the result in the journal", || {
             std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("ended")).then_some(())
         });

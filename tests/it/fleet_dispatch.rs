@@ -230,7 +230,7 @@ fn a_full_queue_accepts_nothing() {
     let here = publisher(&server.url()).with("DARKMUX_QUEUE_MAX", "1");
     here.ok(["crew", "dispatch", "shell", "--fleet", "-d", "-m", "x"]);
     let output = here.run(["crew", "dispatch", "shell", "--fleet", "-d", "-m", "x"]);
-    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
     assert!(stderr(&output).contains("not accepted: the queue is full"), "{}", describe(&output));
 }
 

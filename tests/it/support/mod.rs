@@ -68,6 +68,13 @@ impl Home {
         self.path().join(".darkmux")
     }
 
+    /// The journal's entry of an attempt at this job.
+    pub fn journal_of(&self, id: &str) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.darkmux().join("queue/ran")).ok()?.flatten();
+        let of_id = |path: &PathBuf| path.file_name()?.to_str()?.starts_with(&format!("{id}.")).then_some(());
+        entries.map(|entry| entry.path()).find(|path| of_id(path).is_some())
+    }
+
     /// The environment of this home's commands.
     pub fn vars(&self) -> impl Iterator<Item = (&str, &str)> {
         self.vars.iter().map(|(key, value)| (key.as_str(), value.as_str()))
