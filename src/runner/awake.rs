@@ -12,7 +12,7 @@ use super::Runner;
 use crate::util::Clock;
 
 /// How often it is asked whether the machine slept.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How much further than the timers the wall clock must be.
 const SLEPT: Duration = Duration::from_secs(5);
