@@ -183,3 +183,40 @@ async fn a_machine_that_gave_a_job_back_twice_is_left_out_of_both_lanes() {
         assert_eq!(lane.admits(seat.machine.as_str(), &seat.consumer, |_| Ok(())).is_ok(), admitted);
     }
 }
+
+#[tokio::test]
+async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    // What a server knows that went back to before the claim.
+    let go_back = |id: &SessionId| {
+        let key = format!("darkmux:job:{id}");
+        let entry =
+            server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "record", "{}", "job", id.as_str()]);
+        server.cli(&["HDEL", &key, "tok", "owner", "machine", "started"]);
+        server.cli(&["HSET", &key, "state", "queued", "attempt", "0", "entry", &entry]);
+    };
+    let id = publish(&queue, job("job-1", "true")).await;
+    let claim = take(&queue, &me).await;
+    go_back(&id);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Forgotten);
+    assert_eq!(queue.lose(&claim).await.unwrap(), Finish::Forgotten);
+    let resumed = queue.resume(&me, (&claim.job, &claim.spec), &claim.token).await.unwrap();
+    assert_eq!(resumed, Beat::Held);
+    assert!(matches!(claim_now(&queue, &seat("laptop")).await, Offer::Nothing { .. }));
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
+    go_back(&id);
+    let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 0)).await.unwrap();
+    assert_eq!(told, Finish::Forgotten);
+    let documents = (&claim.job, &claim.spec);
+    assert!(queue.reassert(documents, &claim.token, Outcome::Failed, &result()).await.unwrap());
+    assert_eq!(state(&queue, &id).await, JobState::Failed);
+    assert!(matches!(claim_now(&queue, &me).await, Offer::Nothing { .. }));
+    // What an earlier life of the job says stays refused.
+    assert_eq!(queue.retry(&id).await.unwrap(), Retried::Queued);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Lost);
+    let late = queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
+    assert_eq!(late, Finish::Fenced);
+    assert_eq!(state(&queue, &id).await, JobState::Queued);
+}

@@ -1,8 +1,8 @@
 -- ARGV: id tok outcome result max_fails backoff_ms ttl_s
 local id=ARGV[1]
 local key=job_key(id)
-local h=redis.call('HMGET',key,'attempt','machine','started','state','tok','lane','entry')
-if not h[4] then return {'unknown'} end
+local h=redis.call('HMGET',key,'attempt','machine','started','state','tok','lane','entry','since')
+if not h[4] or forgot(h[4],h[1],h[8],ARGV[2]) then return {'unknown'} end
 if h[5]~=ARGV[2] then return {'fenced',h[4]} end
 if h[4]~='running' then return {'already',h[4]} end
 drop(h[6],h[7])

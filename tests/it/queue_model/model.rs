@@ -235,8 +235,16 @@ impl Model {
         None
     }
 
+    /// Whether nothing is known of the claim that gave this token, and nobody else began the job since.
+    fn has_forgotten(&self, job: usize, token: &Token) -> bool {
+        self.jobs.get(&job).is_none_or(|job| {
+            let waits = matches!(job.state, JobState::Queued | JobState::Waiting);
+            waits && job.attempt < token.0 && job.since < token.0
+        })
+    }
+
     pub fn beat(&mut self, job: usize, token: &Token) -> Beat {
-        if !self.jobs.contains_key(&job) {
+        if self.has_forgotten(job, token) {
             return Beat::Forgotten;
         }
         self.running(job, token).map_or(Beat::Lost, |job| {
@@ -247,11 +255,11 @@ impl Model {
 
     pub fn finish(&mut self, job: usize, token: &Token, end: End, retries: u32) -> Finish {
         match self.jobs.get(&job) {
-            None => return Finish::Forgotten,
+            _ if self.has_forgotten(job, token) => return Finish::Forgotten,
             Some(job) if job.token.as_ref() != Some(token) => return Finish::Fenced,
             Some(job) if matches!(job.state, JobState::Queued | JobState::Waiting) => return Finish::Again,
             Some(job) if job.state != JobState::Running => return Finish::Accepted,
-            Some(_) => {}
+            _ => {}
         }
         self.drop_entry(job);
         let job = self.jobs.get_mut(&job).unwrap();
