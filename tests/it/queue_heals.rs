@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use darkmux::model::{JobState, MachineId, SessionId};
 use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
-use darkmux::work::{Beat, Change, Finish, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried};
+use darkmux::work::{
+    Beat, Cancelled, Change, Finish, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried,
+};
 
 use crate::support::RedisServer;
 use crate::support::queue::{claim_now, job, queue, seat, take};
@@ -219,4 +221,32 @@ async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
     let late = queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
     assert_eq!(late, Finish::Fenced);
     assert_eq!(state(&queue, &id).await, JobState::Queued);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_it_runs_is_not_queued_again_by_its_runner() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    for (name, outcome) in
+        [("declined", None), ("failed", Some(Outcome::Failed)), ("back", Some(Outcome::Requeue))]
+    {
+        let id = publish(&queue, job(name, "true")).await;
+        let claim = take(&queue, &me).await;
+        assert_eq!(queue.cancel(&id, "enough").await.unwrap(), Cancelled::Asked);
+        match outcome {
+            None => queue.decline(&me, &claim, "no such role").await.unwrap(),
+            Some(outcome) => {
+                for _ in 0..2 {
+                    let told = queue.finish(&id, &claim.token, outcome, (&result(), 3)).await.unwrap();
+                    assert_eq!(told, Finish::Accepted, "{name}");
+                }
+            }
+        }
+        let view = queue.job(&id).await.unwrap().unwrap();
+        assert_eq!((view.state, view.why.as_deref()), (JobState::Cancelled, Some("enough")), "{name}");
+        assert!(server.cli(&["TTL", &format!("darkmux:job:{name}")]).parse::<i64>().unwrap() > 500);
+    }
+    assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
+    assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
 }

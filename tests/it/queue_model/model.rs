@@ -265,6 +265,10 @@ impl Model {
         let job = self.jobs.get_mut(&job).unwrap();
         job.fails += u32::from(end == End::Failed);
         if end == End::Requeue || end == End::Failed && job.fails <= retries {
+            if job.is_cancelled {
+                job.state = JobState::Cancelled;
+                return Finish::Accepted;
+            }
             (job.state, job.is_due, job.entry) = (JobState::Waiting, false, None);
             return Finish::Again;
         }
@@ -282,11 +286,16 @@ impl Model {
     pub fn decline(&mut self, job: usize, token: &Token, consumer: &str) {
         if self.running(job, token).is_some() {
             self.drop_entry(job);
-            let lane = self.jobs[&job].lane.clone().without(consumer);
+            let declined = self.jobs.get_mut(&job).unwrap();
+            (declined.token, declined.attempt) = (None, declined.attempt - 1);
+            if declined.is_cancelled {
+                declined.state = JobState::Cancelled;
+                return;
+            }
+            let lane = declined.lane.clone().without(consumer);
             let entry = self.enqueue(job, &lane);
             let job = self.jobs.get_mut(&job).unwrap();
-            (job.state, job.token, job.entry, job.lane) = (JobState::Queued, None, Some(entry), lane);
-            job.attempt -= 1;
+            (job.state, job.entry, job.lane) = (JobState::Queued, Some(entry), lane);
         }
     }
 
