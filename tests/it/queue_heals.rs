@@ -4,14 +4,15 @@
 use std::time::{Duration, Instant};
 
 use darkmux::model::{JobState, MachineId, SessionId};
+use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
 use darkmux::work::{
-    Beat, Cancelled, Change, Finish, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried,
+    Beat, Cancelled, Change, Finish, FleetKey, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried,
 };
 
 use crate::support::RedisServer;
-use crate::support::queue::{claim_now, job, queue, seat, take};
+use crate::support::queue::{claim_now, job, numbers, queue, seat, take};
 
 fn result() -> JobResult {
     JobResult { schema: 1, attempt: 1, exit_code: Some(1), ..JobResult::default() }
@@ -249,4 +250,70 @@ async fn a_job_that_is_cancelled_while_it_runs_is_not_queued_again_by_its_runner
     }
     assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
     assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
+}
+
+#[tokio::test]
+async fn a_retried_job_begins_where_it_was_published_with_a_time_of_its_own() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fleet-key");
+    std::fs::write(&path, "5a".repeat(32)).unwrap();
+    let redis = Redis::new(RedisTarget::parse(&server.url()).unwrap());
+    let signed = Queue::new(redis.clone(), numbers(), FleetKey::read(&path).unwrap());
+    let unsigned = Queue::new(redis, numbers(), None);
+    let (one, two) = (seat("one"), seat("two"));
+    let (work, mut spec) = job("job-1", "true");
+    spec.not_after_ms = 1;
+    let id = publish(&signed, (work, spec)).await;
+    let claim = take(&signed, &one).await;
+    signed.decline(&one, &claim, "no such role").await.unwrap();
+    let claim = take(&signed, &two).await;
+    signed.finish(&id, &claim.token, Outcome::Failed, (&result(), 0)).await.unwrap();
+    server.cli(&["HSET", "darkmux:job:job-1", "parked", "nobody can run it"]);
+    // Who cannot sign does not make a job that nobody may run.
+    let refused = unsigned.retry(&id).await.unwrap_err().to_string();
+    assert!(refused.contains("fleet key"), "{refused}");
+    assert_eq!(state(&signed, &id).await, JobState::Failed);
+    assert_eq!(signed.retry(&id).await.unwrap(), Retried::Queued);
+    let view = signed.job(&id).await.unwrap().unwrap();
+    assert_eq!((view.declined.len(), view.parked, view.attempts.len()), (0, None, 1));
+    assert_eq!(signed.lane_now(&id).await.unwrap(), Some(Lane::default()));
+    // `take` checks the signature.
+    let claim = take(&signed, &one).await;
+    let now = darkmux::util::clock::unix_ms(Clock::System.now());
+    let days = |days: u64| days * 24 * 3_600_000;
+    assert!((now + days(6)..now + days(8)).contains(&claim.spec.not_after_ms), "{:?}", claim.spec);
+}
+
+#[tokio::test]
+async fn a_forged_job_is_not_signed_by_its_retry() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fleet-key");
+    std::fs::write(&path, "5a".repeat(32)).unwrap();
+    let redis = Redis::new(RedisTarget::parse(&server.url()).unwrap());
+    let signed = Queue::new(redis, numbers(), FleetKey::read(&path).unwrap());
+    let (work, mut spec) = job("job-1", "true");
+    spec.not_after_ms = 1;
+    let id = publish(&queue(&server.url()), (work, spec)).await;
+    let me = seat("studio");
+    for _ in 0..2 {
+        assert!(matches!(claim_now(&signed, &me).await, Offer::Refused { .. }));
+        assert_eq!(state(&signed, &id).await, JobState::Dead);
+        assert_eq!(signed.retry(&id).await.unwrap(), Retried::Queued);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_ends_dead_in_its_lane_is_kept_as_long_as_the_dead_are() {
+    let server = RedisServer::start();
+    let mut config = numbers();
+    config.dead_ttl = Duration::from_hours(2);
+    let queue = Queue::new(Redis::new(RedisTarget::parse(&server.url()).unwrap()), config, None);
+    for (name, end, kept) in [("dead", JobState::Dead, 3600..7201), ("done", JobState::Done, 500..601)] {
+        let id = publish(&queue, job(name, "true")).await;
+        assert!(queue.end_queued(&id, end, &result(), "why").await.unwrap());
+        let ttl = server.cli(&["TTL", &format!("darkmux:job:{name}")]).parse::<i64>().unwrap();
+        assert!(kept.contains(&ttl), "{name}: {ttl}");
+    }
 }

@@ -113,6 +113,8 @@ pub struct Job {
     pub attempt: i64,
     pub beats: u64,
     pub lane: Lane,
+    /// The lane that it was published to.
+    own: Lane,
     losses: u32,
     fails: u32,
     since: i64,
@@ -366,7 +368,8 @@ impl Model {
         }
         (ended.token, ended.losses, ended.fails, ended.is_cancelled) = (None, 0, 0, false);
         (ended.since, ended.state) = (ended.attempt, JobState::Queued);
-        let lane = ended.lane.clone();
+        let lane = ended.own.clone();
+        ended.lane = lane.clone();
         let entry = self.enqueue(job, &lane);
         self.jobs.get_mut(&job)?.entry = Some(entry);
         Some(true)
@@ -466,6 +469,7 @@ fn new(lane: Lane) -> Job {
         token: None,
         attempt: 0,
         beats: 0,
+        own: lane.clone(),
         lane,
         losses: 0,
         fails: 0,
