@@ -309,7 +309,7 @@ impl Queue {
         let lane = lane.without(&seat.consumer);
         let mut call = self.scripts.decline.prepare_invoke();
         call.arg(claim.id.as_str()).arg(&claim.token).arg(seat.machine.as_str()).arg(why);
-        call.arg(lane.stream()?).arg(lane.to_json()?);
+        call.arg(lane.stream()?).arg(lane.to_json()?).arg(self.config.result_ttl.as_secs());
         self.send_until_answered(&call).await.map(|_| ())
     }
 

@@ -1,9 +1,11 @@
 //! What people do to jobs and to the queue: cancel, retry, pause, drain.
 
-use super::queue::{Queue, strange};
-use super::{WorkError, lane};
+use super::claim::json;
+use super::legacy::NOT_AFTER;
+use super::queue::{Queue, millis, strange};
+use super::{WorkError, lane, sign};
 use crate::model::{JobState, MachineId, SessionId};
-use crate::wire::Lane;
+use crate::wire::{JobSpec, Lane};
 
 const PAUSED: &str = "darkmux:paused";
 const DRAINED: &str = "darkmux:drained";
@@ -46,10 +48,16 @@ impl Queue {
         }
     }
 
-    /// Puts an ended job into the queue once more.
+    /// Puts an ended job into the queue once more, into the lane that it was published to. One that nobody may
+    /// start any longer gets its time anew.
     pub async fn retry(&self, id: &SessionId) -> Result<Retried, WorkError> {
+        let again = self.spec_again(id).await?;
         let mut call = self.scripts.retry.prepare_invoke();
         call.arg(id.as_str()).arg(self.config.max);
+        match again {
+            Some((sealed, lane)) => call.arg(sealed).arg(lane.stream()?).arg(lane.registered()?),
+            None => call.arg("").arg("").arg(""),
+        };
         let answer = self.send(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok"] => Ok(Retried::Queued),
@@ -58,6 +66,32 @@ impl Queue {
             ["unknown"] => Err(WorkError::Unknown(id.clone())),
             _ => Err(strange(&answer)),
         }
+    }
+
+    /// The sealed spec of a job for another life of it, and its lane. `None` when it cannot be read or its
+    /// signature is not good: then nobody runs it, and its claimer says why.
+    async fn spec_again(&self, id: &SessionId) -> Result<Option<(String, Lane)>, WorkError> {
+        let mut ask = redis::pipe();
+        ask.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&["record", "spec"]).cmd("TIME");
+        let (documents, (now, _)): (Vec<Option<Vec<u8>>>, (u64, u64)) = self.redis.pipeline(&ask).await?;
+        let text = |at: usize| String::from_utf8(documents.get(at)?.clone()?).ok();
+        let (Some(record), Some(sealed)) = (text(0), text(1)) else { return Ok(None) };
+        let opened = sign::open(self.key.as_ref(), &record, &sealed);
+        let Some(mut spec) = opened.ok().and_then(|spec| serde_json::from_str::<JobSpec>(spec).ok()) else {
+            return Ok(None);
+        };
+        let now_ms = now.saturating_mul(1000);
+        if spec.not_after_ms >= now_ms {
+            return Ok(Some((sealed, spec.lane)));
+        }
+        if self.key.is_none() && sign::is_signed(&sealed) {
+            let why = "nobody may start it any longer, and another time must be signed; try it again from a \
+                       machine that has the fleet key, or publish it anew";
+            return Err(WorkError::Invalid(format!("job `{id}`: {why}")));
+        }
+        spec.not_after_ms = now_ms.saturating_add(millis(NOT_AFTER));
+        let json = json(&spec)?;
+        Ok(Some((sign::seal(self.key.as_ref(), &record, &json), spec.lane)))
     }
 
     /// Says why no machine can run a queued job now; `None` says that one can. `true` when that is news.

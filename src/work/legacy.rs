@@ -14,8 +14,8 @@ use crate::wire::{JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WorkJob};
 /// Records looked through for the end of a job that a 1.9 runner has.
 const LOOK_BACK: usize = 2000;
 
-/// After this time nobody starts a job of 1.9, which says none itself.
-const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
+/// After this time nobody starts a job of 1.9, which says none itself, or one that is tried again too late.
+pub(super) const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// A job made of an entry that darkmux 1.9 published, or why it is none.
 pub fn adopted_spec(foreign: &Foreign, clock: &Clock) -> Result<(WorkJob, JobSpec), String> {
@@ -89,9 +89,10 @@ impl Queue {
         result: &JobResult,
         why: &str,
     ) -> Result<bool, WorkError> {
+        let ttl = if state == JobState::Dead { self.config.dead_ttl } else { self.config.result_ttl };
         let mut call = self.scripts.settle.prepare_invoke();
         call.arg(id.as_str()).arg(state.as_str()).arg(super::claim::json(result)?);
-        call.arg(self.config.result_ttl.as_secs()).arg(why);
+        call.arg(ttl.as_secs()).arg(why);
         let answer = self.send_until_answered(&call).await?;
         Ok(answer.first().is_some_and(|word| word == "ok"))
     }

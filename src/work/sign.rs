@@ -47,6 +47,11 @@ pub fn seal(key: Option<&FleetKey>, record: &str, spec: &str) -> String {
     format!("{signature}\n{spec}")
 }
 
+/// Whether a sealed spec has a signature, good or not.
+pub fn is_signed(sealed: &str) -> bool {
+    sealed.split_once('\n').is_some_and(|(signature, _)| signature != UNSIGNED)
+}
+
 /// The JSON of a sealed spec, if its signature is good, or none is needed.
 pub fn open<'a>(key: Option<&FleetKey>, record: &str, sealed: &'a str) -> Result<&'a str, String> {
     let (signature, spec) = sealed.split_once('\n').ok_or("it has no place for a signature")?;

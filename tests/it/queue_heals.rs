@@ -4,12 +4,15 @@
 use std::time::{Duration, Instant};
 
 use darkmux::model::{JobState, MachineId, SessionId};
+use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
-use darkmux::work::{Beat, Change, Finish, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried};
+use darkmux::work::{
+    Beat, Cancelled, Change, Finish, FleetKey, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried,
+};
 
 use crate::support::RedisServer;
-use crate::support::queue::{claim_now, job, queue, seat, take};
+use crate::support::queue::{claim_now, job, numbers, queue, seat, take};
 
 fn result() -> JobResult {
     JobResult { schema: 1, attempt: 1, exit_code: Some(1), ..JobResult::default() }
@@ -181,5 +184,136 @@ async fn a_machine_that_gave_a_job_back_twice_is_left_out_of_both_lanes() {
     let (_, lane) = lanes.iter().find(|(_, lane)| lane.not.len() == 2).unwrap();
     for (seat, admitted) in [(&one, false), (&two, false), (&three, true)] {
         assert_eq!(lane.admits(seat.machine.as_str(), &seat.consumer, |_| Ok(())).is_ok(), admitted);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    // What a server knows that went back to before the claim.
+    let go_back = |id: &SessionId| {
+        let key = format!("darkmux:job:{id}");
+        let entry =
+            server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "record", "{}", "job", id.as_str()]);
+        server.cli(&["HDEL", &key, "tok", "owner", "machine", "started"]);
+        server.cli(&["HSET", &key, "state", "queued", "attempt", "0", "entry", &entry]);
+    };
+    let id = publish(&queue, job("job-1", "true")).await;
+    let claim = take(&queue, &me).await;
+    go_back(&id);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Forgotten);
+    assert_eq!(queue.lose(&claim).await.unwrap(), Finish::Forgotten);
+    let resumed = queue.resume(&me, (&claim.job, &claim.spec), &claim.token).await.unwrap();
+    assert_eq!(resumed, Beat::Held);
+    assert!(matches!(claim_now(&queue, &seat("laptop")).await, Offer::Nothing { .. }));
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
+    go_back(&id);
+    let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 0)).await.unwrap();
+    assert_eq!(told, Finish::Forgotten);
+    let documents = (&claim.job, &claim.spec);
+    assert!(queue.reassert(documents, &claim.token, Outcome::Failed, &result()).await.unwrap());
+    assert_eq!(state(&queue, &id).await, JobState::Failed);
+    assert!(matches!(claim_now(&queue, &me).await, Offer::Nothing { .. }));
+    // What an earlier life of the job says stays refused.
+    assert_eq!(queue.retry(&id).await.unwrap(), Retried::Queued);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Lost);
+    let late = queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
+    assert_eq!(late, Finish::Fenced);
+    assert_eq!(state(&queue, &id).await, JobState::Queued);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_it_runs_is_not_queued_again_by_its_runner() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    for (name, outcome) in
+        [("declined", None), ("failed", Some(Outcome::Failed)), ("back", Some(Outcome::Requeue))]
+    {
+        let id = publish(&queue, job(name, "true")).await;
+        let claim = take(&queue, &me).await;
+        assert_eq!(queue.cancel(&id, "enough").await.unwrap(), Cancelled::Asked);
+        match outcome {
+            None => queue.decline(&me, &claim, "no such role").await.unwrap(),
+            Some(outcome) => {
+                for _ in 0..2 {
+                    let told = queue.finish(&id, &claim.token, outcome, (&result(), 3)).await.unwrap();
+                    assert_eq!(told, Finish::Accepted, "{name}");
+                }
+            }
+        }
+        let view = queue.job(&id).await.unwrap().unwrap();
+        assert_eq!((view.state, view.why.as_deref()), (JobState::Cancelled, Some("enough")), "{name}");
+        assert!(server.cli(&["TTL", &format!("darkmux:job:{name}")]).parse::<i64>().unwrap() > 500);
+    }
+    assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
+    assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
+}
+
+#[tokio::test]
+async fn a_retried_job_begins_where_it_was_published_with_a_time_of_its_own() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fleet-key");
+    std::fs::write(&path, "5a".repeat(32)).unwrap();
+    let redis = Redis::new(RedisTarget::parse(&server.url()).unwrap());
+    let signed = Queue::new(redis.clone(), numbers(), FleetKey::read(&path).unwrap());
+    let unsigned = Queue::new(redis, numbers(), None);
+    let (one, two) = (seat("one"), seat("two"));
+    let (work, mut spec) = job("job-1", "true");
+    spec.not_after_ms = 1;
+    let id = publish(&signed, (work, spec)).await;
+    let claim = take(&signed, &one).await;
+    signed.decline(&one, &claim, "no such role").await.unwrap();
+    let claim = take(&signed, &two).await;
+    signed.finish(&id, &claim.token, Outcome::Failed, (&result(), 0)).await.unwrap();
+    server.cli(&["HSET", "darkmux:job:job-1", "parked", "nobody can run it"]);
+    // Who cannot sign does not make a job that nobody may run.
+    let refused = unsigned.retry(&id).await.unwrap_err().to_string();
+    assert!(refused.contains("fleet key"), "{refused}");
+    assert_eq!(state(&signed, &id).await, JobState::Failed);
+    assert_eq!(signed.retry(&id).await.unwrap(), Retried::Queued);
+    let view = signed.job(&id).await.unwrap().unwrap();
+    assert_eq!((view.declined.len(), view.parked, view.attempts.len()), (0, None, 1));
+    assert_eq!(signed.lane_now(&id).await.unwrap(), Some(Lane::default()));
+    // `take` checks the signature.
+    let claim = take(&signed, &one).await;
+    let now = darkmux::util::clock::unix_ms(Clock::System.now());
+    let days = |days: u64| days * 24 * 3_600_000;
+    assert!((now + days(6)..now + days(8)).contains(&claim.spec.not_after_ms), "{:?}", claim.spec);
+}
+
+#[tokio::test]
+async fn a_forged_job_is_not_signed_by_its_retry() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fleet-key");
+    std::fs::write(&path, "5a".repeat(32)).unwrap();
+    let redis = Redis::new(RedisTarget::parse(&server.url()).unwrap());
+    let signed = Queue::new(redis, numbers(), FleetKey::read(&path).unwrap());
+    let (work, mut spec) = job("job-1", "true");
+    spec.not_after_ms = 1;
+    let id = publish(&queue(&server.url()), (work, spec)).await;
+    let me = seat("studio");
+    for _ in 0..2 {
+        assert!(matches!(claim_now(&signed, &me).await, Offer::Refused { .. }));
+        assert_eq!(state(&signed, &id).await, JobState::Dead);
+        assert_eq!(signed.retry(&id).await.unwrap(), Retried::Queued);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_ends_dead_in_its_lane_is_kept_as_long_as_the_dead_are() {
+    let server = RedisServer::start();
+    let mut config = numbers();
+    config.dead_ttl = Duration::from_hours(2);
+    let queue = Queue::new(Redis::new(RedisTarget::parse(&server.url()).unwrap()), config, None);
+    for (name, end, kept) in [("dead", JobState::Dead, 3600..7201), ("done", JobState::Done, 500..601)] {
+        let id = publish(&queue, job(name, "true")).await;
+        assert!(queue.end_queued(&id, end, &result(), "why").await.unwrap());
+        let ttl = server.cli(&["TTL", &format!("darkmux:job:{name}")]).parse::<i64>().unwrap();
+        assert!(kept.contains(&ttl), "{name}: {ttl}");
     }
 }

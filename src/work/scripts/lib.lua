@@ -42,6 +42,11 @@ local function try_of(h,how) return 'try:'..(h[1] or '0'),(h[2] or '?')..' '..(h
 local function tried(key,how)
   redis.call('HSET',key,try_of(redis.call('HMGET',key,'attempt','machine','started'),how))
 end
+-- Whether Redis went back to before the claim that gave this token: the job waits, and nobody else began it since.
+local function forgot(state,attempt,since,tok)
+  local a=tonumber(string.match(tok,'^(%d+)')) or 0
+  return (state=='queued' or state=='waiting') and (tonumber(attempt or 0) or 0)<a and (tonumber(since or 0) or 0)<a
+end
 -- The running attempt was lost; h: state tok hb cancel entry lane. The job runs again after `backoff` ms, at once the
 -- first time, or that was its end.
 local function lose(key,id,h,max_losses,backoff,ttl)

@@ -113,6 +113,8 @@ pub struct Job {
     pub attempt: i64,
     pub beats: u64,
     pub lane: Lane,
+    /// The lane that it was published to.
+    own: Lane,
     losses: u32,
     fails: u32,
     since: i64,
@@ -235,8 +237,16 @@ impl Model {
         None
     }
 
+    /// Whether nothing is known of the claim that gave this token, and nobody else began the job since.
+    fn has_forgotten(&self, job: usize, token: &Token) -> bool {
+        self.jobs.get(&job).is_none_or(|job| {
+            let waits = matches!(job.state, JobState::Queued | JobState::Waiting);
+            waits && job.attempt < token.0 && job.since < token.0
+        })
+    }
+
     pub fn beat(&mut self, job: usize, token: &Token) -> Beat {
-        if !self.jobs.contains_key(&job) {
+        if self.has_forgotten(job, token) {
             return Beat::Forgotten;
         }
         self.running(job, token).map_or(Beat::Lost, |job| {
@@ -247,16 +257,20 @@ impl Model {
 
     pub fn finish(&mut self, job: usize, token: &Token, end: End, retries: u32) -> Finish {
         match self.jobs.get(&job) {
-            None => return Finish::Forgotten,
+            _ if self.has_forgotten(job, token) => return Finish::Forgotten,
             Some(job) if job.token.as_ref() != Some(token) => return Finish::Fenced,
             Some(job) if matches!(job.state, JobState::Queued | JobState::Waiting) => return Finish::Again,
             Some(job) if job.state != JobState::Running => return Finish::Accepted,
-            Some(_) => {}
+            _ => {}
         }
         self.drop_entry(job);
         let job = self.jobs.get_mut(&job).unwrap();
         job.fails += u32::from(end == End::Failed);
         if end == End::Requeue || end == End::Failed && job.fails <= retries {
+            if job.is_cancelled {
+                job.state = JobState::Cancelled;
+                return Finish::Accepted;
+            }
             (job.state, job.is_due, job.entry) = (JobState::Waiting, false, None);
             return Finish::Again;
         }
@@ -274,11 +288,16 @@ impl Model {
     pub fn decline(&mut self, job: usize, token: &Token, consumer: &str) {
         if self.running(job, token).is_some() {
             self.drop_entry(job);
-            let lane = self.jobs[&job].lane.clone().without(consumer);
+            let declined = self.jobs.get_mut(&job).unwrap();
+            (declined.token, declined.attempt) = (None, declined.attempt - 1);
+            if declined.is_cancelled {
+                declined.state = JobState::Cancelled;
+                return;
+            }
+            let lane = declined.lane.clone().without(consumer);
             let entry = self.enqueue(job, &lane);
             let job = self.jobs.get_mut(&job).unwrap();
-            (job.state, job.token, job.entry, job.lane) = (JobState::Queued, None, Some(entry), lane);
-            job.attempt -= 1;
+            (job.state, job.entry, job.lane) = (JobState::Queued, Some(entry), lane);
         }
     }
 
@@ -349,7 +368,8 @@ impl Model {
         }
         (ended.token, ended.losses, ended.fails, ended.is_cancelled) = (None, 0, 0, false);
         (ended.since, ended.state) = (ended.attempt, JobState::Queued);
-        let lane = ended.lane.clone();
+        let lane = ended.own.clone();
+        ended.lane = lane.clone();
         let entry = self.enqueue(job, &lane);
         self.jobs.get_mut(&job)?.entry = Some(entry);
         Some(true)
@@ -449,6 +469,7 @@ fn new(lane: Lane) -> Job {
         token: None,
         attempt: 0,
         beats: 0,
+        own: lane.clone(),
         lane,
         losses: 0,
         fails: 0,
