@@ -182,12 +182,8 @@ impl Queue {
     /// What the answer to a claim says.
     pub(super) async fn offer(&self, answer: Vec<Value>) -> Result<Offer, WorkError> {
         if answer.len() == 4 && is_foreign(&answer[0]) {
-            let fields = HashMap::from_redis_value(answer[3].clone()).map_err(|_| strange(&[]))?;
-            return Ok(Offer::Foreign(Foreign {
-                stream: into_text(answer[1].clone()),
-                entry: into_text(answer[2].clone()),
-                fields,
-            }));
+            let (stream, entry) = (into_text(answer[1].clone()), into_text(answer[2].clone()));
+            return Ok(Offer::Foreign(Foreign { stream, entry, fields: fields_of(&answer[3]) }));
         }
         let words: Vec<String> = answer.into_iter().map(into_text).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -375,6 +371,14 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<String, WorkError> {
 /// A reply as text; what is no text is empty.
 fn into_text(value: Value) -> String {
     String::from_redis_value(value).unwrap_or_default()
+}
+
+/// The fields of an entry, whatever their names are.
+fn fields_of(value: &Value) -> HashMap<String, Vec<u8>> {
+    let Value::Array(flat) = value else { return HashMap::new() };
+    let bytes = |value: &Value| Vec::<u8>::from_redis_value(value.clone()).unwrap_or_default();
+    let name = |value: &Value| String::from_utf8_lossy(&bytes(value)).into_owned();
+    flat.chunks_exact(2).map(|pair| (name(&pair[0]), bytes(&pair[1]))).collect()
 }
 
 fn is_foreign(value: &Value) -> bool {

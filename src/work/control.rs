@@ -144,19 +144,24 @@ impl Queue {
     pub async fn lanes(&self) -> Result<Vec<(String, Lane)>, WorkError> {
         let mut ask = redis::cmd("HGETALL");
         ask.arg(LANES);
-        let registered: Vec<(String, String)> = self.redis.query(&ask).await?;
-        let mut lanes = lane::open_lanes()?;
+        let registered: Vec<(Vec<u8>, Vec<u8>)> = self.redis.query(&ask).await?;
+        let open = lane::open_lanes()?;
+        let mut lanes = Vec::new();
         for (stream, text) in registered {
-            let known = lanes.iter().any(|(known, _)| *known == stream);
-            if let Ok(lane) = serde_json::from_str::<Lane>(&text)
-                && !known
+            let Ok(stream) = String::from_utf8(stream) else { continue };
+            let is_open = open.iter().any(|(known, _)| *known == stream);
+            if let Ok(lane) = serde_json::from_slice::<Lane>(&text)
+                && !is_open
                 && lane.stream()? == stream
             {
                 lanes.push((stream, lane));
             }
         }
         lane::in_order(&mut lanes);
-        lanes.truncate(lane::LANES_MAX);
+        // However many narrow ones there are, the lanes that everybody reads are read.
+        lanes.truncate(lane::LANES_MAX - open.len());
+        lanes.extend(open);
+        lane::in_order(&mut lanes);
         Ok(lanes)
     }
 
@@ -175,7 +180,9 @@ impl Queue {
     pub(super) async fn sweep_lanes(&self, in_use: &[String]) -> Result<(), WorkError> {
         let mut ask = redis::cmd("HKEYS");
         ask.arg(LANES);
-        let registered: Vec<String> = self.redis.query(&ask).await?;
+        let registered: Vec<Vec<u8>> = self.redis.query(&ask).await?;
+        let registered: Vec<String> =
+            registered.into_iter().filter_map(|stream| String::from_utf8(stream).ok()).collect();
         // Whatever else is registered is no stream of ours, and is not touched.
         let ours = registered.iter().filter(|stream| stream.starts_with(lane::PREFIX));
         for stream in ours.filter(|stream| !in_use.contains(stream)) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::ScriptInvocation;
+use redis::{Pipeline, ScriptInvocation, Value};
 
 use super::WorkError;
 use super::scripts::Scripts;
@@ -117,6 +117,42 @@ impl Queue {
             }
             answer => Ok(answer?),
         }
+    }
+
+    /// Asks for fields of many hashes, a row each. A key that is no hash has an empty row, and bytes that are no
+    /// text are replaced: one broken key must not hide the others.
+    pub(super) async fn rows(&self, commands: &Pipeline) -> Result<Vec<Row>, WorkError> {
+        let mut each = commands.clone();
+        let values: Vec<Value> = self.redis.pipeline(each.ignore_errors()).await?;
+        let is_fault =
+            |value: &Value| matches!(value, Value::ServerError(error) if error.code() != "WRONGTYPE");
+        if values.iter().any(is_fault) {
+            // It says nothing about one key: asked again, it comes as the failure that it is.
+            self.redis.pipeline::<Vec<Value>>(commands).await?;
+            return Err(strange(&[]));
+        }
+        Ok(values.into_iter().map(row).collect())
+    }
+
+    /// What answers this command and is an id. Whatever else is among the ids was not put there by us, and must
+    /// not stop the rest.
+    pub(super) async fn ids(&self, ask: &redis::Cmd) -> Result<Vec<SessionId>, WorkError> {
+        let members: Vec<Vec<u8>> = self.redis.query(ask).await?;
+        Ok(members.into_iter().filter_map(|id| SessionId::new(String::from_utf8(id).ok()?).ok()).collect())
+    }
+}
+
+/// Fields of a hash as text; `None` for those that are not there.
+pub(super) type Row = Vec<Option<String>>;
+
+fn row(value: Value) -> Row {
+    let text = |value| match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        _ => None,
+    };
+    match value {
+        Value::Array(values) => values.into_iter().map(text).collect(),
+        _ => Row::new(),
     }
 }
 

@@ -221,9 +221,7 @@ impl Queue {
     async fn live(&self) -> Result<Vec<Live>, WorkError> {
         let mut ask = redis::cmd("SMEMBERS");
         ask.arg("darkmux:live");
-        let members: Vec<String> = self.redis.query(&ask).await?;
-        // What is no id was not put there by us, and must not stop the rest.
-        let ids: Vec<SessionId> = members.into_iter().filter_map(|id| SessionId::new(id).ok()).collect();
+        let ids = self.ids(&ask).await?;
         let mut jobs = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
             let mut commands = redis::pipe();
@@ -233,8 +231,7 @@ impl Queue {
                     .arg(format!("darkmux:job:{id}"))
                     .arg(&["state", "tok", "hb", "losses", "lane"]);
             }
-            let rows: Vec<Vec<Option<String>>> = self.redis.pipeline(&commands).await?;
-            for (id, mut row) in chunk.iter().zip(rows) {
+            for (id, mut row) in chunk.iter().zip(self.rows(&commands).await?) {
                 row.resize(5, None);
                 let mut word = |at: usize| row[at].take().unwrap_or_default();
                 jobs.push(Live {
@@ -267,7 +264,8 @@ impl Queue {
     pub(super) async fn spec(&self, id: &SessionId) -> Result<Option<JobSpec>, WorkError> {
         let mut ask = redis::cmd("HGET");
         ask.arg(format!("darkmux:job:{id}")).arg("spec");
-        let sealed: Option<String> = self.redis.query(&ask).await?;
+        let sealed: Option<Vec<u8>> = self.redis.query(&ask).await?;
+        let sealed = sealed.and_then(|sealed| String::from_utf8(sealed).ok());
         let spec = sealed.as_deref().and_then(|sealed| sealed.split_once('\n'));
         Ok(spec.and_then(|(_, spec)| serde_json::from_str(spec).ok()))
     }

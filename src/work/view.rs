@@ -6,7 +6,7 @@ use redis::Value;
 use redis::streams::StreamRangeReply;
 use serde::{Deserialize, Serialize};
 
-use super::queue::Queue;
+use super::queue::{Queue, Row};
 use super::{WorkError, control};
 use crate::model::{JobState, MachineId, Priority, SessionId};
 use crate::util::human;
@@ -155,8 +155,8 @@ impl Queue {
             for id in chunk {
                 call.arg(id.as_str());
             }
-            let rows: Vec<HashMap<String, Vec<u8>>> = self.redis.script(&call).await?;
-            jobs.extend(chunk.iter().zip(&rows).filter_map(|(id, fields)| view(id, fields)));
+            let rows: Vec<HashMap<Vec<u8>, Vec<u8>>> = self.redis.script(&call).await?;
+            jobs.extend(chunk.iter().zip(rows).filter_map(|(id, fields)| view(id, &named(fields))));
         }
         Ok(jobs)
     }
@@ -179,11 +179,11 @@ impl Queue {
     pub async fn newest(&self, live: usize, ended: usize) -> Result<(Vec<JobView>, u64), WorkError> {
         let mut call = self.scripts.newest.prepare_invoke();
         call.arg(live.min(LIVE_MAX)).arg(ended);
-        let answer: Vec<String> = self.redis.script(&call).await?;
-        let hidden = answer.first().and_then(|hidden| hidden.parse().ok()).unwrap_or(0);
+        let answer: Vec<Vec<u8>> = self.redis.script(&call).await?;
+        let mut words = answer.into_iter().map(|word| String::from_utf8(word).unwrap_or_default());
+        let hidden = words.next().and_then(|hidden| hidden.parse().ok()).unwrap_or(0);
         // What is no id was not put there by us.
-        let ids: Vec<SessionId> =
-            answer.into_iter().skip(1).filter_map(|id| SessionId::new(id).ok()).collect();
+        let ids: Vec<SessionId> = words.filter_map(|id| SessionId::new(id).ok()).collect();
         let mut jobs = self.views(&ids).await?;
         jobs.sort_by(|one, other| (other.created_ms, &other.id).cmp(&(one.created_ms, &one.id)));
         Ok((jobs, hidden))
@@ -203,7 +203,7 @@ impl Queue {
             return Ok(vec![job.id.clone()]);
         }
         let most = SEARCH_MAX.to_string();
-        let ids = self.ids("ZRANGE", &["darkmux:jobs", "0", &most, "REV"]).await?;
+        let ids = self.ids(redis::cmd("ZRANGE").arg(&["darkmux:jobs", "0", &most, "REV"])).await?;
         let like = |id: &SessionId| {
             let id = id.as_str();
             !text.is_empty() && id.starts_with(text) || text.len() >= ENDING_MIN && id.ends_with(text)
@@ -213,14 +213,6 @@ impl Queue {
         Ok(self.views(&like).await?.into_iter().map(|job| job.id).collect())
     }
 
-    async fn ids(&self, verb: &str, words: &[&str]) -> Result<Vec<SessionId>, WorkError> {
-        let mut ask = redis::cmd(verb);
-        ask.arg(words);
-        let ids: Vec<String> = self.redis.query(&ask).await?;
-        // What is no id was not put there by us.
-        Ok(ids.into_iter().filter_map(|id| SessionId::new(id).ok()).collect())
-    }
-
     /// The lane that a job is in now, which is another than it was published to when runners gave it back.
     pub async fn lane_now(&self, id: &SessionId) -> Result<Option<Lane>, WorkError> {
         self.lane_of(id).await
@@ -228,25 +220,26 @@ impl Queue {
 
     /// How many queued jobs are ahead of this one in its lane; `None` when it is not queued.
     pub async fn position(&self, id: &SessionId) -> Result<Option<usize>, WorkError> {
-        type Place = (Option<String>, Option<String>, Option<String>);
         let fields = ["state", "lane", "entry"];
-        let mut ask = redis::cmd("HMGET");
-        ask.arg(format!("darkmux:job:{id}")).arg(&fields);
-        let (state, lane, entry): Place = self.redis.query(&ask).await?;
+        let mut ask = redis::pipe();
+        ask.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&fields);
+        let place = self.rows(&ask).await?.pop().unwrap_or_default();
+        let [state, lane, entry] = &place[..] else { return Ok(None) };
         let Some(own) = entry.as_deref().and_then(entry_order) else { return Ok(None) };
         if state.as_deref() != Some(JobState::Queued.as_str()) {
             return Ok(None);
         }
         let mut ahead = 0;
-        for chunk in self.ids("SMEMBERS", &["darkmux:live"]).await?.chunks(CHUNK) {
+        for chunk in self.ids(redis::cmd("SMEMBERS").arg("darkmux:live")).await?.chunks(CHUNK) {
             let mut commands = redis::pipe();
             for id in chunk {
                 commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&fields);
             }
-            let places: Vec<Place> = self.redis.pipeline(&commands).await?;
-            let is_ahead = |(other_state, other_lane, other): &&Place| {
+            let places = self.rows(&commands).await?;
+            let is_ahead = |place: &&Row| {
+                let [other_state, other_lane, other] = &place[..] else { return false };
                 let before = other.as_deref().and_then(entry_order).is_some_and(|other| other < own);
-                before && *other_state == state && *other_lane == lane
+                before && other_state == state && other_lane == lane
             };
             ahead += places.iter().filter(is_ahead).count();
         }
@@ -283,8 +276,10 @@ impl Queue {
         let mut ask = redis::pipe();
         ask.cmd("EXISTS").arg("darkmux:paused").cmd("SMEMBERS").arg("darkmux:drained");
         ask.cmd("XLEN").arg("darkmux:dead").cmd("TIME");
-        let (paused, mut drained, dead, time): (bool, Vec<String>, u64, (u64, u64)) =
+        let (paused, drained, dead, time): (bool, Vec<Vec<u8>>, u64, (u64, u64)) =
             self.redis.pipeline(&ask).await?;
+        let mut drained: Vec<String> =
+            drained.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         drained.sort();
         let mut status = QueueStatus {
             schema: JOB_SCHEMA,
@@ -314,22 +309,28 @@ impl Queue {
     }
 
     async fn glance(&self) -> Result<Vec<(SessionId, JobState, String, u64)>, WorkError> {
-        let ids = self.ids("SMEMBERS", &["darkmux:live"]).await?;
+        let ids = self.ids(redis::cmd("SMEMBERS").arg("darkmux:live")).await?;
         let mut rows = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
             let mut commands = redis::pipe();
             for id in chunk {
                 commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&["state", "machine", "queued"]);
             }
-            let found: Vec<(Option<String>, Option<String>, Option<u64>)> =
-                self.redis.pipeline(&commands).await?;
-            for (id, (state, machine, queued)) in chunk.iter().zip(found) {
-                let Some(Ok(state)) = state.as_deref().map(control::state_of) else { continue };
-                rows.push((id.clone(), state, machine.unwrap_or_default(), queued.unwrap_or(0)));
+            for (id, row) in chunk.iter().zip(self.rows(&commands).await?) {
+                let word = |at: usize| row.get(at).cloned().flatten();
+                let Some(Ok(state)) = word(0).as_deref().map(control::state_of) else { continue };
+                let queued = word(2).and_then(|queued| queued.parse().ok()).unwrap_or(0);
+                rows.push((id.clone(), state, word(1).unwrap_or_default(), queued));
             }
         }
         Ok(rows)
     }
+}
+
+/// Fields by their names as text.
+fn named(fields: HashMap<Vec<u8>, Vec<u8>>) -> HashMap<String, Vec<u8>> {
+    let name = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
+    fields.into_iter().map(|(field, value)| (name(field), value)).collect()
 }
 
 fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {

@@ -8,7 +8,8 @@ use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
 use darkmux::work::{
-    Beat, Cancelled, Change, Finish, FleetKey, Journal, Offer, Outcome, Published, Queue, Reconciler, Retried,
+    Beat, Cancelled, Change, Finish, FleetKey, JobView, Journal, Offer, Outcome, Published, Queue,
+    Reconciler, Retried, adopted_spec,
 };
 
 use crate::support::RedisServer;
@@ -315,5 +316,50 @@ async fn a_job_that_ends_dead_in_its_lane_is_kept_as_long_as_the_dead_are() {
         assert!(queue.end_queued(&id, end, &result(), "why").await.unwrap());
         let ttl = server.cli(&["TTL", &format!("darkmux:job:{name}")]).parse::<i64>().unwrap();
         assert!(kept.contains(&ttl), "{name}: {ttl}");
+    }
+}
+
+#[tokio::test]
+async fn one_broken_key_hides_no_other_job() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let raw = async |words: &[&[u8]]| {
+        let mut command = redis::cmd(std::str::from_utf8(words[0]).unwrap());
+        words[1..].iter().for_each(|word| {
+            command.arg(*word);
+        });
+        queue.redis().query::<redis::Value>(&command).await.unwrap();
+    };
+    // A job that is a list, bytes that are no text in ids, names and values, and an entry without a job.
+    for id in ["a-list", "b-list"] {
+        publish(&queue, job(id, "true")).await;
+        server.cli(&["DEL", &format!("darkmux:job:{id}")]);
+        server.cli(&["RPUSH", &format!("darkmux:job:{id}"), "1"]);
+    }
+    raw(&[b"SADD", b"darkmux:live", b"\xff\xfe"]).await;
+    raw(&[b"ZADD", b"darkmux:jobs", b"9", b"\xff\xfe"]).await;
+    raw(&[b"SADD", b"darkmux:drained", b"\xff"]).await;
+    raw(&[b"HSET", b"darkmux:lanes", b"\xff", b"\xff"]).await;
+    raw(&[b"XADD", b"darkmux:work", b"*", b"\xff\xfe", b"x"]).await;
+    let id = publish(&queue, job("job-1", "true")).await;
+    raw(&[b"HSET", b"darkmux:job:job-1", b"\xff", b"\xff", b"parked", b"\xff"]).await;
+    assert_eq!(queue.status().await.unwrap().depth["queued"], 1);
+    assert_eq!(queue.position(&id).await.unwrap(), Some(0));
+    assert_eq!(queue.position(&SessionId::new("a-list").unwrap()).await.unwrap(), None);
+    let ids = |jobs: Vec<JobView>| jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
+    let only = std::slice::from_ref(&id);
+    assert_eq!(ids(queue.jobs(10).await.unwrap()), only);
+    assert_eq!(queue.find("job-").await.unwrap(), only);
+    let me = seat("studio");
+    let Offer::Foreign(foreign) = claim_now(&queue, &me).await else { panic!("no entry") };
+    let why = adopted_spec(&foreign, &Clock::System).unwrap_err();
+    queue.reject(&foreign, &why).await.unwrap();
+    assert!(queue.dead(10).await.unwrap()[0].why.contains("no record"));
+    assert_eq!(take(&queue, &me).await.id, id);
+    let mut observer = reconciler(&queue, "one");
+    let began = Instant::now();
+    while !observer.look().await.unwrap().contains(&Change::Requeued(id.clone())) {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

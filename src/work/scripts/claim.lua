@@ -33,7 +33,7 @@ for i=6,#ARGV do
             local f,id=next[1][2],nil
             for n=1,#f,2 do if f[n]=='job' then id=f[n+1] end end
             if id then
-              local h=redis.call('HMGET',job_key(id),'hint','hint_until')
+              local h=redis.pcall('HMGET',job_key(id),'hint','hint_until')
               if h[1] and not string.find(h[1],','..machine..',',1,true) and tonumber(h[2])>now then
                 later=true
                 local left=tonumber(h[2])-now
@@ -57,8 +57,9 @@ for i=6,#ARGV do
     for n=1,#fields,2 do if fields[n]=='job' then id=fields[n+1] end end
     if not id then return {'foreign',lane,entry,fields} end
     local key=job_key(id)
-    local h=redis.call('HMGET',key,'state','entry','record','spec','cancel','attempt','lane')
-    if not h[1] then return {'foreign',lane,entry,fields} end
+    local h=redis.pcall('HMGET',key,'state','entry','record','spec','cancel','attempt','lane')
+    -- What stands where its job should is none; the entry stays taken, and the next one may be better.
+    if not h.err and not h[1] then return {'foreign',lane,entry,fields} end
     -- Two streams may have entries of one id.
     if h[1]=='queued' and h[2]==entry and h[7]==lane then
       local attempt=tonumber(h[6] or 0)+1
@@ -67,7 +68,7 @@ for i=6,#ARGV do
       redis.call('HSET',K..'claims',consumer,id)
       return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or ''}
     end
-    drop(lane,entry)
+    if not h.err then drop(lane,entry) end
   end
 end
 -- Where to listen from: what comes later has a greater id.

@@ -3,7 +3,8 @@
 local live,rest,out,known=redis.call('SMEMBERS',K..'live'),{},{'0'},{}
 for _,id in ipairs(live) do
   known[id]=true
-  local h=redis.call('HMGET',job_key(id),'state','created')
+  local h=redis.pcall('HMGET',job_key(id),'state','created')
+  if h.err then h={} end
   if h[1]=='running' then out[#out+1]=id
   elseif h[1] then rest[#rest+1]={tonumber(h[2]) or 0,id} end
 end

@@ -13,8 +13,10 @@ for _=1,50 do
       local fields=found[1] and found[1][2]
       local id
       for n=1,#(fields or {}),2 do if fields[n]=='job' then id=fields[n+1] end end
-      local h=id and redis.call('HMGET',job_key(id),'state','entry') or {}
-      if not fields or (h[1] and (h[2]~=entry or TERMINAL[h[1]])) then
+      local h=id and redis.pcall('HMGET',job_key(id),'state','entry') or {}
+      if h.err then
+        -- What stands where its job should is none: nobody knows what to do with the entry.
+      elseif not fields or (h[1] and (h[2]~=entry or TERMINAL[h[1]])) then
         drop(lane,entry)
       elseif not h[1] then
         drop(lane,entry)
