@@ -58,7 +58,8 @@ impl Flow {
     }
 
     /// Stamps the record (ts, record_id, machine, orchestrator where unset) and appends it to every sink.
-    /// Returns the position after it in the day file. The file is that of the day of the append, whatever `ts` says.
+    /// Returns the position after it in the day file. The file is that of the day of the append, whatever `ts` says; when the
+    /// clock was set back over a midnight, that of the later day, so that positions only grow.
     ///
     /// Every sink is tried; the first one's error is returned. A record that the audit chain did not take
     /// leaves an `audit.write_failed` record in the local file.
@@ -141,14 +142,18 @@ mod tests {
     impl Bed {
         fn new(audit: bool) -> Self {
             let dir = tempfile::tempdir().unwrap();
+            let clock = Clock::manual("2026-11-21T23:59:59Z".parse().unwrap());
+            Self { flow: Self::over(&dir, &clock, audit), dir, clock }
+        }
+
+        fn over(dir: &tempfile::TempDir, clock: &Clock, audit: bool) -> Flow {
             let config = FlowConfig {
                 dir: dir.path().join("flows"),
                 audit_dir: audit.then(|| dir.path().join("audit")),
                 sync_always: false,
                 provenance: Provenance { machine_id: MachineId::new("studio").unwrap(), orchestrator: None },
             };
-            let clock = Clock::manual("2026-11-21T23:59:59Z".parse().unwrap());
-            Self { dir, flow: Flow::new(config, clock.clone()), clock }
+            Flow::new(config, clock.clone())
         }
 
         fn record(handle: &str) -> FlowRecord {
@@ -180,6 +185,33 @@ mod tests {
         }
         let size = std::fs::metadata(bed.dir.path().join("flows/2026-11-21.jsonl")).unwrap().len();
         assert_eq!(second.offset, size);
+    }
+
+    #[test]
+    fn positions_only_grow_while_the_clock_steps_over_midnight_and_back() {
+        let mut bed = Bed::new(true);
+        let mut all = vec![bed.flow.append(Bed::record("0")).unwrap()];
+        // Another process; it begins after the step.
+        let mut other = None;
+        for (n, hours) in [24, -24, -23, 70].into_iter().enumerate() {
+            bed.clock.advance(SignedDuration::from_hours(hours));
+            all.push(bed.flow.append(Bed::record(&format!("{}", 2 * n + 1))).unwrap());
+            let other = other.get_or_insert_with(|| Bed::over(&bed.dir, &bed.clock, true));
+            all.push(other.append(Bed::record(&format!("{}", 2 * n + 2))).unwrap());
+        }
+        assert!(all.is_sorted(), "{all:?}");
+        let days = ["2026-11-21", "2026-11-22", "2026-11-23"].map(|day| bed.lines("flows", day).len());
+        assert_eq!(days, [1, 6, 2]);
+        let mut tail = read::FlowTail::new(
+            &bed.dir.path().join("flows"),
+            bed.clock.clone(),
+            Position { offset: 0, ..all[0] },
+        );
+        bed.clock.advance(SignedDuration::from_hours(-24));
+        for place in &all {
+            let read::Next::Record(record) = tail.poll().unwrap() else { panic!("a record") };
+            assert_eq!(record.after, *place);
+        }
     }
 
     #[test]

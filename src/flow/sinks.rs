@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::FlowError;
 use super::audit::{AuditChain, AuditError, Head, Memory};
 use super::line;
+use super::read::writing_day;
 use crate::config::FlowConfig;
 use crate::model::{Day, FlowRecord, Position};
 use crate::store::{AppendLog, SyncPolicy};
@@ -75,10 +76,11 @@ impl LocalFile {
     }
 
     /// Appends to the file of the day that it is when the file's lock is held: a writer that had to wait over
-    /// midnight adds nothing to a day that readers have left.
+    /// midnight adds nothing to a day that readers have left. Nor does one whose clock was set back: see
+    /// [`writing_day`].
     fn append(&mut self, line: &[u8], clock: &Clock) -> Result<Position, FlowError> {
         loop {
-            if let Some(position) = self.append_to(Day::of(clock.now()), line, clock)? {
+            if let Some(position) = self.append_to(writing_day(&self.dir, clock), line, clock)? {
                 return Ok(position);
             }
         }
@@ -90,7 +92,7 @@ impl LocalFile {
             Some((open, log)) if open == day => (log, None),
             other => (AppendLog::new(self.dir.join(day.file_name()), self.policy), other),
         };
-        let appended = log.append(line, &header, || Day::of(clock.now()) == day);
+        let appended = log.append(line, &header, || writing_day(&self.dir, clock) == day);
         self.open = Some((day, log));
         let offset = appended?;
         if let Some((_, mut ended)) = ended {

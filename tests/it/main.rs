@@ -23,6 +23,7 @@ mod fleet;
 mod fleet_dispatch;
 mod fleet_presence;
 mod flow_audit;
+mod flow_clock;
 mod flow_redis;
 mod flow_redis_cli;
 mod flow_redis_serve;

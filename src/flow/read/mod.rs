@@ -7,11 +7,13 @@
 //! Not here: what a record says (readers of 1.9 and of later versions need not agree on it), and writing.
 
 mod check;
+mod current;
 mod day;
 mod days;
 mod newest;
 mod tail;
 
+pub use current::writing_day;
 pub use day::{DayReader, ReadStep, Record};
 pub use days::{DayIndex, days_in};
 pub use newest::newest;

@@ -1,10 +1,12 @@
 //! The flow from a position on, across days.
 
+use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 
+use super::current::writing_day;
 use super::day::{DayReader, Named, ReadStep, Record, open_day};
 use super::days::days_in;
 use crate::model::{Day, Position};
@@ -65,9 +67,9 @@ impl FlowTail {
         }
     }
 
-    /// The place after the newest finished line of today.
+    /// The place after the newest finished line of the day that is written to.
     pub fn now(dir: &Path, clock: &Clock) -> io::Result<Position> {
-        let day = Day::of(clock.now());
+        let day = writing_day(dir, clock);
         let offset = open_day(dir, day)?.map_or(Ok(0), |file| end_of_lines(&file))?;
         Ok(Position { day, offset })
     }
@@ -93,6 +95,12 @@ impl FlowTail {
     /// Where the next poll goes on.
     pub fn position(&self) -> Position {
         self.at
+    }
+
+    /// Whether nothing will come any more from here: records are written to an earlier day, because the clock was
+    /// set back by more than a few days or a file was removed.
+    pub fn is_stranded(&self) -> bool {
+        self.at.day > writing_day(&self.dir, &self.clock)
     }
 
     /// Lines passed over because they are no record.
@@ -141,6 +149,14 @@ impl FlowTail {
     fn roll(&mut self) -> io::Result<Look> {
         let Some(next) = self.later_day()? else { return Ok(Look::Nothing) };
         if self.leaving_for != Some(next) {
+            // Who holds the lock may have chosen this day before there was a later one; who gets it after us won't.
+            if let Some(reader) = &self.reader {
+                match reader.file().try_lock_shared() {
+                    Ok(()) => reader.file().unlock()?,
+                    Err(TryLockError::WouldBlock) => return Ok(Look::Nothing),
+                    Err(TryLockError::Error(error)) => return Err(error),
+                }
+            }
             self.leaving_for = Some(next);
             return Ok(Look::Again);
         }
@@ -153,16 +169,20 @@ impl FlowTail {
     }
 
     fn later_day(&mut self) -> io::Result<Option<Day>> {
-        let today = Day::of(self.clock.now().saturating_sub(LINGER).unwrap_or(self.clock.now()));
-        if self.at.day >= today {
+        let now = self.clock.now();
+        let writing = writing_day(&self.dir, &self.clock);
+        // Where the clock was set back, nothing comes to the days before.
+        let newest =
+            if writing > Day::of(now) { writing } else { Day::of(now.saturating_sub(LINGER).unwrap_or(now)) };
+        if self.at.day >= newest {
             return Ok(None);
         }
-        // The list is read once a day; after that only today's file can come.
-        if self.looked_on == Some(today) && open_day(&self.dir, today)?.is_none() {
+        // The list is read once a day; after that only the newest day's file can come.
+        if self.looked_on == Some(newest) && open_day(&self.dir, newest)?.is_none() {
             return Ok(None);
         }
-        let later = days_in(&self.dir)?.into_iter().filter(|day| *day > self.at.day && *day <= today).min();
-        self.looked_on = if later.is_none() { Some(today) } else { None };
+        let later = days_in(&self.dir)?.into_iter().filter(|day| *day > self.at.day && *day <= newest).min();
+        self.looked_on = if later.is_none() { Some(newest) } else { None };
         Ok(later)
     }
 
@@ -241,6 +261,27 @@ mod tests {
         flows.clock.advance(SignedDuration::from_secs(1));
         assert_eq!(all(&mut tail), ["{\"n\":3}"]);
         assert_eq!(tail.position().to_string(), "2026-11-23:000000000008");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_strands_nobody_and_a_held_lock_keeps_the_day() {
+        let flows = Flows::new("2026-11-22T12:00:00Z");
+        flows.append("2026-11-22", "{\"n\":1}\n");
+        flows.append("2026-11-23", "{\"n\":2}\n");
+        let mut ahead = flows.tail("2026-11-23:8");
+        let mut tail = flows.tail("2026-11-22:0");
+        let writer = OpenOptions::new().append(true).open(flows.dir.path().join("2026-11-22.jsonl")).unwrap();
+        writer.lock().unwrap();
+        assert_eq!(all(&mut tail), ["{\"n\":1}"], "a writer is about to write");
+        (&writer).write_all(b"{\"n\":0}\n").unwrap();
+        writer.unlock().unwrap();
+        assert_eq!(all(&mut tail), ["{\"n\":0}", "{\"n\":2}"]);
+        flows.append("2026-11-23", "{\"n\":3}\n");
+        assert_eq!(all(&mut tail), ["{\"n\":3}"]);
+        assert_eq!(all(&mut ahead), ["{\"n\":3}"]);
+        assert!(!ahead.is_stranded());
+        assert_eq!(FlowTail::now(flows.dir.path(), &flows.clock).unwrap(), ahead.position());
+        assert!(flows.tail("2026-12-01:0").is_stranded());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::flow::read::{DayReader, FlowTail, days_in, newest};
+use crate::flow::read::{DayReader, FlowTail, days_in, newest, writing_day};
 use crate::model::{Day, Position};
 use crate::store::{Durability, read_private, write_atomic};
 use crate::util::Clock;
@@ -34,12 +34,13 @@ pub struct Plan {
 
 /// Looks at the day files; nothing before `origin` is sent.
 pub fn plan(dir: &Path, clock: &Clock, origin: Option<Position>, most: usize) -> io::Result<Plan> {
-    let now = clock.now();
+    let (now, newest_day) = (clock.now(), writing_day(dir, clock));
     let oldest = Day::of(now.saturating_sub(SignedDuration::from_hours(24 * DAYS)).unwrap_or(now));
     let oldest = origin.map_or(oldest, |origin| oldest.max(origin.day));
-    let mut plan = Plan { from: Position { day: Day::of(now), offset: 0 }, records: 0, left_out_bytes: 0 };
+    let mut plan = Plan { from: Position { day: newest_day, offset: 0 }, records: 0, left_out_bytes: 0 };
     let mut left = most;
-    for day in days_in(dir)?.into_iter().rev() {
+    // What a clock wrote that was ahead by days is not reached.
+    for day in days_in(dir)?.into_iter().rev().filter(|day| *day <= newest_day) {
         let size = || std::fs::metadata(dir.join(day.file_name())).map_or(0, |meta| meta.len());
         if day < oldest || left == 0 {
             // What came with the home was never ours to send.

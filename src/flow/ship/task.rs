@@ -17,7 +17,7 @@ use crate::config::FlowConfig;
 use crate::flow::Flow;
 use crate::flow::read::FlowTail;
 use crate::flow::shared::SharedFlow;
-use crate::model::{Category, Day, FlowRecord, Level, Position, Stage, Tier};
+use crate::model::{Category, FlowRecord, Level, Position, Stage, Tier};
 use crate::store::RedisFault;
 use crate::util::{Clock, Shutdown, clock};
 
@@ -163,7 +163,7 @@ impl Shipper {
             at = self.blocking(move || cursor::load(&mut at.tail).map(|load| At { load, ..at })).await?;
         }
         if at.load.records.is_empty() {
-            if verify {
+            if verify || at.tail.is_stranded() {
                 let mark = match self.config.shared.mark().await {
                     Ok(mark) => mark.unwrap_or_default(),
                     Err(fault) => {
@@ -171,8 +171,9 @@ impl Shipper {
                         return Err(fault.into());
                     }
                 };
-                if mark != at.mark {
-                    self.at = Some(self.locate(mark, Some(at.tail.position())).await?);
+                let was = (mark != at.mark).then(|| at.tail.position());
+                if was.is_some() || at.tail.is_stranded() {
+                    self.at = Some(self.locate(mark, was).await?);
                     return Ok(true);
                 }
             }
@@ -229,9 +230,13 @@ impl Shipper {
                 "the mark of this machine in `{marks}` is `{shown}`, which is no place; something else writes there"
             )));
         };
-        if from.day > Day::of(clock.now()) {
-            tracing::warn!(mark, "the clock went back; what is written from now on is shipped");
-            from = self.blocking(move || FlowTail::now(&dir, &clock)).await?;
+        let now = self.blocking(move || FlowTail::now(&dir, &clock)).await?;
+        if from.day > now.day {
+            tracing::warn!(
+                mark,
+                "the clock went back by more than two days; what is written from now on is shipped"
+            );
+            from = now;
         }
         if was.is_some_and(|was| from < was) {
             let (dir, origin) = (self.config.flow.dir.clone(), from);
