@@ -26,7 +26,7 @@ impl fmt::Display for Refusal {
 
 impl From<CrewError> for Refusal {
     fn from(error: CrewError) -> Self {
-        Self(error.to_string())
+        Self(in_a_line(&error))
     }
 }
 
@@ -50,6 +50,11 @@ pub fn child_env(env: &Environment, named: &[String]) -> Environment {
     Environment::of(env.for_child().filter(|(name, _)| name.to_str().is_some_and(allowed)))
 }
 
+/// The first line of an error: what follows is advice for who sits at this machine.
+fn in_a_line(error: &impl fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 /// The role of a job, if it may run here.
 pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
     let role = match Crew::open(&runner.crew).get(&claim.job.role_id) {
@@ -69,7 +74,7 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
             )));
         }
     }
-    role.launcher().map_err(|error| Refusal(error.to_string()))?;
+    role.launcher().map_err(|error| Refusal(in_a_line(&error)))?;
     Ok(role)
 }
 

@@ -198,6 +198,10 @@ impl Journal {
             if *outcome == EndedAs::Requeue {
                 continue;
             }
+            if queue.job(&ran.spec.id).await?.is_some_and(|job| job.state.is_final()) {
+                // It knows how the job ended.
+                continue;
+            }
             if *outcome == EndedAs::Failed && ran.spec.retries > 0 {
                 // Another try may follow: only the queue knows how many there were.
                 let counted = (&**result, ran.spec.retries);

@@ -12,7 +12,7 @@ use crate::cli::job::{self, Ask, Follow, Followed, Gate, Interrupts};
 use crate::cli::session::{Screen, block_on};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::config::Config;
-use crate::crew::Crew;
+use crate::crew::{Crew, check_message};
 use crate::fleet::Presence;
 use crate::flow::Flow;
 use crate::model::{
@@ -51,7 +51,7 @@ pub struct FleetArgs {
     /// Machines that have this get a head start
     #[arg(long, value_name = "KEY[=VALUE]")]
     prefer: Vec<Requirement>,
-    /// Try again as often after a failure or a lost runner: say that running it twice does no harm
+    /// Try again as often after a failure, and also in a folder of yours when the runner is lost
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     retries: Option<u32>,
     /// Who goes first: low, normal or high
@@ -388,6 +388,7 @@ pub fn route(cx: &Cx, config: &Config, (role, id): (&RoleId, &SessionId), payloa
 }
 
 fn check(work: &WorkJob) -> Result<(), Failure> {
+    check_message(&work.message).or_exit(Exit::Usage)?;
     if work.message.len() > JOB_MESSAGE_MAX {
         let words = format!(
             "the message has more than {JOB_MESSAGE_MAX} bytes; put the data where its machine can read it, and \

@@ -41,7 +41,9 @@ pub fn end(job: &JobView) -> String {
     match (job.state, result.and_then(|result| result.exit_code)) {
         (JobState::Done | JobState::Failed, _) if timed_out => "reached its time limit".to_owned(),
         (JobState::Done, _) => "ended well".to_owned(),
-        (JobState::Failed, Some(code)) if code > 128 => format!("ended by signal {}", code - 128),
+        (JobState::Failed, Some(code)) if (129..=192).contains(&code) => {
+            format!("ended by signal {}", code - 128)
+        }
         (JobState::Failed, Some(code)) => format!("ended with exit code {code}"),
         (JobState::Failed, None) => "failed".to_owned(),
         (JobState::Cancelled, _) => "was cancelled".to_owned(),
