@@ -127,6 +127,7 @@ impl Reconciler {
             in_use.dedup();
             self.queue.sweep_lanes(&in_use).await?;
             self.queue.free_strays(in_use).await?;
+            self.queue.forget_ids().await?;
         }
         Ok(changes)
     }
@@ -292,6 +293,13 @@ impl Queue {
             self.send(&call).await?;
         }
         Ok(())
+    }
+
+    /// Takes the ids of jobs that are gone out of the list of all.
+    async fn forget_ids(&self) -> Result<(), WorkError> {
+        let mut call = self.scripts.outlive.prepare_invoke();
+        call.arg(millis(self.config.result_ttl.max(self.config.dead_ttl)));
+        self.send(&call).await.map(|_| ())
     }
 
     /// What was said about a job. `None` when Redis does not know it or says what cannot be read.
