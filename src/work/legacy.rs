@@ -64,14 +64,8 @@ impl Queue {
         flow_stream: &str,
         session: &str,
     ) -> Result<Option<(JobState, JobResult)>, WorkError> {
-        let mut range = redis::cmd("XREVRANGE");
-        range.arg(flow_stream).arg("+").arg("-").arg("COUNT").arg(LOOK_BACK);
-        let reply: StreamRangeReply = self.redis.query(&range).await?;
-        let record = |entry: &redis::streams::StreamId| match entry.map.get("record") {
-            Some(redis::Value::BulkString(bytes)) => serde_json::from_slice::<Value>(bytes).ok(),
-            _ => None,
-        };
-        let end = reply.ids.iter().filter_map(record).find(|record| {
+        let records = self.newest_records(flow_stream, "-").await?;
+        let end = records.into_iter().find(|record| {
             record["session_id"] == session
                 && matches!(
                     record["action"].as_str(),
@@ -79,6 +73,40 @@ impl Queue {
                 )
         });
         Ok(end.map(|record| verdict(&record)))
+    }
+
+    /// Whether one of the newest records of the flow is of this machine and not older than `within` milliseconds.
+    pub(super) async fn legacy_heard(
+        &self,
+        flow_stream: &str,
+        machine: &str,
+        within: u64,
+    ) -> Result<bool, WorkError> {
+        let (seconds, _): (u64, u64) = self.redis.query(&redis::cmd("TIME")).await?;
+        let since = seconds.saturating_mul(1000).saturating_sub(within).to_string();
+        let records = self.newest_records(flow_stream, &since).await?;
+        Ok(records.iter().any(|record| record["machine_id"] == machine))
+    }
+
+    /// The newest records of the flow from this entry on, newest first, as far as one look goes.
+    async fn newest_records(&self, flow_stream: &str, from: &str) -> Result<Vec<Value>, WorkError> {
+        let mut range = redis::cmd("XREVRANGE");
+        range.arg(flow_stream).arg("+").arg(from).arg("COUNT").arg(LOOK_BACK);
+        let reply: StreamRangeReply = self.redis.query(&range).await?;
+        let record = |entry: &redis::streams::StreamId| match entry.map.get("record") {
+            Some(redis::Value::BulkString(bytes)) => serde_json::from_slice::<Value>(bytes).ok(),
+            _ => None,
+        };
+        Ok(reply.ids.iter().filter_map(record).collect())
+    }
+
+    /// How long a job of ours may run on a 1.9 runner, which reads its record alone. `None` when nobody can say.
+    pub(super) async fn timeout_ms(&self, id: &SessionId) -> Result<Option<u64>, WorkError> {
+        let mut ask = redis::cmd("HGET");
+        ask.arg(format!("darkmux:job:{id}")).arg("record");
+        let record: Option<Vec<u8>> = self.redis.query(&ask).await?;
+        let job = record.and_then(|record| WorkJob::parse(&record).ok());
+        Ok(job.map(|job| u64::from(job.timeout_seconds) * 1000))
     }
 
     /// Ends a job that waits in its lane: a 1.9 runner took it, or nobody can run it.

@@ -60,7 +60,7 @@ impl JobLog {
                     log.kept_bytes += bytes.len() as u64;
                     log.kept.push_back((entry, bytes.len() as u64));
                     if of == attempt {
-                        log.end = offset + bytes.len() as u64;
+                        log.end = offset.saturating_add(bytes.len() as u64);
                     }
                 }
             }
@@ -75,7 +75,7 @@ impl JobLog {
     /// Adds output that starts at `offset` (which is after [`end`](Self::end) when something is left out).
     pub async fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<(), WorkError> {
         for (number, piece) in bytes.chunks(PIECE_MAX).enumerate() {
-            let at = offset + (number * PIECE_MAX) as u64;
+            let at = offset.saturating_add((number * PIECE_MAX) as u64);
             let key = key(&self.id);
             let mut commands = redis::pipe();
             commands.cmd("XADD").arg(&key).arg("*").arg("a").arg(self.attempt).arg("o").arg(at);
@@ -84,7 +84,7 @@ impl JobLog {
             let (entry,): (String,) = self.queue.redis.pipeline(&commands).await?;
             self.kept.push_back((entry, piece.len() as u64));
             self.kept_bytes += piece.len() as u64;
-            self.end = at + piece.len() as u64;
+            self.end = at.saturating_add(piece.len() as u64);
             self.trim(&key).await?;
         }
         Ok(())

@@ -127,6 +127,7 @@ impl Reconciler {
             in_use.dedup();
             self.queue.sweep_lanes(&in_use).await?;
             self.queue.free_strays(in_use).await?;
+            self.queue.forget_ids().await?;
         }
         Ok(changes)
     }
@@ -176,6 +177,7 @@ impl Reconciler {
             ["dead"] => Some(Change::Dead(id)),
             ["cancelled"] => Some(Change::Cancelled(id)),
             ["restored" | "redelivered"] => Some(Change::Restored(id)),
+            ["legacy", machine, idle] => self.missed(&id, machine, idle.parse().unwrap_or(0)).await?,
             ["legacy-acked", machine] => self.settle(&id, machine).await?,
             _ => None,
         })
@@ -192,9 +194,42 @@ impl Reconciler {
             return Ok(None);
         }
         let machine = crate::util::visible_line(machine);
-        let why = format!("the 1.9 runner `{machine}` took it and recorded no end within a minute");
-        let result = JobResult { schema: 1, error: Some(why.clone()), ..JobResult::default() };
-        let settled = self.queue.end_queued(id, JobState::Dead, &result, &why).await?;
+        self.bury(id, &format!("the 1.9 runner `{machine}` took it and recorded no end within a minute"))
+            .await
+    }
+
+    /// A 1.9 runner has held the job for `idle` milliseconds. One that died never comes back for it, and nobody
+    /// else is given it: it ends when its time is long over and nothing was heard of the machine since. It may
+    /// have run, so it is not run again.
+    async fn missed(&self, id: &SessionId, machine: &str, idle: u64) -> Result<Option<Change>, WorkError> {
+        let grace = millis(LEGACY_RESULT);
+        if idle <= grace {
+            return Ok(None);
+        }
+        let Some(timeout) = self.queue.timeout_ms(id).await? else { return Ok(None) };
+        let most = timeout.saturating_add(grace);
+        if idle <= most {
+            return Ok(None);
+        }
+        if let Some((state, result)) = self.queue.legacy_end(&self.flow_stream, id.as_str()).await? {
+            let settled = self.queue.end_queued(id, state, &result, "run by darkmux 1.9").await?;
+            return Ok(settled.then(|| Change::Settled(id.clone(), state)));
+        }
+        if self.queue.legacy_heard(&self.flow_stream, machine, most).await? {
+            return Ok(None);
+        }
+        let machine = crate::util::visible_line(machine);
+        let seconds = idle / 1000;
+        let why = format!(
+            "the 1.9 runner `{machine}` took it {seconds} s ago, never said how it ended, and is not heard of; \
+             it may have run"
+        );
+        self.bury(id, &why).await
+    }
+
+    async fn bury(&self, id: &SessionId, why: &str) -> Result<Option<Change>, WorkError> {
+        let result = JobResult { schema: 1, error: Some(why.to_owned()), ..JobResult::default() };
+        let settled = self.queue.end_queued(id, JobState::Dead, &result, why).await?;
         Ok(settled.then(|| Change::Dead(id.clone())))
     }
 }
@@ -258,6 +293,13 @@ impl Queue {
             self.send(&call).await?;
         }
         Ok(())
+    }
+
+    /// Takes the ids of jobs that are gone out of the list of all.
+    async fn forget_ids(&self) -> Result<(), WorkError> {
+        let mut call = self.scripts.outlive.prepare_invoke();
+        call.arg(millis(self.config.result_ttl.max(self.config.dead_ttl)));
+        self.send(&call).await.map(|_| ())
     }
 
     /// What was said about a job. `None` when Redis does not know it or says what cannot be read.

@@ -45,6 +45,7 @@ pub struct Scripts {
     pub newest: Script,
     pub stray: Script,
     pub sweep: Script,
+    pub outlive: Script,
 }
 
 impl Scripts {
@@ -77,6 +78,7 @@ impl Scripts {
             newest: script(READS, include_str!("scripts/newest.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
+            outlive: even_full(include_str!("scripts/outlive.lua")),
         }
     }
 }

@@ -358,6 +358,52 @@ async fn a_job_that_a_1_9_runner_took_ends_as_its_record_says() {
 }
 
 #[tokio::test]
+async fn a_job_whose_1_9_runner_died_with_it_ends_dead_when_nothing_is_heard_of_the_machine() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let (mut job, spec) = job("job-1", "true");
+    job.timeout_seconds = 1;
+    queue.publish(&job, &spec).await.unwrap();
+    server.cli(&["XREADGROUP", "GROUP", "darkmux-runners", "oldmac", "STREAMS", "darkmux:work", ">"]);
+    let entry = server.cli(&["HGET", "darkmux:job:job-1", "entry"]);
+    let idle = |ms: &str| {
+        server.cli(&[
+            "XCLAIM",
+            "darkmux:work",
+            "darkmux-runners",
+            "oldmac",
+            "0",
+            &entry,
+            "IDLE",
+            ms,
+            "JUSTID",
+        ]);
+    };
+    let mut observer = reconciler(&queue);
+    // It may still run.
+    idle("50000");
+    assert_eq!(observer.look().await.unwrap(), []);
+    // Its time is over, and the machine lives.
+    idle("70000");
+    let record = r#"{"action":"machine.online","machine_id":"oldmac"}"#;
+    server.cli(&["XADD", "darkmux:flow", "*", "schema", "1.14.0", "record", record]);
+    assert_eq!(observer.look().await.unwrap(), []);
+    assert_eq!(state(&queue, &spec.id).await, JobState::Queued);
+    // What was heard of it is old, and what is new is of others.
+    let time: u64 = server.cli(&["TIME"]).lines().next().unwrap().parse().unwrap();
+    server.cli(&["DEL", "darkmux:flow"]);
+    let old = format!("{}-0", (time - 65) * 1000);
+    server.cli(&["XADD", "darkmux:flow", &old, "schema", "1.14.0", "record", record]);
+    let other = record.replace("oldmac", "studio");
+    server.cli(&["XADD", "darkmux:flow", "*", "schema", "1.14.0", "record", &other]);
+    look_until(&mut observer, &Change::Dead(spec.id.clone())).await;
+    let view = queue.job(&spec.id).await.unwrap().unwrap();
+    assert!(view.why.unwrap().contains("`oldmac` took it"), "{:?}", view.result);
+    assert_eq!(queue.dead(1).await.unwrap()[0].job, Some(spec.id));
+    assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
+}
+
+#[tokio::test]
 async fn unsigned_and_forged_jobs_end_dead_where_a_key_exists() {
     let server = RedisServer::start();
     let dir = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
 use darkmux::work::{
-    Beat, Cancelled, Change, Finish, FleetKey, JobView, Journal, Offer, Outcome, Published, Queue,
+    Beat, Cancelled, Change, Finish, FleetKey, JobLog, JobView, Journal, Offer, Outcome, Published, Queue,
     Reconciler, Retried, adopted_spec,
 };
 
@@ -362,4 +362,91 @@ async fn one_broken_key_hides_no_other_job() {
         assert!(began.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn the_list_of_ids_forgets_jobs_that_are_gone_and_no_others() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    publish(&queue, job("old", "true")).await;
+    publish(&queue, job("new", "true")).await;
+    server.cli(&["ZADD", "darkmux:jobs", "1", "gone", "1", "old"]);
+    let mut observer = reconciler(&queue, "one");
+    look_until(&mut observer, "the list", async || {
+        (server.cli(&["ZCARD", "darkmux:jobs"]) == "2").then_some(())
+    })
+    .await;
+    // What is young may only just be coming.
+    let now = server.cli(&["TIME"]).lines().next().unwrap().to_owned() + "000";
+    server.cli(&["ZADD", "darkmux:jobs", &now, "coming"]);
+    observer.look().await.unwrap();
+    assert_eq!(server.cli(&["ZCARD", "darkmux:jobs"]), "3");
+}
+
+#[tokio::test]
+async fn a_leader_of_before_the_clock_was_set_back_is_followed_no_longer() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let mut observer = reconciler(&queue, "one");
+    let leader = || server.cli(&["GET", "darkmux:reconciler"]);
+    for mark in
+        [&["SET", "darkmux:reconciler", "gone", "PX", "3600000"][..], &["SET", "darkmux:reconciler", "gone"]]
+    {
+        server.cli(mark);
+        observer.look().await.unwrap();
+        assert_eq!(leader(), "one");
+    }
+    // One that may live is followed; its mark does not stay long enough for every look of a busy machine.
+    let began = Instant::now();
+    while leader() != "other" {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        server.cli(&["SET", "darkmux:reconciler", "other", "PX", "195"]);
+        observer.look().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_head_start_that_a_clock_made_long_keeps_nobody_waiting() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let laptop = seat("laptop");
+    let seconds: u64 = server.cli(&["TIME"]).lines().next().unwrap().parse().unwrap();
+    let late = (seconds * 1000 + 3_600_000).to_string();
+    let long_ago = (seconds * 1000 - 6000).to_string();
+    for (name, queued) in [("ahead", &late), ("behind", &long_ago)] {
+        let (work, mut spec) = job(name, "true");
+        spec.first = vec![MachineId::new("studio").unwrap()];
+        let id = publish(&queue, (work, spec)).await;
+        server.cli(&["SET", "darkmux:hinted", "1"]);
+        server.cli(&["HSET", &format!("darkmux:job:{name}"), "hint_until", &late, "queued", queued]);
+        assert_eq!(take(&queue, &laptop).await.id, id);
+    }
+}
+
+#[tokio::test]
+async fn however_many_narrow_lanes_there_are_the_open_ones_are_read() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let mut register = redis::cmd("HSET");
+    register.arg("darkmux:lanes");
+    for number in 0..600 {
+        let lane = Lane { require: vec![format!("tag-{number}")], ..Lane::default() };
+        register.arg(lane.stream().unwrap()).arg(lane.to_json().unwrap());
+    }
+    queue.redis().query::<u64>(&register).await.unwrap();
+    let lanes = queue.lanes().await.unwrap();
+    assert_eq!(lanes.len(), 512);
+    assert_eq!(lanes.iter().filter(|(_, lane)| lane.require.is_empty()).count(), 3);
+}
+
+#[tokio::test]
+async fn an_offset_that_no_output_has_overflows_nothing() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let id = SessionId::new("job-1").unwrap();
+    let most = u64::MAX.to_string();
+    server.cli(&["XADD", "darkmux:log:job-1", "*", "a", "1", "o", &most, "d", "text"]);
+    let mut log = JobLog::open(&queue, &id, 1, 1000).await.unwrap();
+    assert_eq!(log.end(), u64::MAX);
+    log.append(log.end(), b"more").await.unwrap();
 }

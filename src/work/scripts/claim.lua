@@ -33,10 +33,13 @@ for i=6,#ARGV do
             local f,id=next[1][2],nil
             for n=1,#f,2 do if f[n]=='job' then id=f[n+1] end end
             if id then
-              local h=redis.pcall('HMGET',job_key(id),'hint','hint_until')
-              if h[1] and not string.find(h[1],','..machine..',',1,true) and tonumber(h[2])>now then
+              local h=redis.pcall('HMGET',job_key(id),'hint','hint_until','queued')
+              -- However the clock was set, nobody waits longer than five seconds.
+              local queued=tonumber(h[3] or 0) or 0
+              local till=queued<=now and math.min(tonumber(h[2] or 0) or 0,queued+5000) or 0
+              if h[1] and not string.find(h[1],','..machine..',',1,true) and till>now then
                 later=true
-                local left=tonumber(h[2])-now
+                local left=till-now
                 if wait==0 or left<wait then wait=left end
               end
             end
