@@ -1,12 +1,12 @@
 //! The machines of one person: what this one is and has, which others there are, and how they are.
 //!
 //! The roster is the list that the operator keeps; presence is what machines say of themselves in Redis; a probe
-//! asks one of the roster over HTTP. [`members`] makes one list of the first two.
+//! asks one of the roster over HTTP. [`members()`] makes one list of the first two.
 //!
 //! Invariants: every question is bounded in time, whatever the other side does; what is not known is absent, not
 //! guessed; addresses that are asked come from the operator alone; what others say is hostile text.
 //!
-//! Not here: which machine runs a job (the queue asks [`meets`]), and printing.
+//! Not here: which machine runs a job (the queue asks [`meets()`]), and printing.
 
 mod address;
 mod beacon;
