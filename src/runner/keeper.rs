@@ -11,7 +11,7 @@ use super::{Runner, parked};
 use crate::fleet::PresenceReader;
 use crate::model::{JobState, Level, SessionId};
 use crate::util::jitter;
-use crate::work::{Change, RanState, Reconciler, WorkError};
+use crate::work::{Change, Reconciler, WorkError};
 
 /// How often the journal is pruned.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
@@ -71,7 +71,8 @@ impl Keeper {
             runner.told.send_replace(life);
             return Ok(());
         }
-        self.resume_running().await?;
+        // Running jobs are told by their workers, which know whether they still run.
+        runner.look(None);
         let told = runner.journal.reassert(&runner.queue).await?;
         let first = self.epoch.replace(epoch).is_none();
         // From now on jobs are claimed again.
@@ -83,19 +84,6 @@ impl Keeper {
             let payload =
                 json!({ "why": if first { "told at the start" } else { "Redis lost its newest writes" } });
             tell_one(runner, ("queue.rollback", Level::Warn), id, payload).await;
-        }
-        Ok(())
-    }
-
-    /// Running jobs are told first, so that nobody starts what runs here.
-    async fn resume_running(&self) -> Result<(), WorkError> {
-        let Runner { journal, queue, seat, .. } = &*self.runner;
-        let failed = |error| WorkError::Invalid(format!("the journal cannot be read: {error}"));
-        for ran in journal.ran().map_err(failed)? {
-            if ran.state == RanState::Running {
-                // Whether it is lost meanwhile its own worker finds out.
-                queue.resume(seat, (&ran.job, &ran.spec), &ran.token).await?;
-            }
         }
         Ok(())
     }
