@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{CrewError, Invocation, Request, Role};
 use crate::config::SessionConfig;
 use crate::model::{MachineId, Runtime, SessionId};
-use crate::util::human;
+use crate::util::{clock, human};
 use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec, WindowSize};
 
 /// Longest title of a session, in characters.
@@ -51,7 +51,6 @@ impl Launch<'_> {
     ) -> Result<(SessionSpec, Vec<SessionFile>), CrewError> {
         let folder = keep.dir.join(self.id.as_str());
         let invocation = role.invocation(&self.request(&folder))?;
-        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let facts = facts(role, &invocation, self.work);
         let spec = SessionSpec {
             schema: SESSION_SCHEMA,
@@ -62,8 +61,8 @@ impl Launch<'_> {
             argv: invocation.argv,
             cwd: self.cwd,
             stdin_file: invocation.stdin_file,
-            timeout_ms: self.timeout.map(millis),
-            grace_ms: millis(keep.grace),
+            timeout_ms: self.timeout.map(clock::whole_ms),
+            grace_ms: clock::whole_ms(keep.grace),
             scrollback_bytes: keep.scrollback_bytes,
             log_bytes: keep.log_bytes,
             size: self.size,

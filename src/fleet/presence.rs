@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{hostile, keys};
 use crate::store::{Redis, RedisFault};
+use crate::util::clock::whole_ms;
 use crate::wire::{MachineBeat, SessionBeat};
 
 /// Most machines, and most sessions, that are read.
@@ -105,7 +106,7 @@ impl PresenceReader {
         let seen = found.into_iter().filter_map(|Found { id, bytes, left }| {
             let beat = hostile::machine(&id, &bytes)?;
             let age = keys::LIFE.saturating_sub(left);
-            let written = server_ms.saturating_sub(millis(age));
+            let written = server_ms.saturating_sub(whole_ms(age));
             let skew_ms =
                 i64::try_from(i128::from(beat.beat_ts_ms) - i128::from(written)).unwrap_or(i64::MAX);
             Some(Seen { beat, age, skew_ms })
@@ -201,10 +202,6 @@ impl PresenceReader {
     }
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn bytes(reply: &Reply) -> Option<&[u8]> {
     match reply {
         Reply::BulkString(bytes) => Some(bytes),
@@ -229,6 +226,6 @@ pub fn time(reply: &Reply) -> Option<u64> {
 /// `SET key value` that lasts as long as a sign of life.
 pub fn set_beat(pipeline: &mut Pipeline, key: &str, value: &[u8]) {
     let mut set: Cmd = redis::cmd("SET");
-    set.arg(key).arg(value).arg("PX").arg(millis(keys::LIFE)).arg("GET");
+    set.arg(key).arg(value).arg("PX").arg(whole_ms(keys::LIFE)).arg("GET");
     pipeline.add_command(set);
 }

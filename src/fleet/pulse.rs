@@ -179,17 +179,8 @@ impl Beats {
         let listed = tokio::task::spawn_blocking(move || table.list());
         let Ok(Ok(Ok(sessions))) = timeout(BEAT, listed).await else { return None };
         let running = sessions.into_iter().filter(|session| session.state == SessionState::Running);
-        let beats = running.take(SESSIONS_MAX).map(|session| SessionBeat {
-            session_id: session.id.to_string(),
-            // 1.9 takes the end of beats with a `machine_uid` for the end of the session.
-            machine_uid: None,
-            display_name: session.machine_id.to_string(),
-            role: session.role.map(String::from),
-            model: None,
-            beat_ts_ms: now,
-            owner_uid: Some(self.pulse.beacon.uid()),
-        });
-        Some(beats.collect())
+        let beat = |session| SessionBeat::of(session, self.pulse.beacon.uid(), now);
+        Some(running.take(SESSIONS_MAX).map(beat).collect())
     }
 
     async fn take_back(&self) -> Result<(), RedisFault> {

@@ -283,7 +283,7 @@ async fn tell_rejected(runner: &Runner, foreign: &Foreign, why: &str) {
 
 async fn begin(runner: &Arc<Runner>, claim: Claim) {
     let slot = runner.take_slot(&claim.id);
-    let target = claim.job.target_machine.as_deref().filter(|target| *target != runner.machine.as_str());
+    let target = claim.job.meant_for_another(&runner.machine);
     let payload = match target {
         // 1.9's soft warning: the hint is advisory.
         Some(target) => {
@@ -291,14 +291,8 @@ async fn begin(runner: &Arc<Runner>, claim: Claim) {
         }
         None => Value::Null,
     };
-    let transition = Transition {
-        action: if claim.attempt > 1 { "job.reclaimed" } else { "job.claimed" },
-        level: if target.is_some() { Level::Warn } else { Level::Info },
-        id: &claim.id,
-        role: Some(claim.job.role_id.as_str()),
-        attempt: Some(claim.attempt),
-        payload,
-    };
-    runner.transitions.tell(transition).await;
+    let action = if claim.attempt > 1 { "job.reclaimed" } else { "job.claimed" };
+    let level = if target.is_some() { Level::Warn } else { Level::Info };
+    runner.transitions.of_claim(&claim, (action, level), payload).await;
     drop(runner.shutdown.spawn(worker::life(Arc::clone(runner), slot, claim)));
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::transitions::Transition;
 use super::{Runner, claims};
 use crate::model::{EndReason, Level, SessionState};
 use crate::util::clock;
@@ -34,9 +33,7 @@ pub fn verdict(runner: &Runner, claim: &Claim, status: &SessionStatus) -> Verdic
         _ => Outcome::Failed,
     };
     let mut details = Value::Null;
-    if let Some(target) =
-        claim.job.target_machine.as_deref().filter(|target| *target != runner.machine.as_str())
-    {
+    if let Some(target) = claim.job.meant_for_another(&runner.machine) {
         details = json!({ "target_machine": target });
     }
     let result = JobResult {
@@ -137,7 +134,7 @@ pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result:
         (None, _) => return,
     };
     let payload = json!({ "exit_code": result.exit_code, "wall_ms": result.wall_ms });
-    record(runner, claim, action, level, payload).await;
+    runner.transitions.of_claim(claim, (action, level), payload).await;
 }
 
 /// `None` when the daemon stops first: the next one tells it.
@@ -209,14 +206,14 @@ pub async fn lost(runner: &Runner, claim: &Claim) {
         Finish::Fenced => ("job.fenced", Level::Warn, json!({ "why": "its session was lost" })),
         _ => ("job.dead", Level::Error, json!({ "why": "its session was lost" })),
     };
-    record(runner, claim, action, level, payload).await;
+    runner.transitions.of_claim(claim, (action, level), payload).await;
 }
 
 /// Another attempt counts: this one's session was ended and its result is nobody's.
 pub async fn superseded(runner: &Runner, claim: &Claim) {
     forget(runner, claim);
     let payload = json!({ "why": "its lease was over and another runner has the job" });
-    record(runner, claim, "job.fenced", Level::Warn, payload).await;
+    runner.transitions.of_claim(claim, ("job.fenced", Level::Warn), payload).await;
 }
 
 /// Nothing more is to be told of this attempt.
@@ -235,17 +232,5 @@ pub async fn refused(runner: &Runner, claim: &Claim, why: &str) {
     if let Some(session) = &claim.spec.legacy_session {
         runner.transitions.tell_1_9((session, claim.job.role_id.as_str()), NOT_STARTED, None).await;
     }
-    record(runner, claim, "job.dead", Level::Error, json!({ "why": why })).await;
-}
-
-async fn record(runner: &Runner, claim: &Claim, action: &'static str, level: Level, payload: Value) {
-    let transition = Transition {
-        action,
-        level,
-        id: &claim.id,
-        role: Some(claim.job.role_id.as_str()),
-        attempt: Some(claim.attempt),
-        payload,
-    };
-    runner.transitions.tell(transition).await;
+    runner.transitions.of_claim(claim, ("job.dead", Level::Error), json!({ "why": why })).await;
 }

@@ -77,7 +77,6 @@ impl Keeper {
         let first = self.epoch.replace(epoch).is_none();
         // From now on jobs are claimed again.
         runner.told.send_replace(life);
-        runner.look(None);
         runner.freed.notify_one();
         for id in &told {
             tracing::warn!(job = %id, "Redis had forgotten it and was told again");

@@ -34,7 +34,7 @@ use crate::fleet::{FactsSource, RunnerGauge};
 use crate::model::{MachineId, SessionId};
 use crate::session::Table;
 use crate::util::{Clock, Shutdown};
-use crate::work::{Journal, Queue, Seat};
+use crate::work::{Beat, Claim, Journal, Queue, Seat, WorkError};
 use transitions::Transitions;
 
 /// What a runner is made of.
@@ -143,6 +143,16 @@ impl Runner {
             self.other_life.notify_one();
         }
         told
+    }
+
+    /// Whether a claimed job is still this machine's; a Redis that forgot it is told.
+    async fn ask(&self, claim: &Claim) -> Result<Beat, WorkError> {
+        match self.queue.beat(&claim.id, &claim.token).await {
+            Ok(Beat::Forgotten) => {
+                self.queue.resume(&self.seat, (&claim.job, &claim.spec), &claim.token).await
+            }
+            beat => beat,
+        }
     }
 
     fn tell_gauge(&self, held: Option<bool>) {

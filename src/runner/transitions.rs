@@ -9,6 +9,7 @@ use crate::config::FlowConfig;
 use crate::flow::Flow;
 use crate::model::{Category, FlowRecord, Level, SessionId, Stage, Tier};
 use crate::util::{Clock, Shutdown};
+use crate::work::Claim;
 
 /// Records that wait to be written. Who writes more waits.
 const QUEUE: usize = 1024;
@@ -75,6 +76,12 @@ impl Transitions {
         record.source = Some("runner".to_owned());
         record.payload = (!payload.is_null()).then_some(payload);
         self.put(record).await;
+    }
+
+    /// Writes a record about a claimed job soon.
+    pub async fn of_claim(&self, claim: &Claim, (action, level): (&'static str, Level), payload: Value) {
+        let (role, attempt) = (Some(claim.job.role_id.as_str()), Some(claim.attempt));
+        self.tell(Transition { action, level, id: &claim.id, role, attempt, payload }).await;
     }
 
     /// The end of a job of darkmux 1.9 that failed: its publisher looks for a `dispatch complete`, and for nothing

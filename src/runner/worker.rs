@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::end::{self, Verdict};
 use super::start::{self, NoSession, start};
-use super::transitions::Transition;
 use super::{Runner, Slot, output};
 use crate::model::{Level, OnLoss, SessionState};
 use crate::session::HostClient;
@@ -64,15 +63,7 @@ async fn decline(runner: &Runner, claim: &Claim, why: &str) {
         tokio::time::sleep(LOOK * 2).await;
     }
     end::forget(runner, claim);
-    let transition = Transition {
-        action: "job.declined",
-        level: Level::Warn,
-        id: &claim.id,
-        role: Some(claim.job.role_id.as_str()),
-        attempt: Some(claim.attempt),
-        payload: json!({ "why": why }),
-    };
-    runner.transitions.tell(transition).await;
+    runner.transitions.of_claim(claim, ("job.declined", Level::Warn), json!({ "why": why })).await;
 }
 
 /// A job that was claimed before the daemon died, and has no session: begun now, if it is still this machine's.
@@ -83,13 +74,7 @@ pub fn begin_if_ours(
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         loop {
-            let beat = match runner.queue.beat(&claim.id, &claim.token).await {
-                Ok(Beat::Forgotten) => {
-                    runner.queue.resume(&runner.seat, (&claim.job, &claim.spec), &claim.token).await
-                }
-                beat => beat,
-            };
-            match beat {
+            match runner.ask(&claim).await {
                 Ok(Beat::Lost) => return end::superseded(&runner, &claim).await,
                 Ok(Beat::Cancel(why)) => {
                     return life(runner, slot, Claim { cancel: Some(why), ..claim }).await;
@@ -169,14 +154,7 @@ struct Hold<'a> {
 
 impl Hold<'_> {
     async fn beat(&mut self) {
-        let Runner { queue, seat, .. } = self.runner;
-        let beat = match queue.beat(&self.claim.id, &self.claim.token).await {
-            Ok(Beat::Forgotten) => {
-                queue.resume(seat, (&self.claim.job, &self.claim.spec), &self.claim.token).await
-            }
-            beat => beat,
-        };
-        match beat {
+        match self.runner.ask(self.claim).await {
             Ok(Beat::Held | Beat::Forgotten) => self.good = Instant::now(),
             Ok(Beat::Cancel(why)) => {
                 self.good = Instant::now();
@@ -185,7 +163,7 @@ impl Hold<'_> {
             Ok(Beat::Lost) => self.stop(Stop::Lost).await,
             Err(error) => {
                 tracing::debug!(job = %self.claim.id, %error, "no beat");
-                let over = self.good.elapsed() >= queue.config().lease;
+                let over = self.good.elapsed() >= self.runner.queue.config().lease;
                 if over && self.claim.spec.on_loss == OnLoss::Stop {
                     self.stop(Stop::Fenced).await;
                 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -51,6 +52,11 @@ impl fmt::Debug for Clock {
 /// Milliseconds since the Unix epoch; 0 before it.
 pub fn unix_ms(moment: Timestamp) -> u64 {
     u64::try_from(moment.as_millisecond()).unwrap_or(0)
+}
+
+/// Whole milliseconds of a duration.
+pub fn whole_ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ`, the precision of a flow record.

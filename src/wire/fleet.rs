@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::SessionStatus;
+
 /// A machine's sign of life: the value of `darkmux:presence:<machine_uid>`, and an element of
 /// `/fleet/machines/live`. Beats of 1.9 have the first four keys alone; what is not known is left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -142,4 +144,20 @@ pub struct SessionBeat {
     /// Identity of its machine, in beats of ours: the daemon writes them, and the session outlives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner_uid: Option<String>,
+}
+
+impl SessionBeat {
+    /// The sign of life of a session whose machine is `owner_uid`, at `now` (Unix milliseconds).
+    pub fn of(session: SessionStatus, owner_uid: String, now: u64) -> Self {
+        Self {
+            session_id: session.id.to_string(),
+            // 1.9 takes the end of beats with a `machine_uid` for the end of the session.
+            machine_uid: None,
+            display_name: session.machine_id.to_string(),
+            role: session.role.map(String::from),
+            model: None,
+            beat_ts_ms: now,
+            owner_uid: Some(owner_uid),
+        }
+    }
 }

@@ -66,6 +66,11 @@ impl WorkJob {
         job.check().map(|()| job)
     }
 
+    /// The machine it is meant for, when that is not this one.
+    pub fn meant_for_another(&self, here: &MachineId) -> Option<&str> {
+        self.target_machine.as_deref().filter(|target| *target != here.as_str())
+    }
+
     fn check(&self) -> Result<(), String> {
         let target = self.target_machine.as_deref().map(MachineId::new).transpose();
         let image = |c: char| c.is_ascii_alphanumeric() || "._/:@-".contains(c);

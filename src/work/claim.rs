@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use redis::{FromRedisValue, ScriptInvocation, Value};
 use uuid::Uuid;
 
-use super::queue::{Queue, id_of, millis, strange};
+use super::queue::{Queue, id_of, strange};
 use super::{WorkError, sign};
 use crate::model::{MachineId, SessionId};
+use crate::util::clock::whole_ms;
 use crate::wire::{JobResult, JobSpec, WorkJob};
 
 /// How many further tries a job gets whose runner was lost.
@@ -175,7 +176,7 @@ impl Queue {
         streams: &[String],
         (nonce, retry): (&str, bool),
     ) {
-        call.arg(&seat.consumer).arg(seat.machine.as_str()).arg(nonce).arg(millis(self.config.lease));
+        call.arg(&seat.consumer).arg(seat.machine.as_str()).arg(nonce).arg(whole_ms(self.config.lease));
         call.arg(u8::from(retry)).arg(streams);
     }
 

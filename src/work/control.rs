@@ -2,9 +2,10 @@
 
 use super::claim::json;
 use super::legacy::NOT_AFTER;
-use super::queue::{Queue, millis, strange};
+use super::queue::{Queue, strange};
 use super::{WorkError, lane, sign};
 use crate::model::{JobState, MachineId, SessionId};
+use crate::util::clock::whole_ms;
 use crate::wire::{JobSpec, Lane};
 
 const PAUSED: &str = "darkmux:paused";
@@ -89,7 +90,7 @@ impl Queue {
                        machine that has the fleet key, or publish it anew";
             return Err(WorkError::Invalid(format!("job `{id}`: {why}")));
         }
-        spec.not_after_ms = now_ms.saturating_add(millis(NOT_AFTER));
+        spec.not_after_ms = now_ms.saturating_add(whole_ms(NOT_AFTER));
         let json = json(&spec)?;
         Ok(Some((sign::seal(self.key.as_ref(), &record, &json), spec.lane)))
     }

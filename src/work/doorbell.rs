@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{Queue, WorkError};
 use crate::model::SessionId;
 use crate::store::{Reader, Server};
+use crate::util::clock::whole_ms;
 
 /// The stream of hints: what runners should look at. Losing one costs at most the next look.
 const HINTS: &str = "darkmux:hints";
@@ -71,7 +72,7 @@ impl Doorbell {
     ) -> Result<Hint, WorkError> {
         let block = limit.clamp(Duration::from_millis(1), BLOCK);
         let mut read = redis::cmd("XREAD");
-        read.arg("BLOCK").arg(super::queue::millis(block)).arg("COUNT").arg(1).arg("STREAMS");
+        read.arg("BLOCK").arg(whole_ms(block)).arg("COUNT").arg(1).arg("STREAMS");
         read.arg(HINTS).arg(streams).arg(&self.hints).arg(marks);
         let Some(reply) = self.reader.query::<Option<StreamReadReply>>(&read).await? else {
             return self.quiet();

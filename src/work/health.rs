@@ -7,8 +7,9 @@ use redis::Value;
 use redis::streams::{StreamInfoGroupsReply, StreamRangeReply};
 
 use super::WorkError;
-use super::queue::{Queue, millis};
+use super::queue::Queue;
 use crate::store::RedisClass;
+use crate::util::clock::whole_ms;
 
 /// The consumer group of all runners.
 const GROUP: &str = "darkmux-runners";
@@ -68,7 +69,7 @@ impl Queue {
 
     async fn orphans(&self, stream: &str, orphans: &mut Vec<Orphan>) -> Result<(), WorkError> {
         let mut ask = redis::cmd("XPENDING");
-        ask.arg(stream).arg(GROUP).arg("IDLE").arg(millis(HELD)).arg("-").arg("+").arg(LOOKED_AT);
+        ask.arg(stream).arg(GROUP).arg("IDLE").arg(whole_ms(HELD)).arg("-").arg("+").arg(LOOKED_AT);
         let pending: Vec<Pending> = match self.redis.query(&ask).await {
             // It went between the two looks.
             Err(fault) if fault.class() == RedisClass::NoGroup => return Ok(()),

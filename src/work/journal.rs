@@ -14,6 +14,7 @@ use super::claim::Outcome;
 use super::{Claim, Queue, WorkError};
 use crate::model::SessionId;
 use crate::store::{Durability, ensure_private_dir, read_private, write_atomic};
+use crate::util::clock::whole_ms;
 use crate::util::{Clock, clock};
 use crate::wire::{JobResult, JobSpec, WorkJob};
 
@@ -174,7 +175,7 @@ impl Journal {
     /// Drops what is older than ten minutes and has ended.
     pub fn prune(&self) -> io::Result<()> {
         let now = clock::unix_ms(self.clock.now());
-        let is_old = |at_ms: u64| at_ms + super::queue::millis(KEPT) < now;
+        let is_old = |at_ms: u64| at_ms + whole_ms(KEPT) < now;
         for ran in self.ran()? {
             if matches!(ran.state, RanState::Ended { at_ms, told: true, .. } if is_old(at_ms)) {
                 self.forget(&ran.spec.id, &ran.token)?;

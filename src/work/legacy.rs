@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::queue::Queue;
 use super::{Foreign, WorkError};
 use crate::model::{JobState, OnLoss, SessionId};
+use crate::util::clock::whole_ms;
 use crate::util::{Clock, clock};
 use crate::wire::{JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WorkJob};
 
@@ -41,7 +42,7 @@ pub fn adopted_spec(foreign: &Foreign, clock: &Clock) -> Result<(WorkJob, JobSpe
         on_loss: OnLoss::Stop,
         delay_ms: 0,
         key: None,
-        not_after_ms: clock::unix_ms(clock.now()) + super::queue::millis(NOT_AFTER),
+        not_after_ms: clock::unix_ms(clock.now()) + whole_ms(NOT_AFTER),
         published_by: job.published_by_machine.as_deref().and_then(|name| name.parse().ok()),
         legacy_session: Some(job.session_id.clone()),
     };

@@ -10,6 +10,7 @@ use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 use super::{Queue, WorkError, doorbell};
 use crate::model::{JobState, SessionId};
 use crate::store::Reader;
+use crate::util::clock::whole_ms;
 
 /// Largest piece, in bytes.
 pub const PIECE_MAX: usize = 16 * 1024;
@@ -154,7 +155,7 @@ impl LogReader {
     /// The pieces after an entry; none when nothing came within two seconds. After an error make another.
     pub async fn next(&mut self, after: &str) -> Result<Vec<(String, LogPart)>, WorkError> {
         let mut read = redis::cmd("XREAD");
-        read.arg("BLOCK").arg(super::queue::millis(doorbell::BLOCK)).arg("COUNT").arg(READ_COUNT);
+        read.arg("BLOCK").arg(whole_ms(doorbell::BLOCK)).arg("COUNT").arg(READ_COUNT);
         read.arg("STREAMS").arg(&self.key).arg(after);
         let reply = self.reader.query::<Option<StreamReadReply>>(&read).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids);

@@ -11,6 +11,7 @@ use super::sign::{FleetKey, seal};
 use crate::config::QueueConfig;
 use crate::model::{MachineId, SessionId};
 use crate::store::{Redis, RedisClass, RedisFault};
+use crate::util::clock::whole_ms;
 use crate::wire::{JobSpec, WorkJob};
 
 /// How long publishing may take before it is said that nothing was accepted.
@@ -79,8 +80,8 @@ impl Queue {
         let head_start = if first.is_empty() { Duration::ZERO } else { self.config.head_start };
         let mut call = self.scripts.publish.prepare_invoke();
         call.arg(spec.id.as_str()).arg(sealed).arg(record).arg(stream).arg(registered);
-        call.arg(spec.key.as_deref().unwrap_or_default()).arg(millis(KEY_KEPT)).arg(self.config.max);
-        call.arg(spec.delay_ms).arg(first).arg(millis(head_start));
+        call.arg(spec.key.as_deref().unwrap_or_default()).arg(whole_ms(KEY_KEPT)).arg(self.config.max);
+        call.arg(spec.delay_ms).arg(first).arg(whole_ms(head_start));
         let answer = self.send_until_answered(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok", _] => Ok(Published::New),
@@ -154,11 +155,6 @@ fn row(value: Value) -> Row {
         Value::Array(values) => values.into_iter().map(text).collect(),
         _ => Row::new(),
     }
-}
-
-/// Milliseconds for a script.
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn id_of(text: &str) -> Result<SessionId, WorkError> {

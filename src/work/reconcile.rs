@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::claim::{backoff_ms, max_losses};
-use super::queue::{Queue, millis};
+use super::queue::Queue;
 use super::{WorkError, control, lane};
 use crate::model::{JobState, SessionId};
 use crate::store::RedisClass;
 use crate::util::Clock;
+use crate::util::clock::whole_ms;
 use crate::wire::{JobResult, JobSpec};
 
 /// An entry that some runner took and nothing came of is delivered again after this part of the lease.
@@ -149,7 +150,7 @@ impl Reconciler {
     /// Whether this observer is the one that also looks at what is queued.
     async fn leads(&self) -> Result<bool, WorkError> {
         let mut call = self.queue.scripts.lead.prepare_invoke();
-        call.arg(&self.name).arg(millis(self.queue.config.reconcile * 2));
+        call.arg(&self.name).arg(whole_ms(self.queue.config.reconcile * 2));
         let answer = self.queue.send(&call).await?;
         Ok(answer.first().is_some_and(|word| word == "leads"))
     }
@@ -168,7 +169,7 @@ impl Reconciler {
         let backoff = backoff_ms(job.losses);
         let mut call = self.queue.scripts.reconcile.prepare_invoke();
         call.arg(job.id.as_str()).arg(&job.token).arg(&job.beats).arg(max_losses(spec.as_ref())).arg(backoff);
-        call.arg(self.queue.config.dead_ttl.as_secs()).arg(millis(self.queue.config.lease / STRAY));
+        call.arg(self.queue.config.dead_ttl.as_secs()).arg(whole_ms(self.queue.config.lease / STRAY));
         call.arg(u8::from(deep));
         let answer = self.queue.send(&call).await?;
         let id = job.id.clone();
@@ -202,7 +203,7 @@ impl Reconciler {
     /// else is given it: it ends when its time is long over and nothing was heard of the machine since. It may
     /// have run, so it is not run again.
     async fn missed(&self, id: &SessionId, machine: &str, idle: u64) -> Result<Option<Change>, WorkError> {
-        let grace = millis(LEGACY_RESULT);
+        let grace = whole_ms(LEGACY_RESULT);
         if idle <= grace {
             return Ok(None);
         }
@@ -289,7 +290,7 @@ impl Queue {
         lanes.push(lane::MAIN.to_owned());
         for stream in lanes {
             let mut call = self.scripts.stray.prepare_invoke();
-            call.arg(stream).arg(millis(self.config.lease / STRAY)).arg(millis(CONSUMER_KEPT));
+            call.arg(stream).arg(whole_ms(self.config.lease / STRAY)).arg(whole_ms(CONSUMER_KEPT));
             self.send(&call).await?;
         }
         Ok(())
@@ -298,7 +299,7 @@ impl Queue {
     /// Takes the ids of jobs that are gone out of the list of all.
     async fn forget_ids(&self) -> Result<(), WorkError> {
         let mut call = self.scripts.outlive.prepare_invoke();
-        call.arg(millis(self.config.result_ttl.max(self.config.dead_ttl)));
+        call.arg(whole_ms(self.config.result_ttl.max(self.config.dead_ttl)));
         self.send(&call).await.map(|_| ())
     }
 

@@ -50,7 +50,7 @@ fn sessions_are_listed_with_their_state() {
 
 #[test]
 fn the_fleet_is_listed_and_outlives_its_redis() {
-    let mut redis = RedisServer::start();
+    let redis = RedisServer::start();
     let home = Home::new().with("DARKMUX_REDIS_URL", redis.url()).with("DARKMUX_RUNNER_SLOTS", "3");
     let beat = |uid: &str, name: &str, more: serde_json::Value| {
         let mut value = serde_json::json!({ "machine_uid": uid, "display_name": name, "beat_ts_ms": 1 });
@@ -66,17 +66,7 @@ fn the_fleet_is_listed_and_outlives_its_redis() {
     beat("u2", "studio", serde_json::json!({}));
     beat("u3", "<img src=x onerror=alert(1)>", serde_json::json!({ "slots": "x", "os": ["<b>"] }));
     let daemon = Daemon::start(&home);
-    let mut page = script(&home, &daemon, "fleet.mjs");
-    let mut page = Running(page.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
-    let mut said = BufReader::new(page.0.stdout.take().unwrap()).lines();
-    let mut phase = |wanted: &str| {
-        let found = said.by_ref().map_while(Result::ok).find(|line| line == &format!("PHASE {wanted}"));
-        assert!(found.is_some(), "the page never came to `{wanted}`");
-    };
-    phase("listed");
-    redis.kill();
-    phase("done");
-    assert!(page.0.wait().unwrap().success());
+    outlives_its_redis(script(&home, &daemon, "fleet.mjs"), redis);
 }
 
 #[test]
@@ -114,7 +104,7 @@ fn the_page_resumes_over_the_death_of_the_daemon() {
 #[tokio::test]
 async fn the_queue_is_shown_and_outlives_its_redis() {
     use crate::support::queue::{job, queue, seat, take};
-    let mut redis = RedisServer::start();
+    let redis = RedisServer::start();
     let home = Home::new().with("DARKMUX_REDIS_URL", redis.url()).with("DARKMUX_RUNNER", "false");
     let queue = queue(&redis.url());
     let studio = seat("studio");
@@ -129,7 +119,11 @@ async fn the_queue_is_shown_and_outlives_its_redis() {
     }
     queue.refuse(&claims[0].id, &claims[0].token, "<img src=x onerror=alert(1)>").await.unwrap();
     let daemon = Daemon::start(&home);
-    let mut page = script(&home, &daemon, "queue.mjs");
+    outlives_its_redis(script(&home, &daemon, "queue.mjs"), redis);
+}
+
+/// A page that lists something, and goes on when its daemon's Redis is killed.
+fn outlives_its_redis(mut page: Command, mut redis: RedisServer) {
     let mut page = Running(page.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
     let mut said = BufReader::new(page.0.stdout.take().unwrap()).lines();
     let mut phase = |wanted: &str| {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use darkmux::model::JobState;
 use darkmux::work::Published;
 
-use crate::runner::{ended, publish, runner_home, running, until, wait_for_async};
+use crate::runner::{ended, publish, running, until, wait_for_async};
 use crate::support::queue::{job, queue};
+use crate::support::runner::member;
 use crate::support::{Daemon, Fault, FaultProxy, Home, RedisServer, wait_for};
 
 fn log_of(home: &Home) -> String {
@@ -22,7 +23,7 @@ fn until_file(path: &std::path::Path) -> String {
 async fn without_memory_running_jobs_go_on_and_end_and_new_ones_are_refused() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let go = home.path().join("go");
     let id = publish(&queue, "job-1", &until_file(&go)).await;
@@ -50,7 +51,7 @@ async fn a_redis_that_may_forget_jobs_gets_no_runner() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
     server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let id = publish(&queue, "job-1", "true").await;
     wait_for("the reason", || log_of(&home).contains("maxmemory-policy to noeviction").then_some(()));
@@ -68,7 +69,7 @@ async fn a_redis_that_may_forget_jobs_gets_no_runner() {
 async fn a_redis_that_cannot_write_to_its_disk_is_named_and_loses_nothing() {
     let server = RedisServer::with(&["--save", "3600 1000000", "--appendonly", "no"]);
     let queue = queue(&server.url());
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let go = home.path().join("go");
     let id = publish(&queue, "job-1", &until_file(&go)).await;
@@ -101,7 +102,7 @@ async fn a_redis_that_is_out_of_reach_for_many_leases_costs_no_job_and_no_second
     let direct = queue(&server.url());
     let cut = queue(&proxy.url());
     // Both machines lose sight of it, as when it is Redis' own machine that sleeps.
-    let homes = [runner_home("studio", &proxy.url()), runner_home("laptop", &proxy.url())];
+    let homes = [member("studio", &proxy.url()), member("laptop", &proxy.url())];
     let _daemons = [Daemon::start(&homes[0]), Daemon::start(&homes[1])];
     let go = homes[0].path().join("go");
     let mut ids = Vec::new();
@@ -133,7 +134,7 @@ async fn a_redis_that_is_out_of_reach_for_many_leases_costs_no_job_and_no_second
 async fn an_emptied_redis_hears_everything_again_and_the_flow_says_so() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let done = publish(&queue, "done", "exit 4").await;
     ended(&queue, &done).await;

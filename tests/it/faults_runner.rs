@@ -7,8 +7,9 @@ use darkmux::model::{JobState, OnLoss, SessionId};
 use darkmux::work::{JobView, Queue};
 use serde_json::Value;
 
-use crate::runner::{ended, processes_of, publish, runner_home, running, until, wait_for_async};
+use crate::runner::{ended, processes_of, publish, running, until, wait_for_async};
 use crate::support::queue::{job, queue};
+use crate::support::runner::member;
 use crate::support::{Daemon, Fault, FaultProxy, Home, RedisServer, is_alive, signal, wait_for};
 
 fn beats(server: &RedisServer, id: &SessionId) -> u64 {
@@ -55,7 +56,7 @@ async fn written(path: &Path) -> String {
 async fn a_runner_killed_in_the_middle_of_a_job_takes_it_up_again_within_five_seconds() {
     let server = RedisServer::start();
     // A lease that is over long after the daemon is back, and beats that are often.
-    let home = runner_home("studio", &server.url()).with("DARKMUX_QUEUE_LEASE", "20s");
+    let home = member("studio", &server.url()).with("DARKMUX_QUEUE_LEASE", "20s");
     let mut daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let id = publish(&queue, "job-1", "sleep 4; echo $DARKMUX_ATTEMPT_TOKEN > ../../token").await;
@@ -76,7 +77,7 @@ async fn a_runner_killed_in_the_middle_of_a_job_takes_it_up_again_within_five_se
 #[tokio::test]
 async fn a_machine_that_crashes_and_is_back_before_the_lease_ends_runs_the_job_again() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url()).with("DARKMUX_QUEUE_LEASE", "1m");
+    let home = member("studio", &server.url()).with("DARKMUX_QUEUE_LEASE", "1m");
     let mut daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let mark = home.path().join("mark");
@@ -102,7 +103,7 @@ async fn a_runner_killed_between_the_result_and_its_answer_tells_one_result() {
     let server = RedisServer::start();
     let proxy = FaultProxy::before(server.port());
     let queue = queue(&server.url());
-    let home = runner_home("studio", &proxy.url()).with("DARKMUX_QUEUE_LEASE", "1m");
+    let home = member("studio", &proxy.url()).with("DARKMUX_QUEUE_LEASE", "1m");
     for (number, fault) in [Fault::BlackHole, Fault::DropReplies].into_iter().enumerate() {
         let mut daemon = Daemon::start(&home);
         let go = home.path().join(format!("go-{number}"));
@@ -138,7 +139,7 @@ async fn a_runner_killed_between_the_result_and_its_answer_tells_one_result() {
 async fn a_runner_that_was_frozen_ends_what_another_took_over() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
-    let frozen = runner_home("frozen", &server.url());
+    let frozen = member("frozen", &server.url());
     let daemon = Daemon::start(&frozen);
     let pids = frozen.path().join("pids");
     let script = format!(
@@ -149,7 +150,7 @@ async fn a_runner_that_was_frozen_ends_what_another_took_over() {
     let first: i64 = written(&pids).await.trim().parse().unwrap();
     let held = token(&server, &id);
     signal(daemon.process.pid(), "STOP");
-    let other = runner_home("other", &server.url());
+    let other = member("other", &server.url());
     let _other = Daemon::start(&other);
     let view = ended(&queue, &id).await;
     assert_eq!((view.state, view.machine.as_deref()), (JobState::Done, Some("other")));
@@ -170,7 +171,7 @@ async fn a_runner_that_was_frozen_ends_what_another_took_over() {
 async fn a_job_that_kills_its_own_host_is_dead_after_three_times() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let marks = home.path().join("marks");
     let id = publish(
@@ -199,7 +200,7 @@ async fn a_job_that_kills_its_own_host_is_dead_after_three_times() {
 async fn a_job_whose_host_dies_before_it_is_up_may_have_run_and_is_no_other_machines() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
-    let homes = [runner_home("studio", &server.url()), runner_home("laptop", &server.url())];
+    let homes = [member("studio", &server.url()), member("laptop", &server.url())];
     let _daemons = [Daemon::start(&homes[0]), Daemon::start(&homes[1])];
     let marks = homes[0].path().join("marks");
     let (work, mut spec) = job("once", &format!("echo x >> {}; kill -9 $PPID; sleep 60", marks.display()));
@@ -216,7 +217,7 @@ async fn a_job_that_may_not_run_twice_stops_itself_when_its_runner_is_cut_off() 
     let server = RedisServer::start();
     let proxy = FaultProxy::before(server.port());
     let queue = queue(&server.url());
-    let home = runner_home("studio", &proxy.url());
+    let home = member("studio", &proxy.url());
     let _daemon = Daemon::start(&home);
     let pids = home.path().join("pids");
     let (work, mut spec) = job("once", &format!("sleep 300 & echo $! > {}; wait", pids.display()));
@@ -240,7 +241,7 @@ async fn a_job_that_may_not_run_twice_stops_itself_when_its_runner_is_cut_off() 
 async fn two_machines_of_one_id_share_the_jobs_and_each_ends_once() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
-    let homes = [runner_home("twin", &server.url()), runner_home("twin", &server.url())];
+    let homes = [member("twin", &server.url()), member("twin", &server.url())];
     let _daemons = [Daemon::start(&homes[0]), Daemon::start(&homes[1])];
     let ledger = homes[0].path().join("ledger");
     let mut ids = Vec::new();
@@ -262,7 +263,7 @@ async fn two_machines_of_one_id_share_the_jobs_and_each_ends_once() {
 #[tokio::test]
 async fn a_second_daemon_of_a_home_says_who_is_first_and_claims_nothing() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let daemon = Daemon::start(&home);
     let second = home.run(["serve", "--port", "0"]);
     assert!(!second.status.success());

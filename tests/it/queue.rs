@@ -5,24 +5,14 @@ use std::time::{Duration, Instant};
 use darkmux::model::{JobState, MachineId, Priority, SessionId};
 use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
-use darkmux::wire::{JobResult, Lane};
+use darkmux::wire::Lane;
 use darkmux::work::{
     Beat, Cancelled, Change, Doorbell, Finish, FleetKey, Foreign, Hint, Offer, Outcome, Published, Queue,
     Reconciler, Retried, adopted_spec,
 };
 
 use crate::support::RedisServer;
-use crate::support::queue::{claim_now, job, machine, numbers, queue, seat, take};
-
-fn result() -> JobResult {
-    JobResult { schema: 1, attempt: 1, exit_code: Some(0), ..JobResult::default() }
-}
-
-async fn publish(queue: &Queue, id: &str) -> SessionId {
-    let (job, spec) = job(id, "true");
-    assert_eq!(queue.publish(&job, &spec).await.unwrap(), Published::New);
-    spec.id
-}
+use crate::support::queue::{claim_now, job, machine, numbers, publish, queue, result, seat, take};
 
 async fn state(queue: &Queue, id: &SessionId) -> JobState {
     queue.job(id).await.unwrap().unwrap().state

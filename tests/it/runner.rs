@@ -6,19 +6,8 @@ use darkmux::model::{JobState, SessionId};
 use darkmux::work::{Cancelled, JobView, LogPart, Queue};
 
 use crate::support::queue::{job, queue};
+use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, is_alive, signal, wait_for};
-
-/// A home whose daemon runs jobs of this Redis, with numbers that suit tests.
-pub fn runner_home(name: &str, url: &str) -> Home {
-    Home::new()
-        .with("DARKMUX_MACHINE_ID", name)
-        .with("DARKMUX_REDIS_URL", url)
-        .with("DARKMUX_RUNNER_ACCEPT", "*")
-        .with("DARKMUX_QUEUE_LEASE", "1s")
-        .with("DARKMUX_QUEUE_BEAT", "200ms")
-        .with("DARKMUX_QUEUE_RECONCILE", "150ms")
-        .with("DARKMUX_SESSION_GRACE", "1s")
-}
 
 pub async fn publish(queue: &Queue, id: &str, script: &str) -> SessionId {
     let (job, spec) = job(id, script);
@@ -63,7 +52,7 @@ pub async fn output(queue: &Queue, id: &SessionId) -> String {
 #[tokio::test]
 async fn a_job_is_a_session_with_its_id_its_output_and_its_result() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let good = publish(&queue, "good", "echo \"$DARKMUX_JOB_ID $DARKMUX_ATTEMPT\"; pwd").await;
@@ -97,14 +86,14 @@ async fn a_job_is_a_session_with_its_id_its_output_and_its_result() {
 #[tokio::test]
 async fn a_role_that_may_not_run_here_is_given_back() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url()).with("DARKMUX_RUNNER_ACCEPT", "");
+    let home = member("studio", &server.url()).with("DARKMUX_RUNNER_ACCEPT", "");
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let id = publish(&queue, "job-1", "true").await;
     let view = until(&queue, &id, "the refusal", |view| !view.declined.is_empty()).await;
     assert_eq!(view.state, JobState::Queued);
     assert!(view.declined["studio"].contains("runner.accept"), "{view:?}");
-    let other = runner_home("laptop", &server.url());
+    let other = member("laptop", &server.url());
     let _other = Daemon::start(&other);
     assert_eq!(ended(&queue, &id).await.machine.as_deref(), Some("laptop"));
 }
@@ -112,7 +101,7 @@ async fn a_role_that_may_not_run_here_is_given_back() {
 #[tokio::test]
 async fn a_cancelled_job_ends_with_its_whole_process_tree() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let id = publish(&queue, "job-1", "sleep 300 & echo \"pid $!\"; wait").await;
@@ -142,7 +131,7 @@ pub async fn wait_for_async<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
 #[tokio::test]
 async fn a_killed_daemon_s_job_goes_on_and_is_adopted_with_its_token() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let mut daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let id = publish(&queue, "job-1", "echo one; sleep 2; echo two").await;
@@ -159,13 +148,13 @@ async fn a_killed_daemon_s_job_goes_on_and_is_adopted_with_its_token() {
 #[tokio::test]
 async fn a_dead_machine_s_job_is_run_by_another_and_a_living_one_keeps_its_own() {
     let server = RedisServer::start();
-    let first = runner_home("studio", &server.url());
+    let first = member("studio", &server.url());
     let mut daemon = Daemon::start(&first);
     let queue = queue(&server.url());
     let id = publish(&queue, "job-1", "echo here; sleep 4").await;
     let view = running(&queue, &id).await;
     assert_eq!(view.machine.as_deref(), Some("studio"));
-    let second = runner_home("laptop", &server.url());
+    let second = member("laptop", &server.url());
     let _other = Daemon::start(&second);
     // Several leases long it stays with its living runner.
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -195,7 +184,7 @@ pub fn processes_of(home: &Home) -> Vec<i64> {
 #[tokio::test]
 async fn jobs_go_on_without_redis_and_their_results_follow() {
     let mut server = RedisServer::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let id = publish(&queue, "job-1", "echo one; sleep 2; echo two; exit 3").await;
@@ -215,7 +204,7 @@ async fn until_back(queue: &Queue, id: &SessionId) -> JobView {
 #[tokio::test]
 async fn a_redis_that_lost_everything_is_told_what_ran() {
     let mut server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let done = publish(&queue, "done", "true").await;
@@ -233,7 +222,7 @@ async fn a_redis_that_lost_everything_is_told_what_ran() {
 #[tokio::test]
 async fn slots_bound_what_runs_at_once_and_all_of_many_end() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url()).with("DARKMUX_RUNNER_SLOTS", "3");
+    let home = member("studio", &server.url()).with("DARKMUX_RUNNER_SLOTS", "3");
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let mut ids = Vec::new();
@@ -258,7 +247,7 @@ async fn slots_bound_what_runs_at_once_and_all_of_many_end() {
 async fn three_machines_share_three_hundred_jobs_and_each_ends_once() {
     let server = RedisServer::start();
     let homes: Vec<Home> = ["studio", "laptop", "mini"]
-        .map(|name| runner_home(name, &server.url()).with("DARKMUX_RUNNER_SLOTS", "20"))
+        .map(|name| member(name, &server.url()).with("DARKMUX_RUNNER_SLOTS", "20"))
         .into();
     let daemons: Vec<Daemon> = homes.iter().map(Daemon::start).collect();
     let queue = queue(&server.url());
@@ -289,7 +278,7 @@ async fn three_machines_share_three_hundred_jobs_and_each_ends_once() {
 #[tokio::test]
 async fn a_job_that_no_machine_can_run_is_parked_with_the_reasons_until_one_can() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let (work, mut spec) = job("picky", "true");
@@ -298,7 +287,7 @@ async fn a_job_that_no_machine_can_run_is_parked_with_the_reasons_until_one_can(
     let view = until(&queue, &spec.id, "its place", |view| view.parked.is_some()).await;
     let why = view.parked.unwrap();
     assert!(why.contains("studio: needs colour=green"), "{why}");
-    let green = runner_home("laptop", &server.url()).with("DARKMUX_RUNNER_LABELS", "colour=green");
+    let green = member("laptop", &server.url()).with("DARKMUX_RUNNER_LABELS", "colour=green");
     let _green = Daemon::start(&green);
     assert_eq!(ended(&queue, &spec.id).await.machine.as_deref(), Some("laptop"));
 }
@@ -306,7 +295,7 @@ async fn a_job_that_no_machine_can_run_is_parked_with_the_reasons_until_one_can(
 #[tokio::test]
 async fn a_role_that_nobody_knows_is_a_dead_letter_and_its_publisher_is_told() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let record = r#"{"role_id":"juggler","message":"m","session_id":"old-1","timeout_seconds":60,"published_at_unix_ms":0,"published_by_machine":"oldmac","attempt":1}"#;
@@ -336,7 +325,7 @@ fn old_publisher_sees(server: &RedisServer, session: &str) -> Option<serde_json:
 #[tokio::test]
 async fn a_publisher_of_1_9_sees_success_and_failure() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     for (session, script, class, code) in [("old-good", "true", "ok", 0), ("old-bad", "exit 9", "error", 9)] {
         let record = format!(
@@ -353,7 +342,7 @@ async fn a_publisher_of_1_9_sees_success_and_failure() {
 #[tokio::test]
 async fn a_machine_with_a_fleet_key_refuses_what_is_not_signed() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     std::fs::create_dir_all(home.darkmux()).unwrap();
     std::fs::write(home.darkmux().join("fleet-key"), "ab".repeat(32)).unwrap();
     let _daemon = Daemon::start(&home);
@@ -373,7 +362,7 @@ async fn a_machine_with_a_fleet_key_refuses_what_is_not_signed() {
 #[tokio::test]
 async fn a_session_of_the_users_own_is_no_job_of_that_id() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     home.ok(["crew", "dispatch", "shell", "--session-id", "build", "-m", "echo mine"]);
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
@@ -381,7 +370,7 @@ async fn a_session_of_the_users_own_is_no_job_of_that_id() {
     let view = until(&queue, &id, "the refusal", |view| !view.declined.is_empty()).await;
     assert!(view.declined["studio"].contains("another session"), "{view:?}");
     assert_eq!(output(&queue, &id).await, "");
-    let other = runner_home("laptop", &server.url());
+    let other = member("laptop", &server.url());
     let _other = Daemon::start(&other);
     assert_eq!(ended(&queue, &id).await.machine.as_deref(), Some("laptop"));
     assert_eq!(output(&queue, &id).await.trim(), "theirs");
@@ -390,7 +379,7 @@ async fn a_session_of_the_users_own_is_no_job_of_that_id() {
 #[tokio::test]
 async fn a_job_whose_time_to_start_is_over_ends_dead() {
     let server = RedisServer::start();
-    let home = runner_home("studio", &server.url());
+    let home = member("studio", &server.url());
     let _daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let (work, mut spec) = job("late", "true");
@@ -405,14 +394,14 @@ async fn a_job_whose_time_to_start_is_over_ends_dead() {
 async fn a_second_attempt_here_outlives_the_late_end_of_the_first() {
     let server = RedisServer::start();
     let proxy = crate::support::FaultProxy::before(server.port());
-    let home = runner_home("studio", &proxy.url());
+    let home = member("studio", &proxy.url());
     let mut daemon = Daemon::start(&home);
     let queue = queue(&server.url());
     let id = publish(&queue, "job-1", "echo $DARKMUX_ATTEMPT; sleep 6; echo end").await;
     running(&queue, &id).await;
     // Cut off for longer than the lease; nobody else is there to take the job but this machine, later.
     proxy.set(crate::support::Fault::BlackHole);
-    let observer = runner_home("watcher", &server.url()).with("DARKMUX_RUNNER", "false");
+    let observer = member("watcher", &server.url()).with("DARKMUX_RUNNER", "false");
     let _observer = Daemon::start(&observer);
     until(&queue, &id, "its loss", |view| view.state != JobState::Running).await;
     proxy.set(crate::support::Fault::None);

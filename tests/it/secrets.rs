@@ -7,8 +7,9 @@ use std::process::Output;
 use darkmux::store::{Redis, RedisTarget};
 use darkmux::work::{FleetKey, Queue};
 
-use crate::runner::{ended, processes_of, publish, runner_home, running};
+use crate::runner::{ended, processes_of, publish, running};
 use crate::support::queue::numbers;
+use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, wait_for};
 
 const PASSWORD: &str = "canary-Pw7Q";
@@ -85,7 +86,7 @@ fn homes(server: &RedisServer) -> Vec<(Home, Vec<PathBuf>)> {
     let with_password = format!("redis://default:{PASSWORD}@127.0.0.1:{port}");
     let plain = format!("redis://127.0.0.1:{port}");
     let of = |name: &str, url: &str| {
-        let home = runner_home(name, url).with("DARKMUX_SERVE_TOKEN", TOKEN);
+        let home = member(name, url).with("DARKMUX_SERVE_TOKEN", TOKEN);
         let key = home.darkmux().join("fleet-key");
         std::fs::create_dir_all(home.darkmux()).unwrap();
         private(&key, KEY);

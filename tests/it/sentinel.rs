@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use darkmux::model::{JobState, SessionId};
+use darkmux::model::JobState;
 use darkmux::store::{Redis, RedisClass, RedisTarget};
 use darkmux::util::Clock;
-use darkmux::wire::JobResult;
-use darkmux::work::{Beat, Doorbell, Hint, Journal, Outcome, Published, Queue};
+use darkmux::work::{Beat, Doorbell, Hint, Journal, Outcome, Queue};
 use tempfile::TempDir;
 
-use crate::support::queue::{job, numbers, seat, take};
+use crate::support::queue::{job, numbers, publish, result, seat, take};
 use crate::support::{Fault, FaultProxy, PATIENCE, RedisServer, Running, free_port, wait_for};
 
 /// A Sentinel process.
@@ -98,16 +97,6 @@ fn ask(port: u16, words: &[&str]) -> String {
     let output =
         Command::new("redis-cli").args(["-p", &port.to_string()]).args(words).output().expect("redis-cli");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn result() -> JobResult {
-    JobResult { schema: 1, attempt: 1, exit_code: Some(0), ..JobResult::default() }
-}
-
-async fn publish(queue: &Queue, id: &str) -> SessionId {
-    let (job, spec) = job(id, "true");
-    assert_eq!(queue.publish(&job, &spec).await.unwrap(), Published::New);
-    spec.id
 }
 
 /// Asks until it is answered, as runners do.

@@ -6,26 +6,15 @@ use std::time::{Duration, Instant};
 use darkmux::model::{JobState, SessionId};
 use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
-use darkmux::wire::JobResult;
 use darkmux::work::{
     Beat, Cancelled, Change, Doorbell, Finish, Hint, Offer, Outcome, Published, Queue, Reconciler,
 };
 
-use crate::support::queue::{claim_now, job, numbers, queue, seat, take};
+use crate::support::queue::{claim_now, job, numbers, publish, queue, result, seat, take};
 use crate::support::{Fault, FaultProxy, RedisServer};
 
 const GROUP: &str = "darkmux-runners";
 const MAIN: &str = "darkmux:work";
-
-fn result() -> JobResult {
-    JobResult { schema: 1, attempt: 1, exit_code: Some(0), ..JobResult::default() }
-}
-
-async fn publish(queue: &Queue, id: &str) -> SessionId {
-    let (job, spec) = job(id, "true");
-    assert_eq!(queue.publish(&job, &spec).await.unwrap(), Published::New);
-    spec.id
-}
 
 async fn done(queue: &Queue, id: &SessionId, token: &str) -> Finish {
     queue.finish(id, token, Outcome::Done, (&result(), 0)).await.unwrap()

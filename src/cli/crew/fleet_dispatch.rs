@@ -187,7 +187,6 @@ impl Order<'_> {
             u32::try_from(seconds).unwrap_or(u32::MAX).min(WORK_TIMEOUT_MAX)
         });
         let now = clock::unix_ms(self.cx.clock.now());
-        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let delay = fleet.delay.unwrap_or_default();
         let work = WorkJob {
             target_machine: self.target.as_ref().or(fleet.pin.as_ref()).map(MachineId::to_string),
@@ -213,7 +212,7 @@ impl Order<'_> {
             lane: fleet.lane(),
             first: self.first(presence),
             prefer: fleet.prefer.iter().map(Requirement::to_string).collect(),
-            timeout_ms: args.timeout.map(millis),
+            timeout_ms: args.timeout.map(clock::whole_ms),
             retries: fleet.retries.unwrap_or(0),
             on_loss: if args.workdir.is_none() || fleet.retries.is_some_and(|retries| retries > 0) {
                 // What it left in a folder of its own is nobody's.
@@ -221,9 +220,9 @@ impl Order<'_> {
             } else {
                 OnLoss::Stop
             },
-            delay_ms: millis(delay),
+            delay_ms: clock::whole_ms(delay),
             key: fleet.key.clone(),
-            not_after_ms: now.saturating_add(millis(delay + NOT_AFTER)),
+            not_after_ms: now.saturating_add(clock::whole_ms(delay + NOT_AFTER)),
             published_by: Some(self.here.clone()),
             legacy_session: None,
         };

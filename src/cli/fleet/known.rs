@@ -7,9 +7,10 @@ use tokio::time::timeout;
 
 use crate::cli::printer::{BAD, WARN};
 use crate::cli::{Cx, Failure};
-use crate::fleet::{Member, PROBE_TIME, Presence, PresenceReader, Roster, RosterFile};
+use crate::fleet::{Member, PROBE_TIME, Presence, PresenceReader, ROSTER_VERSION, Roster, RosterFile};
+use crate::model::MachineId;
 use crate::store::Redis;
-use crate::util::visible_line;
+use crate::util::{clock, visible_line};
 use crate::wire::MachineBeat;
 
 /// Loaded models named in a row.
@@ -143,7 +144,7 @@ pub fn as_json(member: &Member) -> Value {
         .iter()
         .map(|seen| {
             json!({
-                "age_ms": u64::try_from(seen.age.as_millis()).unwrap_or(u64::MAX),
+                "age_ms": clock::whole_ms(seen.age),
                 "beat": seen.beat,
                 "skew_ms": seen.skew_ms,
             })
@@ -157,5 +158,17 @@ pub fn as_json(member: &Member) -> Value {
         "id": member.id,
         "origin": member.origin,
         "presence": beats,
+    })
+}
+
+/// What `list` and `status` print as JSON.
+pub fn document(local: &MachineId, file: &RosterFile, machines: &[Value], alive: &Alive) -> Value {
+    json!({
+        "local_machine_id": local,
+        "machines": machines,
+        "redis": alive.as_json(),
+        "roster_path": file.path(),
+        "roster_version": ROSTER_VERSION,
+        "schema": 1,
     })
 }

@@ -1,14 +1,14 @@
 //! `darkmux fleet list`.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::known;
 use crate::cli::printer::{BAD, DIM, GOOD};
 use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Outcome};
-use crate::fleet::{Member, ROSTER_VERSION, members};
+use crate::fleet::{Member, members};
 
 /// List the machines of the fleet, without asking them.
 ///
@@ -29,14 +29,8 @@ pub fn run(args: &ListArgs, cx: &Cx) -> Outcome {
         let alive = known::alive(redis).await;
         let members = members(&roster, alive.presence());
         if args.json {
-            cx.printer.json(&json!({
-                "local_machine_id": local,
-                "machines": members.iter().map(known::as_json).collect::<Vec<Value>>(),
-                "redis": alive.as_json(),
-                "roster_path": file.path(),
-                "roster_version": ROSTER_VERSION,
-                "schema": 1,
-            }))?;
+            let machines: Vec<Value> = members.iter().map(known::as_json).collect();
+            cx.printer.json(&known::document(&local, &file, &machines, &alive))?;
             return Ok(Exit::Ok);
         }
         if members.is_empty() {

@@ -8,8 +8,8 @@ use crate::cli::printer::{BAD, DIM, GOOD, WARN};
 use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Outcome};
-use crate::fleet::{Member, Peer, ProbeState, Probed, ROSTER_VERSION, Specs, members, probe_all};
-use crate::util::{human, visible_line};
+use crate::fleet::{Member, Peer, ProbeState, Probed, Specs, members, probe_all};
+use crate::util::{clock, human, visible_line};
 
 /// Ask every machine of the roster whether it is there, within a second altogether.
 ///
@@ -43,14 +43,8 @@ pub fn run(args: &StatusArgs, cx: &Cx) -> Outcome {
         let rows: Vec<Row> =
             members.into_iter().map(|member| Row::of(member, &roster.peers, &probed)).collect();
         if args.json {
-            cx.printer.json(&json!({
-                "local_machine_id": local,
-                "machines": rows.iter().map(Row::as_json).collect::<Vec<Value>>(),
-                "redis": alive.as_json(),
-                "roster_path": file.path(),
-                "roster_version": ROSTER_VERSION,
-                "schema": 1,
-            }))?;
+            let machines: Vec<Value> = rows.iter().map(Row::as_json).collect();
+            cx.printer.json(&known::document(&local, &file, &machines, &alive))?;
             return Ok(Exit::Ok);
         }
         cx.printer.line(&format!("roster: {}", visible_line(&file.path().to_string_lossy())))?;
@@ -190,7 +184,7 @@ impl Row {
             "darkmux_version": probed.and_then(|probed| probed.version.as_ref()),
             "other_machine_id": other,
             "probe_error": problem,
-            "probe_ms": probed.map(|probed| u64::try_from(probed.took.as_millis()).unwrap_or(u64::MAX)),
+            "probe_ms": probed.map(|probed| clock::whole_ms(probed.took)),
             "probe_state": probed.map(|probed| probed.state.code()),
             "reachable": probed.is_some_and(|probed| probed.state.is_good()),
             "resolved_address": probed.and_then(|probed| probed.resolved).map(|address| address.to_string()),

@@ -11,6 +11,7 @@ use super::seen::Seen;
 use super::{SharedFlow, stream};
 use crate::model::{EntryId, FleetAt};
 use crate::store::{Reader, RedisFault};
+use crate::util::clock::whole_ms;
 
 /// How long one read waits for something new.
 const BLOCK: Duration = Duration::from_secs(2);
@@ -103,7 +104,7 @@ impl SharedTail {
         };
         let missed = if self.look { self.look(&mut reader).await? } else { None };
         let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(millis(BLOCK));
+        command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(whole_ms(BLOCK));
         command.arg("STREAMS").arg(&self.flow.stream).arg(self.at.to_string());
         let reply: Value = reader.query_within(&command, BLOCK + MARGIN).await?;
         self.reader = Some(reader);
@@ -156,8 +157,4 @@ async fn marks(reader: &mut Reader, key: &str) -> Result<Vec<(String, crate::mod
         marks.extend(pos.parse().ok().map(|pos| (log.to_owned(), pos)));
     }
     Ok(marks)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

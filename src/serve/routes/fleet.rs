@@ -13,6 +13,7 @@ use crate::fleet::{LiveError, Origin, Roster, members};
 use crate::model::SessionState;
 use crate::serve::app::json;
 use crate::serve::{ApiError, App};
+use crate::util::clock;
 use crate::wire::{MachineBeat, SessionBeat};
 
 /// Says that the answer lacks what others know, and why.
@@ -49,15 +50,7 @@ pub async fn sessions(State(app): State<Arc<App>>) -> Result<Response, ApiError>
     };
     let running = here?.into_iter().filter(|session| session.state == SessionState::Running);
     beats.extend(running.map(|session| {
-        let beat = SessionBeat {
-            session_id: session.id.to_string(),
-            machine_uid: None,
-            display_name: session.machine_id.to_string(),
-            role: session.role.map(String::from),
-            model: None,
-            beat_ts_ms: now,
-            owner_uid: Some(app.fleet.beacon.uid()),
-        };
+        let beat = SessionBeat::of(session, app.fleet.beacon.uid(), now);
         (beat.session_id.clone(), beat)
     }));
     let mut response = json(&beats.into_values().collect::<Vec<_>>())?;
@@ -82,7 +75,7 @@ pub async fn machines(State(app): State<Arc<App>>) -> Result<Response, ApiError>
     let known: BTreeMap<String, (Origin, Option<String>)> = all.iter().map(of_member).collect();
     let live = presence.machines.iter().map(|seen| {
         let (origin, clash) = known.get(seen.beat.name()).cloned().unwrap_or((Origin::Presence, None));
-        let age_ms = u64::try_from(seen.age.as_millis()).unwrap_or(u64::MAX);
+        let age_ms = clock::whole_ms(seen.age);
         LiveMachine { beat: &seen.beat, age_ms, skew_ms: seen.skew_ms, origin, clash }
     });
     json(&live.collect::<Vec<_>>())

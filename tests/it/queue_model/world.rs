@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use darkmux::model::{JobState, MachineId, SessionId};
 use darkmux::store::{Redis, RedisTarget};
-use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
+use darkmux::wire::{JobSpec, Lane, WorkJob};
 use darkmux::work::{Beat, Claim, Finish, Offer, Published, Queue, Retried, Seat};
 
 use super::model::{End, Model, Op, Seen, Token};
 use crate::support::RedisServer;
-use crate::support::queue::{job, numbers, seat};
+use crate::support::queue::{job, numbers, result, seat};
 
 /// The script that observers run, as the queue sends it.
 const RECONCILE: &str = concat!(
@@ -68,10 +68,6 @@ fn documents(number: usize, pinned: bool) -> (WorkJob, JobSpec) {
         spec.lane = Lane { pin: MachineId::new("studio").ok(), ..Lane::default() };
     }
     (job, spec)
-}
-
-fn result() -> JobResult {
-    JobResult { schema: 1, attempt: 1, exit_code: Some(0), ..JobResult::default() }
 }
 
 impl<'a> World<'a> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use darkmux::config::QueueConfig;
 use darkmux::model::{MachineId, OnLoss, SessionId};
 use darkmux::store::{Redis, RedisTarget};
-use darkmux::wire::{JobSpec, Lane, WorkJob};
-use darkmux::work::{Claim, Offer, Queue, Seat};
+use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
+use darkmux::work::{Claim, Offer, Published, Queue, Seat};
 
 /// Numbers that let a lost job show within two seconds.
 pub fn numbers() -> QueueConfig {
@@ -84,4 +84,16 @@ pub async fn take(queue: &Queue, seat: &Seat) -> Claim {
         Offer::Job(claim) => *claim,
         other => panic!("no job but {other:?}"),
     }
+}
+
+/// How an attempt ended that went well.
+pub fn result() -> JobResult {
+    JobResult { schema: 1, attempt: 1, exit_code: Some(0), ..JobResult::default() }
+}
+
+/// Publishes a job of this id that is not there yet.
+pub async fn publish(queue: &Queue, id: &str) -> SessionId {
+    let (job, spec) = job(id, "true");
+    assert_eq!(queue.publish(&job, &spec).await.expect("an answer"), Published::New);
+    spec.id
 }
