@@ -70,6 +70,7 @@ impl Launch<'_> {
             created_at: self.created_at,
             env: self.env,
             dispatch: Some(facts),
+            kind: None,
         };
         Ok((spec, invocation.files))
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Runner, claims};
 use crate::model::{EndReason, Level, SessionState};
 use crate::util::clock;
-use crate::wire::{HOST_PROTOCOL, JOB_SCHEMA, JobResult, OutputRange, SessionStatus, WindowSize};
+use crate::wire::{JOB_SCHEMA, JobResult, SessionStatus};
 use crate::work::{Claim, Finish, Outcome, Ran, RanState, Told};
 
 /// Exit code of a job that was not started, as a shell reports a program that it cannot run.
@@ -69,28 +69,15 @@ pub fn unstarted(runner: &Runner, claim: &Claim, why: &str) -> JobResult {
 
 /// What a session that left nothing behind would say.
 pub fn no_session(runner: &Runner, claim: &Claim) -> SessionStatus {
+    let now = clock::millis(runner.clock.now());
     SessionStatus {
-        schema: crate::wire::SESSION_SCHEMA,
-        protocol: HOST_PROTOCOL,
-        id: claim.id.clone(),
         role: Some(claim.job.role_id.clone()),
         name: claim.spec.name.clone(),
-        title: None,
         state: SessionState::Lost,
-        machine_id: runner.machine.clone(),
-        command: Vec::new(),
         cwd: runner.home.clone(),
-        pid: None,
-        host_pid: None,
-        created_at: clock::millis(runner.clock.now()),
-        started_at: None,
-        ended_at: Some(clock::millis(runner.clock.now())),
-        exit: None,
-        exit_code: None,
+        ended_at: Some(now.clone()),
         reason: Some(EndReason::Failed),
-        error: None,
-        size: WindowSize::default(),
-        output: OutputRange::default(),
+        ..SessionStatus::unknown(claim.id.clone(), runner.machine.clone(), now)
     }
 }
 

@@ -11,7 +11,8 @@ pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
 pub use http::{DayEntry, FlowDays, Health, MachineSpecs, SessionList};
 pub use session::{
-    DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize,
+    DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionReport, SessionSpec, SessionStatus,
+    WindowSize,
 };
 pub use work::{
     JOB_MESSAGE_MAX, JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WORK_TIMEOUT_MAX, WorkJob,

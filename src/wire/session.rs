@@ -68,6 +68,9 @@ pub struct SessionSpec {
     pub env: Vec<(String, String)>,
     /// What its flow records say besides; `None` writes no records.
     pub dispatch: Option<DispatchFacts>,
+    /// The adapter that knows its program, such as `claude`; `None` is `shell`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// What the records of a dispatch say besides the session's own facts.
@@ -85,6 +88,23 @@ pub struct DispatchFacts {
     /// Which attempt at that job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+}
+
+/// What the program of a session says of itself, over `DARKMUX_SOCKET` or by escape sequences.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReport {
+    /// A few words, such as `thinking`.
+    #[serde(default)]
+    pub label: String,
+    /// Whether it is at work, rather than waiting for somebody.
+    #[serde(default)]
+    pub working: bool,
+    /// Whether it says that something went wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub error: bool,
+    /// What it waits for a person to say or to decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_you: Option<String>,
 }
 
 /// Offsets of the output that is still held, counted in bytes from the session's first output.
@@ -142,14 +162,46 @@ pub struct SessionStatus {
     pub size: WindowSize,
     /// The output that is held.
     pub output: OutputRange,
+    /// The adapter that knows its program, such as `claude`; `None` is `shell`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The title that its program gave the terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal_title: Option<String>,
+    /// The title that its agent gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_title: Option<String>,
+    /// The agent's own name for its conversation, by which it can be resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_session: Option<String>,
+    /// Its readable name in URLs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slug: Option<String>,
+    /// What its program says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<SessionReport>,
+    /// Whether its agent ended a turn that nobody has looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
+    /// How often its program was started: 1, and one more for each resume and restart.
+    #[serde(default = "first_run")]
+    pub runs: u32,
+}
+
+fn first_run() -> u32 {
+    1
 }
 
 impl SessionStatus {
-    /// What anybody on this machine may see of it: not what it was told, which stands in its title and in its
-    /// command's arguments.
+    /// What anybody on this machine may see of it: not what it was told or says, which stands in its titles, its
+    /// report, and in its command's arguments.
     #[must_use]
     pub fn without_words(mut self) -> Self {
         self.title = None;
+        self.terminal_title = None;
+        self.agent_title = None;
+        self.agent_session = None;
+        self.report = None;
         self.command.truncate(1);
         self
     }
@@ -163,27 +215,49 @@ impl SessionStatus {
     /// The state of a session that is about to be started.
     pub fn starting(spec: &SessionSpec) -> Self {
         Self {
-            schema: SESSION_SCHEMA,
-            protocol: HOST_PROTOCOL,
-            id: spec.id.clone(),
             role: spec.role.clone(),
             name: spec.name.clone(),
             title: spec.title.clone(),
-            state: SessionState::Starting,
-            machine_id: spec.machine_id.clone(),
             command: spec.argv.clone(),
             cwd: spec.cwd.clone(),
+            size: spec.size,
+            kind: spec.kind.clone(),
+            ..Self::unknown(spec.id.clone(), spec.machine_id.clone(), spec.created_at.clone())
+        }
+    }
+
+    /// A session of which nothing more is known.
+    pub fn unknown(id: SessionId, machine_id: MachineId, created_at: String) -> Self {
+        Self {
+            schema: SESSION_SCHEMA,
+            protocol: HOST_PROTOCOL,
+            id,
+            role: None,
+            name: None,
+            title: None,
+            state: SessionState::Starting,
+            machine_id,
+            command: Vec::new(),
+            cwd: PathBuf::new(),
             pid: None,
             host_pid: None,
-            created_at: spec.created_at.clone(),
+            created_at,
             started_at: None,
             ended_at: None,
             exit: None,
             exit_code: None,
             reason: None,
             error: None,
-            size: spec.size,
+            size: WindowSize::default(),
             output: OutputRange::default(),
+            kind: None,
+            terminal_title: None,
+            agent_title: None,
+            agent_session: None,
+            slug: None,
+            report: None,
+            unread: false,
+            runs: first_run(),
         }
     }
 }
