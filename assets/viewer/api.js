@@ -145,6 +145,52 @@ export function openStream(day, from, events) {
   };
 }
 
+/**
+ * @typedef {object} SessionEvents
+ * @property {(body: unknown) => void} onUpsert
+ * @property {(id: string) => void} onRemove
+ * @property {() => void} onOpen
+ * @property {(refused: boolean) => void} onLost `refused`: the daemon answered with something that is no stream.
+ */
+
+/**
+ * The changes of all sessions, until it is closed; the daemon begins with every session there is.
+ *
+ * @param {SessionEvents} events
+ */
+export function openSessionEvents(events) {
+  let attempt = 0;
+  /** @type {EventSource} */
+  let source;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  function connect() {
+    const opened = new EventSource('/v1/events');
+    source = opened;
+    opened.onopen = () => {
+      attempt = 0;
+      events.onOpen();
+    };
+    opened.addEventListener('session-upsert', ({ data }) => events.onUpsert(parse(data)));
+    opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
+    opened.onerror = () => {
+      const refused = opened.readyState === EventSource.CLOSED;
+      if (refused) {
+        timer = setTimeout(connect, backoff(attempt, Math.random()));
+        attempt += 1;
+      }
+      events.onLost(refused);
+    };
+  }
+  connect();
+  return {
+    close() {
+      clearTimeout(timer);
+      source.close();
+    },
+  };
+}
+
 /** @param {string} data @returns {unknown} undefined when it is no JSON */
 function parse(data) {
   try {
