@@ -7,6 +7,7 @@
 //!
 //! Not here: what a role is, and who may see a session.
 
+mod agent_side;
 mod client;
 mod host;
 mod id;
@@ -17,7 +18,9 @@ mod rename;
 mod settle;
 mod spawn;
 mod table;
+mod title;
 
+pub use agent_side::AgentSide;
 pub use client::{Attachment, Event, Events, HostClient, Input};
 pub use host::{HostError, run as run_host};
 pub use id::new_id;
@@ -26,6 +29,7 @@ pub use rename::{rename, spec_in};
 pub use settle::settle;
 pub use spawn::{StartError, start};
 pub use table::{FindError, Table};
+pub use title::{Activity, kind, title, what};
 
 use std::path::{Path, PathBuf};
 
