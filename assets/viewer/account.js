@@ -5,8 +5,9 @@
  * @module
  */
 
-import { askAccess, listLaunchers, listSessions, redeem, Refused, signIn } from './act.js';
+import { askAccess, listLaunchers, listSessions } from './act.js';
 import { backoff, openSessionEvents } from './api.js';
+import { signInWithCode, takeCode } from './login/signin.js';
 import { readSession } from './v1.js';
 import { fields } from './wire.js';
 
@@ -15,14 +16,6 @@ import { fields } from './wire.js';
 
 /** Changes of one moment go into the store together. */
 const BATCH_MS = 40;
-const CODE = /^#code=([A-Za-z0-9_-]{8,256})$/;
-
-/** Takes the code out of the address, so that it is neither kept nor shared. @returns {string} or nothing */
-function takeCode() {
-  const code = CODE.exec(location.hash)?.[1] ?? '';
-  if (code !== '') history.replaceState(null, '', `${location.pathname}${location.search}`);
-  return code;
-}
 
 /** @param {(action: Action) => void} dispatch */
 export function createAccount(dispatch) {
@@ -81,16 +74,11 @@ export function createAccount(dispatch) {
     async start() {
       const code = takeCode();
       if (code !== '') {
-        await redeem(code).catch((error) => {
-          const why = error instanceof Refused ? error.message : String(error);
+        await signInWithCode(code).catch((error) => {
+          const why = error instanceof Error ? error.message : String(error);
           dispatch({ type: 'toast/raised', key: 'code', tone: 'warning', text: `Not signed in: ${why} Run darkmux open again.`, at: Date.now() });
         });
       }
-      await look();
-    },
-    /** @param {string} token */
-    async signIn(token) {
-      await signIn(token);
       await look();
     },
     /** Whether sessions come by events, and need not be asked for. */

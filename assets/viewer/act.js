@@ -1,5 +1,5 @@
 /**
- * All that the viewer does: signing in, and what changes a session. The only module that sends anything but a GET.
+ * All that the viewer does to sessions, and what only somebody who is signed in may see.
  *
  * @module
  */
@@ -55,12 +55,6 @@ export async function askAccess() {
     throw error;
   }
 }
-
-/** @param {string} code that `darkmux open` put into the address */
-export const redeem = (code) => ask('POST', '/auth/code', { json: { code } });
-
-/** @param {string} token */
-export const signIn = (token) => ask('POST', '/auth/login', { json: { token } });
 
 export const signOut = () => ask('POST', '/auth/logout');
 

@@ -61,8 +61,7 @@ export function readLaunchers(body) {
 /** @param {unknown} body of `/auth/me` @returns {Access} */
 export function readAccess(body) {
   const scope = text(fields(body).scope);
-  if (scope === '') return 'none';
-  return scope.startsWith('read') || scope === 'watch' ? 'watch' : 'act';
+  return scope === 'watch' || scope === 'act' ? scope : 'none';
 }
 
 /** @param {unknown} body of a refusal @returns {string} what the daemon said, or nothing */
