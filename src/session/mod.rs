@@ -7,19 +7,24 @@
 //!
 //! Not here: what a role is, and who may see a session.
 
+mod attachment;
 mod client;
 mod host;
+mod host_events;
 mod id;
 mod log;
 mod output;
 mod records;
 mod rename;
+mod screen;
 mod settle;
 mod spawn;
 mod table;
 
-pub use client::{Attachment, Event, Events, HostClient, Input};
+pub use attachment::{Attachment, Event, Events, Input};
+pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use host::{HostError, run as run_host};
+pub use host_events::{HostEvent, HostEvents};
 pub use id::new_id;
 pub use log::{LogReader, LogWriter};
 pub use rename::{rename, spec_in};
@@ -51,6 +56,9 @@ const STARTED: &str = "ok";
 /// What begins a host's word to its starter about a failure of its own, not of the process.
 const HOST_FAILED: char = '!';
 
+/// The daemon's socket in its home.
+const DAEMON_SOCKET: &str = "daemon.sock";
+
 /// Longest path of a unix socket that every system takes, in bytes (macOS: 104 with the final zero).
 const SOCKET_PATH_MAX: usize = 100;
 
@@ -60,7 +68,16 @@ const STATE_MAX: u64 = 4 * 1024 * 1024;
 /// Where a session's host listens: in its folder, or, where that path is too long for a socket, in a private
 /// folder below the system's temporary one, under a name made from the folder's.
 pub fn socket_path(folder: &Path) -> PathBuf {
-    let direct = folder.join(files::SOCKET);
+    socket_in(folder, files::SOCKET)
+}
+
+/// Where the daemon of this home listens for this user's programs, by the same rule.
+pub fn daemon_socket(home: &Path) -> PathBuf {
+    socket_in(home, DAEMON_SOCKET)
+}
+
+fn socket_in(folder: &Path, name: &str) -> PathBuf {
+    let direct = folder.join(name);
     if direct.as_os_str().len() <= SOCKET_PATH_MAX {
         return direct;
     }
