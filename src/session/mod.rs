@@ -10,6 +10,8 @@
 mod client;
 mod host;
 mod id;
+pub mod life;
+pub mod live;
 mod log;
 mod output;
 mod records;
@@ -17,15 +19,17 @@ mod rename;
 mod settle;
 mod spawn;
 mod table;
+mod title;
 
 pub use client::{Attachment, Event, Events, HostClient, Input};
 pub use host::{HostError, run as run_host};
-pub use id::new_id;
+pub use id::{new_id, new_session_id};
 pub use log::{LogReader, LogWriter};
 pub use rename::{rename, spec_in};
 pub use settle::settle;
-pub use spawn::{StartError, start};
+pub use spawn::{Command, StartError, start, start_again};
 pub use table::{FindError, Table};
+pub use title::{kind, title};
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +43,10 @@ pub mod files {
     pub const LEASE: &str = "lease";
     /// The host's own log.
     pub const HOST_LOG: &str = "host.log";
+    /// There when the session is to be removed, and is not yet.
+    pub const DISMISSED: &str = "dismissed";
+    /// Files that were pasted into the session.
+    pub const CLIPBOARD: &str = "clipboard";
     /// Segments of the output.
     pub const OUTPUT: &str = "output";
     /// The host's socket.

@@ -1,0 +1,78 @@
+//! Following one living session to its end.
+
+use std::time::Duration;
+
+use super::{LiveTable, Loaded, Notice};
+use crate::model::{SessionId, SessionState};
+
+/// First and longest time until a host that does not answer is asked again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// Between two looks at the files of a session whose host tells no events.
+const FILES: Duration = Duration::from_secs(3);
+
+/// Says what the session is until it has ended.
+pub(super) async fn follow(table: LiveTable, id: SessionId) {
+    let stopped = table.0.shutdown.stopped();
+    tokio::select! {
+        biased;
+        () = stopped => {}
+        () = to_the_end(&table, &id) => {}
+    }
+}
+
+async fn to_the_end(table: &LiveTable, id: &SessionId) {
+    let mut pause = AGAIN.0;
+    loop {
+        match listen(table, id).await {
+            Heard::Something => pause = AGAIN.0,
+            Heard::Nothing => {}
+            Heard::Speechless => pause = FILES,
+        }
+        match table.load(id).await {
+            Ok(Some(loaded)) => {
+                let starting = loaded.status.state == SessionState::Starting;
+                if table.say(loaded) {
+                    return;
+                }
+                if starting {
+                    pause = AGAIN.0;
+                }
+            }
+            Ok(None) => return table.remove(id),
+            Err(error) => tracing::warn!(%error, session = %id, "a session cannot be read"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(AGAIN.1);
+    }
+}
+
+/// How a host's events went.
+enum Heard {
+    /// Its events came, until they ended.
+    Something,
+    /// It does not answer.
+    Nothing,
+    /// It tells none.
+    Speechless,
+}
+
+async fn listen(table: &LiveTable, id: &SessionId) -> Heard {
+    let _ = (table, id);
+    Heard::Speechless
+}
+
+impl LiveTable {
+    /// What the follower of a session knows now; whether it was the last word.
+    fn say(&self, loaded: Loaded) -> bool {
+        let id = loaded.status.id.clone();
+        let over = loaded.status.state.is_final();
+        let mut state = self.state();
+        let Some(held) = state.sessions.get_mut(&id) else { return true };
+        // It may live again: somebody told of it since it was read.
+        let over = over && !std::mem::take(&mut held.again);
+        held.followed = !over;
+        self.write(&mut state, loaded);
+        over
+    }
+}
