@@ -19,6 +19,7 @@ mod rename;
 mod settle;
 mod spawn;
 mod table;
+mod text;
 mod title;
 
 pub use client::{Attachment, Event, Events, HostClient, Input};
@@ -29,7 +30,8 @@ pub use rename::{rename, spec_in};
 pub use settle::settle;
 pub use spawn::{Command, StartError, start, start_again};
 pub use table::{FindError, Table};
-pub use title::{kind, title};
+pub use text::TextFinder;
+pub use title::{Activity, kind, title, what};
 
 use std::path::{Path, PathBuf};
 

@@ -7,13 +7,17 @@
 
 mod dismiss;
 mod end;
+mod read;
 mod rerun;
 mod retain;
+mod sweep;
 
 pub use dismiss::{dismiss, finish_dismissals};
 pub use end::end;
+pub use read::mark_read;
 pub use rerun::{Rerun, rerun, restart};
 pub use retain::{Keep, retain, retain_folders};
+pub use sweep::Sweeper;
 
 pub(super) use dismiss::is_dismissed;
 

@@ -229,7 +229,7 @@ impl LiveTable {
         let status = shown::slim(status);
         let id = status.id.clone();
         let wanted = shown::wanted_slug(&status);
-        let slug = state.slugs.give(&id, super::title::kind(&status), &wanted);
+        let slug = state.slugs.give(&id, super::kind(&status), &wanted);
         let place = self.place(state, &status);
         let shown = Arc::new(LiveSession::new(status, slug, place, (&self.folder(&id), dispatched)));
         match state.sessions.get_mut(&id) {

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::place::{self, Place};
 use super::slug;
 use crate::model::{EndReason, ExitStatus, SessionId, SessionState};
-use crate::session::title::SHELL;
 use crate::session::{kind, socket_path, title};
 use crate::util::{human, visible, visible_line};
 use crate::wire::v1::{SessionObject, StatusObject};
@@ -16,6 +15,12 @@ use crate::wire::{HOST_PROTOCOL, SessionStatus};
 
 /// Bytes of a command that are kept; a message may stand in it.
 const COMMAND_MAX: usize = 16 * 1024;
+
+/// Longest title, in characters.
+const TITLE_MAX: usize = 200;
+
+/// The slug of a session that nothing is known of.
+const NAMELESS: &str = "session";
 
 /// Longest label, in characters.
 const LABEL_MAX: usize = 120;
@@ -65,6 +70,11 @@ impl LiveSession {
         !self.status.state.is_final()
     }
 
+    /// Whether it is an attempt of a job of the queue's.
+    pub fn is_attempt(&self) -> bool {
+        self.dispatched
+    }
+
     /// Whether it can be run again by hand. The attempts of a job are the queue's.
     pub fn is_resumable(&self) -> bool {
         !self.is_alive() && !self.status.command.is_empty() && !self.dispatched
@@ -106,7 +116,7 @@ impl LiveSession {
             alive,
             pid: status.pid.filter(|_| alive),
             exit_code: exit_code(status),
-            title: title(status),
+            title: one_line(&title(status), TITLE_MAX),
             status: self.status_object(),
             unread: status.unread,
             resumable: self.is_resumable(),
@@ -139,8 +149,7 @@ impl LiveSession {
             },
             SessionState::Starting | SessionState::Running => {
                 let report = status.report.as_ref()?;
-                let label = human::headline(&report.label, LABEL_MAX).unwrap_or_default();
-                let label = visible_line(&label).into_owned();
+                let label = one_line(&report.label, LABEL_MAX);
                 Some(StatusObject { label, working: report.working, error: report.error })
             }
         }
@@ -152,7 +161,7 @@ pub(super) fn wanted_slug(status: &SessionStatus) -> String {
     let folder = status.cwd.file_name().map(|name| name.to_string_lossy().into_owned());
     let given = [status.slug.as_ref(), status.name.as_ref(), folder.as_ref()];
     let given = given.into_iter().flatten().find_map(|text| slug::slug(text));
-    given.unwrap_or_else(|| slug::slug(kind(status)).unwrap_or_else(|| SHELL.to_owned()))
+    given.unwrap_or_else(|| slug::slug(kind(status)).unwrap_or_else(|| NAMELESS.to_owned()))
 }
 
 /// What is known of a place before its folder was read.
@@ -174,6 +183,11 @@ pub(super) fn slim(mut status: SessionStatus) -> SessionStatus {
     }
     status.command.shrink_to_fit();
     status
+}
+
+/// The first line, as it can be shown.
+fn one_line(text: &str, most: usize) -> String {
+    visible_line(&human::headline(text, most).unwrap_or_default()).into_owned()
 }
 
 fn clip(text: &str, most: usize) -> String {
