@@ -15,6 +15,8 @@ use crate::wire::{SessionStatus, WindowSize};
 pub struct Rerun {
     /// Another command, such as the one by which an agent goes on with its conversation.
     pub argv: Option<Vec<String>>,
+    /// Whether it goes on with what was said before, so that its message is not said again.
+    pub goes_on: bool,
     /// Variables that its process gets besides, instead of those of these names.
     pub env: Vec<(String, String)>,
     /// Further files (name and content) in its folder.
@@ -52,7 +54,8 @@ pub async fn rerun(
     }
     if let Some(argv) = how.argv {
         spec.argv = argv;
-        // The message was said in the first run.
+    }
+    if how.goes_on {
         spec.stdin_file = None;
     }
     if spec.argv.is_empty() {

@@ -117,6 +117,8 @@ impl Sweeper {
 /// The folders of a job's attempts: its id, or its id and an attempt's mark.
 fn folders_of(dir: &Path, id: &SessionId) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let of_job = |name: &str| name.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let of_job = |name: &str| {
+        name.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
     entries.filter(|entry| entry.file_name().to_str().is_some_and(of_job)).map(|entry| entry.path()).collect()
 }

@@ -46,7 +46,11 @@ pub async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let seat = Arc::clone(&app.v1_streams).try_acquire_owned().map_err(|_| {
-        ApiError::busy("too_many_streams", "all event streams are taken; close one, or raise `serve.streams`", 5)
+        ApiError::busy(
+            "too_many_streams",
+            "all event streams are taken; close one, or raise `serve.streams`",
+            5,
+        )
     })?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let after = last.and_then(|id| {

@@ -78,8 +78,7 @@ pub const V1: &[Route] = &[
     Route::get("/v1/sessions/{id}/scrollback", "/v1/sessions/none/scrollback", Watch, || {
         get(scrollback::scrollback)
     }),
-    Route::post("/v1/sessions/{id}/wait", "/v1/sessions/none/wait", Watch, || post(wait::wait))
-        .taking(SMALL),
+    Route::post("/v1/sessions/{id}/wait", "/v1/sessions/none/wait", Watch, || post(wait::wait)).taking(SMALL),
 ];
 
 /// Nothing to say beside that it was done.
@@ -112,9 +111,9 @@ fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 
 /// A query, or what is wrong with it.
 fn query<T>(asked: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    asked.map(|Query(asked)| asked).map_err(|error| {
-        ApiError::bad_request("bad_request", visible_line(&error.body_text()).into_owned())
-    })
+    asked
+        .map(|Query(asked)| asked)
+        .map_err(|error| ApiError::bad_request("bad_request", visible_line(&error.body_text()).into_owned()))
 }
 
 /// Does it to the end, also when the client goes away meanwhile.
@@ -130,7 +129,9 @@ fn refused(error: LifeError) -> ApiError {
     let message = visible_line(&error.to_string()).into_owned();
     match error {
         LifeError::None(_) => ApiError::not_found(message),
-        LifeError::Alive(_) | LifeError::NotResumable { .. } => ApiError::bad_request("not_resumable", message),
+        LifeError::Alive(_) | LifeError::NotResumable { .. } => {
+            ApiError::bad_request("not_resumable", message)
+        }
         LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
         LifeError::Start(error) => not_started(&error),
         LifeError::File { .. } => ApiError::internal("changing the session", &message),

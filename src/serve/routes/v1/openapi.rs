@@ -75,7 +75,9 @@ mod tests {
             .collect();
         let served: BTreeSet<(String, String)> = V1
             .iter()
-            .flat_map(|route| route.methods.iter().map(|method| (route.path.to_owned(), (*method).to_owned())))
+            .flat_map(|route| {
+                route.methods.iter().map(|method| (route.path.to_owned(), (*method).to_owned()))
+            })
             .filter(|(_, method)| method != "HEAD")
             .collect();
         assert_eq!(described, served);

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::{body, done};
 use crate::model::SessionId;
 use crate::serve::{ApiError, App};
-use crate::wire::v1::{RegisterBody, Refusal};
+use crate::wire::v1::{Refusal, RegisterBody};
 
 /// A session was started, here or by somebody else.
 #[utoipa::path(post, path = "/v1/register", tag = "daemon", request_body = RegisterBody, responses(

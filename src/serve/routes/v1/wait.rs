@@ -84,9 +84,10 @@ pub async fn wait(
     let finder = finder(&asked)?;
     let session = find(&app, &id)?;
     let id = session.id().clone();
-    let _seat = app.waits.try_acquire().map_err(|_| {
-        ApiError::busy("busy", "too many wait for sessions at this moment; try again", 5)
-    })?;
+    let _seat = app
+        .waits
+        .try_acquire()
+        .map_err(|_| ApiError::busy("busy", "too many wait for sessions at this moment; try again", 5))?;
     let waited = async {
         match (asked.what, finder) {
             (For::Text, Some(finder)) => text(&app, &id, finder, asked.from).await,
@@ -118,9 +119,7 @@ fn finder(asked: &WaitQuery) -> Result<Option<TextFinder>, ApiError> {
         (For::Text, None) => {
             Err(ApiError::bad_request("validation_error", "`for=text` takes a pattern in `text`"))
         }
-        (_, Some(_)) => {
-            Err(ApiError::bad_request("validation_error", "`text` is for `for=text`"))
-        }
+        (_, Some(_)) => Err(ApiError::bad_request("validation_error", "`text` is for `for=text`")),
         (_, None) => Ok(None),
     }
 }
@@ -175,7 +174,8 @@ async fn text(
     let folder = app.live.folder(id);
     let alive = app.live.get(id).is_some_and(|session| session.is_alive());
     if alive && let Ok(host) = HostClient::connect(&folder).await {
-        let mut events = host.attach(Some(from.unwrap_or(0)), false).await.map_err(|e| unreachable(&e))?.events;
+        let mut events =
+            host.attach(Some(from.unwrap_or(0)), false).await.map_err(|e| unreachable(&e))?.events;
         loop {
             match events.next().await.map_err(|error| unreachable(&error))? {
                 Some(Event::Output(bytes)) => {
