@@ -1,6 +1,9 @@
 //! Following one living session to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::{LiveTable, Loaded, Notice};
 use crate::model::{SessionId, SessionState};
@@ -12,16 +15,16 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const FILES: Duration = Duration::from_secs(3);
 
 /// Says what the session is until it has ended.
-pub(super) async fn follow(table: LiveTable, id: SessionId) {
+pub(super) async fn follow(table: LiveTable, id: SessionId, look: Arc<Notify>) {
     let stopped = table.0.shutdown.stopped();
     tokio::select! {
         biased;
         () = stopped => {}
-        () = to_the_end(&table, &id) => {}
+        () = to_the_end(&table, &id, &look) => {}
     }
 }
 
-async fn to_the_end(table: &LiveTable, id: &SessionId) {
+async fn to_the_end(table: &LiveTable, id: &SessionId, look: &Notify) {
     let mut pause = AGAIN.0;
     loop {
         match listen(table, id).await {
@@ -42,7 +45,8 @@ async fn to_the_end(table: &LiveTable, id: &SessionId) {
             Ok(None) => return table.remove(id),
             Err(error) => tracing::warn!(%error, session = %id, "a session cannot be read"),
         }
-        tokio::time::sleep(pause).await;
+        // Somebody who knows more may ask for a look.
+        let _ = tokio::time::timeout(pause, look.notified()).await;
         pause = (pause * 2).min(AGAIN.1);
     }
 }

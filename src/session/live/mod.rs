@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use self::changes::Changes;
 use self::place::{Place, Places};
@@ -71,6 +71,8 @@ struct Held {
     followed: bool,
     /// Somebody told of it meanwhile: its follower looks again before it ends.
     again: bool,
+    /// Wakes a follower that waits to look again.
+    look: Arc<Notify>,
     /// Whether it is an attempt of the queue's.
     dispatched: bool,
     /// When its state file was written that was read.
@@ -143,6 +145,7 @@ impl LiveTable {
             && held.followed
         {
             held.again = true;
+            held.look.notify_one();
             return Some(Arc::clone(&held.shown));
         }
         match self.load(id).await {
@@ -220,7 +223,8 @@ impl LiveTable {
         self.write(&mut state, loaded);
         if let Some(held) = state.sessions.get_mut(&id).filter(|_| alive) {
             (held.followed, held.again) = (true, false);
-            drop(self.0.shutdown.spawn(follow::follow(self.clone(), id)));
+            let look = Arc::clone(&held.look);
+            drop(self.0.shutdown.spawn(follow::follow(self.clone(), id, look)));
         }
     }
 
@@ -239,7 +243,8 @@ impl LiveTable {
             }
             Some(held) => (held.shown, held.dispatched, held.written) = (shown, dispatched, written),
             None => {
-                let held = Held { shown, followed: false, again: false, dispatched, written };
+                let look = Arc::default();
+                let held = Held { shown, followed: false, again: false, look, dispatched, written };
                 state.sessions.insert(id.clone(), held);
             }
         }
