@@ -8,8 +8,10 @@
 //! Not here: what a role is, and who may see a session.
 
 mod agent_side;
+mod attachment;
 mod client;
 mod host;
+mod host_events;
 mod id;
 pub mod life;
 pub mod live;
@@ -17,6 +19,7 @@ mod log;
 mod output;
 mod records;
 mod rename;
+mod screen;
 mod settle;
 mod spawn;
 mod table;
@@ -24,8 +27,10 @@ mod text;
 mod title;
 
 pub use agent_side::AgentSide;
-pub use client::{Attachment, Event, Events, HostClient, Input};
+pub use attachment::{Attachment, Event, Events, Input};
+pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use host::{HostError, run as run_host};
+pub use host_events::{HostEvent, HostEvents};
 pub use id::{new_id, new_session_id};
 pub use log::{LogReader, LogWriter};
 pub use rename::{rename, spec_in};
@@ -63,6 +68,9 @@ const STARTED: &str = "ok";
 /// What begins a host's word to its starter about a failure of its own, not of the process.
 const HOST_FAILED: char = '!';
 
+/// The daemon's socket in its home.
+const DAEMON_SOCKET: &str = "daemon.sock";
+
 /// Largest state or spec file read, in bytes. A message may stand in a command line.
 const STATE_MAX: u64 = 4 * 1024 * 1024;
 
@@ -70,4 +78,9 @@ const STATE_MAX: u64 = 4 * 1024 * 1024;
 /// folder below the system's temporary one, under a name made from the folder's.
 pub fn socket_path(folder: &Path) -> PathBuf {
     crate::store::socket_path(folder.join(files::SOCKET), folder)
+}
+
+/// Where the daemon of this home listens for this user's programs, by the same rule.
+pub fn daemon_socket(home: &Path) -> PathBuf {
+    crate::store::socket_path(home.join(DAEMON_SOCKET), home)
 }

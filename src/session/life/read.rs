@@ -3,7 +3,7 @@
 use super::LifeError;
 use super::end::{current, lease};
 use crate::model::SessionId;
-use crate::session::{HostClient, Table, files};
+use crate::session::{HostClient, ScreenAttach, Table, files};
 use crate::store::{Durability, write_atomic};
 
 /// Takes the mark off a session whose agent ended a turn that nobody had looked at.
@@ -12,7 +12,8 @@ pub async fn mark_read(table: &Table, id: &SessionId) -> Result<(), LifeError> {
     if !current(table, id)?.state.is_final() {
         // Who attaches sees it; the host notes that by itself.
         let host = HostClient::connect(&folder).await.map_err(LifeError::file(&folder))?;
-        drop(host.attach(None, false).await.map_err(LifeError::file(&folder))?);
+        let screen = ScreenAttach { from: None, size: None, read_only: false };
+        drop(host.attach_screen(screen).await.map_err(LifeError::file(&folder))?);
         return Ok(());
     }
     let _lease = lease(table, id).await?;

@@ -1,5 +1,6 @@
 //! Following one living session to its end.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::{LiveTable, Loaded, Notice};
 use crate::model::{SessionId, SessionState};
+use crate::session::{HostClient, HostEvent};
 
 /// First and longest time until a host that does not answer is asked again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -53,20 +55,59 @@ async fn to_the_end(table: &LiveTable, id: &SessionId, look: &Notify) {
 
 /// How a host's events went.
 enum Heard {
-    /// Its events came, until they ended.
+    /// They came, until they ended.
     Something,
-    /// It does not answer.
+    /// The host does not answer.
     Nothing,
-    /// It tells none.
+    /// It is of a version that tells none.
     Speechless,
 }
 
 async fn listen(table: &LiveTable, id: &SessionId) -> Heard {
-    let _ = (table, id);
-    Heard::Speechless
+    let Ok(host) = HostClient::connect(&table.folder(id)).await else { return Heard::Nothing };
+    let mut events = match host.events().await {
+        Ok(events) => events,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Heard::Speechless,
+        Err(_) => return Heard::Nothing,
+    };
+    let mut heard = Heard::Nothing;
+    loop {
+        match events.next().await {
+            Ok(Some(event)) => {
+                heard = Heard::Something;
+                table.hear(id, event);
+            }
+            Ok(None) => return heard,
+            Err(error) => {
+                tracing::debug!(%error, session = %id, "the events of a host broke off");
+                return heard;
+            }
+        }
+    }
 }
 
 impl LiveTable {
+    /// What a host tells of its session. The final state is read from the disk, where everybody finds it.
+    fn hear(&self, id: &SessionId, event: HostEvent) {
+        let mut state = self.state();
+        let Some(held) = state.sessions.get(id) else { return };
+        match event {
+            HostEvent::Status { status } if status.id == *id && !status.state.is_final() => {
+                let loaded = Loaded { status: *status, dispatched: held.dispatched, written: held.written };
+                self.write(&mut state, loaded);
+            }
+            HostEvent::Status { .. } => {}
+            HostEvent::Activity => {
+                state.changes.activity(id);
+                self.tell(&state);
+            }
+            HostEvent::Notice { title, body } => {
+                state.changes.notice(id, Notice { title, body });
+                self.tell(&state);
+            }
+        }
+    }
+
     /// What the follower of a session knows now; whether it was the last word.
     fn say(&self, loaded: Loaded) -> bool {
         let id = loaded.status.id.clone();

@@ -184,6 +184,7 @@ async fn text(
                     }
                 }
                 Some(Event::Gap(..)) => finder.gap(),
+                Some(Event::Snapshot { .. } | Event::Size { .. }) => {}
                 Some(Event::End(_)) | None => break,
             }
         }
