@@ -18,18 +18,19 @@ use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
 use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
-use crate::flow::Flow;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
 use crate::runner::{self, RunnerParts};
 use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
-use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Limits};
-use crate::session::{self, Table};
+use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Launching, Limits};
+use crate::session::Table;
+use crate::session::life::{Keep, Sweeper};
+use crate::session::live::LiveTable;
 use crate::store::{Durability, FileLock, Redis, bind_socket, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
-use crate::work::{FleetKey, Queue};
+use crate::work::{FleetKey, Journal, Queue};
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -163,6 +164,7 @@ async fn serve_until_told(
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
     let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
+    let live = LiveTable::new(Table::new(config.session().dir), config.env().home(), shutdown.clone());
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
@@ -173,6 +175,8 @@ async fn serve_until_told(
             fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
             auth: auth_config(config, address.port())?,
+            live: live.clone(),
+            launching: launching(config, address),
             limits,
             clock: clock.clone(),
         },
@@ -186,6 +190,7 @@ async fn serve_until_told(
         started_at: clock::millis(clock.now()),
     };
     let app = Arc::new(app);
+    live.start().await;
     let (socket, near) = LocalSocket::bind(config.paths.daemon_socket())?;
     drop(shutdown.spawn(serve::run_socket(near, Arc::clone(&app))));
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
@@ -202,7 +207,7 @@ async fn serve_until_told(
         runner::start(config, parts, flow.clone(), &shutdown)?;
         Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
     }
-    drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
+    sweeper(config, live, flow.clone(), clock).start(&shutdown);
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
 
@@ -268,10 +273,11 @@ fn fleet_flow(
     Ok(Some(FleetFlow { shared, shipper: ship::start(ship, shutdown) }))
 }
 
-/// Asks the system for as many descriptors as the limits may take: a socket a connection, and some for files.
+/// Asks the system for as many descriptors as the limits may take: a socket a connection, one a
+/// session, and some for files.
 fn make_room(limits: Limits) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const FILES: u64 = 256;
+    const FILES: u64 = 1280;
     let wanted = limits.connections as u64 + FILES;
     let now = getrlimit(Resource::Nofile);
     if now.current.is_some_and(|current| current < wanted) {
@@ -286,13 +292,24 @@ fn make_room(limits: Limits) {
     }
 }
 
-/// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.
-fn settler(sessions: PathBuf, flow: FlowConfig, clock: Clock) -> impl FnOnce() + Send {
-    move || {
-        let open = || Some(Flow::new(flow.clone(), clock.clone()));
-        if let Err(error) = session::settle(&Table::new(sessions), &clock, open) {
-            tracing::warn!(%error, "lost sessions could not be given their end");
-        }
+/// What sessions are started with.
+fn launching(config: &Config, listen: SocketAddr) -> Launching {
+    let (session, crew, env) = (config.session(), config.crew(), config.env().clone());
+    Launching { session, crew, home: env.home(), env, listen }
+}
+
+/// Keeps what has ended within its bounds, and gives sessions that were lost while no daemon ran (a reboot, a
+/// kill) their end.
+fn sweeper(config: &Config, live: LiveTable, flow: FlowConfig, clock: &Clock) -> Sweeper {
+    let (session, runner) = (config.session(), config.runner());
+    Sweeper {
+        live,
+        keep: Keep { count: session.keep, bytes: session.keep_bytes },
+        worktrees: config.paths.home().join("worktrees"),
+        worktrees_age: runner.worktrees_age,
+        journal: Journal::new(&config.paths.queue(), clock.clone()),
+        flow,
+        clock: clock.clone(),
     }
 }
 

@@ -81,6 +81,8 @@ pub struct RunnerConfig {
     pub workdirs: Vec<PathBuf>,
     /// Newest output of a job kept in Redis, in bytes.
     pub log_bytes: u64,
+    /// How long the folder of an ended job stays after the last change in it.
+    pub worktrees_age: Duration,
 }
 
 /// How the daemon listens.
@@ -109,6 +111,10 @@ pub struct SessionConfig {
     pub log_bytes: u64,
     /// Time between the polite signals and KILL.
     pub grace: Duration,
+    /// Ended sessions that stay.
+    pub keep: usize,
+    /// Bytes of disk that ended sessions may take altogether.
+    pub keep_bytes: u64,
 }
 
 /// Where roles come from and what runs them.
@@ -251,6 +257,7 @@ impl Config {
             labels: list("runner.labels"),
             workdirs: std::iter::once(self.paths.home().join("worktrees")).chain(workdirs).collect(),
             log_bytes: self.settings.number("runner.log_bytes"),
+            worktrees_age: self.settings.duration("runner.worktrees_age"),
         }
     }
 
@@ -296,6 +303,8 @@ impl Config {
             scrollback_bytes: usize::try_from(number("session.scrollback_bytes")).unwrap_or(usize::MAX),
             log_bytes: number("session.log_bytes"),
             grace: self.settings.duration("session.grace"),
+            keep: usize::try_from(number("session.keep")).unwrap_or(usize::MAX),
+            keep_bytes: number("session.keep_bytes"),
         }
     }
 

@@ -30,6 +30,7 @@ pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
 pub use launch::{Launch, Ready, SessionFile};
 pub use list::{Availability, RoleEntry};
+pub use program::find as find_program;
 pub use role::{Launcher, Prompt, Role, Source};
 
 use crate::config::CrewConfig;

@@ -208,7 +208,9 @@ mod tests {
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
     use crate::serve::auth::AuthConfig;
-    use crate::serve::{AppConfig, FleetView, Hosts};
+    use crate::serve::{AppConfig, FleetView, Hosts, Launching};
+    use crate::session::Table;
+    use crate::session::live::LiveTable;
     use crate::util::Clock;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
@@ -248,6 +250,8 @@ mod tests {
         let flow =
             FlowConfig { dir: home.path().to_owned(), audit_dir: None, sync_always: false, provenance };
         let nowhere = "http://127.0.0.1:9".to_owned();
+        let shutdown = Shutdown::new();
+        let config = Config::load(Environment::of([("HOME", home.path())]), &[]).unwrap();
         let config = AppConfig {
             flow,
             fleet_flow: None,
@@ -262,10 +266,17 @@ mod tests {
                 require_all: false,
                 port,
             },
+            live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            launching: Launching {
+                session: config.session(),
+                crew: config.crew(),
+                env: Environment::default(),
+                home: None,
+                listen: listener.local_addr().unwrap(),
+            },
             limits,
             clock: Clock::manual(format!("{DAY}T12:00:00Z").parse().unwrap()),
         };
-        let shutdown = Shutdown::new();
         let app = Arc::new(App::new(config, shutdown.clone()));
         drop(shutdown.spawn(run(listener, app)));
         Served { home, port, shutdown }

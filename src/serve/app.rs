@@ -13,13 +13,14 @@ use axum::response::{IntoResponse, Response};
 use super::auth::{Auth, AuthConfig};
 use super::queue_view::QueueView;
 use super::stream::Hub;
-use super::{ApiError, Hosts, Limits};
+use super::{ApiError, Hosts, Launching, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
 use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::ShipStatus;
 use crate::session::Table;
+use crate::session::live::LiveTable;
 use crate::util::{Clock, Shutdown, clock};
 use crate::work::Queue;
 
@@ -64,6 +65,10 @@ pub struct AppConfig {
     pub hosts: Hosts,
     /// Who may do what.
     pub auth: AuthConfig,
+    /// The sessions in memory.
+    pub live: LiveTable,
+    /// What sessions are started with.
+    pub launching: Launching,
     /// The limits.
     pub limits: Limits,
     /// Where the time comes from.
@@ -81,6 +86,8 @@ pub struct App {
     pub(super) fleet: FleetView,
     pub(super) hosts: Hosts,
     pub(super) auth: Auth,
+    pub(super) live: LiveTable,
+    pub(super) launching: Launching,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -88,6 +95,10 @@ pub struct App {
     /// Held while the files are counted; who waits for it holds no thread.
     pub(super) days: Arc<Mutex<DayIndex>>,
     pub(super) file_reads: Arc<Semaphore>,
+    /// Held by each stream of events about sessions.
+    pub(super) v1_streams: Arc<Semaphore>,
+    /// Held by each request that waits for a session.
+    pub(super) waits: Arc<Semaphore>,
     /// Held while a day of the whole fleet is put together.
     pub(super) fleet_days: Arc<Semaphore>,
 }
@@ -95,8 +106,8 @@ pub struct App {
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, auth, limits, clock } =
-            config;
+        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, auth, .. } = config;
+        let (live, launching, limits, clock) = (config.live, config.launching, config.limits, config.clock);
         Self {
             hub: Hub::new(
                 flow.dir.clone(),
@@ -116,6 +127,10 @@ impl App {
             flow,
             hosts,
             auth: Auth::new(&auth),
+            live,
+            launching,
+            v1_streams: Arc::new(Semaphore::new(limits.streams)),
+            waits: Arc::new(Semaphore::new(limits.waits)),
             limits,
             clock,
             shutdown,
@@ -147,7 +162,6 @@ impl App {
 }
 
 /// A JSON answer in the envelope of `/v1`: `{"data":…,"ok":true}`. Errors get theirs by themselves.
-#[allow(dead_code)] // For the routes below `/v1`, as they come.
 pub(super) fn data<T: Serialize + ?Sized>(value: &T) -> Result<Response, ApiError> {
     json(&serde_json::json!({ "data": value, "ok": true }))
 }

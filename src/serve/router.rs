@@ -10,6 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::auth::{Accepts, Gate, Scope, admit};
+use super::routes::v1::V1;
 use super::routes::{assets, auth, facts, fleet, flow, jobs, page, sessions};
 use super::{ApiError, App, guard};
 
@@ -129,7 +130,7 @@ const AUTH: &[Route] = &[
 ];
 
 /// Every path, in alphabetical order within a list. A path stands in one list only.
-pub const ROUTES: &[&[Route]] = &[READS, AUTH];
+pub const ROUTES: &[&[Route]] = &[READS, AUTH, V1];
 
 /// Every route.
 pub fn routes() -> impl Iterator<Item = &'static Route> {

@@ -8,27 +8,36 @@
 //! Not here: what a role is, and who may see a session.
 
 mod agent_side;
+mod attachment;
 mod client;
 mod host;
+mod host_events;
 mod id;
+pub mod life;
+pub mod live;
 mod log;
 mod output;
 mod records;
 mod rename;
+mod screen;
 mod settle;
 mod spawn;
 mod table;
+mod text;
 mod title;
 
 pub use agent_side::AgentSide;
-pub use client::{Attachment, Event, Events, HostClient, Input};
+pub use attachment::{Attachment, Event, Events, Input};
+pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use host::{HostError, run as run_host};
-pub use id::new_id;
+pub use host_events::{HostEvent, HostEvents};
+pub use id::{new_id, new_session_id};
 pub use log::{LogReader, LogWriter};
 pub use rename::{rename, spec_in};
 pub use settle::settle;
-pub use spawn::{StartError, start};
+pub use spawn::{Command, StartError, start, start_again};
 pub use table::{FindError, Table};
+pub use text::TextFinder;
 pub use title::{Activity, kind, title, what};
 
 use std::path::{Path, PathBuf};
@@ -43,6 +52,10 @@ pub mod files {
     pub const LEASE: &str = "lease";
     /// The host's own log.
     pub const HOST_LOG: &str = "host.log";
+    /// There when the session is to be removed, and is not yet.
+    pub const DISMISSED: &str = "dismissed";
+    /// Files that were pasted into the session.
+    pub const CLIPBOARD: &str = "clipboard";
     /// Segments of the output.
     pub const OUTPUT: &str = "output";
     /// The host's socket.

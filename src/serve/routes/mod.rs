@@ -10,3 +10,4 @@ pub mod flow;
 pub mod jobs;
 pub mod page;
 pub mod sessions;
+pub mod v1;
