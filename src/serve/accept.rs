@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tower::ServiceExt;
 
 use super::auth::Peer;
-use super::connections::{Busy, Connections, Ticket};
+use super::connections::{Busy, Connections, Ticket, Upgraded};
 use super::io::TimedSocket;
 use super::{App, Limits, router};
 use crate::store::is_ours;
@@ -141,6 +141,7 @@ async fn serve<S>(
         let busy = slot.busy();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Upgraded::new(Arc::clone(&slot)));
         let answer = router.clone().oneshot(request);
         async move {
             let Ok(response) = answer.await;
@@ -155,6 +156,7 @@ async fn serve<S>(
             .header_read_timeout(limits.idle_time + limits.head_time)
             .max_buf_size(limits.head_bytes)
             .serve_connection(io, service)
+            .with_upgrades()
     );
     let mut stopped = pin!(shutdown.stopped());
     let mut stopping = false;

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use tokio_util::sync::CancellationToken;
+
+use super::ApiError;
 
 /// Where a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Phase {
     Head(Instant),
     /// A request is being answered.
     Busy,
+    /// It is no longer one of requests.
+    Upgraded,
 }
 
 /// One open connection, as the list and the socket see it.
@@ -47,6 +53,11 @@ impl Slot {
         Busy(Arc::clone(self))
     }
 
+    /// From now on it is no connection of requests: nobody waits for a next one.
+    pub fn upgraded(&self) {
+        *self.locked() = Phase::Upgraded;
+    }
+
     /// Resolves when the connection has to make room.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
@@ -63,7 +74,36 @@ pub struct Busy(Arc<Slot>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *self.0.locked() = Phase::Idle(Instant::now());
+        let mut phase = self.0.locked();
+        if *phase == Phase::Busy {
+            *phase = Phase::Idle(Instant::now());
+        }
+    }
+}
+
+/// A connection that a handler takes over: an extractor. The time limits for requests then end.
+#[derive(Debug, Clone)]
+pub struct Upgraded(Arc<Slot>);
+
+impl Upgraded {
+    /// Of this connection.
+    pub fn new(slot: Arc<Slot>) -> Self {
+        Self(slot)
+    }
+
+    /// It is taken over.
+    pub fn begin(&self) {
+        self.0.upgraded();
+    }
+}
+
+/// Fails closed: without a connection nothing can be taken over.
+impl<S: Sync> FromRequestParts<S> for Upgraded {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let slot = parts.extensions.get::<Self>().cloned();
+        slot.ok_or_else(|| ApiError::internal("taking over the connection", &"there is none"))
     }
 }
 
@@ -117,7 +157,7 @@ impl Open {
     fn evict(&mut self) -> bool {
         let waiting = self.slots.iter().filter_map(|(key, slot)| match slot.phase() {
             Phase::Idle(since) | Phase::Head(since) => Some((since, *key)),
-            Phase::Busy => None,
+            Phase::Busy | Phase::Upgraded => None,
         });
         let Some((_, key)) = waiting.min() else { return false };
         if let Some(slot) = self.slots.remove(&key) {

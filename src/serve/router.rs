@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::auth::{Accepts, Gate, Scope, admit};
 use super::routes::v1::V1;
-use super::routes::{assets, auth, facts, fleet, flow, jobs, page, sessions};
+use super::routes::{assets, auth, facts, fleet, flow, jobs, page, sessions, terminal};
 use super::{ApiError, App, guard};
 
 /// Who may use a route.
@@ -129,8 +129,11 @@ const AUTH: &[Route] = &[
     Route::get("/auth/signin.js", "/auth/signin.js", Access::Open, || get(auth::sign_in)),
 ];
 
+/// Terminals. Whoever may only watch changes nothing there.
+const TERMINALS: &[Route] = &[Route::get("/ws/{id}", "/ws/none", Access::Watch, || get(terminal::terminal))];
+
 /// Every path, in alphabetical order within a list. A path stands in one list only.
-pub const ROUTES: &[&[Route]] = &[READS, AUTH, V1];
+pub const ROUTES: &[&[Route]] = &[READS, AUTH, V1, TERMINALS];
 
 /// Every route.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
