@@ -20,6 +20,7 @@ mod io;
 mod limits;
 mod queue_view;
 mod range;
+pub mod reach;
 mod read_ahead;
 mod router;
 mod routes;
