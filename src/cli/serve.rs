@@ -45,6 +45,8 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
         flags.push(("dirs.flows", std::path::absolute(dir)?.to_string_lossy().into_owned()));
     }
     let config = cx.config_with(&flags)?;
+    // Asked here already, so that a wrong one ends as any other wrong setting.
+    config.serve_token()?;
     logging::init(&cx.env);
     // The provider that every TLS client of this process uses; one is there already only in tests.
     let _ = rustls::crypto::ring::default_provider().install_default();
