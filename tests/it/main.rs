@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod agents;
 mod browser;
 mod chaos;
 mod config;

@@ -7,10 +7,10 @@ use super::options::Grammar;
 use super::said::{Said, text};
 use super::{Command, Facts, Prepared};
 
-/// Our extension, in the session's folder.
+/// Our extension, in the session's folder; pi loads it as it loads TypeScript.
 const EXTENSION: &str = "pi-extension.ts";
 /// Its text.
-const SCRIPT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/pi.ts"));
+const SCRIPT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/pi.js"));
 
 /// Its verbs that start no conversation.
 const OTHER_VERBS: &[&str] = &["install", "remove", "uninstall", "update", "list", "config"];
