@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -23,9 +23,10 @@ use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
 use crate::runner::{self, RunnerParts};
+use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
 use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Limits};
 use crate::session::{self, Table};
-use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
+use crate::store::{Durability, FileLock, Redis, bind_socket, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
 use crate::work::{FleetKey, Queue};
@@ -82,6 +83,9 @@ pub enum DaemonError {
         "{0}; copy the key from another machine of the fleet, or remove the file to go without signatures"
     )]
     FleetKey(String),
+    /// The token that everything but looking takes is not safe.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -168,6 +172,7 @@ async fn serve_until_told(
             models: config.models(),
             fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
+            auth: auth_config(config, address.port())?,
             limits,
             clock: clock.clone(),
         },
@@ -180,8 +185,11 @@ async fn serve_until_told(
         version: crate::VERSION.to_owned(),
         started_at: clock::millis(clock.now()),
     };
+    let app = Arc::new(app);
+    let (socket, near) = LocalSocket::bind(config.paths.daemon_socket())?;
+    drop(shutdown.spawn(serve::run_socket(near, Arc::clone(&app))));
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
-    drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
+    drop(shutdown.spawn(serve::run(listener, app)));
     if let (Some(redis), Some(queue)) = (redis, queue) {
         let sessions = Table::new(config.session().dir);
         let parts = RunnerParts {
@@ -200,7 +208,7 @@ async fn serve_until_told(
 
     let name = signals.next().await;
     tracing::info!(signal = name, "stopping");
-    drop(announced);
+    drop((announced, socket));
     tokio::select! {
         finished = shutdown.finish(STOP_GRACE) => {
             if !finished {
@@ -210,6 +218,13 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// What decides who may do what; makes the token at the daemon's first start.
+fn auth_config(config: &Config, port: u16) -> Result<AuthConfig, DaemonError> {
+    TokenFile::new(config.paths.auth_token()).ensure()?;
+    let (serve_token, require_all) = (config.serve_token()?, config.serve().require_all);
+    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port })
 }
 
 /// The queue in this Redis, with the fleet's key where there is one.
@@ -312,6 +327,31 @@ impl Signals {
     }
 }
 
+/// The daemon's unix socket, removed when the daemon stops by itself.
+struct LocalSocket(PathBuf);
+
+impl LocalSocket {
+    fn bind(path: PathBuf) -> Result<(Self, UnixListener), DaemonError> {
+        // The lock of the daemon is held: what is there was left by one that was killed.
+        match bind_socket(&path) {
+            Ok(listener) => Ok((Self(path), listener)),
+            Err(source) => Err(DaemonError::File { path, action: "listening on it", source }),
+        }
+    }
+}
+
+impl Drop for LocalSocket {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(%error, path = %path.display(), "could not be removed");
+    }
+}
+
 /// `daemon.json`, removed when the daemon stops by itself.
 struct Announced(PathBuf);
 
@@ -327,8 +367,6 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "could not be removed");
-        }
+        remove(&self.0);
     }
 }

@@ -7,6 +7,10 @@ use std::time::Duration;
 use super::{Config, ConfigError, machine_id};
 use crate::model::MachineId;
 use crate::store::{Password, RedisTarget};
+use crate::util::Secret;
+
+/// Fewest digits of a token that the user chose.
+const SERVE_TOKEN_DIGITS: usize = 64;
 
 /// What a record says about where it comes from.
 #[derive(Debug, Clone)]
@@ -90,6 +94,8 @@ pub struct ServeConfig {
     pub hosts: Vec<String>,
     /// Event streams open at once.
     pub streams: usize,
+    /// Whether looking needs a token as well, on loopback too.
+    pub require_all: bool,
 }
 
 /// How sessions are kept.
@@ -262,7 +268,24 @@ impl Config {
             port: u16::try_from(self.settings.number("serve.port")).unwrap_or(0),
             hosts: self.settings.list("serve.hosts"),
             streams: usize::try_from(self.settings.number("serve.streams")).unwrap_or(usize::MAX),
+            require_all: self.settings.text("serve.require_token") == Some("all"),
         }
+    }
+
+    /// The token of `DARKMUX_SERVE_TOKEN`, which counts beside that of the file. It is no setting, so that no
+    /// listing shows it.
+    pub fn serve_token(&self) -> Result<Option<Secret>, ConfigError> {
+        let Some(text) = self.env.get("DARKMUX_SERVE_TOKEN") else { return Ok(None) };
+        if text.len() < SERVE_TOKEN_DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ConfigError::BadValue {
+                place: "DARKMUX_SERVE_TOKEN".to_owned(),
+                key: "DARKMUX_SERVE_TOKEN",
+                problem: format!(
+                    "takes at least {SERVE_TOKEN_DIGITS} hexadecimal digits (`openssl rand -hex 32` makes them)"
+                ),
+            });
+        }
+        Ok(Some(Secret::new(text)))
     }
 
     /// How sessions are kept.

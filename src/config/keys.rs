@@ -309,7 +309,7 @@ pub const KEYS: &[Key] = &[
         "DARKMUX_SERVE_BIND",
         Kind::Text,
         "127.0.0.1",
-        "address the daemon listens on; loopback only in this version",
+        "address the daemon listens on; beside loopback one of a tailnet or WireGuard, or with `serve --i-know` any",
     ),
     acts(
         "serve.hosts",
@@ -324,6 +324,13 @@ pub const KEYS: &[Key] = &[
         Kind::Number(0, 65_535),
         "8765",
         "port the daemon listens on; 0 takes a free one",
+    ),
+    acts(
+        "serve.require_token",
+        "DARKMUX_SERVE_REQUIRE_TOKEN",
+        Kind::Text,
+        "actions",
+        "what asks for a token on loopback: `actions` (and terminals), or `all`",
     ),
     acts(
         "serve.streams",

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::auth::{Auth, AuthConfig};
 use super::queue_view::QueueView;
 use super::stream::Hub;
 use super::{ApiError, Hosts, Limits};
@@ -60,6 +62,8 @@ pub struct AppConfig {
     pub fleet: FleetView,
     /// Allowed values of `Host`.
     pub hosts: Hosts,
+    /// Who may do what.
+    pub auth: AuthConfig,
     /// The limits.
     pub limits: Limits,
     /// Where the time comes from.
@@ -76,6 +80,7 @@ pub struct App {
     pub(super) models: Models,
     pub(super) fleet: FleetView,
     pub(super) hosts: Hosts,
+    pub(super) auth: Auth,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -90,7 +95,8 @@ pub struct App {
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, limits, clock } = config;
+        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, auth, limits, clock } =
+            config;
         Self {
             hub: Hub::new(
                 flow.dir.clone(),
@@ -109,6 +115,7 @@ impl App {
             fleet,
             flow,
             hosts,
+            auth: Auth::new(&auth),
             limits,
             clock,
             shutdown,
@@ -137,6 +144,21 @@ impl App {
             Err(error) => Err(ApiError::internal(what, &error)),
         }
     }
+}
+
+/// A JSON answer in the envelope of `/v1`: `{"data":…,"ok":true}`. Errors get theirs by themselves.
+#[allow(dead_code)] // For the routes below `/v1`, as they come.
+pub(super) fn data<T: Serialize + ?Sized>(value: &T) -> Result<Response, ApiError> {
+    json(&serde_json::json!({ "data": value, "ok": true }))
+}
+
+/// Reads a body of JSON; no body is an empty object.
+pub(super) fn of_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| {
+        let error = crate::util::visible_line(&error.to_string()).into_owned();
+        ApiError::bad_request("bad_request", format!("the body is not what this path takes: {error}"))
+    })
 }
 
 /// A JSON answer with sorted keys.

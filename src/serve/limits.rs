@@ -11,6 +11,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// From the first byte of a request's head to its last.
     pub head_time: Duration,
+    /// From the end of a request's head to the end of its body.
+    pub body_time: Duration,
     /// A connection without a request.
     pub idle_time: Duration,
     /// A client that takes no byte of an answer.
@@ -42,6 +44,7 @@ impl Default for Limits {
             connections: 256,
             head_bytes: 16 * 1024,
             head_time: Duration::from_secs(5),
+            body_time: Duration::from_secs(10),
             idle_time: Duration::from_mins(1),
             write_stall: Duration::from_secs(10),
             streams: 128,

@@ -55,20 +55,11 @@ const STARTED: &str = "ok";
 /// What begins a host's word to its starter about a failure of its own, not of the process.
 const HOST_FAILED: char = '!';
 
-/// Longest path of a unix socket that every system takes, in bytes (macOS: 104 with the final zero).
-const SOCKET_PATH_MAX: usize = 100;
-
 /// Largest state or spec file read, in bytes. A message may stand in a command line.
 const STATE_MAX: u64 = 4 * 1024 * 1024;
 
 /// Where a session's host listens: in its folder, or, where that path is too long for a socket, in a private
 /// folder below the system's temporary one, under a name made from the folder's.
 pub fn socket_path(folder: &Path) -> PathBuf {
-    let direct = folder.join(files::SOCKET);
-    if direct.as_os_str().len() <= SOCKET_PATH_MAX {
-        return direct;
-    }
-    let name = blake3::hash(folder.as_os_str().as_encoded_bytes()).to_hex();
-    let user = rustix::process::geteuid().as_raw();
-    PathBuf::from(format!("/tmp/darkmux-{user}")).join(format!("{}.sock", &name[..24]))
+    crate::store::socket_path(folder.join(files::SOCKET), folder)
 }
