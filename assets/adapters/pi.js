@@ -72,6 +72,7 @@ export default function (pi) {
   // The file names the conversation for every version; one that is not kept has none.
   const about = (ctx) => ({
     session: ctx?.sessionManager?.getSessionFile?.(),
+    session_id: ctx?.sessionManager?.getSessionFile?.() ? ctx.sessionManager.getSessionId?.() : undefined,
     title_of_session: pi.getSessionName?.(),
   });
   const settle = () => {
