@@ -8,21 +8,26 @@
 //! Not here: what a role is, and who may see a session.
 
 mod agent_side;
+mod attachment;
 mod client;
 mod host;
+mod host_events;
 mod id;
 mod log;
 mod output;
 mod records;
 mod rename;
+mod screen;
 mod settle;
 mod spawn;
 mod table;
 mod title;
 
 pub use agent_side::AgentSide;
-pub use client::{Attachment, Event, Events, HostClient, Input};
+pub use attachment::{Attachment, Event, Events, Input};
+pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use host::{HostError, run as run_host};
+pub use host_events::{HostEvent, HostEvents};
 pub use id::new_id;
 pub use log::{LogReader, LogWriter};
 pub use rename::{rename, spec_in};

@@ -1,12 +1,16 @@
 //! What a session is called where people read it, and what it does at the moment. One rule for lists, the viewer
-//! and other machines. The texts are others': show them through the sanitiser.
+//! and other machines. What it gives is one visible line of bounded length, whatever the program said.
 
 use std::path::Path;
 
+use crate::util::{human, visible_line};
 use crate::wire::SessionStatus;
 
 /// The kind of a session whose program no adapter knows.
-const SHELL: &str = "shell";
+pub const SHELL: &str = "shell";
+
+/// Longest title, in characters.
+const TITLE_MAX: usize = 200;
 
 /// The adapter that knows its program.
 pub fn kind(status: &SessionStatus) -> &str {
@@ -25,13 +29,11 @@ pub fn what(status: &SessionStatus) -> String {
 }
 
 fn choose<const N: usize>(status: &SessionStatus, given: [&Option<String>; N]) -> String {
-    let mut given = given.into_iter().flatten().map(|text| text.trim()).filter(|text| !text.is_empty());
-    match given.next() {
-        Some(title) => title.to_owned(),
-        // An agent's arguments say nothing to a person.
-        None if kind(status) != SHELL => kind(status).to_owned(),
-        None => command(&status.command).unwrap_or_else(|| kind(status).to_owned()),
-    }
+    let given = given.into_iter().flatten().find_map(|text| human::headline(text, TITLE_MAX));
+    // An agent's arguments say nothing to a person.
+    let command = || Some(&status.command).filter(|_| kind(status) == SHELL).and_then(|argv| command(argv));
+    let title = given.or_else(command).unwrap_or_else(|| kind(status).to_owned());
+    visible_line(&title).into_owned()
 }
 
 /// A command without the folder of its program.
@@ -39,7 +41,8 @@ fn command(argv: &[String]) -> Option<String> {
     let (program, given) = argv.split_first()?;
     let base = Path::new(program).file_name().map_or(program.as_str().into(), |name| name.to_string_lossy());
     let words = std::iter::once(base.as_ref()).chain(given.iter().map(String::as_str));
-    Some(words.collect::<Vec<_>>().join(" ")).filter(|text| !text.trim().is_empty())
+    // A word has at least a character and a space: more of them are never shown.
+    human::headline(&words.take(TITLE_MAX).collect::<Vec<_>>().join(" "), TITLE_MAX)
 }
 
 /// What a running session says that it does.
@@ -111,6 +114,8 @@ mod tests {
         assert_eq!(title(&status), "Off by one in the parser");
         status.agent_title = some("  ");
         assert_eq!(what(&status), "~/src");
+        status.agent_title = some("\n look at\u{1b}[31m this\nand that");
+        assert_eq!(title(&status), "look at\\u{1b}[31m this");
     }
 
     #[test]
