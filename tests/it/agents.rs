@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -18,13 +18,12 @@ use crate::support::{Home, RUN_LIMIT, describe, wait_for};
 
 /// The side of a session's socket that its program speaks to.
 struct Side {
-    socket: PathBuf,
     heard: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl Side {
-    fn start(socket: PathBuf) -> Self {
-        let listener = UnixListener::bind(&socket).unwrap();
+    fn start(socket: impl AsRef<Path>) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ears = Arc::clone(&heard);
         std::thread::spawn(move || {
@@ -32,7 +31,7 @@ impl Side {
                 answer(&stream, &ears);
             }
         });
-        Self { socket, heard }
+        Self { heard }
     }
 
     /// What was put at a path last.
@@ -47,18 +46,6 @@ impl Side {
             let report: SessionReport = serde_json::from_value(self.last("/status")?).unwrap();
             wanted(&report).then_some(report)
         })
-    }
-
-    fn asks(&self, question: &str) {
-        self.reports(question, |report| report.needs_you.as_deref() == Some(question));
-    }
-
-    /// Waits until the agent is known by all of this.
-    fn knows(&self, key: &str, value: &str) {
-        wait_for(value, || {
-            let heard = self.heard.lock().unwrap();
-            heard.iter().any(|(at, body)| at == "/agent" && body[key] == value).then_some(())
-        });
     }
 }
 
@@ -98,46 +85,80 @@ fn answer(stream: &UnixStream, heard: &Mutex<Vec<(String, Value)>>) {
     let _ = stream.write_all(reply.as_bytes());
 }
 
-/// A home with stand-ins for the agents on its `PATH`, and the side that they speak to.
-fn machine() -> (Home, Side) {
+/// A home with stand-ins for the agents on its `PATH`. They speak to their session's host, or to `side`.
+fn machine(side: Option<&str>) -> Home {
     let home = Home::new();
     let bin = home.path().join("bin");
     fs::create_dir(&bin).unwrap();
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents");
-    let socket = home.path().join("side.sock");
+    let side = side.map(|name| format!("DARKMUX_SOCKET='{}' ", home.path().join(name).display()));
     for agent in ["claude", "codex", "opencode", "pi"] {
         let script = scripts.join(format!("{agent}.mjs"));
-        let side = format!("DARKMUX_SOCKET='{}'", socket.display());
-        let text = format!("#!/bin/sh\n{side} exec node '{}' \"$@\"\n", script.display());
+        let side = side.as_deref().unwrap_or_default();
+        let text = format!("#!/bin/sh\n{side}exec node '{}' \"$@\"\n", script.display());
         fs::write(bin.join(agent), text).unwrap();
         fs::set_permissions(bin.join(agent), fs::Permissions::from_mode(0o755)).unwrap();
     }
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    (home.with("PATH", path), Side::start(socket))
+    home.with("PATH", path)
 }
 
-fn start(home: &Home, agent: &str) -> String {
-    home.ok(["crew", "dispatch", agent, "-i", "-d", "-m", "clean up"]).trim().to_owned()
+/// An agent in a session.
+struct Agent {
+    home: Home,
+    id: String,
 }
 
-/// Types a line once the agent printed `after`.
-fn type_after(home: &Home, id: &str, question: impl FnOnce(), line: &str) {
-    question();
-    home.ok(["session", "send", id, line]);
-}
+impl Agent {
+    fn start(home: Home, agent: &str) -> Self {
+        let id = home.ok(["crew", "dispatch", agent, "-i", "-d", "-m", "clean up"]).trim().to_owned();
+        Self { home, id }
+    }
 
-fn session(home: &Home, id: &str) -> Value {
-    let sessions = home.json(["session", "ls", "--all", "--json"]);
-    let mut all = sessions["sessions"].as_array().unwrap().iter();
-    all.find(|session| session["id"] == id).cloned().unwrap_or_default()
-}
+    fn session(&self) -> Value {
+        let sessions = self.home.json(["session", "ls", "--all", "--json"]);
+        let mut all = sessions["sessions"].as_array().unwrap().iter();
+        all.find(|session| session["id"] == *self.id).cloned().unwrap_or_default()
+    }
 
-/// Its output once it ended well.
-fn ended(home: &Home, id: &str) -> String {
-    let output = home.run(["session", "wait", id]);
-    let told = home.ok(["session", "tail", id]);
-    assert!(output.status.success(), "{}\n{told}", describe(&output));
-    told
+    /// Waits until it asks this, and answers.
+    fn asked(&self, question: &str, line: &str) {
+        wait_for(question, || {
+            let inbox = self.home.json(["inbox", "--json"]);
+            (inbox["waiting"][0]["question"] == question).then_some(())
+        });
+        self.types(line);
+    }
+
+    /// Waits until it is at work.
+    fn works(&self) {
+        wait_for("work", || {
+            let report = serde_json::from_value(self.session()["report"].clone()).ok()?;
+            works(&report).then_some(())
+        });
+    }
+
+    fn types(&self, line: &str) {
+        self.home.ok(["session", "send", &self.id, line]);
+    }
+
+    /// Its output once it ended well.
+    fn ended(&self) -> String {
+        let output = self.home.run(["session", "wait", &self.id]);
+        let told = self.home.ok(["session", "tail", &self.id]);
+        assert!(output.status.success(), "{}\n{told}", describe(&output));
+        assert_eq!(self.home.json(["inbox", "--json"])["waiting"], json!([]));
+        told
+    }
+
+    /// The questions that the flow has of it.
+    fn questions(&self) -> Vec<String> {
+        let days = fs::read_dir(self.home.darkmux().join("flows")).unwrap();
+        let text: String = days.map(|day| fs::read_to_string(day.unwrap().path()).unwrap()).collect();
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let asked = records.filter(|record| record["action"] == "session.needs_you");
+        asked.map(|record| record["payload"]["question"].as_str().unwrap().to_owned()).collect()
+    }
 }
 
 /// Whether the report is that of an agent at work.
@@ -147,64 +168,75 @@ fn works(report: &SessionReport) -> bool {
 
 #[test]
 fn claude_asks_by_its_hooks_and_is_answered() {
-    let (home, side) = machine();
-    let id = start(&home, "claude");
-    // The notification that follows says less, and does not take the place of the question.
-    type_after(&home, &id, || side.asks("allow Bash: rm -r build"), "yes");
-    type_after(&home, &id, || drop(side.reports("work", works)), "go on");
-    type_after(&home, &id, || side.asks("Shall I push it?"), "no");
-    let told = ended(&home, &id);
+    let agent = Agent::start(machine(None), "claude");
+    agent.asked("allow Bash: rm -r build", "yes");
+    agent.works();
+    agent.types("go on");
+    agent.asked("Shall I push it?", "no");
+    let told = agent.ended();
     assert!(told.contains("answered: yes") && told.contains("told: no"), "{told}");
-    side.reports("its end", |report| !report.working && report.needs_you.is_none());
-    let session = session(&home, &id);
+    // The notification that followed says less, and did not take the place of the question.
+    assert_eq!(agent.questions(), ["allow Bash: rm -r build", "Shall I push it?"]);
+    let session = agent.session();
     let command: Vec<&str> =
         session["command"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let named = command.iter().position(|word| *word == "--session-id").map(|at| command[at + 1]).unwrap();
-    side.knows("session", named);
-    assert_eq!(session["kind"], "claude");
-    let settings = home.darkmux().join("sessions").join(&id).join("claude-settings.json");
+    assert_eq!((&session["agent_session"], &session["kind"]), (&json!(named), &json!("claude")));
+    let settings = agent.home.darkmux().join("sessions").join(&agent.id).join("claude-settings.json");
     assert_eq!(fs::metadata(settings).unwrap().permissions().mode() & 0o777, 0o600);
     // Nothing of the user's was made or changed.
-    assert!(!home.path().join(".claude").exists());
+    assert!(!agent.home.path().join(".claude").exists());
 }
 
 #[test]
 fn codex_tells_the_end_of_its_turn_by_notify() {
-    let (home, side) = machine();
-    let id = start(&home, "codex");
-    type_after(&home, &id, || side.asks("Shall I fix them?"), "yes");
-    let told = ended(&home, &id);
+    let agent = Agent::start(machine(None), "codex");
+    agent.asked("Shall I fix them?", "yes");
+    let told = agent.ended();
     assert!(told.contains("notify ended: 0") && told.contains("answered: yes"), "{told}");
     assert!(told.contains("\u{1b}]9;Approval requested: git push\u{7}"), "{told:?}");
-    side.knows("session", "0199a213-81c0-7800-8aa1-bbab2a035a53");
-    assert_eq!(session(&home, &id)["kind"], "codex");
+    let session = agent.session();
+    assert_eq!(session["agent_session"], "0199a213-81c0-7800-8aa1-bbab2a035a53");
+    assert_eq!(session["kind"], "codex");
 }
 
 #[test]
 fn opencode_asks_by_its_plugin_and_is_answered() {
-    let (home, side) = machine();
-    let id = start(&home, "opencode");
-    type_after(&home, &id, || side.asks("allow bash: rm -r build"), "yes");
-    type_after(&home, &id, || drop(side.reports("work", works)), "go on");
-    type_after(&home, &id, || side.asks("Shall I push it?"), "no");
-    ended(&home, &id);
-    side.knows("session", "ses_1");
-    side.knows("title", "Clean the build");
-    let heard = side.heard.lock().unwrap();
-    let of_child = heard.iter().any(|(_, body)| body["session"] == "ses_2" || body["label"] == "idle");
-    assert!(!of_child, "what a subagent finishes is not the end of a turn: {heard:?}");
+    let agent = Agent::start(machine(None), "opencode");
+    agent.asked("allow bash: rm -r build", "yes");
+    agent.works();
+    agent.types("go on");
+    agent.asked("Shall I push it?", "no");
+    agent.ended();
+    let session = agent.session();
+    assert_eq!(
+        (&session["agent_session"], &session["agent_title"]),
+        (&json!("ses_1"), &json!("Clean the build"))
+    );
 }
 
 #[test]
 fn pi_asks_by_its_extension_and_is_answered() {
-    let (home, side) = machine();
-    let id = start(&home, "pi");
-    type_after(&home, &id, || side.asks("Allow rm -r build?"), "yes");
-    type_after(&home, &id, || drop(side.reports("work", works)), "go on");
-    type_after(&home, &id, || side.asks("Shall I push it?"), "no");
-    ended(&home, &id);
-    side.knows("session", "/nowhere/pi session.jsonl");
-    side.knows("title", "Clean the build");
+    let agent = Agent::start(machine(None), "pi");
+    agent.asked("Allow rm -r build?", "yes");
+    agent.works();
+    agent.types("go on");
+    agent.asked("Shall I push it?", "no");
+    agent.ended();
+    let session = agent.session();
+    assert_eq!(session["agent_session"], "/nowhere/pi session.jsonl");
+    assert_eq!(session["agent_title"], "Clean the build");
+}
+
+#[test]
+fn what_a_subagent_finishes_is_not_the_end_of_a_turn() {
+    let home = machine(Some("side.sock"));
+    let side = Side::start(home.path().join("side.sock"));
+    let agent = Agent::start(home, "opencode");
+    side.reports("a question", |report| report.needs_you.is_some());
+    let heard = side.heard.lock().unwrap();
+    let of_child = heard.iter().any(|(_, body)| body["session"] == "ses_2" || body["label"] == "idle");
+    assert!(!of_child, "{} {heard:?}", agent.id);
 }
 
 fn hook(home: &Home, words: &[&str], stdin: &[u8]) -> Output {
@@ -230,7 +262,7 @@ fn a_hook_never_disturbs_its_agent() {
     assert_silent(&hook(&nowhere, &["claude", "Stop"], stop.as_bytes()), "without a host");
 
     let socket = nowhere.path().join("side.sock");
-    let side = Side::start(socket.clone());
+    let side = Side::start(&socket);
     let home = nowhere.with("DARKMUX_SOCKET", socket.display().to_string());
     for words in
         [&[][..], &["unknown"], &["claude"], &["--help-me", "-x", "--"], &["codex", "{broken"], &["shell"]]
@@ -247,7 +279,6 @@ fn a_hook_never_disturbs_its_agent() {
         "codex",
     );
     assert!(!side.reports("idle", |report| !report.working).working);
-    drop(side.socket);
 }
 
 #[test]
