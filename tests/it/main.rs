@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod agents;
 mod auth;
 mod browser;
 mod chaos;
