@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
+use hyper::StatusCode;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tower::ServiceExt;
 
 use super::auth::Peer;
-use super::connections::{Busy, Connections, Ticket, Upgraded};
+use super::connections::{Busy, Connections, Ticket};
 use super::io::TimedSocket;
 use super::{App, Limits, router};
 use crate::store::is_ours;
@@ -141,10 +142,12 @@ async fn serve<S>(
         let busy = slot.busy();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(Upgraded::new(Arc::clone(&slot)));
-        let answer = router.clone().oneshot(request);
+        let (slot, answer) = (Arc::clone(&slot), router.clone().oneshot(request));
         async move {
             let Ok(response) = answer.await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                slot.upgraded();
+            }
             Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
         }
     });

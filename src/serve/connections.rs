@@ -4,14 +4,11 @@
 //! the one that waited longest without a request in flight is closed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use tokio_util::sync::CancellationToken;
-
-use super::ApiError;
 
 /// Where a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,23 +17,28 @@ pub enum Phase {
     Idle(Instant),
     /// The head of a request is coming since then.
     Head(Instant),
-    /// A request is being answered.
+    /// A request is being answered, or the connection speaks something else by now.
     Busy,
-    /// It is no longer one of requests.
-    Upgraded,
 }
 
 /// One open connection, as the list and the socket see it.
 #[derive(Debug)]
 pub struct Slot {
     phase: Mutex<Phase>,
+    /// It was upgraded: there is no next request to wait for.
+    upgraded: AtomicBool,
     evicted: CancellationToken,
 }
 
 impl Slot {
     /// Where the connection is now.
     pub fn phase(&self) -> Phase {
-        *self.locked()
+        if self.upgraded.load(Ordering::Acquire) { Phase::Busy } else { *self.locked() }
+    }
+
+    /// The connection speaks something else from now on; whoever upgraded it keeps the time.
+    pub fn upgraded(&self) {
+        self.upgraded.store(true, Ordering::Release);
     }
 
     /// A byte came while no request was in flight.
@@ -51,11 +53,6 @@ impl Slot {
     pub fn busy(self: &Arc<Self>) -> Busy {
         *self.locked() = Phase::Busy;
         Busy(Arc::clone(self))
-    }
-
-    /// From now on it is no connection of requests: nobody waits for a next one.
-    pub fn upgraded(&self) {
-        *self.locked() = Phase::Upgraded;
     }
 
     /// Resolves when the connection has to make room.
@@ -74,36 +71,7 @@ pub struct Busy(Arc<Slot>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut phase = self.0.locked();
-        if *phase == Phase::Busy {
-            *phase = Phase::Idle(Instant::now());
-        }
-    }
-}
-
-/// A connection that a handler takes over: an extractor. The time limits for requests then end.
-#[derive(Debug, Clone)]
-pub struct Upgraded(Arc<Slot>);
-
-impl Upgraded {
-    /// Of this connection.
-    pub fn new(slot: Arc<Slot>) -> Self {
-        Self(slot)
-    }
-
-    /// It is taken over.
-    pub fn begin(&self) {
-        self.0.upgraded();
-    }
-}
-
-/// Fails closed: without a connection nothing can be taken over.
-impl<S: Sync> FromRequestParts<S> for Upgraded {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let slot = parts.extensions.get::<Self>().cloned();
-        slot.ok_or_else(|| ApiError::internal("taking over the connection", &"there is none"))
+        *self.0.locked() = Phase::Idle(Instant::now());
     }
 }
 
@@ -137,6 +105,7 @@ impl Connections {
         open.next += 1;
         let slot = Arc::new(Slot {
             phase: Mutex::new(Phase::Idle(Instant::now())),
+            upgraded: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         });
         open.slots.insert(key, Arc::clone(&slot));
@@ -157,7 +126,7 @@ impl Open {
     fn evict(&mut self) -> bool {
         let waiting = self.slots.iter().filter_map(|(key, slot)| match slot.phase() {
             Phase::Idle(since) | Phase::Head(since) => Some((since, *key)),
-            Phase::Busy | Phase::Upgraded => None,
+            Phase::Busy => None,
         });
         let Some((_, key)) = waiting.min() else { return false };
         if let Some(slot) = self.slots.remove(&key) {

@@ -36,7 +36,7 @@ impl<S> TimedSocket<S> {
         let deadline = match self.slot.phase() {
             Phase::Idle(since) => since + self.limits.idle_time,
             Phase::Head(since) => since + self.limits.head_time,
-            Phase::Busy | Phase::Upgraded => return Poll::Pending,
+            Phase::Busy => return Poll::Pending,
         };
         ready!(poll_deadline(&mut self.read_timer, deadline, cx));
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "no request came in time"))

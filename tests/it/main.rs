@@ -9,6 +9,8 @@
     clippy::print_stderr
 )]
 
+mod agents;
+mod auth;
 mod browser;
 mod chaos;
 mod config;
@@ -29,6 +31,7 @@ mod flow_redis_cli;
 mod flow_redis_serve;
 mod flow_write;
 mod help;
+mod http_auth;
 mod http_hostile;
 mod http_raw;
 mod job;

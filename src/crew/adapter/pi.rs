@@ -7,10 +7,13 @@ use super::options::Grammar;
 use super::said::{Said, text};
 use super::{Command, Facts, Prepared};
 
-/// Our extension, in the session's folder.
+/// Our extension, in the session's folder; pi loads it as it loads TypeScript.
 const EXTENSION: &str = "pi-extension.ts";
 /// Its text.
-const SCRIPT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/pi.ts"));
+const SCRIPT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/pi.js"));
+
+/// Longest path that names a conversation, in characters; a longer one might be cut on its way.
+const FILE_MAX: usize = 120;
 
 /// Its verbs that start no conversation.
 const OTHER_VERBS: &[&str] = &["install", "remove", "uninstall", "update", "list", "config"];
@@ -108,5 +111,7 @@ pub fn said(hook: &Value) -> Said {
         "agent_start" | "ui_prompt_end" => Said::working("thinking"),
         _ => Said::default(),
     };
-    said.in_conversation(text(hook, "session")).titled(text(hook, "title_of_session"))
+    // Its file names a conversation for every version; the older ones know no other name.
+    let file = text(hook, "session").filter(|file| file.chars().count() <= FILE_MAX);
+    said.in_conversation(file.or(text(hook, "session_id"))).titled(text(hook, "title_of_session"))
 }

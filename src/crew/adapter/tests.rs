@@ -373,6 +373,9 @@ fn pis_events_mean_what_they_say() {
     let said =
         Adapter::Pi.said(&json!({"type": "session_start", "session": "/s.jsonl", "title_of_session": "T"}));
     assert_eq!((said.conversation.as_deref(), said.title.as_deref()), (Some("/s.jsonl"), Some("T")));
+    let long = format!("/{}.jsonl", "s".repeat(120));
+    let said = Adapter::Pi.said(&json!({"type": "agent_start", "session": long, "session_id": "0199"}));
+    assert_eq!(said.conversation.as_deref(), Some("0199"));
 }
 
 #[test]

@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::serve::auth::Caller;
-use crate::serve::connections::Upgraded;
 use crate::serve::terminal::{Ready, TerminalQuery, relay};
 use crate::serve::{ApiError, App};
 
@@ -25,7 +24,6 @@ pub async fn terminal(
     Path(id): Path<String>,
     asked: Result<Query<TerminalQuery>, QueryRejection>,
     caller: Caller,
-    connection: Upgraded,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Query(asked) = asked.map_err(|error| ApiError::bad_request("bad_request", error.body_text()))?;
@@ -41,8 +39,7 @@ pub async fn terminal(
     let place = place.map_err(|_| {
         ApiError::busy("busy", "too many terminals are open at this moment; close some and try again", 5)
     })?;
-    connection.begin();
-    let ready = Ready { app: Arc::clone(&app), session, caller, asked, place, connection };
+    let ready = Ready { app: Arc::clone(&app), session, caller, asked, place };
     let upgrade = upgrade
         .max_message_size(FRAME_MAX)
         .max_frame_size(FRAME_MAX)

@@ -15,7 +15,6 @@ use super::hello::{self, Shown};
 use super::up;
 use crate::serve::App;
 use crate::serve::auth::Caller;
-use crate::serve::connections::Upgraded;
 use crate::session::live::LiveSession;
 
 /// How long a client may take for the frame that says why its socket is closed.
@@ -33,13 +32,11 @@ pub struct Ready {
     pub asked: TerminalQuery,
     /// Its place among the sockets.
     pub place: OwnedSemaphorePermit,
-    /// The connection it came from.
-    pub connection: Upgraded,
 }
 
 /// Carries the session to the client and the client's keys to the session, until one of them ends it.
 pub async fn relay(socket: WebSocket, ready: Ready) {
-    let Ready { app, session, caller, asked, place: _place, connection: _connection } = ready;
+    let Ready { app, session, caller, asked, place: _place } = ready;
     let (sink, mut frames) = socket.split();
     let read_only = asked.is_read_only() || !caller.may_act();
     let shown = match &session {

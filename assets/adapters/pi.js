@@ -10,7 +10,7 @@ const TEXT_MAX = 8000;
 const SETTLE_MS = 1500;
 
 function teller() {
-  const waiting: string[] = [];
+  const waiting = [];
   let busy = false;
   const next = () => {
     const text = waiting.shift();
@@ -23,8 +23,8 @@ function teller() {
       clearTimeout(limit);
       next();
     };
-    let child: any;
-    const limit: any = setTimeout(() => {
+    let child;
+    const limit = setTimeout(() => {
       child?.kill("SIGKILL");
       end();
     }, LIMIT_MS);
@@ -40,28 +40,28 @@ function teller() {
       end();
     }
   };
-  return (event: object) => {
+  return (event) => {
     if (waiting.length >= WAITING_MAX) waiting.shift();
     waiting.push(JSON.stringify(event));
     if (!busy) next();
   };
 }
 
-function lastMessage(messages: any[]) {
+function lastMessage(messages) {
   const last = (messages ?? []).filter((message) => message?.role === "assistant").pop() ?? {};
   const parts = Array.isArray(last.content) ? last.content : [];
-  const text = parts.filter((part: any) => part?.type === "text").map((part: any) => part.text).join("\n");
+  const text = parts.filter((part) => part?.type === "text").map((part) => part.text).join("\n");
   return { message: text.slice(-TEXT_MAX), stop: last.stopReason, error: last.errorMessage };
 }
 
-export default function (pi: any) {
+export default function (pi) {
   if (!process.env.DARKMUX_SOCKET) return;
   const tell = teller();
-  let settling: any;
-  let ended: object | undefined;
+  let settling;
+  let ended;
 
-  const on = (name: string, handle: (event: any, ctx: any) => void) => {
-    pi.on(name, (event: any, ctx: any) => {
+  const on = (name, handle) => {
+    pi.on(name, (event, ctx) => {
       try {
         handle(event, ctx);
       } catch {
@@ -70,8 +70,9 @@ export default function (pi: any) {
     });
   };
   // The file names the conversation for every version; one that is not kept has none.
-  const about = (ctx: any) => ({
+  const about = (ctx) => ({
     session: ctx?.sessionManager?.getSessionFile?.(),
+    session_id: ctx?.sessionManager?.getSessionFile?.() ? ctx.sessionManager.getSessionId?.() : undefined,
     title_of_session: pi.getSessionName?.(),
   });
   const settle = () => {
