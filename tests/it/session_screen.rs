@@ -308,15 +308,8 @@ async fn activity_is_told_only_while_nobody_looks() {
     let mut viewer = session.attach(None).await;
     begin(&mut viewer).await;
     // One may be on its way.
-    let quiet = async {
-        loop {
-            let _ = next_event(&mut events).await;
-            let more = tokio::time::timeout(Duration::from_millis(1500), events.next()).await;
-            if more.is_err() {
-                return;
-            }
-        }
-    };
+    let quiet =
+        async { while tokio::time::timeout(Duration::from_millis(1500), events.next()).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, quiet).await.expect("no activity is told");
 }
 
