@@ -71,7 +71,7 @@ impl Follower {
             // A copy: what it sees counts as seen only once it is told.
             let mut changes = self.changes.clone();
             let status_after = self.status_after;
-            let changed = async move {
+            let another = async move {
                 let _ = changes.changed().await;
                 tokio::time::sleep_until(status_after).await;
             };
@@ -82,7 +82,7 @@ impl Follower {
                     self.ended = true;
                     return Some(self.status());
                 }
-                () = changed => return Some(self.status()),
+                () = another => return Some(self.status()),
                 notice = self.notices.recv() => match notice {
                     Ok(Notice { title, body }) => return Some(HostEvent::Notice { title, body }),
                     // It was too slow for some; the newest come.
