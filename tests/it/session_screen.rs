@@ -184,12 +184,11 @@ async fn thousands_of_lines_come_with_the_snapshot_and_the_rest_without_loss() {
     let mut screen = seen.screen().clone();
     screen.set_scrollback(usize::MAX);
     let oldest = screen.rows(0, size.cols).next().unwrap();
-    let mut number: u32 = oldest.trim_start_matches("row ").trim().parse().unwrap();
-    assert!(number <= 20_001, "ten thousand lines or more: {number}");
-    for back in (1..=screen.scrollback()).rev() {
+    let first: u32 = oldest.trim_start_matches("row ").trim().parse().unwrap();
+    assert!(first <= 20_001, "ten thousand lines or more: {first}");
+    for (number, back) in (first..).zip((1..=screen.scrollback()).rev()) {
         screen.set_scrollback(back);
         assert_eq!(screen.rows(0, size.cols).next().unwrap().trim(), format!("row {number}"));
-        number += 1;
     }
 }
 
