@@ -68,9 +68,6 @@ const STARTED: &str = "ok";
 /// What begins a host's word to its starter about a failure of its own, not of the process.
 const HOST_FAILED: char = '!';
 
-/// The daemon's socket in its home.
-const DAEMON_SOCKET: &str = "daemon.sock";
-
 /// Largest state or spec file read, in bytes. A message may stand in a command line.
 const STATE_MAX: u64 = 4 * 1024 * 1024;
 
@@ -78,9 +75,4 @@ const STATE_MAX: u64 = 4 * 1024 * 1024;
 /// folder below the system's temporary one, under a name made from the folder's.
 pub fn socket_path(folder: &Path) -> PathBuf {
     crate::store::socket_path(folder.join(files::SOCKET), folder)
-}
-
-/// Where the daemon of this home listens for this user's programs, by the same rule.
-pub fn daemon_socket(home: &Path) -> PathBuf {
-    crate::store::socket_path(home.join(DAEMON_SOCKET), home)
 }

@@ -14,8 +14,8 @@ use super::supervise::{self, EndSignals, Ended};
 use super::told::{self, Told};
 use super::viewers::Viewers;
 use super::{
-    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, daemon_socket, end_state, listen,
-    register, socket_path, tell_starter, write_state,
+    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, register, socket_path,
+    tell_starter, write_state,
 };
 use crate::config::{Config, ConfigError};
 use crate::flow::Flow;
@@ -55,7 +55,7 @@ pub(super) async fn host(
         }
     };
     let clients = Shutdown::new();
-    let daemon = daemon_socket(config.paths.home());
+    let daemon = config.paths.daemon_socket();
     let parts = Parts { output, started, listener, asked, runs, daemon };
     let (host, done) = running(folder, spec, clock, (parts, records), &clients).await;
     let ended = match done {

@@ -69,10 +69,10 @@ impl Follower {
         }
         loop {
             // A copy: what it sees counts as seen only once it is told.
-            let mut changes = self.changes.clone();
+            let mut seen = self.changes.clone();
             let status_after = self.status_after;
             let changed = async move {
-                let _ = changes.changed().await;
+                let _ = seen.changed().await;
                 tokio::time::sleep_until(status_after).await;
             };
             tokio::select! {

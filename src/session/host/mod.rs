@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use super::output::Output;
 use super::screen::possible;
-use super::{HOST_FAILED, daemon_socket, files, socket_path};
+use super::{HOST_FAILED, files, socket_path};
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
