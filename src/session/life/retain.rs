@@ -1,6 +1,5 @@
 //! How many ended sessions stay, and for how long the folders of ended jobs.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -34,7 +33,7 @@ pub async fn retain(
     let ended = ended.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let ended = ended.map_err(LifeError::file(table.dir()))?;
     let mut gone = Vec::new();
-    for status in beyond(&ended, keep) {
+    for status in beyond(&ended, keep).into_iter().rev() {
         if needed(status) {
             continue;
         }
@@ -89,7 +88,7 @@ pub fn retain_folders(
     dir: &Path,
     age: Duration,
     now: SystemTime,
-    needed: &HashSet<PathBuf>,
+    needed: &[PathBuf],
 ) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -170,7 +169,7 @@ mod tests {
             retain(&table, Keep { count: 3, ..all }, |status| status.id.as_str() == "b").await.unwrap();
         assert_eq!(gone.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["a"]);
         let gone = retain(&table, Keep { bytes: 250_000, ..all }, |_| false).await.unwrap();
-        assert_eq!(gone.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["c", "b"]);
+        assert_eq!(gone.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(table.list().unwrap().len(), 2);
     }
 
@@ -182,10 +181,10 @@ mod tests {
         }
         let young = fs::File::create(root.path().join("young/a/b/file")).unwrap();
         std::os::unix::fs::symlink("/tmp", root.path().join("link")).unwrap();
-        let (age, now) = (Duration::from_secs(60), SystemTime::UNIX_EPOCH);
-        let needed = HashSet::from([root.path().join("needed/deep")]);
+        let (age, now) = (Duration::from_mins(1), SystemTime::UNIX_EPOCH);
+        let needed = [root.path().join("needed/deep")];
         assert!(retain_folders(root.path(), age, now, &needed).unwrap().is_empty(), "of the future");
-        let later = written(root.path()) + Duration::from_secs(3600);
+        let later = written(root.path()) + Duration::from_hours(1);
         young.set_modified(later).unwrap();
         assert!(retain_folders(root.path(), Duration::from_hours(2), later, &needed).unwrap().is_empty());
         assert_eq!(retain_folders(root.path(), age, later, &needed).unwrap(), [root.path().join("old")]);

@@ -106,7 +106,7 @@ impl Sweeper {
     async fn sweep_folders(&self, untold: &HashSet<SessionId>) -> io::Result<()> {
         let (dir, age) = (self.worktrees.clone(), self.worktrees_age);
         let alive = self.live.list().into_iter().filter(|session| session.is_alive());
-        let mut needed: HashSet<PathBuf> = alive.map(|session| session.status().cwd.clone()).collect();
+        let mut needed: Vec<PathBuf> = alive.map(|session| session.status().cwd.clone()).collect();
         let of_job = |id: &SessionId| folders_of(&dir, id);
         needed.extend(untold.iter().flat_map(of_job));
         let now = SystemTime::from(self.clock.now());
