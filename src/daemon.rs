@@ -23,6 +23,7 @@ use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
 use crate::runner::{self, RunnerParts};
 use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
+use crate::serve::reach;
 use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Launching, Limits};
 use crate::session::Table;
 use crate::session::life::{Keep, Sweeper};
@@ -84,6 +85,9 @@ pub enum DaemonError {
         "{0}; copy the key from another machine of the fleet, or remove the file to go without signatures"
     )]
     FleetKey(String),
+    /// Others could read what is sent.
+    #[error("{0}")]
+    Exposed(String),
     /// The token that everything but looking takes is not safe.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -108,7 +112,15 @@ pub struct Ready {
 }
 
 /// Runs the daemon until it is told to stop. `ready` is called once it answers.
-pub fn run(config: &Config, clock: &Clock, ready: impl FnOnce(&Ready)) -> Result<(), DaemonError> {
+///
+/// `i_know` lets it listen where others can read what is sent.
+pub fn run(
+    config: &Config,
+    clock: &Clock,
+    i_know: bool,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), DaemonError> {
+    reach::check(config.serve().bind, i_know).map_err(DaemonError::Exposed)?;
     let lock = take_lock(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

@@ -5,6 +5,7 @@
 //! through [`Printer`]; what goes wrong is a [`Failure`] with an [`Exit`] status and a message that ends with
 //! what to do.
 
+mod auth;
 mod completions;
 mod config;
 mod crew;
@@ -19,6 +20,7 @@ mod inbox;
 mod job;
 mod logging;
 mod man;
+mod open;
 mod printer;
 mod queue;
 mod serve;
@@ -57,6 +59,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::ServeArgs),
+    Open(open::OpenArgs),
     /// Roles, and handing work to them
     #[command(subcommand)]
     Crew(Deferred<crew::CrewVerb>),
@@ -76,6 +79,9 @@ enum Verb {
     /// The event log
     #[command(subcommand)]
     Flow(Deferred<flow::FlowVerb>),
+    /// Tokens: who may act, and watch, over HTTP
+    #[command(subcommand)]
+    Auth(Deferred<auth::AuthVerb>),
     Doctor(doctor::DoctorArgs),
     /// Settings, with where each value comes from
     #[command(subcommand)]
@@ -128,6 +134,8 @@ fn command() -> clap::Command {
 fn run(verb: Verb, cx: &Cx) -> Outcome {
     match verb {
         Verb::Serve(args) => serve::run(args, cx),
+        Verb::Open(args) => open::run(&args, cx),
+        Verb::Auth(Deferred(verb)) => auth::run(&verb, cx),
         Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
         Verb::Session(Deferred(verb)) => session::run(verb, cx),
         Verb::Fleet(Deferred(verb)) | Verb::Machine(Deferred(verb)) => fleet::run(verb, cx),

@@ -285,7 +285,7 @@ impl Config {
         let Some(text) = self.env.get("DARKMUX_SERVE_TOKEN") else { return Ok(None) };
         if text.len() < SERVE_TOKEN_DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(ConfigError::BadValue {
-                place: "DARKMUX_SERVE_TOKEN".to_owned(),
+                place: "environment".to_owned(),
                 key: "DARKMUX_SERVE_TOKEN",
                 problem: format!(
                     "takes at least {SERVE_TOKEN_DIGITS} hexadecimal digits (`openssl rand -hex 32` makes them)"

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
+use hyper::StatusCode;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -141,9 +142,12 @@ async fn serve<S>(
         let busy = slot.busy();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        let answer = router.clone().oneshot(request);
+        let (slot, answer) = (Arc::clone(&slot), router.clone().oneshot(request));
         async move {
             let Ok(response) = answer.await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                slot.upgraded();
+            }
             Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
         }
     });
@@ -155,6 +159,7 @@ async fn serve<S>(
             .header_read_timeout(limits.idle_time + limits.head_time)
             .max_buf_size(limits.head_bytes)
             .serve_connection(io, service)
+            .with_upgrades()
     );
     let mut stopped = pin!(shutdown.stopped());
     let mut stopping = false;

@@ -21,6 +21,7 @@ mod launching;
 mod limits;
 mod queue_view;
 mod range;
+pub mod reach;
 mod read_ahead;
 mod router;
 mod routes;

@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod auth;
 mod browser;
 mod chaos;
 mod config;
@@ -29,6 +30,7 @@ mod flow_redis_cli;
 mod flow_redis_serve;
 mod flow_write;
 mod help;
+mod http_auth;
 mod http_hostile;
 mod http_raw;
 mod job;

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::{Key, Keyring};
@@ -121,6 +123,16 @@ impl Caller {
                 None => std::future::pending().await,
             }
         }
+    }
+}
+
+impl Caller {
+    /// A body that is cut when the caller's token is not valid any more.
+    pub fn until_revoked(&self, body: Body) -> Body {
+        if self.hold.is_none() {
+            return body;
+        }
+        Body::from_stream(body.into_data_stream().take_until(Box::pin(self.revoked())))
     }
 }
 
