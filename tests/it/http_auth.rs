@@ -34,10 +34,29 @@ fn success(method: &str, path: &str) -> u16 {
             | "/auth/login.css"
             | "/auth/login.js"
             | "/auth/signin.js"
-            | "/auth/me",
+            | "/auth/me"
+            | "/v1/capabilities"
+            | "/v1/events"
+            | "/v1/frontend-config"
+            | "/v1/health"
+            | "/v1/openapi.json"
+            | "/v1/projects"
+            | "/v1/sessions",
         )
-        | ("POST", "/auth/codes" | "/auth/logout") => 200,
-        ("POST", "/auth/code" | "/auth/login") => 400,
+        | ("POST", "/auth/codes" | "/auth/logout" | "/v1/launch" | "/v1/sessions/{id}/read") => 200,
+        ("POST", "/auth/code" | "/auth/login" | "/v1/register" | "/v1/deregister") => 400,
+        ("GET", "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback")
+        | (
+            "POST",
+            "/v1/sessions/{id}/attach"
+            | "/v1/sessions/{id}/dismiss"
+            | "/v1/sessions/{id}/kill"
+            | "/v1/sessions/{id}/restart"
+            | "/v1/sessions/{id}/resume"
+            | "/v1/sessions/{id}/wait",
+        ) => 404,
+        // Bytes, and no JSON.
+        ("POST", "/v1/sessions/{id}/clipboard" | "/v1/sessions/{id}/input") => 415,
         _ => panic!(
             "tests/it/http_auth.rs says nothing of {method} {path}: who may use it, and what is answered?"
         ),
