@@ -157,7 +157,7 @@ fn look(answer: &Answer, what: &str) {
 /// The methods of a route to try, with the body of each. The body of a stream does not end by itself.
 fn tries(route: &'static Route) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let of = |method: &&'static str| match *method {
-        "GET" if route.sample.ends_with("/stream") => ("GET", "HEAD", ""),
+        "GET" if ["/stream", "/events"].iter().any(|end| route.sample.ends_with(end)) => ("GET", "HEAD", ""),
         "GET" => ("GET", "GET", ""),
         other => (other, other, "{}"),
     };
