@@ -193,7 +193,9 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
                     assert_eq!(answer.status, 415, "{what} as {wrong}: {answer:?}");
                 }
                 let answer = door.ask(sent, route.sample, &[&bearer], "");
-                assert_eq!(answer.status, case.success, "{what} without a body: {answer:?}");
+                // Where JSON is the wrong kind, no kind is right: it is the session that is not there.
+                let bare = if case.success == 415 { 404 } else { case.success };
+                assert_eq!(answer.status, bare, "{what} without a body: {answer:?}");
             }
         }
         for method in ["OPTIONS", "DELETE", "TRACE", "PROPFIND"] {
