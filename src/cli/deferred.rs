@@ -1,5 +1,6 @@
 //! Verbs and arguments that are described to clap only when they are asked for.
 
+use clap::builder::Resettable;
 use clap::error::Error;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
@@ -36,8 +37,8 @@ impl<T: Subcommand> Subcommand for Deferred<T> {
     }
 }
 
-/// The arguments of one verb. Their own doc comment is the verb's help text; its first line stands at the variant of
-/// the enum as well, where the list of verbs takes it from.
+/// The arguments of one verb. Their own doc comment is the verb's help text, whose first line stands at the variant of
+/// the enum as well: the list of verbs takes it from there. A variant that says something else keeps that.
 #[derive(Debug)]
 pub struct DeferredArgs<T>(pub T);
 
@@ -57,10 +58,21 @@ impl<T: FromArgMatches> FromArgMatches for DeferredArgs<T> {
 
 impl<T: Args> Args for DeferredArgs<T> {
     fn augment_args(command: Command) -> Command {
-        command.defer(T::augment_args)
+        command.defer(|command| keeping_words(command, T::augment_args))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        command.defer(T::augment_args_for_update)
+        command.defer(|command| keeping_words(command, T::augment_args_for_update))
+    }
+}
+
+/// Adds a verb's arguments; where they would have the verb described in other words than its variant's, those stay.
+fn keeping_words(command: Command, add: fn(Command) -> Command) -> Command {
+    let said = command.get_about().cloned();
+    let command = add(command);
+    if command.get_about() == said.as_ref() {
+        command
+    } else {
+        command.about(Resettable::from(said)).long_about(Resettable::Reset)
     }
 }

@@ -151,7 +151,8 @@ mod tests {
     use super::*;
 
     fn abouts(command: &clap::Command, path: &str, found: &mut BTreeMap<String, String>) {
-        for verb in command.get_subcommands() {
+        // An old spelling is in no list.
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
             let path = format!("{path} {}", verb.get_name());
             found.insert(path.clone(), verb.get_about().map(ToString::to_string).unwrap_or_default());
             abouts(verb, &path, found);
@@ -165,8 +166,6 @@ mod tests {
         abouts(&command, "", &mut before);
         command.build();
         abouts(&command, "", &mut after);
-        // Built by clap itself, with words of its own.
-        before.retain(|path, _| after.contains_key(path));
         assert!(before.len() > 10 && after.len() > before.len(), "groups are deferred");
         for (path, about) in before {
             assert_eq!(about, after[&path], "{path}");
