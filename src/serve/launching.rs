@@ -35,7 +35,7 @@ impl Launching {
     }
 
     /// How an ended session is run again: its agent goes on with its conversation, where it knows how.
-    pub(super) fn rerun(&self, table: &Table, id: &SessionId) -> Result<Rerun, LifeError> {
+    pub(super) fn rerun(table: &Table, id: &SessionId) -> Result<Rerun, LifeError> {
         let folder = table.folder(id);
         let file = |source| LifeError::File { path: folder.clone(), source };
         let none = || LifeError::None(id.clone());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler as _;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
@@ -150,7 +150,9 @@ pub fn build(app: Arc<App>) -> Router {
     let gate = |route| middleware::from_fn_with_state(Gate { app: Arc::clone(&app), route }, admit);
     let mut router = Router::new();
     for route in routes() {
-        router = router.route(route.path, (route.handler)().layer(gate(Some(route))));
+        // The gate has read the body, within the bound of its route.
+        let handler = (route.handler)().layer(DefaultBodyLimit::disable());
+        router = router.route(route.path, handler.layer(gate(Some(route))));
     }
     let nothing = async |request: Request| {
         let path = crate::util::visible_line(request.uri().path()).chars().take(200).collect::<String>();

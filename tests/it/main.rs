@@ -49,6 +49,7 @@ mod serve_day;
 mod serve_stream;
 mod session;
 mod session_faults;
+mod session_screen;
 mod support;
 mod survive;
 mod tidy;

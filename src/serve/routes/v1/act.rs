@@ -1,21 +1,18 @@
 //! Changing a session's life.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::launch::launched;
+use super::launch::{TOLD, launched};
 use super::{done, find, refused, to_the_end};
 use crate::model::SessionId;
 use crate::serve::app::data;
-use crate::serve::{ApiError, App};
+use crate::serve::{ApiError, App, Launching};
 use crate::session::life::{self, LifeError};
+use crate::session::live::LiveSession;
 use crate::wire::v1::{Launched, Refusal};
-
-/// How long what the disk says already may take to be known to everybody.
-const TOLD: Duration = Duration::from_secs(5);
 
 /// Ends a session; one that has ended stays as it is.
 #[utoipa::path(post, path = "/v1/sessions/{id}/kill", tag = "sessions",
@@ -109,7 +106,7 @@ pub async fn restart(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
 }
 
 async fn again(app: &App, id: &SessionId) -> Result<Launched, ApiError> {
-    let how = app.launching.rerun(app.live.table(), id).map_err(refused)?;
+    let how = Launching::rerun(app.live.table(), id).map_err(refused)?;
     let ran = life::rerun(app.live.table(), id, how, &app.launching.env).await;
     let launched = launched(app, id).await;
     ran.map_err(refused)?;
@@ -127,7 +124,7 @@ pub async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result
         let id = session.id().clone();
         life::mark_read(app.live.table(), &id).await.map_err(refused)?;
         app.live.announce(&id).await;
-        let seen = |session: &crate::session::live::LiveSession| !session.status().unread;
+        let seen = |session: &LiveSession| !session.status().unread;
         let known = app.live.when(&id, |session| session.is_none_or(seen).then_some(()));
         let _ = tokio::time::timeout(TOLD, known).await;
     }
