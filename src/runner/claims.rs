@@ -78,6 +78,7 @@ impl Claims {
     async fn heed(&mut self, hint: Option<Hint>) {
         match hint {
             Some(Hint::Cancel(id)) => self.runner.look(Some(&id)),
+            Some(Hint::Life) => self.runner.other_life.notify_one(),
             None | Some(Hint::Lanes) => self.runner.claiming.lock().await.looked = None,
             Some(Hint::Work | Hint::Gate | Hint::Quiet) => {}
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use redis::{FromRedisValue, ScriptInvocation, Value};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::queue::{Queue, id_of, strange};
@@ -63,6 +64,17 @@ pub struct Claim {
     pub spec: JobSpec,
     /// Why it should stop, when somebody cancelled it already.
     pub cancel: Option<String>,
+    /// What the attempts before it came to.
+    pub before: Before,
+}
+
+/// What earlier attempts at a job came to. A Redis that forgot it is told by the runner of the next attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Attempts that failed.
+    pub fails: u32,
+    /// Attempts whose runner was lost.
+    pub losses: u32,
 }
 
 /// An entry that no job of ours stands behind: one of darkmux 1.9, or garbage.
@@ -150,7 +162,7 @@ pub enum Finish {
     Again,
     /// Another attempt counts; this one's result was refused.
     Fenced,
-    /// Redis knows nothing of the job: tell it with [`Queue::reassert`].
+    /// Redis knows nothing of the claim: tell it with [`Queue::resume`], then finish again.
     Forgotten,
 }
 
@@ -188,8 +200,10 @@ impl Queue {
         }
         let words: Vec<String> = answer.into_iter().map(into_text).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["run", id, token, attempt, record, sealed, _, _, cancel] => {
-                self.open(id, token, attempt, (record, sealed), cancel).await
+            ["run", id, token, attempt, record, sealed, _, _, cancel, fails, losses] => {
+                let count = |text: &str| text.parse().unwrap_or(0);
+                let before = Before { fails: count(fails), losses: count(losses) };
+                self.open(id, (token, attempt, before), (record, sealed), cancel).await
             }
             ["none", wait, ..] => {
                 let marks = words[2..].to_vec();
@@ -204,8 +218,7 @@ impl Queue {
     async fn open(
         &self,
         id: &str,
-        token: &str,
-        attempt: &str,
+        (token, attempt, before): (&str, &str, Before),
         (record, sealed): (&str, &str),
         cancel: &str,
     ) -> Result<Offer, WorkError> {
@@ -222,6 +235,7 @@ impl Queue {
                 job,
                 spec,
                 cancel: (!cancel.is_empty()).then(|| cancel.to_owned()),
+                before,
             }))),
             Err(why) => {
                 self.refuse(&id, token, &why).await?;
@@ -254,7 +268,7 @@ impl Queue {
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["run", token] => {
                 let (id, token) = (spec.id.clone(), token.to_owned());
-                Ok(Some(Claim { id, token, attempt: 1, job, spec, cancel: None }))
+                Ok(Some(Claim { id, token, attempt: 1, job, spec, cancel: None, before: Before::default() }))
             }
             ["dup", _] | ["notmine"] => Ok(None),
             _ => Err(strange(&answer)),
@@ -328,18 +342,15 @@ impl Queue {
         Ok(answer.first().is_some_and(|word| word != "fenced"))
     }
 
-    /// Tells a server that forgot it that the job still runs here.
-    pub async fn resume(
-        &self,
-        seat: &Seat,
-        claim: (&WorkJob, &JobSpec),
-        token: &str,
-    ) -> Result<Beat, WorkError> {
-        let (job, spec) = claim;
+    /// Tells a server that forgot its claim that the job still runs here. [`Beat::Lost`] when it knows that this
+    /// attempt is over, or that another one counts.
+    pub async fn resume(&self, seat: &Seat, claim: &Claim) -> Result<Beat, WorkError> {
+        let Claim { token, job, spec, before, .. } = claim;
         let (record, sealed) = self.documents(job, spec)?;
         let mut call = self.scripts.resume.prepare_invoke();
         call.arg(spec.id.as_str()).arg(token).arg(&seat.consumer).arg(seat.machine.as_str());
         call.arg(sealed).arg(record).arg(spec.lane.stream()?).arg(spec.lane.registered()?);
+        call.arg(before.fails).arg(before.losses);
         let answer = self.send_until_answered(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok", ""] => Ok(Beat::Held),
@@ -365,7 +376,7 @@ pub(super) fn backoff_ms(attempt: u32) -> u64 {
     full / 2 + random % (full / 2)
 }
 
-pub(super) fn json(value: &impl serde::Serialize) -> Result<String, WorkError> {
+pub(super) fn json(value: &impl Serialize) -> Result<String, WorkError> {
     serde_json::to_string(value).map_err(|error| WorkError::Invalid(error.to_string()))
 }
 

@@ -101,7 +101,7 @@ async fn a_retried_job_is_not_ended_by_what_its_earlier_life_told() {
     let told =
         queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Failed, &result()).await.unwrap();
     assert!(!told);
-    let resumed = queue.resume(&me, (&claim.job, &claim.spec), &claim.token).await.unwrap();
+    let resumed = queue.resume(&me, &claim).await.unwrap();
     assert_eq!(resumed, Beat::Lost);
     assert_eq!(state(&queue, &id).await, JobState::Queued);
     assert_eq!(take(&queue, &me).await.attempt, 2);
@@ -116,13 +116,14 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     let (work, mut spec) = job("job-1", "true");
     spec.retries = 1;
     let id = publish(&queue, (work, spec)).await;
-    let claim = take(&queue, &seat("studio")).await;
+    let me = seat("studio");
+    let claim = take(&queue, &me).await;
     journal.running(&claim).unwrap();
     journal.ended(&journal.find(&id).unwrap().unwrap(), Outcome::Failed, (&result(), true)).unwrap();
     for _ in 0..2 {
         let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 1)).await.unwrap();
         assert_eq!(told, Finish::Again);
-        assert_eq!(journal.reassert(&queue).await.unwrap(), []);
+        assert_eq!(journal.reassert(&queue, &me).await.unwrap(), []);
     }
     let told =
         queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Failed, &result()).await.unwrap();
@@ -131,7 +132,7 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     assert_eq!(server.cli(&["HGET", "darkmux:job:job-1", "fails"]), "1");
     // A Redis that went back to before the result hears of it, and still has a try left.
     server.cli(&["HSET", "darkmux:job:job-1", "state", "running", "fails", "0"]);
-    journal.reassert(&queue).await.unwrap();
+    journal.reassert(&queue, &me).await.unwrap();
     assert_eq!(state(&queue, &id).await, JobState::Waiting);
 }
 
@@ -206,7 +207,7 @@ async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
     go_back(&id);
     assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Forgotten);
     assert_eq!(queue.lose(&claim).await.unwrap(), Finish::Forgotten);
-    let resumed = queue.resume(&me, (&claim.job, &claim.spec), &claim.token).await.unwrap();
+    let resumed = queue.resume(&me, &claim).await.unwrap();
     assert_eq!(resumed, Beat::Held);
     assert!(matches!(claim_now(&queue, &seat("laptop")).await, Offer::Nothing { .. }));
     assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
