@@ -91,14 +91,21 @@ impl Keeper {
         runner.look(None);
         let mut told = runner.journal.reassert(&runner.queue, &runner.seat).await?;
         let first = self.epoch.is_none();
-        if !first {
-            tokio::time::sleep(runner.queue.config().beat.min(GRACE)).await;
+        if first {
+            // This daemon has seen no other life of it: it may claim what is there.
+            self.claim_from(life.clone());
         }
-        told.extend(runner.journal.republish(&runner.queue).await?);
+        tokio::time::sleep(runner.queue.config().beat.min(GRACE)).await;
+        let is_over = runner.queue.epoch().await? != epoch;
         self.epoch = Some(epoch);
-        // From now on jobs are claimed again.
-        runner.told.send_replace(life);
-        runner.freed.notify_one();
+        if is_over {
+            // It went back once more meanwhile, and everybody tells it anew.
+            runner.told.send_replace(None);
+            runner.other_life.notify_one();
+        } else {
+            told.extend(runner.journal.republish(&runner.queue).await?);
+            self.claim_from(life);
+        }
         for id in &told {
             tracing::warn!(job = %id, "Redis had forgotten it and was told again");
             let payload =
@@ -106,6 +113,12 @@ impl Keeper {
             tell_one(runner, ("queue.rollback", Level::Warn), id, payload).await;
         }
         Ok(())
+    }
+
+    /// From now on jobs are claimed from this life of Redis.
+    fn claim_from(&self, life: Option<String>) {
+        self.runner.told.send_replace(life);
+        self.runner.freed.notify_one();
     }
 
     fn prune(&mut self) {

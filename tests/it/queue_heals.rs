@@ -8,8 +8,8 @@ use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
 use darkmux::work::{
-    Beat, Cancelled, Change, Finish, FleetKey, JobLog, JobView, Journal, Offer, Outcome, Published, Queue,
-    Reconciler, Retried, adopted_spec,
+    Beat, Cancelled, Change, Claim, Finish, FleetKey, JobLog, JobView, Journal, Offer, Outcome, Published,
+    Queue, Reconciler, Retried, adopted_spec,
 };
 
 use crate::support::RedisServer;
@@ -134,6 +134,54 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     server.cli(&["HSET", "darkmux:job:job-1", "state", "running", "fails", "0"]);
     journal.reassert(&queue, &me).await.unwrap();
     assert_eq!(state(&queue, &id).await, JobState::Waiting);
+}
+
+#[tokio::test]
+async fn a_forgotten_job_has_the_tries_left_that_it_had() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    let (work, mut spec) = job("job-1", "true");
+    spec.retries = 1;
+    let id = publish(&queue, (work, spec)).await;
+    let fail = async |claim: &Claim| {
+        let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 1)).await.unwrap();
+        assert_eq!(told, Finish::Forgotten);
+        queue.finish_forgotten(&me, claim, Outcome::Failed, &result()).await.unwrap()
+    };
+    let first = take(&queue, &me).await;
+    server.cli(&["FLUSHALL"]);
+    assert_eq!(fail(&first).await, Finish::Again);
+    server.cli(&["HSET", "darkmux:job:job-1", "due", "1"]);
+    let mut observer = reconciler(&queue, "observer");
+    let second = look_until(&mut observer, "its second try", async || match claim_now(&queue, &me).await {
+        Offer::Job(claim) => Some(*claim),
+        _ => None,
+    })
+    .await;
+    assert_eq!((second.attempt, second.before.fails), (2, 1));
+    server.cli(&["FLUSHALL"]);
+    assert_eq!(fail(&second).await, Finish::Accepted);
+    assert_eq!(state(&queue, &id).await, JobState::Failed);
+    // The first one's end, told late, changes nothing.
+    let late = queue.finish_forgotten(&me, &first, Outcome::Failed, &result()).await.unwrap();
+    assert_eq!(late, Finish::Fenced);
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_over_is_not_begun_again_by_telling_of_it() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    let id = publish(&queue, job("job-1", "true")).await;
+    let given_back = take(&queue, &me).await;
+    queue.decline(&me, &given_back, "not here").await.unwrap();
+    assert_eq!(queue.resume(&me, &given_back).await.unwrap(), Beat::Lost);
+    let other = seat("laptop");
+    let lost = take(&queue, &other).await;
+    assert_eq!(queue.lose(&lost).await.unwrap(), Finish::Again);
+    assert_eq!(queue.resume(&other, &lost).await.unwrap(), Beat::Lost);
+    assert_eq!(state(&queue, &id).await, JobState::Queued);
 }
 
 #[tokio::test]

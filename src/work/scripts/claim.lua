@@ -4,7 +4,7 @@ local consumer,machine,nonce=ARGV[1],ARGV[2],ARGV[3]
 if ARGV[5]=='1' then
   local id=redis.call('HGET',K..'claims',consumer)
   if id then
-    local h=redis.call('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel','fails','losses')
+    local h=redis.pcall('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel','fails','losses')
     if h[1]=='running' and string.match(h[2] or '','%-(.*)$')==nonce then
       return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or '',h[9] or 0,h[10] or 0}
     end
