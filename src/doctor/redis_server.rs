@@ -147,7 +147,7 @@ fn memory(report: &ServerReport) -> Vec<Finding> {
 }
 
 fn access(report: &ServerReport, target: &RedisTarget) -> Option<Finding> {
-    if target.is_local() {
+    if report.is_local {
         return None;
     }
     if !target.has_password() {

@@ -10,7 +10,7 @@ use super::queue::{Queue, id_of, strange};
 use super::{WorkError, sign};
 use crate::model::{MachineId, SessionId};
 use crate::util::clock::whole_ms;
-use crate::wire::{JobResult, JobSpec, WorkJob};
+use crate::wire::{JobResult, JobSpec, Lane, WorkJob};
 
 /// How many further tries a job gets whose runner was lost.
 pub(super) const LOSSES_MAX: u32 = 3;
@@ -200,10 +200,10 @@ impl Queue {
         }
         let words: Vec<String> = answer.into_iter().map(into_text).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["run", id, token, attempt, record, sealed, _, _, cancel, fails, losses] => {
+            ["run", id, token, attempt, record, sealed, lane, _, cancel, fails, losses] => {
                 let count = |text: &str| text.parse().unwrap_or(0);
                 let before = Before { fails: count(fails), losses: count(losses) };
-                self.open(id, (token, attempt, before), (record, sealed), cancel).await
+                self.open(id, (token, attempt, before), (record, sealed, lane), cancel).await
             }
             ["none", wait, ..] => {
                 let marks = words[2..].to_vec();
@@ -219,13 +219,19 @@ impl Queue {
         &self,
         id: &str,
         (token, attempt, before): (&str, &str, Before),
-        (record, sealed): (&str, &str),
+        (record, sealed, lane): (&str, &str, &str),
         cancel: &str,
     ) -> Result<Offer, WorkError> {
         let id = id_of(id)?;
         let spec = sign::open(self.key.as_ref(), record, sealed)
             .and_then(|spec| serde_json::from_str::<JobSpec>(spec).map_err(|error| error.to_string()))
             .and_then(|spec| if spec.id == id { Ok(spec) } else { Err("it is another job's".to_owned()) });
+        let spec = match spec {
+            Ok(spec) if self.is_signed() && !self.is_its_lane(&id, &spec, lane).await? => {
+                Err("it is in another lane than the one that was signed".to_owned())
+            }
+            spec => spec,
+        };
         let opened = spec.and_then(|spec| Ok((WorkJob::parse(record.as_bytes())?, spec)));
         match opened {
             Ok((job, spec)) => Ok(Offer::Job(Box::new(Claim {
@@ -242,6 +248,17 @@ impl Queue {
                 Ok(Offer::Refused { id, why })
             }
         }
+    }
+
+    /// Whether a job was claimed from the lane that it was published to, or from one that leaves out runners that gave
+    /// it back besides: whoever writes to Redis could else hand it to machines that it was not meant for.
+    async fn is_its_lane(&self, id: &SessionId, spec: &JobSpec, stream: &str) -> Result<bool, WorkError> {
+        if spec.lane.stream()? == stream {
+            return Ok(true);
+        }
+        let Some(now) = self.lane_of(id).await? else { return Ok(false) };
+        let is_named = now.stream()? == stream;
+        Ok(is_named && Lane { not: spec.lane.not.clone(), ..now } == spec.lane)
     }
 
     /// Ends a claimed job as a dead letter.

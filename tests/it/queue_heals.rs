@@ -355,6 +355,33 @@ async fn a_forged_job_is_not_signed_by_its_retry() {
 }
 
 #[tokio::test]
+async fn a_signed_job_is_run_from_the_lane_that_was_signed_and_no_other() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fleet-key");
+    std::fs::write(&path, "5a".repeat(32)).unwrap();
+    let redis = Redis::new(RedisTarget::parse(&server.url()).unwrap());
+    let signed = Queue::new(redis, numbers(), FleetKey::read(&path).unwrap());
+    let (work, mut spec) = job("job-1", "true");
+    spec.lane.require = vec!["gpu".to_owned()];
+    let id = publish(&signed, (work, spec)).await;
+    // Who has given it back is left out of the lane besides; that is no other lane.
+    let (one, two) = (seat("studio"), seat("laptop"));
+    let claim = take(&signed, &one).await;
+    signed.decline(&one, &claim, "no model").await.unwrap();
+    let claim = take(&signed, &two).await;
+    signed.decline(&two, &claim, "no model").await.unwrap();
+    // Somebody moves it to where machines without a GPU read.
+    let entry = server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "job", "job-1"]);
+    server.cli(&["HSET", "darkmux:job:job-1", "lane", "darkmux:work", "lanedoc", "", "entry", entry.trim()]);
+    let streams = ["darkmux:work".to_owned()];
+    let offer = signed.claim(&seat("hub"), &streams, "n1", false).await.unwrap();
+    let Offer::Refused { why, .. } = offer else { panic!("{offer:?}") };
+    assert!(why.contains("another lane"), "{why}");
+    assert_eq!(state(&signed, &id).await, JobState::Dead);
+}
+
+#[tokio::test]
 async fn a_job_that_ends_dead_in_its_lane_is_kept_as_long_as_the_dead_are() {
     let server = RedisServer::start();
     let mut config = numbers();

@@ -31,9 +31,9 @@ local function close(key,id,state,ttl,...)
   redis.call('HSET',key,'state',state,'finished',now,...)
   redis.call('SREM',K..'live',id)
   redis.call('EXPIRE',key,ttl)
+  -- Who waits for its output without a log has made one.
   local log=K..'log:'..id
-  redis.call('XADD',log,'*','end',state)
-  redis.call('EXPIRE',log,ttl)
+  if redis.call('EXPIRE',log,ttl)==1 then redis.call('XADD',log,'*','end',state) end
 end
 local function dead_letter(id,why,tok) redis.call('XADD',K..'dead','MAXLEN','~','10000','*','job',id,'why',why,'tok',tok) end
 -- How the running attempt ended, as field and value: `machine started ended how`. `h` is what the hash says of

@@ -133,6 +133,8 @@ impl Publisher {
                     if *id == spec.id {
                         self.journal.published(job, spec).expect("a journal entry");
                     }
+                    // So that its log counts its ends, where Redis is there for that.
+                    let _ = self.queue.watch_log(id).await;
                     let once = spec.on_loss == OnLoss::Stop;
                     let acked = Acked { id: id.to_string(), key: spec.key.clone(), once };
                     self.acked.lock().expect("no panic").push(acked);
