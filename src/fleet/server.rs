@@ -58,7 +58,7 @@ impl ServerReport {
         let skew_ms = clock_skew(redis, clock).await?;
         let access = access(redis).await;
         let is_local = redis.server().borrow().as_ref().is_some_and(|server| server.is_local);
-        Ok(Self { latency, access, skew_ms, is_local, ..Self::of_info(&info) })
+        Ok(Self { latency, access, is_local, skew_ms, ..Self::of_info(&info) })
     }
 
     fn of_info(info: &str) -> Self {

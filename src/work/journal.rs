@@ -208,7 +208,7 @@ impl Journal {
 
     /// Tells a Redis that forgot it what still runs here. Whether it is lost meanwhile each job's worker finds out.
     pub async fn resume_running(&self, queue: &Queue, seat: &Seat) -> Result<(), WorkError> {
-        for ran in self.ran().map_err(unreadable)? {
+        for ran in self.ran().map_err(|error| unreadable(&error))? {
             if ran.state == RanState::Running {
                 let claim = ran.claim();
                 let resumed = queue.resume(seat, &claim).await.map(|_| ());
@@ -221,7 +221,7 @@ impl Journal {
     /// Tells a Redis that forgot them the results of the last ten minutes; returns the ids it did not know.
     pub async fn reassert(&self, queue: &Queue, seat: &Seat) -> Result<Vec<SessionId>, WorkError> {
         let mut told = Vec::new();
-        let mut attempts = self.ran().map_err(unreadable)?;
+        let mut attempts = self.ran().map_err(|error| unreadable(&error))?;
         // What an attempt came to counts before the one after it.
         attempts.sort_by_key(|ran| ran.attempt);
         for ran in attempts {
@@ -242,7 +242,7 @@ impl Journal {
     /// Publishes the jobs of the last ten minutes once more; returns the ids that Redis did not know.
     pub async fn republish(&self, queue: &Queue) -> Result<Vec<SessionId>, WorkError> {
         let mut told = Vec::new();
-        for entry in read_all::<PublishedEntry>(&self.published).map_err(unreadable)? {
+        for entry in read_all::<PublishedEntry>(&self.published).map_err(|error| unreadable(&error))? {
             match queue.publish(&entry.job, &entry.spec).await {
                 Ok(Published::New) => told.push(entry.spec.id),
                 Ok(Published::Before(_)) => {}
@@ -286,7 +286,7 @@ fn unless_its_own(id: &SessionId, error: WorkError) -> Result<(), WorkError> {
     Ok(())
 }
 
-fn unreadable(error: io::Error) -> WorkError {
+fn unreadable(error: &io::Error) -> WorkError {
     WorkError::Invalid(format!("the journal cannot be read: {error}"))
 }
 

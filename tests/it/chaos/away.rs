@@ -6,7 +6,7 @@ use darkmux::model::{JobState, SessionId};
 
 use crate::flow_redis::{Writer, notes};
 use crate::flow_redis_serve::{Browser, today};
-use crate::runner::{ended, running};
+use crate::runner::{running, wait_for_async};
 use crate::support::queue::queue;
 use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, describe, wait_for};
@@ -52,6 +52,9 @@ async fn redis_away_for_a_minute_costs_no_job_and_no_record() {
         running(&look, id).await;
     }
     write(NOTES[0], NOTES[1]);
+    for browser in &mut browsers {
+        browser.until("the first records", |browser| browser.notes.len() == 3 * NOTES[1]);
+    }
     server.kill();
     let gone = Instant::now();
     write(NOTES[1], NOTES[2]);
@@ -77,7 +80,11 @@ async fn redis_away_for_a_minute_costs_no_job_and_no_record() {
         assert!(browser.gaps.is_empty(), "{:?}", browser.gaps);
     }
     for id in &jobs {
-        let view = ended(&look, id).await;
+        let view = wait_for_async(async || {
+            let view = look.job(id).await.ok().flatten();
+            view.filter(|view| view.state.is_final())
+        })
+        .await;
         assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{view:?}");
         assert_eq!(homes[1].ok(["job", "logs", id.as_str()]), "out\n");
     }

@@ -116,7 +116,7 @@ impl<'a> World<'a> {
         self.compare(op).await;
         // Whatever took a job from its holder ended that attempt; where the database went back, nothing did.
         if matches!(op, Op::GoBack) {
-            self.over = self.over_then.clone();
+            self.over.clone_from(&self.over_then);
         } else {
             let holders = self.model.holders();
             self.over.extend(held.into_iter().filter(|was| !holders.contains(was)));
@@ -125,7 +125,7 @@ impl<'a> World<'a> {
             assert!(!self.over.contains(&holder), "{holder:?} was over and is back after {op:?}");
         }
         if matches!(op, Op::Save) {
-            self.over_then = self.over.clone();
+            self.over_then.clone_from(&self.over);
         }
     }
 
