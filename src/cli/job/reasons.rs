@@ -307,7 +307,7 @@ mod tests {
                     crashed
                 },
                 Verdict::Later,
-                "not heard of for 9s",
+                "not heard of for 9.0 s",
             ),
             (ask(), free.clone(), of(|beat| beat.roles.clear()), Verdict::No, "can't run there"),
         ]);
