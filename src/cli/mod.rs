@@ -5,6 +5,7 @@
 //! through [`Printer`]; what goes wrong is a [`Failure`] with an [`Exit`] status and a message that ends with
 //! what to do.
 
+mod auth;
 mod completions;
 mod config;
 mod crew;
@@ -14,9 +15,12 @@ mod doctor;
 mod exit;
 mod fleet;
 mod flow;
+mod hook;
+mod inbox;
 mod job;
 mod logging;
 mod man;
+mod open;
 mod printer;
 mod queue;
 mod serve;
@@ -55,12 +59,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::ServeArgs),
+    Open(open::OpenArgs),
     /// Roles, and handing work to them
     #[command(subcommand)]
     Crew(Deferred<crew::CrewVerb>),
     /// Terminals that outlive the terminal they were started from
     #[command(subcommand)]
     Session(Deferred<session::SessionVerb>),
+    Inbox(inbox::InboxArgs),
     /// The machines that belong together
     #[command(subcommand)]
     Fleet(Deferred<fleet::FleetVerb>),
@@ -73,6 +79,9 @@ enum Verb {
     /// The event log
     #[command(subcommand)]
     Flow(Deferred<flow::FlowVerb>),
+    /// Tokens: who may act, and watch, over HTTP
+    #[command(subcommand)]
+    Auth(Deferred<auth::AuthVerb>),
     Doctor(doctor::DoctorArgs),
     /// Settings, with where each value comes from
     #[command(subcommand)]
@@ -88,6 +97,8 @@ enum Verb {
     /// 1.9 spelling of `crew roles` and `crew show`
     #[command(hide = true, subcommand)]
     Role(Deferred<crew::RoleVerb>),
+    #[command(hide = true)]
+    Hook(hook::HookArgs),
     /// The process that owns one session's terminal; started by darkmux itself
     #[command(hide = true)]
     HostSession(session::HostArgs),
@@ -123,6 +134,8 @@ fn command() -> clap::Command {
 fn run(verb: Verb, cx: &Cx) -> Outcome {
     match verb {
         Verb::Serve(args) => serve::run(args, cx),
+        Verb::Open(args) => open::run(&args, cx),
+        Verb::Auth(Deferred(verb)) => auth::run(&verb, cx),
         Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
         Verb::Session(Deferred(verb)) => session::run(verb, cx),
         Verb::Fleet(Deferred(verb)) | Verb::Machine(Deferred(verb)) => fleet::run(verb, cx),
@@ -135,6 +148,8 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Man(args) => man::run(&args, cx),
         Verb::Dispatch(args) => crew::run(crew::CrewVerb::Dispatch(args), cx),
         Verb::Role(Deferred(verb)) => crew::run(verb.into(), cx),
+        Verb::Inbox(args) => inbox::run(&args, cx),
+        Verb::Hook(args) => hook::run(&args, cx),
         Verb::HostSession(args) => session::run_host(&args, cx),
     }
 }

@@ -4,6 +4,7 @@
 //! the one that waited longest without a request in flight is closed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ pub enum Phase {
     Idle(Instant),
     /// The head of a request is coming since then.
     Head(Instant),
-    /// A request is being answered.
+    /// A request is being answered, or the connection speaks something else by now.
     Busy,
 }
 
@@ -24,13 +25,20 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Slot {
     phase: Mutex<Phase>,
+    /// It was upgraded: there is no next request to wait for.
+    upgraded: AtomicBool,
     evicted: CancellationToken,
 }
 
 impl Slot {
     /// Where the connection is now.
     pub fn phase(&self) -> Phase {
-        *self.locked()
+        if self.upgraded.load(Ordering::Acquire) { Phase::Busy } else { *self.locked() }
+    }
+
+    /// The connection speaks something else from now on; whoever upgraded it keeps the time.
+    pub fn upgraded(&self) {
+        self.upgraded.store(true, Ordering::Release);
     }
 
     /// A byte came while no request was in flight.
@@ -97,6 +105,7 @@ impl Connections {
         open.next += 1;
         let slot = Arc::new(Slot {
             phase: Mutex::new(Phase::Idle(Instant::now())),
+            upgraded: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         });
         open.slots.insert(key, Arc::clone(&slot));
