@@ -6,7 +6,7 @@ use redis::{FromRedisValue, ScriptInvocation, Value};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::queue::{Queue, id_of, strange};
+use super::queue::{KEY_KEPT, Queue, id_of, strange};
 use super::{WorkError, sign};
 use crate::model::{MachineId, SessionId};
 use crate::util::clock::whole_ms;
@@ -355,6 +355,7 @@ impl Queue {
         call.arg(spec.id.as_str()).arg(token).arg(outcome.as_str()).arg(json(result)?);
         call.arg(self.config.result_ttl.as_secs()).arg(sealed).arg(record).arg(spec.lane.stream()?);
         call.arg(spec.lane.registered()?);
+        call.arg(spec.key.as_deref().unwrap_or_default()).arg(whole_ms(KEY_KEPT));
         let answer = self.send_until_answered(&call).await?;
         Ok(answer.first().is_some_and(|word| word != "fenced"))
     }
@@ -368,6 +369,7 @@ impl Queue {
         call.arg(spec.id.as_str()).arg(token).arg(&seat.consumer).arg(seat.machine.as_str());
         call.arg(sealed).arg(record).arg(spec.lane.stream()?).arg(spec.lane.registered()?);
         call.arg(before.fails).arg(before.losses);
+        call.arg(spec.key.as_deref().unwrap_or_default()).arg(whole_ms(KEY_KEPT));
         let answer = self.send_until_answered(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok", ""] => Ok(Beat::Held),

@@ -169,6 +169,28 @@ async fn a_forgotten_job_has_the_tries_left_that_it_had() {
 }
 
 #[tokio::test]
+async fn a_forgotten_job_that_is_told_again_still_has_its_key() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    let keyed = |id| {
+        let (work, mut spec) = job(id, "true");
+        spec.key = Some("nightly".to_owned());
+        (work, spec)
+    };
+    let id = publish(&queue, keyed("job-1")).await;
+    let claim = take(&queue, &me).await;
+    server.cli(&["FLUSHALL"]);
+    assert_eq!(queue.resume(&me, &claim).await.unwrap(), Beat::Held);
+    let (work, spec) = keyed("job-2");
+    assert_eq!(queue.publish(&work, &spec).await.unwrap(), Published::Before(id.clone()));
+    server.cli(&["FLUSHALL"]);
+    let told = queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Done, &result()).await;
+    assert!(told.unwrap());
+    assert_eq!(queue.publish(&work, &spec).await.unwrap(), Published::Before(id));
+}
+
+#[tokio::test]
 async fn an_attempt_that_is_over_is_not_begun_again_by_telling_of_it() {
     let server = RedisServer::start();
     let queue = queue(&server.url());

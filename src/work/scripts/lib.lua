@@ -6,6 +6,10 @@ local TERMINAL={done=true,failed=true,cancelled=true,dead=true}
 local function job_key(id) return K..'job:'..id end
 -- A group starts at 0, so that what was published before it is delivered too.
 local function ensure(lane) redis.pcall('XGROUP','CREATE',lane,G,'0','MKSTREAM') end
+-- A key means this job, unless it means another one since Redis lost it.
+local function remember_key(id,idem,ttl)
+  if idem~='' then redis.call('SET',K..'idem:'..idem,id,'PX',ttl,'NX') end
+end
 -- The lane's entry goes: acknowledged and deleted, so that a group made anew does not deliver it again.
 local function drop(lane,entry)
   if lane and entry and entry~='' then redis.pcall('XACK',lane,G,entry); redis.pcall('XDEL',lane,entry) end

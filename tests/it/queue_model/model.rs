@@ -318,7 +318,13 @@ impl Model {
     }
 
     /// `before` is what failed and was lost before the claim.
-    pub fn resume(&mut self, job: usize, token: &Token, lane: Lane, before: (u32, u32)) -> Beat {
+    pub fn resume(
+        &mut self,
+        job: usize,
+        token: &Token,
+        (lane, key): (Lane, Option<usize>),
+        before: (u32, u32),
+    ) -> Beat {
         if let Some(job) = self.running(job, token) {
             job.beats += 1;
             return held(job);
@@ -328,6 +334,7 @@ impl Model {
             return Beat::Lost;
         }
         self.drop_entry(job);
+        self.remember_key(job, key);
         let job = self.jobs.entry(job).or_insert_with(|| new(lane));
         (job.state, job.token, job.attempt) = (JobState::Running, Some(token.clone()), token.0);
         (job.beats, job.entry) = (1, None);
@@ -335,7 +342,20 @@ impl Model {
         held(job)
     }
 
-    pub fn reassert(&mut self, job: usize, token: &Token, end: End, lane: Lane) -> bool {
+    /// A job that was forgotten has its key again, unless that means another one by now.
+    fn remember_key(&mut self, job: usize, key: Option<usize>) {
+        if let (Some(key), false) = (key, self.jobs.contains_key(&job)) {
+            self.keys.entry(key).or_insert(job);
+        }
+    }
+
+    pub fn reassert(
+        &mut self,
+        job: usize,
+        token: &Token,
+        end: End,
+        (lane, key): (Lane, Option<usize>),
+    ) -> bool {
         let known = self.jobs.get(&job);
         if known.is_some_and(|job| job.state.is_final()) {
             return true;
@@ -352,6 +372,7 @@ impl Model {
             return false;
         }
         self.drop_entry(job);
+        self.remember_key(job, key);
         let job = self.jobs.entry(job).or_insert_with(|| new(lane));
         (job.state, job.token, job.attempt) = (end.state(), Some(token.clone()), token.0);
         true

@@ -65,6 +65,12 @@ fn text(token: &Token) -> String {
     format!("{}-{}", token.0, token.1)
 }
 
+/// The lane that a job was published to, and its key.
+fn place(claim: &Claim) -> (Lane, Option<usize>) {
+    let key = claim.spec.key.as_ref().map(|key| key["key-".len()..].parse().unwrap());
+    (claim.spec.lane.clone(), key)
+}
+
 fn documents(number: usize, pinned: bool) -> (WorkJob, JobSpec) {
     let (job, mut spec) = job(&format!("job-{number}"), "true");
     if pinned {
@@ -216,7 +222,7 @@ impl<'a> World<'a> {
             _ => {
                 let told = self.queue.resume(seat, claim).await.unwrap();
                 let before = (claim.before.fails, claim.before.losses);
-                assert_eq!(told, self.model.resume(*job, token, claim.spec.lane.clone(), before));
+                assert_eq!(told, self.model.resume(*job, token, place(claim), before));
             }
         }
     }
@@ -246,7 +252,7 @@ impl<'a> World<'a> {
         let documents = (&claim.job, &claim.spec);
         let was_final = self.model.jobs.get(job).is_some_and(|job| job.state.is_final());
         let told = self.queue.reassert(documents, &claim.token, end.outcome(), &result()).await.unwrap();
-        assert_eq!(told, self.model.reassert(*job, token, end, claim.spec.lane.clone()));
+        assert_eq!(told, self.model.reassert(*job, token, end, place(claim)));
         let is_final = self.model.jobs.get(job).is_some_and(|job| job.state.is_final());
         if is_final && !was_final {
             self.accept(&given);
