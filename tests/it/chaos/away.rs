@@ -16,6 +16,7 @@ const NAMES: [&str; 3] = ["ada", "bob", "cyd"];
 /// Records that each machine writes before, during and after.
 const NOTES: [usize; 4] = [0, 10, 60, 70];
 
+#[allow(clippy::too_many_lines)] // One story, told in its order.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes as long as Redis is away; tests/chaos --away runs it"]
 async fn redis_away_for_a_minute_costs_no_job_and_no_record() {
