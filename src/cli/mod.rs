@@ -91,6 +91,9 @@ enum Verb {
     /// The process that owns one session's terminal; started by darkmux itself
     #[command(hide = true)]
     HostSession(session::HostArgs),
+    /// The same without a session yet: it waits for one on stdin; started by `darkmux serve` itself
+    #[command(hide = true)]
+    SpareHost,
 }
 
 /// The binary: parses, runs the verb, reports what went wrong.
@@ -136,5 +139,6 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Dispatch(args) => crew::run(crew::CrewVerb::Dispatch(args), cx),
         Verb::Role(Deferred(verb)) => crew::run(verb.into(), cx),
         Verb::HostSession(args) => session::run_host(&args, cx),
+        Verb::SpareHost => session::run_spare(cx),
     }
 }

@@ -15,15 +15,17 @@ mod output;
 mod records;
 mod rename;
 mod settle;
+mod spare;
 mod spawn;
 mod table;
 
 pub use client::{Attachment, Event, Events, HostClient, Input};
-pub use host::{HostError, run as run_host};
+pub use host::{HostError, SpareError, run as run_host, run_spare};
 pub use id::new_id;
 pub use log::{LogReader, LogWriter};
 pub use rename::{rename, spec_in};
 pub use settle::settle;
+pub use spare::Spares;
 pub use spawn::{StartError, start};
 pub use table::{FindError, Table};
 

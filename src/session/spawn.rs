@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{ChildStdout, Command};
 
 use super::{HOST_FAILED, STARTED, files};
 use crate::config::Environment;
@@ -67,30 +67,43 @@ pub async fn start(
     files: &[(PathBuf, Vec<u8>)],
     env: &Environment,
 ) -> Result<PathBuf, StartError> {
-    let folder = prepare(sessions, spec, files)?;
-    let log = folder.join(files::HOST_LOG);
-    let log_file = create(&log)?;
-    pty::keep_descriptors_here();
-    let mut host = Command::new(own_binary().map_err(StartError::Host)?)
-        .arg0("darkmux")
+    start_host(prepare(sessions, spec, files)?, env).await
+}
+
+/// Starts the host of the session that was prepared in `folder`.
+pub(super) async fn start_host(folder: PathBuf, env: &Environment) -> Result<PathBuf, StartError> {
+    let log_file = create(&folder.join(files::HOST_LOG))?;
+    let mut host = host_command(env)
+        .map_err(StartError::Host)?
         .arg("host-session")
         .arg(&folder)
-        .env_clear()
-        .envs(env.for_child())
-        .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(log_file)
         .spawn()
         .map_err(StartError::Host)?;
+    match host.stdout.take() {
+        Some(out) => how_it_went(out, folder).await,
+        None => Err(StartError::HostDied(folder.join(files::HOST_LOG))),
+    }
+}
+
+/// The program of a host, with this environment, less darkmux's secrets. What it says comes by its stdout.
+pub(super) fn host_command(env: &Environment) -> io::Result<Command> {
+    pty::keep_descriptors_here();
+    let mut host = Command::new(own_binary()?);
+    host.arg0("darkmux").env_clear().envs(env.for_child()).current_dir("/").stdout(Stdio::piped());
+    Ok(host)
+}
+
+/// What a host says about the start of its session in `folder`.
+pub(super) async fn how_it_went(out: ChildStdout, folder: PathBuf) -> Result<PathBuf, StartError> {
+    let log = folder.join(files::HOST_LOG);
     let mut said = String::new();
-    if let Some(out) = host.stdout.take() {
-        let mut out = out.take(MESSAGE_MAX);
-        match tokio::time::timeout(START_TIMEOUT, out.read_to_string(&mut said)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(StartError::Host(error)),
-            Err(_) => return Err(StartError::Slow(log)),
-        }
+    let mut out = out.take(MESSAGE_MAX);
+    match tokio::time::timeout(START_TIMEOUT, out.read_to_string(&mut said)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(StartError::Host(error)),
+        Err(_) => return Err(StartError::Slow(log)),
     }
     match said.as_str() {
         STARTED => Ok(folder),
@@ -110,7 +123,12 @@ fn own_binary() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-fn prepare(sessions: &Path, spec: &SessionSpec, files: &[(PathBuf, Vec<u8>)]) -> Result<PathBuf, StartError> {
+/// Makes the folder of a session and fills it.
+pub(super) fn prepare(
+    sessions: &Path,
+    spec: &SessionSpec,
+    files: &[(PathBuf, Vec<u8>)],
+) -> Result<PathBuf, StartError> {
     let folder = sessions.join(spec.id.as_str());
     let failed = |path: &Path| {
         let path = path.to_owned();
