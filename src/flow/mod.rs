@@ -93,6 +93,14 @@ impl Flow {
         Ok(position)
     }
 
+    /// The same for a caller that calls [`Self::sync`] within [`SYNC_INTERVAL`](crate::store::SYNC_INTERVAL) of a
+    /// record: several records go to the disk at once, and none waits for it.
+    #[must_use]
+    pub fn synced_on_request(mut self) -> Self {
+        self.sinks.sync_on_request();
+        self
+    }
+
     /// Brings what was appended to the disk; free when it is there already. An append does it by itself when
     /// the last time is a second ago, and so does dropping the `Flow`; a process that lives on after a burst
     /// calls it.

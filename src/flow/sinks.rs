@@ -30,6 +30,13 @@ impl Sinks {
         Self { audit, local: LocalFile::new(config) }
     }
 
+    /// From now on nothing is brought to the disk before it is asked for, unless each record is to be.
+    pub fn sync_on_request(&mut self) {
+        if self.local.policy == SyncPolicy::Interval {
+            self.local.policy = SyncPolicy::OnRequest;
+        }
+    }
+
     /// The audit chain of which nothing was left when the last record began another.
     pub fn take_gone(&mut self) -> Option<Head> {
         self.audit.as_mut().and_then(AuditChain::take_gone)

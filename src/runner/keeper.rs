@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::transitions::Transition;
-use super::{Runner, parked};
+use super::{Runner, SleepWatch, parked};
 use crate::fleet::PresenceReader;
 use crate::model::{JobState, Level, SessionId};
 use crate::util::jitter;
@@ -26,6 +26,7 @@ pub async fn keep(runner: Arc<Runner>) {
     let reader = PresenceReader::new(runner.queue.redis().clone());
     let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, pruned: Instant::now() };
     let mut unknown = parked::Unknown::default();
+    let mut sleep = SleepWatch::new(runner.clock.clone());
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
     loop {
@@ -34,12 +35,9 @@ pub async fn keep(runner: Arc<Runner>) {
             () = runner.other_life.notified() => {}
             () = tokio::time::sleep(jitter(runner.queue.config().reconcile, SPREAD)) => {}
         }
+        notice_sleep(&runner, &mut sleep);
         runner.queue.redis().follow_master().await;
-        if let Err(error) = keeper.notice_loss().await {
-            // Redis that is not there fails the look, too; a journal that is broken hides no lost job of others.
-            tracing::debug!(%error, "Redis is not told what ran here");
-        }
-        match reconciler.look().await {
+        match keeper.look(&mut reconciler).await {
             Ok(changes) => {
                 for change in changes {
                     tell(&runner, &change).await;
@@ -54,6 +52,15 @@ pub async fn keep(runner: Arc<Runner>) {
     }
 }
 
+/// Makes every worker ask Redis first thing after a sleep: another runner may have its job by now.
+fn notice_sleep(runner: &Runner, watch: &mut SleepWatch) {
+    if let Some(slept) = watch.look() {
+        let seconds = slept.as_secs();
+        tracing::info!(seconds, "the machine slept; every job asks whether it is still its own");
+        runner.look(None);
+    }
+}
+
 struct Keeper {
     runner: Arc<Runner>,
     epoch: Option<String>,
@@ -61,20 +68,31 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// A look at the queue, once a Redis of another life was told.
+    async fn look(&mut self, reconciler: &mut Reconciler) -> Result<Vec<Change>, WorkError> {
+        let glance = reconciler.glance().await?;
+        let another = self.epoch.as_ref() != Some(&glance.epoch);
+        if let Err(error) = self.notice_loss(&glance.epoch).await {
+            // Redis that is not there fails the look, too; a journal that is broken hides no lost job of others.
+            tracing::debug!(%error, "Redis is not told what ran here");
+        }
+        // What it was told belongs to the look.
+        if another { reconciler.look().await } else { reconciler.look_at(glance).await }
+    }
+
     /// Another life of the Redis than before may have lost its newest writes: the journal tells it.
-    async fn notice_loss(&mut self) -> Result<(), WorkError> {
+    async fn notice_loss(&mut self, epoch: &str) -> Result<(), WorkError> {
         let runner = &self.runner;
         let server = runner.queue.redis().server();
-        let epoch = runner.queue.epoch().await?;
         let life = server.borrow().as_ref().map(|server| server.run_id.clone());
-        if self.epoch.as_ref() == Some(&epoch) {
+        if self.epoch.as_deref() == Some(epoch) {
             runner.told.send_replace(life);
             return Ok(());
         }
         // Running jobs are told by their workers, which know whether they still run.
         runner.look(None);
         let told = runner.journal.reassert(&runner.queue).await?;
-        let first = self.epoch.replace(epoch).is_none();
+        let first = self.epoch.replace(epoch.to_owned()).is_none();
         // From now on jobs are claimed again.
         runner.told.send_replace(life);
         runner.freed.notify_one();

@@ -129,8 +129,7 @@ pub fn start(
         awake: KeepAwake::new(),
     });
     drop(shutdown.spawn(adopt::adopt_then_claim(Arc::clone(&runner))));
-    drop(shutdown.spawn(keeper::keep(Arc::clone(&runner))));
-    drop(shutdown.spawn(awake::watch_for_sleep(runner)));
+    drop(shutdown.spawn(keeper::keep(runner)));
     Ok(())
 }
 

@@ -2,17 +2,35 @@
 //! The host writes them, because it outlives whoever asked for the session;
 //! for a host that died, whoever notices.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use serde_json::{Value, json};
 
 use crate::flow::{Flow, FlowError};
 use crate::model::{Category, FlowRecord, Level, Stage, Tier};
+use crate::store::SYNC_INTERVAL;
 use crate::wire::{DispatchFacts, SessionSpec, SessionStatus};
 
-/// Writes one dispatch's records; says nothing for a session that is no dispatch.
+/// Writes one dispatch's records; says nothing for a session that is no dispatch. Clones write the same ones.
+#[derive(Clone)]
 pub struct Records {
-    flow: Option<Flow>,
     dispatch: Option<(DispatchFacts, String, String)>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// Where they go, and why one did not get there.
+struct Kept {
+    flow: Option<Flow>,
     refused: Option<String>,
+}
+
+impl Kept {
+    fn note(&mut self, done: Result<(), FlowError>) {
+        if let Err(error) = done {
+            tracing::error!(%error, "a flow record could not be kept");
+            self.refused.get_or_insert(error.to_string());
+        }
+    }
 }
 
 impl Records {
@@ -20,11 +38,11 @@ impl Records {
     pub fn new(flow: Option<Flow>, spec: &SessionSpec) -> Self {
         let role = spec.role.as_ref().map(ToString::to_string).unwrap_or_default();
         let dispatch = spec.dispatch.clone().map(|facts| (facts, role, spec.id.to_string()));
-        Self { flow, dispatch, refused: None }
+        Self { dispatch, kept: Arc::new(Mutex::new(Kept { flow, refused: None })) }
     }
 
     /// The session is about to start.
-    pub fn start(&mut self, spec: &SessionSpec) {
+    pub fn start(&self, spec: &SessionSpec) {
         let Some((facts, ..)) = &self.dispatch else { return };
         let payload = json!({
             "runtime": facts.runtime,
@@ -36,14 +54,14 @@ impl Records {
     }
 
     /// The process could not be started, or how it ended will never be known.
-    pub fn failed(&mut self, error: &str) {
+    pub fn failed(&self, error: &str) {
         let Some((facts, ..)) = &self.dispatch else { return };
         let payload = json!({ "runtime": facts.runtime, "result_class": "error", "error": error });
         self.write(Level::Error, "dispatch error", payload);
     }
 
     /// The session has ended.
-    pub fn end(&mut self, status: &SessionStatus) {
+    pub fn end(&self, status: &SessionStatus) {
         let Some((facts, ..)) = &self.dispatch else { return };
         let good = status.exit_code == Some(0);
         let mut payload = json!({
@@ -63,32 +81,37 @@ impl Records {
     }
 
     /// Brings the records to the disk.
-    pub fn sync(&mut self) {
-        let synced = self.flow.as_mut().map_or(Ok(()), Flow::sync);
-        self.note(synced);
+    pub fn sync(&self) {
+        let mut kept = self.lock();
+        let synced = kept.flow.as_mut().map_or(Ok(()), Flow::sync);
+        kept.note(synced);
+    }
+
+    /// Brings to the disk what is written by then, once the time is over within which records must be there.
+    pub async fn sync_in_time(self) {
+        tokio::time::sleep(SYNC_INTERVAL).await;
+        let _ = tokio::task::spawn_blocking(move || self.sync()).await;
     }
 
     /// Why a record was not kept as it should be, the first time.
-    pub fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+    pub fn refused(&self) -> Option<String> {
+        self.lock().refused.clone()
     }
 
-    fn note(&mut self, done: Result<(), FlowError>) {
-        if let Err(error) = done {
-            tracing::error!(%error, "a flow record could not be kept");
-            self.refused.get_or_insert(error.to_string());
-        }
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&mut self, level: Level, action: &str, payload: Value) {
-        let (Some(flow), Some((facts, role, session))) = (&mut self.flow, &self.dispatch) else { return };
+    fn write(&self, level: Level, action: &str, payload: Value) {
+        let Some((facts, role, session)) = &self.dispatch else { return };
         let mut record = FlowRecord::new((level, Category::Work, Tier::Local, Stage::Dispatch), action, role);
         record.session_id = Some(session.clone());
         record.source = Some("crew_dispatch".to_owned());
         record.payload = Some(payload);
         record.work_id.clone_from(&facts.work_id);
         record.attempt = facts.attempt;
-        let kept = flow.append(record).map(|_| ());
-        self.note(kept);
+        let mut kept = self.lock();
+        let appended = kept.flow.as_mut().map_or(Ok(()), |flow| flow.append(record).map(|_| ()));
+        kept.note(appended);
     }
 }

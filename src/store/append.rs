@@ -110,6 +110,8 @@ pub enum SyncPolicy {
     Interval,
     /// Each line before its append returns.
     Always,
+    /// When asked for, and when the log is dropped: the caller sees to it within [`SYNC_INTERVAL`].
+    OnRequest,
 }
 
 /// One file that lines are appended to.
@@ -197,8 +199,11 @@ impl AppendLog {
     /// Notes that a line was written, and syncs it when the policy says so.
     fn written(&mut self) -> Result<(), AppendError> {
         self.dirty = true;
-        let due = self.policy == SyncPolicy::Always
-            || self.synced.is_none_or(|synced| synced.elapsed() >= SYNC_INTERVAL);
+        let due = match self.policy {
+            SyncPolicy::Always => true,
+            SyncPolicy::Interval => self.synced.is_none_or(|synced| synced.elapsed() >= SYNC_INTERVAL),
+            SyncPolicy::OnRequest => false,
+        };
         if due { self.sync() } else { Ok(()) }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::supervise::{self, EndSignals, Ended};
 use super::{
-    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, socket_path,
+    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, files, listen, socket_path,
     tell_starter, write_state,
 };
 use crate::config::{Config, ConfigError};
@@ -21,7 +21,7 @@ use crate::pty::{Command, Started};
 use crate::session::STARTED;
 use crate::session::output::Output;
 use crate::session::records::Records;
-use crate::store::Durability;
+use crate::store::{Durability, sync_written};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
 
@@ -33,23 +33,23 @@ pub(super) async fn host(
     flow: Result<Flow, ConfigError>,
     clock: &Clock,
 ) -> Result<(), HostError> {
-    let mut records = Records::new(
-        flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok(),
-        &spec,
-    );
+    let flow = flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok();
+    let records = Records::new(flow.map(Flow::synced_on_request), &spec);
     let asked = EndSignals::new()?;
     let socket = socket_path(folder);
     let listener = listen::bind(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes)?);
     records.start(&spec);
+    // The process does not wait for the disk; what has ended by then goes there with its end.
+    let clients = Shutdown::new();
+    let syncing = clients.spawn(records.clone().sync_in_time());
     let started = match command(folder, &spec, &socket, config).and_then(Command::spawn) {
         Ok(started) => started,
         Err(error) => {
             let _ = std::fs::remove_file(&socket);
-            return failed(folder, &spec, &error, &mut records, clock);
+            return failed(folder, &spec, &error, &records, clock);
         }
     };
-    let clients = Shutdown::new();
     let parts = Parts { output, started, listener, asked };
     let (host, ended) = match running(folder, spec, clock, parts, &clients).await {
         Ok(ran) => ran,
@@ -60,7 +60,8 @@ pub(super) async fn host(
             return Err(error);
         }
     };
-    finish(&host, &ended, &mut records, &clients).await;
+    syncing.abort();
+    finish(&host, &ended, &records, &clients).await;
     let _ = std::fs::remove_file(&socket);
     Ok(())
 }
@@ -98,7 +99,7 @@ fn failed(
     folder: &Path,
     spec: &SessionSpec,
     error: &io::Error,
-    records: &mut Records,
+    records: &Records,
     clock: &Clock,
 ) -> Result<(), HostError> {
     let program = spec.argv.first().map_or("", String::as_str);
@@ -165,7 +166,7 @@ async fn running(
 }
 
 /// Makes the end known: state, records, clients, disk, in this order.
-async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shutdown) {
+async fn finish(host: &Host, ended: &Ended, records: &Records, clients: &Shutdown) {
     let mut status = {
         let mut status = host.status();
         end_state(&mut status, ended.reason, &host.clock);
@@ -183,7 +184,7 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
     }
     records.end(&status);
     if let (None, Some(refused)) = (&status.error, records.refused()) {
-        status.error = Some(refused.to_owned());
+        status.error = Some(refused);
         host.status().error.clone_from(&status.error);
         // For who comes too late to be told; it is written once more below.
         let _ = write_state(&host.folder, &status, Durability::Cached);
@@ -196,7 +197,7 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
     // What it left running in the background ends with it.
     supervise::end_tree(ended.tree).await;
     records.sync();
-    if let Err(error) = write_state(&host.folder, &status, Durability::Synced) {
+    if let Err(error) = sync_written(&host.folder.join(files::STATE)) {
         tracing::warn!(%error, "the state is not on the disk yet");
     }
 }
