@@ -8,6 +8,7 @@
 import { createFeed } from './feed.js';
 import { noFilters, parseHash, toHash } from './filters.js';
 import { startKeys } from './keys.js';
+import { signInWithCode, takeCode } from './login/signin.js';
 import { createPolls } from './polls.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
@@ -39,6 +40,10 @@ function readMode() {
   if (meta('darkmux-mode') === 'play' && date) return { kind: 'play', label: date, src: date };
   return { kind: 'live', label: '', src: '' };
 }
+
+// `darkmux open` came here with a code: what is shown then is what somebody who is signed in sees.
+const code = takeCode();
+if (code) signInWithCode(code).then(() => location.reload(), () => location.assign('/auth/login'));
 
 startTheme(byId('theme', HTMLButtonElement));
 const mode = readMode();

@@ -14,6 +14,8 @@ mod doctor;
 mod exit;
 mod fleet;
 mod flow;
+mod hook;
+mod inbox;
 mod job;
 mod logging;
 mod man;
@@ -61,6 +63,7 @@ enum Verb {
     /// Terminals that outlive the terminal they were started from
     #[command(subcommand)]
     Session(Deferred<session::SessionVerb>),
+    Inbox(inbox::InboxArgs),
     /// The machines that belong together
     #[command(subcommand)]
     Fleet(Deferred<fleet::FleetVerb>),
@@ -88,6 +91,8 @@ enum Verb {
     /// 1.9 spelling of `crew roles` and `crew show`
     #[command(hide = true, subcommand)]
     Role(Deferred<crew::RoleVerb>),
+    #[command(hide = true)]
+    Hook(hook::HookArgs),
     /// The process that owns one session's terminal; started by darkmux itself
     #[command(hide = true)]
     HostSession(session::HostArgs),
@@ -138,6 +143,8 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Man(args) => man::run(&args, cx),
         Verb::Dispatch(args) => crew::run(crew::CrewVerb::Dispatch(args), cx),
         Verb::Role(Deferred(verb)) => crew::run(verb.into(), cx),
+        Verb::Inbox(args) => inbox::run(&args, cx),
+        Verb::Hook(args) => hook::run(&args, cx),
         Verb::HostSession(args) => session::run_host(&args, cx),
         Verb::SpareHost => session::run_spare(cx),
     }

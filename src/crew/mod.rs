@@ -9,6 +9,7 @@
 //!
 //! Not here: running what comes out (`session`), and choosing a machine for it.
 
+pub mod adapter;
 mod agent;
 mod builtin;
 mod error;
@@ -27,8 +28,9 @@ mod template;
 pub use agent::{Agent, NoAgent};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
-pub use launch::{Launch, SessionFile};
+pub use launch::{Launch, Ready, SessionFile};
 pub use list::{Availability, RoleEntry};
+pub use program::find as find_program;
 pub use role::{Launcher, Prompt, Role, Source};
 
 use crate::config::CrewConfig;

@@ -93,11 +93,11 @@ impl Flow {
         Ok(position)
     }
 
-    /// The same for a caller that calls [`Self::sync`] within [`SYNC_INTERVAL`](crate::store::SYNC_INTERVAL) of a
-    /// record: several records go to the disk at once, and none waits for it.
+    /// The same for a caller that calls [`Self::sync`] within [`SYNC_INTERVAL`](crate::store::SYNC_INTERVAL) of the
+    /// first record: that one does not wait for the disk, and goes there with what follows.
     #[must_use]
-    pub fn synced_on_request(mut self) -> Self {
-        self.sinks.sync_on_request();
+    pub fn synced_later(mut self) -> Self {
+        self.sinks.sync_later();
         self
     }
 

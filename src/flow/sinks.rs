@@ -30,10 +30,10 @@ impl Sinks {
         Self { audit, local: LocalFile::new(config) }
     }
 
-    /// From now on nothing is brought to the disk before it is asked for, unless each record is to be.
-    pub fn sync_on_request(&mut self) {
+    /// The first record does not wait for the disk, unless each is to.
+    pub fn sync_later(&mut self) {
         if self.local.policy == SyncPolicy::Interval {
-            self.local.policy = SyncPolicy::OnRequest;
+            self.local.policy = SyncPolicy::Later;
         }
     }
 

@@ -42,7 +42,7 @@ impl Transitions {
     /// Starts the task.
     pub fn start(flow: FlowConfig, clock: Clock, shutdown: &Shutdown) -> Self {
         let (records, mut waiting) = mpsc::channel::<FlowRecord>(QUEUE);
-        let writer = Arc::new(std::sync::Mutex::new(Flow::new(flow, clock).synced_on_request()));
+        let writer = Arc::new(std::sync::Mutex::new(Flow::new(flow, clock).synced_later()));
         let stopped = shutdown.stopped();
         drop(shutdown.spawn(async move {
             tokio::pin!(stopped);

@@ -1,4 +1,4 @@
-//! The accept loop: one task a connection, under the limits.
+//! The accept loops, of TCP and of the unix socket: one task a connection, under the limits.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,12 +13,15 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tower::ServiceExt;
 
+use super::auth::Peer;
 use super::connections::{Busy, Connections, Ticket};
 use super::io::TimedSocket;
 use super::{App, Limits, router};
+use crate::store::is_ours;
 use crate::util::Shutdown;
 
 /// How long to wait after the system refused a new socket.
@@ -28,8 +31,63 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
+/// Where connections come from.
+trait Listen: Send {
+    /// One connection.
+    type Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next one, with its other end. `None`: it is not for us.
+    fn accept(&self) -> impl Future<Output = io::Result<Option<(Self::Socket, Peer)>>> + Send;
+
+    /// Says at once that there is no place.
+    fn refuse(socket: &Self::Socket);
+}
+
+impl Listen for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&self) -> io::Result<Option<(TcpStream, Peer)>> {
+        let (socket, remote) = Self::accept(self).await?;
+        // Small events must not wait for the acknowledgement of the last one.
+        let _ = socket.set_nodelay(true);
+        let local = socket.local_addr()?;
+        Ok(Some((socket, Peer::Tcp { remote, local })))
+    }
+
+    fn refuse(socket: &TcpStream) {
+        let _ = socket.try_write(FULL);
+    }
+}
+
+impl Listen for UnixListener {
+    type Socket = UnixStream;
+
+    async fn accept(&self) -> io::Result<Option<(UnixStream, Peer)>> {
+        let (socket, _) = Self::accept(self).await?;
+        if is_ours(&socket) {
+            return Ok(Some((socket, Peer::Socket)));
+        }
+        tracing::warn!("a connection of another user to the daemon's socket was refused");
+        Ok(None)
+    }
+
+    fn refuse(socket: &UnixStream) {
+        let _ = socket.try_write(FULL);
+    }
+}
+
 /// Answers on `listener` until the daemon stops. The connections are tasks of the app's `Shutdown`.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
+    answer(listener, app).await;
+}
+
+/// Answers this user on the daemon's unix socket until the daemon stops. Its connections have places of their own,
+/// which nobody else can take.
+pub async fn run_socket(listener: UnixListener, app: Arc<App>) {
+    answer(listener, app).await;
+}
+
+async fn answer<L: Listen>(listener: L, app: Arc<App>) {
     let (limits, shutdown) = (app.limits, app.shutdown.clone());
     let router = router::build(app);
     let connections = Connections::new(limits.connections);
@@ -41,14 +99,15 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, _)) => match connections.enter() {
+            Ok(None) => {}
+            Ok(Some((socket, peer))) => match connections.enter() {
                 Some(ticket) => {
                     let router = router.clone();
-                    let served = serve(socket, ticket, router, limits, shutdown.clone());
+                    let served = serve(socket, peer, ticket, router, (limits, shutdown.clone()));
                     // Ended by the shutdown it was given; nobody asks for its result.
                     drop(shutdown.spawn(served));
                 }
-                None => drop(socket.try_write(FULL)),
+                None => L::refuse(&socket),
             },
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
@@ -68,13 +127,21 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(socket: TcpStream, ticket: Ticket, router: Router, limits: Limits, shutdown: Shutdown) {
-    // Small events must not wait for the acknowledgement of the last one.
-    let _ = socket.set_nodelay(true);
+async fn serve<S>(
+    socket: S,
+    peer: Peer,
+    ticket: Ticket,
+    router: Router,
+    (limits, shutdown): (Limits, Shutdown),
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let slot = Arc::clone(&ticket.slot);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let busy = slot.busy();
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        let answer = router.clone().oneshot(request);
         async move {
             let Ok(response) = answer.await;
             Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
@@ -137,10 +204,13 @@ impl HttpBody for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Provenance};
+    use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Paths, Provenance};
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
-    use crate::serve::{AppConfig, FleetView, Hosts};
+    use crate::serve::auth::AuthConfig;
+    use crate::serve::{AppConfig, FleetView, Hosts, Launching};
+    use crate::session::Table;
+    use crate::session::live::LiveTable;
     use crate::util::Clock;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
@@ -180,6 +250,8 @@ mod tests {
         let flow =
             FlowConfig { dir: home.path().to_owned(), audit_dir: None, sync_always: false, provenance };
         let nowhere = "http://127.0.0.1:9".to_owned();
+        let shutdown = Shutdown::new();
+        let config = Config::load(Environment::of([("HOME", home.path())]), &[]).unwrap();
         let config = AppConfig {
             flow,
             fleet_flow: None,
@@ -188,10 +260,23 @@ mod tests {
             fleet: fleet(home.path(), &nowhere),
             models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },
             hosts: Hosts::new(port, &[]),
+            auth: AuthConfig {
+                paths: Paths::from_env(&Environment::of([("DARKMUX_HOME", home.path())])).unwrap(),
+                serve_token: None,
+                require_all: false,
+                port,
+            },
+            live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            launching: Launching {
+                session: config.session(),
+                crew: config.crew(),
+                env: Environment::default(),
+                home: None,
+                listen: listener.local_addr().unwrap(),
+            },
             limits,
             clock: Clock::manual(format!("{DAY}T12:00:00Z").parse().unwrap()),
         };
-        let shutdown = Shutdown::new();
         let app = Arc::new(App::new(config, shutdown.clone()));
         drop(shutdown.spawn(run(listener, app)));
         Served { home, port, shutdown }

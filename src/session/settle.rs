@@ -43,7 +43,7 @@ fn settle_one(
     let spec = read_private(&folder.join(files::SPEC), super::STATE_MAX)?;
     let spec: Option<SessionSpec> = spec.and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(spec) = spec {
-        let records = Records::new(flow(), &spec);
+        let mut records = Records::new(flow(), &spec);
         records.failed(settled.error.as_deref().unwrap_or_default());
         records.sync();
     }

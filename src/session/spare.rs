@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::spawn::{StartError, host_command, how_it_went, prepare, start_host};
+use super::spawn::{StartError, host_command, how_it_went, launch, prepare};
 use crate::config::Environment;
 use crate::util::Shutdown;
 use crate::wire::SessionSpec;
@@ -88,6 +88,11 @@ impl Spares {
         spares
     }
 
+    /// What the hosts have.
+    pub fn env(&self) -> &Environment {
+        &self.env
+    }
+
     /// Starts a session as [`super::start`] does, by a spare host where there is one.
     pub async fn start(
         &self,
@@ -96,12 +101,16 @@ impl Spares {
         files: &[(PathBuf, Vec<u8>)],
     ) -> Result<PathBuf, StartError> {
         let folder = prepare(sessions, spec, files)?;
-        let Some(ready) = self.take() else { return start_host(folder, &self.env).await };
-        match ready.give(&folder).await {
-            Tried::Took(Taken { said, _keeper }) => how_it_went(said, folder).await,
-            Tried::Dead => start_host(folder, &self.env).await,
+        let tried = match self.take() {
+            Some(ready) => ready.give(&folder).await,
+            None => Tried::Dead,
+        };
+        match tried {
+            Tried::Took(Taken { said, _keeper }) => how_it_went(said, &folder).await,
+            Tried::Dead => launch(&folder, &self.env).await,
             Tried::Unknown => Err(StartError::Slow(folder.join(super::files::HOST_LOG))),
-        }
+        }?;
+        Ok(folder)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Ready>> {

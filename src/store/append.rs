@@ -110,8 +110,9 @@ pub enum SyncPolicy {
     Interval,
     /// Each line before its append returns.
     Always,
-    /// When asked for, and when the log is dropped: the caller sees to it within [`SYNC_INTERVAL`].
-    OnRequest,
+    /// As [`Self::Interval`], but the first line does not wait for the disk: the caller sees to it that it is there
+    /// within [`SYNC_INTERVAL`].
+    Later,
 }
 
 /// One file that lines are appended to.
@@ -202,7 +203,7 @@ impl AppendLog {
         let due = match self.policy {
             SyncPolicy::Always => true,
             SyncPolicy::Interval => self.synced.is_none_or(|synced| synced.elapsed() >= SYNC_INTERVAL),
-            SyncPolicy::OnRequest => false,
+            SyncPolicy::Later => self.synced.get_or_insert_with(Instant::now).elapsed() >= SYNC_INTERVAL,
         };
         if due { self.sync() } else { Ok(()) }
     }

@@ -51,3 +51,7 @@ mod support;
 mod survive;
 mod tidy;
 mod traps;
+mod v1_events;
+mod v1_life;
+mod v1_sessions;
+mod v1_wait;

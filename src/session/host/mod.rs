@@ -4,12 +4,18 @@
 //! Invariant: the state file says `running` only while the process may run, and `exited` once it is known how
 //! it ended, before any client is told; when the disk does not take that, the clients are told so.
 
+mod agent;
 mod api;
 mod attach;
 mod begin;
+mod events;
 mod listen;
+mod model;
+mod register;
 mod spare;
 mod supervise;
+mod told;
+mod viewers;
 
 pub use spare::{SpareError, run_spare};
 
@@ -23,6 +29,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::output::Output;
+use super::screen::possible;
 use super::{HOST_FAILED, files, socket_path};
 use crate::config::Config;
 use crate::flow::Flow;
@@ -31,6 +38,9 @@ use crate::pty::{self, ProcessTree, Window};
 use crate::store::{Durability, FileLock, write_atomic};
 use crate::util::{Clock, clock};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
+use model::Model;
+use told::Told;
+use viewers::Viewers;
 
 /// How long clients may take to read the rest after the end.
 const LINGER: Duration = Duration::from_secs(5);
@@ -86,6 +96,9 @@ struct Host {
     tree: ProcessTree,
     input: mpsc::Sender<Bytes>,
     stop: mpsc::Sender<Duration>,
+    viewers: Viewers,
+    model: Arc<Model>,
+    told: Told,
 }
 
 impl Host {
@@ -103,9 +116,18 @@ impl Host {
         status
     }
 
-    fn resize(&self, size: WindowSize) -> std::io::Result<()> {
-        self.window.resize(size)?;
-        self.status().size = size;
+    /// Gives the terminal another size, for the viewer who owns it from now on.
+    fn resize(&self, size: WindowSize, owner: Option<u64>) -> std::io::Result<()> {
+        let size = possible(size);
+        if self.status().size != size {
+            self.window.resize(size)?;
+            self.model.resized(size);
+            self.change(|status| {
+                status.size = size;
+                true
+            });
+        }
+        self.viewers.set(size, owner);
         Ok(())
     }
 }

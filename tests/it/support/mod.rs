@@ -2,6 +2,7 @@
 //!
 //! No test changes its own process environment; each gives the binary one of its own.
 
+pub mod api;
 pub mod queue;
 mod redis;
 pub mod runner;

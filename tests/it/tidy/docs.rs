@@ -19,7 +19,10 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("DARKMUX_LOG_FORMAT", "`json` logs one JSON object a line"),
     ("DARKMUX_PROFILES", "a file of darkmux 1.9; not used by this version"),
-    ("DARKMUX_SERVE_TOKEN", "not used by this version. No child process gets it"),
+    (
+        "DARKMUX_SERVE_TOKEN",
+        "a token (at least 64 hexadecimal digits) that `serve` takes beside its file's. No child process gets it",
+    ),
     ("COMPLETE", "set by the completion scripts of `darkmux completions`; names the shell that asks"),
     ("HOME", "the user's home folder"),
     ("NO_COLOR", "anything but an empty text switches colours off"),
