@@ -50,6 +50,7 @@ mod serve_stream;
 mod session;
 mod session_faults;
 mod session_screen;
+mod spare;
 mod support;
 mod survive;
 mod tidy;

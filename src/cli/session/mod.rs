@@ -67,6 +67,13 @@ pub fn run_host(args: &HostArgs, cx: &Cx) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// Runs a session host that waits for its session.
+pub fn run_spare(cx: &Cx) -> Outcome {
+    logging::init(&cx.env);
+    session::run_spare(&cx.env, &cx.clock).or_exit(Exit::Internal)?;
+    Ok(Exit::Ok)
+}
+
 /// The sessions of this machine.
 fn table(cx: &Cx) -> Result<Table, Failure> {
     Ok(Table::new(cx.config()?.session().dir))
