@@ -55,6 +55,8 @@ fn success(method: &str, path: &str) -> u16 {
             | "/v1/sessions/{id}/resume"
             | "/v1/sessions/{id}/wait",
         ) => 404,
+        // It asks for an upgrade of those who may look at all.
+        ("GET", "/ws/{id}") => 404,
         // Bytes, and no JSON.
         ("POST", "/v1/sessions/{id}/clipboard" | "/v1/sessions/{id}/input") => 415,
         _ => panic!(
