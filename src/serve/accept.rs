@@ -1,9 +1,10 @@
 //! The accept loop: one task a connection, under the limits.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,10 +17,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
-use super::connections::{Busy, Connections, Ticket};
+use super::connections::{Busy, Connections, Slot, Ticket};
 use super::io::TimedSocket;
+use super::takeover::Taken;
 use super::{App, Limits, router};
-use crate::util::Shutdown;
+use crate::util::{Clock, Shutdown};
 
 /// How long to wait after the system refused a new socket.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
@@ -30,8 +32,8 @@ const FULL: &[u8] =
 
 /// Answers on `listener` until the daemon stops. The connections are tasks of the app's `Shutdown`.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
-    let (limits, shutdown) = (app.limits, app.shutdown.clone());
-    let router = router::build(app);
+    let (limits, clock, shutdown) = (app.limits, app.clock.clone(), app.shutdown.clone());
+    let service = Service { router: router::build(app), limits, clock, shutdown: shutdown.clone() };
     let connections = Connections::new(limits.connections);
     let mut stopped = pin!(shutdown.stopped());
     loop {
@@ -43,10 +45,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
         match accepted {
             Ok((socket, _)) => match connections.enter() {
                 Some(ticket) => {
-                    let router = router.clone();
-                    let served = serve(socket, ticket, router, limits, shutdown.clone());
                     // Ended by the shutdown it was given; nobody asks for its result.
-                    drop(shutdown.spawn(served));
+                    drop(shutdown.spawn(serve(socket, ticket, service.clone())));
                 }
                 None => drop(socket.try_write(FULL)),
             },
@@ -68,44 +68,90 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(socket: TcpStream, ticket: Ticket, router: Router, limits: Limits, shutdown: Shutdown) {
+async fn serve(socket: TcpStream, ticket: Ticket, service: Service) {
     // Small events must not wait for the acknowledgement of the last one.
     let _ = socket.set_nodelay(true);
-    let slot = Arc::clone(&ticket.slot);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let busy = slot.busy();
-        let answer = router.clone().oneshot(request.map(Body::new));
-        async move {
-            let Ok(response) = answer.await;
-            Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
-        }
-    });
-    let io = TokioIo::new(TimedSocket::new(socket, Arc::clone(&ticket.slot), limits));
-    let mut connection = pin!(
-        http1::Builder::new()
+    let limits = service.limits;
+    // In a box of its own, which goes before an answer without an end begins.
+    let answered = Box::pin(service.answer(socket, Arc::clone(&ticket.slot))).await;
+    let ended = match answered {
+        Ok(Some((taken, socket))) => Box::pin(taken.run(socket, limits)).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// What every connection is served with.
+#[derive(Clone)]
+struct Service {
+    router: Router,
+    limits: Limits,
+    clock: Clock,
+    shutdown: Shutdown,
+}
+
+impl Service {
+    /// Answers requests until the connection ends, or until an answer is to be written by hand.
+    async fn answer(self, socket: TcpStream, slot: Arc<Slot>) -> hyper::Result<Option<(Taken, TcpStream)>> {
+        let Self { router, limits, clock, shutdown } = self;
+        let io = TokioIo::new(TimedSocket::new(socket, Arc::clone(&slot), limits));
+        let taken = Arc::new(Mutex::new(None));
+        let (take, asked) = (Arc::clone(&taken), Arc::clone(&slot));
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let busy = asked.busy();
+            let answer = router.clone().oneshot(request.map(Body::new));
+            let (take, clock) = (Arc::clone(&take), clock.clone());
+            async move {
+                let Ok(response) = answer.await;
+                match Taken::of(response, busy, &clock) {
+                    Err((response, busy)) => {
+                        Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
+                    }
+                    Ok(taken) => {
+                        *locked(&take) = Some(taken);
+                        // The library is left now.
+                        std::future::pending().await
+                    }
+                }
+            }
+        });
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // The socket keeps the time; this only makes the library look at it after every answer.
             .header_read_timeout(limits.idle_time + limits.head_time)
             .max_buf_size(limits.head_bytes)
-            .serve_connection(io, service)
-    );
-    let mut stopped = pin!(shutdown.stopped());
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
+            .serve_connection(io, service);
+        let mut stopped = pin!(shutdown.stopped());
+        let mut stopping = false;
+        loop {
+            let answering = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
+                // The library sends what it has before it rests; what the socket did not take, it sends first.
+                Poll::Pending if slot.has_unsent() => Poll::Pending,
+                Poll::Pending => match locked(&taken).take() {
+                    Some(taken) => Poll::Ready(Ok(Some(taken))),
+                    None => Poll::Pending,
+                },
+            });
+            tokio::select! {
+                ended = answering => {
+                    return Ok(ended?.map(|taken| (taken, connection.into_parts().io.into_inner().into_socket())));
                 }
-                return;
-            }
-            () = ticket.slot.evicted() => return,
-            () = &mut stopped, if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
+                () = slot.evicted() => return Ok(None),
+                () = &mut stopped, if !stopping => {
+                    stopping = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
             }
         }
     }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An answer's body that keeps its connection busy until it is sent.
@@ -141,7 +187,6 @@ mod tests {
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
     use crate::serve::{AppConfig, FleetView, Hosts};
-    use crate::util::Clock;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
 

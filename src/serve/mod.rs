@@ -22,6 +22,7 @@ mod read_ahead;
 mod router;
 mod routes;
 mod stream;
+mod takeover;
 
 pub use accept::run;
 pub use app::{App, AppConfig, FleetFlow, FleetView};

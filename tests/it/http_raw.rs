@@ -160,25 +160,12 @@ impl Events {
             let head = String::from_utf8_lossy(&self.raw[..split]).into_owned();
             assert!(head.starts_with("HTTP/1.1 200"), "{head}");
             assert!(head.contains("text/event-stream"), "{head}");
+            assert!(head.contains("\r\nconnection: close") && !head.contains("chunked"), "{head}");
             self.raw.drain(..split + 4);
             self.head_read = true;
         }
-        let mut used = 0;
-        while let Some(line) = find(&self.raw[used..], b"\r\n") {
-            let size = std::str::from_utf8(&self.raw[used..used + line]).expect("a chunk size");
-            let size = usize::from_str_radix(size, 16).expect("a chunk size");
-            if size == 0 {
-                // The answer is over; its connection may stay.
-                return false;
-            }
-            let start = used + line + 2;
-            if self.raw.len() < start + size + 2 {
-                break;
-            }
-            self.text.extend_from_slice(&self.raw[start..start + size]);
-            used = start + size + 2;
-        }
-        self.raw.drain(..used);
+        // Its end is that of the connection.
+        self.text.append(&mut self.raw);
         true
     }
 
