@@ -6,7 +6,7 @@
 //! cache or Redis takes them, and all of them must reach every client. Paced, one is added at a time, and what
 //! counts is the time from before its `write` or `XADD` to the client that sees it.
 //!
-//! Every record carries a `~` and the time it was written at; the client counts the one and reads the other.
+//! Every record carries a `^` and the time it was written at; the client counts the one and reads the other.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -53,6 +53,9 @@ const STREAMS: &str = "2000";
 
 /// Most memory that a client should cost, in KiB.
 const CLIENT_KIB: f64 = 10.0;
+
+/// Stands in each record once, and in no id.
+const MARK: u8 = b'^';
 
 /// Length of a record, with its end.
 const LINE: usize = 256;
@@ -203,7 +206,7 @@ fn record(clock: Instant, out: &mut Vec<u8>) {
     let written = clock.elapsed().as_nanos();
     let _ = write!(
         out,
-        r#"{{"ts":"2026-01-02T03:04:05Z","level":"info","category":"work","tier":"local","stage":"dispatch","action":"note","handle":"~{written:020}","payload":{{"text":""#
+        r#"{{"ts":"2026-01-02T03:04:05Z","level":"info","category":"work","tier":"local","stage":"dispatch","action":"note","handle":"^{written:020}","payload":{{"text":""#
     );
     out.resize(begin + LINE - 4, b'x');
     out.extend_from_slice(b"\"}}\n");
@@ -277,7 +280,7 @@ impl Clients {
                 }
             });
             self.pump(PATIENCE, |bytes| {
-                seen += memchr_iter(b'~', bytes).count() as u64;
+                seen += memchr_iter(MARK, bytes).count() as u64;
                 seen < wanted
             });
         });
@@ -303,7 +306,7 @@ impl Clients {
             });
             self.pump(PATIENCE, |bytes| {
                 let mut rest = bytes;
-                while let Some(at) = memchr(b'~', rest) {
+                while let Some(at) = memchr(MARK, rest) {
                     rest = &rest[at + 1..];
                     // One that is cut by the end of the buffer only counts.
                     let stamp = rest.get(..20).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
