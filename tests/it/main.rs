@@ -46,6 +46,7 @@ mod serve_day;
 mod serve_stream;
 mod session;
 mod session_faults;
+mod stream_faults;
 mod support;
 mod survive;
 mod tidy;
