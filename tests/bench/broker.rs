@@ -98,6 +98,11 @@ impl Wire {
         Self { stream, out: Vec::new(), buffer: vec![0; 64 * 1024], at: 0, end: 0 }
     }
 
+    /// Whether Redis has ended the connection; waits for it to say anything.
+    pub fn is_over(&self) -> bool {
+        !self.stream.peek(&mut [0]).is_ok_and(|count| count > 0)
+    }
+
     /// Adds a command to what the next flush sends.
     pub fn put(&mut self, words: &[&[u8]]) {
         write!(self.out, "*{}\r\n", words.len()).expect("memory");

@@ -150,6 +150,9 @@ impl Server {
                         if let Source::File { inotify, .. } = &self.source {
                             while rustix::io::read(inotify, &mut buffer[..]).is_ok() {}
                         }
+                        if matches!(&self.source, Source::Stream { wire, .. } if wire.is_over()) {
+                            return;
+                        }
                         self.follow(&mut buffer);
                     }
                     client => self.serve(client, event.flags, &mut buffer),

@@ -87,6 +87,7 @@ impl Client {
 
     async fn step(&mut self) -> io::Result<Step> {
         loop {
+            self.seat.begin_look();
             if let Some(cause) = self.seat.went_down() {
                 self.over = true;
                 let last = frame::error(&clock::seconds(self.keep.clock.now()), &cause);

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use crate::serve::takeover::{Outlet, advance};
 
 /// Clients that are served before others get the thread.
-const SLICE: usize = 64;
+const SLICE: usize = 128;
 
 /// Pieces and bytes of one write to a client, about; the rest is for the next one.
 const PIECES: usize = 16;
@@ -127,7 +127,7 @@ impl<A: Clone + PartialEq> Fanout<A> {
         due.append(idle);
     }
 
-    /// Serves some of those that are due; `false` when none was left. `look` says what there is at a place.
+    /// Serves some of those that are due; `false` when none is left. `look` says what there is at a place.
     pub fn hand_out(&self, mut look: impl FnMut(&A) -> Ahead<A>) -> bool {
         let (round, some) = {
             let mut lists = self.locked();
@@ -154,7 +154,7 @@ impl<A: Clone + PartialEq> Fanout<A> {
             lists.due.append(&mut done);
         }
         lists.due.append(&mut again);
-        true
+        !lists.due.is_empty()
     }
 
     /// Sends a client what there is; `None` when it is no longer parked.
@@ -213,8 +213,13 @@ fn gather<A: Clone>(from: &A, look: &mut impl FnMut(&A) -> Ahead<A>) -> Load<A> 
 
 /// Writes once; returns what is left.
 fn write(socket: &TcpStream, pieces: &[Bytes]) -> io::Result<VecDeque<Bytes>> {
-    let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-    let written = match socket.try_write_vectored(&slices) {
+    let tried = if let [piece] = pieces {
+        socket.try_write(piece)
+    } else {
+        let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        socket.try_write_vectored(&slices)
+    };
+    let written = match tried {
         Ok(written) => written,
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
         Err(error) => return Err(error),

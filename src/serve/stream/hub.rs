@@ -256,7 +256,7 @@ pub struct Seat {
     gaps: u64,
     downs: u64,
     news: watch::Receiver<u64>,
-    /// As of its last look.
+    /// What was told when its last look began.
     round: u64,
 }
 
@@ -267,10 +267,14 @@ pub(super) struct Caught {
 }
 
 impl Seat {
-    /// What there is for this client at `at`. A gap is told once.
-    pub(super) fn look(&mut self, at: Place) -> Found {
+    /// A look begins: what is told from now on ends a wait.
+    pub(super) fn begin_look(&mut self) {
         self.news.mark_unchanged();
         self.round = self.hub.shared.fanout.round();
+    }
+
+    /// What there is for this client at `at`. A gap is told once.
+    pub(super) fn look(&mut self, at: Place) -> Found {
         let state = self.hub.shared.locked();
         // Without a ring the readers have ended, because the daemon stops.
         let Some(live) = &state.live else { return Found::Nothing };
