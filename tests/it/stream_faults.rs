@@ -4,9 +4,10 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::http_raw::{Events, connect, get};
-use crate::support::{Daemon, Home, wait_for};
+use crate::support::{Daemon, Home, PATIENCE, wait_for};
 
 fn today() -> String {
     let output = std::process::Command::new("date").args(["-u", "+%F"]).output().unwrap();
@@ -53,8 +54,13 @@ impl Place {
 fn until(socket: &mut TcpStream, text: &str) -> String {
     let mut all = Vec::new();
     let mut buffer = vec![0; 256 * 1024];
-    while memchr::memmem::find(&all, text.as_bytes()).is_none() {
+    let mut looked: usize = 0;
+    let deadline = Instant::now() + PATIENCE * 3;
+    while memchr::memmem::find(&all[looked..], text.as_bytes()).is_none() {
+        // It may have come in two parts.
+        looked = all.len().saturating_sub(text.len());
         let count = socket.read(&mut buffer).unwrap();
+        assert!(Instant::now() < deadline, "{text} did not come");
         assert!(count > 0, "it ended without {text}: {}", String::from_utf8_lossy(&all));
         all.extend_from_slice(&buffer[..count]);
     }
@@ -118,8 +124,7 @@ fn what_was_asked_before_is_answered_first_and_what_is_sent_after_is_thrown_away
     // 20 MB that the socket does not take at once, then the stream in the same breath.
     let first = format!("GET /flow/{}.jsonl HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", place.day, daemon.port);
     let mut socket = place.ask(&daemon, &first, "GET /health HTTP/1.1\r\n\r\n");
-    let mut seen = until(&mut socket, "text/event-stream");
-    seen.push_str(&until(&mut socket, "\nid: "));
+    let seen = until(&mut socket, "\nid: ");
     let (_, rest) = seen.split_once("\r\n\r\n").unwrap();
     assert!(rest.as_bytes().starts_with(&file), "the file is whole");
     let stream = &rest[file.len()..];
