@@ -228,7 +228,9 @@ fn a_thousand_clients_cost_little_and_leave_nothing_behind() {
     };
     let open = |count: usize| -> Vec<TcpStream> {
         let mut all: Vec<TcpStream> = (0..count).map(|_| place.ask(&daemon, "", "")).collect();
-        all.iter_mut().for_each(|socket| drop(until(socket, "\nid: ")));
+        for socket in &mut all {
+            until(socket, "\nid: ");
+        }
         all
     };
     let mut one = open(1);
@@ -240,7 +242,9 @@ fn a_thousand_clients_cost_little_and_leave_nothing_behind() {
         let mut all = open(CLIENTS);
         place.append(round..round + 1, 1);
         let record = format!("\"n\":{round}");
-        all.iter_mut().for_each(|socket| drop(until(socket, &record)));
+        for socket in &mut all {
+            until(socket, &record);
+        }
         until(&mut one[0], &record);
         assert_eq!(fds(), first_fds + CLIENTS);
         most = most.max(rss());
