@@ -12,23 +12,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
 use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
-use crate::flow::Flow;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
 use crate::runner::{self, RunnerParts};
-use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Limits};
-use crate::session::{self, Table};
-use crate::store::{Durability, FileLock, Redis, ensure_private_dir, write_atomic};
+use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
+use crate::serve::reach;
+use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Launching, Limits};
+use crate::session::Table;
+use crate::session::life::{Keep, Sweeper};
+use crate::session::live::LiveTable;
+use crate::store::{Durability, FileLock, Redis, bind_socket, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
-use crate::work::{FleetKey, Queue};
+use crate::work::{FleetKey, Journal, Queue};
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -82,6 +85,12 @@ pub enum DaemonError {
         "{0}; copy the key from another machine of the fleet, or remove the file to go without signatures"
     )]
     FleetKey(String),
+    /// Others could read what is sent.
+    #[error("{0}")]
+    Exposed(String),
+    /// The token that everything but looking takes is not safe.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -103,7 +112,15 @@ pub struct Ready {
 }
 
 /// Runs the daemon until it is told to stop. `ready` is called once it answers.
-pub fn run(config: &Config, clock: &Clock, ready: impl FnOnce(&Ready)) -> Result<(), DaemonError> {
+///
+/// `i_know` lets it listen where others can read what is sent.
+pub fn run(
+    config: &Config,
+    clock: &Clock,
+    i_know: bool,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), DaemonError> {
+    reach::check(config.serve().bind, i_know).map_err(DaemonError::Exposed)?;
     let lock = take_lock(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -159,6 +176,7 @@ async fn serve_until_told(
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
     let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
+    let live = LiveTable::new(Table::new(config.session().dir), config.env().home(), shutdown.clone());
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
@@ -168,6 +186,9 @@ async fn serve_until_told(
             models: config.models(),
             fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
+            auth: auth_config(config, address.port())?,
+            live: live.clone(),
+            launching: launching(config, address),
             limits,
             clock: clock.clone(),
         },
@@ -180,8 +201,12 @@ async fn serve_until_told(
         version: crate::VERSION.to_owned(),
         started_at: clock::millis(clock.now()),
     };
+    let app = Arc::new(app);
+    live.start().await;
+    let (socket, near) = LocalSocket::bind(config.paths.daemon_socket())?;
+    drop(shutdown.spawn(serve::run_socket(near, Arc::clone(&app))));
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
-    drop(shutdown.spawn(serve::run(listener, Arc::new(app))));
+    drop(shutdown.spawn(serve::run(listener, app)));
     if let (Some(redis), Some(queue)) = (redis, queue) {
         let sessions = Table::new(config.session().dir);
         let parts = RunnerParts {
@@ -194,13 +219,13 @@ async fn serve_until_told(
         runner::start(config, parts, flow.clone(), &shutdown)?;
         Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
     }
-    drop(shutdown.spawn_blocking(settler(config.session().dir, flow.clone(), clock.clone())));
+    sweeper(config, live, flow.clone(), clock).start(&shutdown);
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
 
     let name = signals.next().await;
     tracing::info!(signal = name, "stopping");
-    drop(announced);
+    drop((announced, socket));
     tokio::select! {
         finished = shutdown.finish(STOP_GRACE) => {
             if !finished {
@@ -210,6 +235,13 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// What decides who may do what; makes the token at the daemon's first start.
+fn auth_config(config: &Config, port: u16) -> Result<AuthConfig, DaemonError> {
+    TokenFile::new(config.paths.auth_token()).ensure()?;
+    let (serve_token, require_all) = (config.serve_token()?, config.serve().require_all);
+    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port })
 }
 
 /// The queue in this Redis, with the fleet's key where there is one.
@@ -253,10 +285,11 @@ fn fleet_flow(
     Ok(Some(FleetFlow { shared, shipper: ship::start(ship, shutdown) }))
 }
 
-/// Asks the system for as many descriptors as the limits may take: a socket a connection, and some for files.
+/// Asks the system for as many descriptors as the limits may take: a socket a connection, one a
+/// session, and some for files.
 fn make_room(limits: Limits) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const FILES: u64 = 256;
+    const FILES: u64 = 1280;
     let wanted = limits.connections as u64 + FILES;
     let now = getrlimit(Resource::Nofile);
     if now.current.is_some_and(|current| current < wanted) {
@@ -271,13 +304,24 @@ fn make_room(limits: Limits) {
     }
 }
 
-/// Gives the sessions that were lost while no daemon ran (a reboot, a kill) their end.
-fn settler(sessions: PathBuf, flow: FlowConfig, clock: Clock) -> impl FnOnce() + Send {
-    move || {
-        let open = || Some(Flow::new(flow.clone(), clock.clone()));
-        if let Err(error) = session::settle(&Table::new(sessions), &clock, open) {
-            tracing::warn!(%error, "lost sessions could not be given their end");
-        }
+/// What sessions are started with.
+fn launching(config: &Config, listen: SocketAddr) -> Launching {
+    let (session, crew, env) = (config.session(), config.crew(), config.env().clone());
+    Launching { session, crew, home: env.home(), env, listen }
+}
+
+/// Keeps what has ended within its bounds, and gives sessions that were lost while no daemon ran (a reboot, a
+/// kill) their end.
+fn sweeper(config: &Config, live: LiveTable, flow: FlowConfig, clock: &Clock) -> Sweeper {
+    let (session, runner) = (config.session(), config.runner());
+    Sweeper {
+        live,
+        keep: Keep { count: session.keep, bytes: session.keep_bytes },
+        worktrees: config.paths.home().join("worktrees"),
+        worktrees_age: runner.worktrees_age,
+        journal: Journal::new(&config.paths.queue(), clock.clone()),
+        flow,
+        clock: clock.clone(),
     }
 }
 
@@ -312,6 +356,31 @@ impl Signals {
     }
 }
 
+/// The daemon's unix socket, removed when the daemon stops by itself.
+struct LocalSocket(PathBuf);
+
+impl LocalSocket {
+    fn bind(path: PathBuf) -> Result<(Self, UnixListener), DaemonError> {
+        // The lock of the daemon is held: what is there was left by one that was killed.
+        match bind_socket(&path) {
+            Ok(listener) => Ok((Self(path), listener)),
+            Err(source) => Err(DaemonError::File { path, action: "listening on it", source }),
+        }
+    }
+}
+
+impl Drop for LocalSocket {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(%error, path = %path.display(), "could not be removed");
+    }
+}
+
 /// `daemon.json`, removed when the daemon stops by itself.
 struct Announced(PathBuf);
 
@@ -327,8 +396,6 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "could not be removed");
-        }
+        remove(&self.0);
     }
 }

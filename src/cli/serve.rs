@@ -14,12 +14,15 @@ use crate::daemon::{self, Ready};
 /// It ends at Ctrl-C or SIGTERM; sessions and running jobs go on without it.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Address to listen on (`serve.bind`); loopback only in this version
+    /// Address to listen on (`serve.bind`); beside loopback, one of a tailnet or WireGuard
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<IpAddr>,
     /// Port to listen on (`serve.port`); 0 takes a free one
     #[arg(long)]
     port: Option<u16>,
+    /// Listen on any address: I know that everybody there can read what is sent, tokens included
+    #[arg(long)]
+    i_know: bool,
     /// Folder of the day files (`dirs.flows`)
     #[arg(long, value_name = "DIR")]
     flows_dir: Option<PathBuf>,
@@ -42,10 +45,12 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
         flags.push(("dirs.flows", std::path::absolute(dir)?.to_string_lossy().into_owned()));
     }
     let config = cx.config_with(&flags)?;
+    // Asked here already, so that a wrong one ends as any other wrong setting.
+    config.serve_token()?;
     logging::init(&cx.env);
     // The provider that every TLS client of this process uses; one is there already only in tests.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    daemon::run(&config, &cx.clock, |ready| banner(cx, ready))?;
+    daemon::run(&config, &cx.clock, args.i_know, |ready| banner(cx, ready))?;
     Ok(Exit::Ok)
 }
 
@@ -54,5 +59,6 @@ fn banner(cx: &Cx, ready: &Ready) {
     cx.printer.note(&format!("{BOLD}darkmux{BOLD:#} {}: {machine_id}", info.version));
     cx.printer.note(&format!("  viewer  {BOLD}{}{BOLD:#}", info.url()));
     cx.printer.note(&format!("  flow    {DIM}{}{DIM:#}", flows_dir.display()));
+    cx.printer.note("  sign in `darkmux open`, to act and to see terminals");
     cx.printer.note("  stop    Ctrl-C; sessions go on");
 }

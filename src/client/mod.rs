@@ -50,7 +50,7 @@ pub enum ClientError {
     Unreachable {
         /// Its process.
         pid: u32,
-        /// What was asked.
+        /// Where.
         url: String,
         /// What went wrong.
         reason: String,
@@ -83,6 +83,10 @@ pub enum ClientError {
 pub struct Client {
     http: reqwest::Client,
     info: DaemonInfo,
+    /// What paths are put behind.
+    base: String,
+    /// Where it is reached, for people.
+    place: String,
 }
 
 /// What the running daemon of this home says of itself; `None` when none runs.
@@ -105,20 +109,32 @@ impl Client {
         Self::new(find(paths)?.ok_or(ClientError::NoDaemon)?)
     }
 
-    /// A client of the daemon that said this of itself.
+    /// A client of the daemon that runs for this home, over its unix socket: it may do everything, without a token.
+    pub fn local(paths: &Paths) -> Result<Self, ClientError> {
+        let info = find(paths)?.ok_or(ClientError::NoDaemon)?;
+        let socket = paths.daemon_socket();
+        let http = Self::builder().unix_socket(socket.as_path());
+        let http = http.build().map_err(|error| ClientError::Setup(error.to_string()))?;
+        Ok(Self { http, info, base: "http://localhost".to_owned(), place: socket.display().to_string() })
+    }
+
+    /// A client of the daemon that said this of itself. It may look, where looking is open.
     pub fn new(info: DaemonInfo) -> Result<Self, ClientError> {
+        let http = Self::builder().build().map_err(|error| ClientError::Setup(error.to_string()))?;
+        let base = format!("http://{}", info.address());
+        Ok(Self { http, info, place: base.clone(), base })
+    }
+
+    fn builder() -> reqwest::ClientBuilder {
         // Needed before the first client of a process, and without effect after that.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             // Plain HTTP on loopback: no certificates have to be read.
             .tls_certs_only([])
             .connect_timeout(CONNECT_TIME)
             .timeout(ANSWER_TIME)
-            .build()
-            .map_err(|error| ClientError::Setup(error.to_string()))?;
-        Ok(Self { http, info })
     }
 
     /// What the daemon said of itself.
@@ -150,14 +166,41 @@ impl Client {
         Ok(self.get::<Part>("/flow-status").await?.shipper)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let url = format!("http://{}{path}", self.info.address());
+    /// Makes a one-time code that signs a browser in. Only over the unix socket.
+    pub async fn sign_in_code(&self, read_only: bool) -> Result<String, ClientError> {
+        #[derive(serde::Deserialize)]
+        struct Made {
+            code: String,
+        }
+        let body = serde_json::json!({ "read_only": read_only });
+        Ok(self.post::<Made>("/auth/codes", &body).await?.code)
+    }
+
+    /// Reads what stands at a path.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.ask(self.http.get(format!("{}{path}", self.base)), path).await
+    }
+
+    /// Sends JSON to a path and reads what is answered.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<T, ClientError> {
+        self.ask(self.http.post(format!("{}{path}", self.base)).json(body), path).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        path: &str,
+    ) -> Result<T, ClientError> {
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             pid: self.info.pid,
-            url: url.clone(),
+            url: self.place.clone(),
             reason: cause(&error),
         };
-        let mut response = self.http.get(&url).send().await.map_err(unreachable)?;
+        let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {

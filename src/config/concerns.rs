@@ -7,6 +7,10 @@ use std::time::Duration;
 use super::{Config, ConfigError, machine_id};
 use crate::model::MachineId;
 use crate::store::{Password, RedisTarget};
+use crate::util::Secret;
+
+/// Fewest digits of a token that the user chose.
+const SERVE_TOKEN_DIGITS: usize = 64;
 
 /// What a record says about where it comes from.
 #[derive(Debug, Clone)]
@@ -77,6 +81,8 @@ pub struct RunnerConfig {
     pub workdirs: Vec<PathBuf>,
     /// Newest output of a job kept in Redis, in bytes.
     pub log_bytes: u64,
+    /// How long the folder of an ended job stays after the last change in it.
+    pub worktrees_age: Duration,
 }
 
 /// How the daemon listens.
@@ -90,6 +96,8 @@ pub struct ServeConfig {
     pub hosts: Vec<String>,
     /// Event streams open at once.
     pub streams: usize,
+    /// Whether looking needs a token as well, on loopback too.
+    pub require_all: bool,
 }
 
 /// How sessions are kept.
@@ -103,6 +111,10 @@ pub struct SessionConfig {
     pub log_bytes: u64,
     /// Time between the polite signals and KILL.
     pub grace: Duration,
+    /// Ended sessions that stay.
+    pub keep: usize,
+    /// Bytes of disk that ended sessions may take altogether.
+    pub keep_bytes: u64,
 }
 
 /// Where roles come from and what runs them.
@@ -245,6 +257,7 @@ impl Config {
             labels: list("runner.labels"),
             workdirs: std::iter::once(self.paths.home().join("worktrees")).chain(workdirs).collect(),
             log_bytes: self.settings.number("runner.log_bytes"),
+            worktrees_age: self.settings.duration("runner.worktrees_age"),
         }
     }
 
@@ -262,7 +275,24 @@ impl Config {
             port: u16::try_from(self.settings.number("serve.port")).unwrap_or(0),
             hosts: self.settings.list("serve.hosts"),
             streams: usize::try_from(self.settings.number("serve.streams")).unwrap_or(usize::MAX),
+            require_all: self.settings.text("serve.require_token") == Some("all"),
         }
+    }
+
+    /// The token of `DARKMUX_SERVE_TOKEN`, which counts beside that of the file. It is no setting, so that no
+    /// listing shows it.
+    pub fn serve_token(&self) -> Result<Option<Secret>, ConfigError> {
+        let Some(text) = self.env.get("DARKMUX_SERVE_TOKEN") else { return Ok(None) };
+        if text.len() < SERVE_TOKEN_DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ConfigError::BadValue {
+                place: "environment".to_owned(),
+                key: "DARKMUX_SERVE_TOKEN",
+                problem: format!(
+                    "takes at least {SERVE_TOKEN_DIGITS} hexadecimal digits (`openssl rand -hex 32` makes them)"
+                ),
+            });
+        }
+        Ok(Some(Secret::new(text)))
     }
 
     /// How sessions are kept.
@@ -273,6 +303,8 @@ impl Config {
             scrollback_bytes: usize::try_from(number("session.scrollback_bytes")).unwrap_or(usize::MAX),
             log_bytes: number("session.log_bytes"),
             grace: self.settings.duration("session.grace"),
+            keep: usize::try_from(number("session.keep")).unwrap_or(usize::MAX),
+            keep_bytes: number("session.keep_bytes"),
         }
     }
 

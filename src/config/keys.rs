@@ -289,6 +289,13 @@ pub const KEYS: &[Key] = &[
         "",
         "folders below which jobs of the queue may run, beside `worktrees` in the home folder",
     ),
+    acts(
+        "runner.worktrees_age",
+        "DARKMUX_RUNNER_WORKTREES_AGE",
+        Kind::Duration,
+        "30d",
+        "how long the folder of an ended job below `worktrees` stays after the last change in it",
+    ),
     kept("runtime.check_updates", "DARKMUX_CHECK_UPDATES", Kind::Flag),
     kept("runtime.daemon_auth_enabled", "", Kind::Flag),
     kept("runtime.daemon_cors_origins", "DARKMUX_DAEMON_CORS_ORIGINS", Kind::List),
@@ -309,7 +316,7 @@ pub const KEYS: &[Key] = &[
         "DARKMUX_SERVE_BIND",
         Kind::Text,
         "127.0.0.1",
-        "address the daemon listens on; loopback only in this version",
+        "address the daemon listens on; beside loopback one of a tailnet or WireGuard, or with `serve --i-know` any",
     ),
     acts(
         "serve.hosts",
@@ -326,6 +333,13 @@ pub const KEYS: &[Key] = &[
         "port the daemon listens on; 0 takes a free one",
     ),
     acts(
+        "serve.require_token",
+        "DARKMUX_SERVE_REQUIRE_TOKEN",
+        Kind::Text,
+        "actions",
+        "what asks for a token on loopback: `actions` (and terminals), or `all`",
+    ),
+    acts(
         "serve.streams",
         "DARKMUX_SERVE_STREAMS",
         Kind::Number(1, 4096),
@@ -338,6 +352,20 @@ pub const KEYS: &[Key] = &[
         Kind::Duration,
         "5s",
         "time between the polite signals and KILL",
+    ),
+    acts(
+        "session.keep",
+        "DARKMUX_SESSION_KEEP",
+        Kind::Number(0, 100_000),
+        "500",
+        "ended sessions that stay; the daemon dismisses the oldest beyond them",
+    ),
+    acts(
+        "session.keep_bytes",
+        "DARKMUX_SESSION_KEEP_BYTES",
+        Kind::Number(0, 1024 * 1024 * MIB),
+        "2147483648",
+        "disk that ended sessions may take altogether, in bytes; the daemon dismisses the oldest beyond it",
     ),
     acts(
         "session.log_bytes",

@@ -80,6 +80,26 @@ impl Paths {
         self.home.join("daemon.lock")
     }
 
+    /// The socket of the running daemon: for this user alone, and without a token.
+    pub fn daemon_socket(&self) -> PathBuf {
+        crate::store::socket_path(self.home.join("daemon.sock"), &self.home)
+    }
+
+    /// The token that lets everything be done over HTTP.
+    pub fn auth_token(&self) -> PathBuf {
+        self.home.join("auth-token")
+    }
+
+    /// The tokens that let one watch, hashed.
+    pub fn read_only_tokens(&self) -> PathBuf {
+        self.home.join("auth-read-only.json")
+    }
+
+    /// A token that all machines of the fleet take, where there is one.
+    pub fn fleet_token(&self) -> PathBuf {
+        self.home.join("fleet-token")
+    }
+
     /// What the running daemon says of itself: pid, address, version.
     pub fn daemon_file(&self) -> PathBuf {
         self.home.join("daemon.json")

@@ -253,11 +253,12 @@ fn check_text(key: &Key, text: &str) -> Option<String> {
         "flow.sync" if !matches!(text, "interval" | "always") => {
             Some("takes `interval` or `always`".to_owned())
         }
-        "serve.bind" if !text.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()) => Some(
-            "takes 127.0.0.1 or ::1: this version listens on loopback only, because it has no tokens yet; reach it \
-             from elsewhere through ssh or a proxy of yours"
-                .to_owned(),
+        "serve.bind" if text.parse::<std::net::IpAddr>().is_err() => Some(
+            "takes an IP address, such as 127.0.0.1, ::1 or this machine's address in a tailnet".to_owned(),
         ),
+        "serve.require_token" if !matches!(text, "actions" | "all") => {
+            Some("takes `actions` or `all`".to_owned())
+        }
         "lmstudio_url" | "ollama_url" if !text.starts_with("http://") && !text.starts_with("https://") => {
             Some("takes an http:// or https:// URL".to_owned())
         }

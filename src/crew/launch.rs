@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::adapter::{Adapter, Facts, Prepared, own_program};
 use super::{CrewError, Invocation, Request, Role};
-use crate::config::SessionConfig;
+use crate::config::{Environment, SessionConfig};
 use crate::model::{MachineId, Runtime, SessionId};
 use crate::util::{clock, human};
 use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec, WindowSize};
@@ -38,27 +39,41 @@ pub struct Launch<'a> {
     pub created_at: String,
     /// Variables that its process gets besides.
     pub env: Vec<(String, String)>,
+    /// What its process inherits.
+    pub inherits: &'a Environment,
     /// The job of the queue that it runs, and which attempt it is.
     pub work: Option<(String, u32)>,
 }
 
+/// A session that can be started.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// What to start.
+    pub spec: SessionSpec,
+    /// The files that it finds in its folder.
+    pub files: Vec<SessionFile>,
+    /// What its agent cannot tell of itself, and why; for the user.
+    pub notes: Vec<String>,
+}
+
 impl Launch<'_> {
-    /// What to start, and the files (name and content) that it finds in its folder.
-    pub fn prepare(
-        self,
-        role: &Role,
-        keep: &SessionConfig,
-    ) -> Result<(SessionSpec, Vec<SessionFile>), CrewError> {
+    /// What to start for this role, with the hooks of the agent that runs it.
+    pub fn prepare(self, role: &Role, keep: &SessionConfig) -> Result<Ready, CrewError> {
         let folder = keep.dir.join(self.id.as_str());
-        let invocation = role.invocation(&self.request(&folder))?;
+        let mut invocation = role.invocation(&self.request(&folder))?;
         let facts = facts(role, &invocation, self.work);
+        let kind = Adapter::of_argv(&invocation.argv).kind();
+        let darkmux = own_program();
+        let around = Facts { folder: &folder, cwd: &self.cwd, darkmux: &darkmux, env: self.inherits };
+        let Prepared { argv, env, files, notes } = Adapter::prepare(&invocation.argv, &around);
+        invocation.files.extend(files);
         let spec = SessionSpec {
             schema: SESSION_SCHEMA,
             id: self.id,
             role: Some(role.manifest.id.clone()),
             name: self.name,
             title: human::headline(self.message, TITLE_MAX),
-            argv: invocation.argv,
+            argv,
             cwd: self.cwd,
             stdin_file: invocation.stdin_file,
             timeout_ms: self.timeout.map(clock::whole_ms),
@@ -68,11 +83,11 @@ impl Launch<'_> {
             size: self.size,
             machine_id: self.machine_id,
             created_at: self.created_at,
-            env: self.env,
+            env: [self.env, env].concat(),
             dispatch: Some(facts),
-            kind: None,
+            kind,
         };
-        Ok((spec, invocation.files))
+        Ok(Ready { spec, files: invocation.files, notes })
     }
 
     fn request<'a>(&'a self, folder: &'a Path) -> Request<'a> {

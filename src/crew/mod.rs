@@ -9,6 +9,7 @@
 //!
 //! Not here: running what comes out (`session`), and choosing a machine for it.
 
+pub mod adapter;
 mod agent;
 mod builtin;
 mod error;
@@ -27,9 +28,12 @@ mod template;
 pub use agent::{Agent, NoAgent};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
-pub use launch::{Launch, SessionFile};
+pub use launch::{Launch, Ready, SessionFile};
 pub use list::{Availability, RoleEntry};
+pub use program::find as find_program;
 pub use role::{Launcher, Prompt, Role, Source};
+
+use std::sync::Arc;
 
 use crate::config::CrewConfig;
 use crate::model::RoleId;
@@ -37,13 +41,13 @@ use crate::model::RoleId;
 /// Every role of this machine. Opening it reads nothing; each question looks at the files anew.
 #[derive(Debug)]
 pub struct Crew {
-    config: CrewConfig,
+    config: Arc<CrewConfig>,
 }
 
 impl Crew {
     /// The crew of this configuration.
     pub fn open(config: &CrewConfig) -> Self {
-        Self { config: config.clone() }
+        Self { config: Arc::new(config.clone()) }
     }
 
     /// Every role with what it is and whether it can run here, sorted by name. Broken ones are among them.

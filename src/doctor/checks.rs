@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Finding, Machine, Outcome, Report};
 use super::{
     agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers, queue,
-    redis_server, roles, sessions, settings, shipper, skew, time, versions,
+    redis_server, roles, sessions, settings, shipper, skew, time, tokens, versions,
 };
 use crate::util::clock;
 
@@ -34,6 +34,7 @@ const CHECKS: &[&dyn Check] = &[
     &shipper::Shipper,
     &audit_chain::AuditChain,
     &daemon::Daemon,
+    &tokens::Tokens,
     &sessions::Sessions,
     &roles::Roles,
     &agents::AgentClis,

@@ -8,8 +8,18 @@ use std::path::Path;
 use super::{Check, Finding, Machine};
 
 /// Files and folders of the home folder that nobody else may read.
-const PRIVATE: &[&str] =
-    &["config.json", "machine-id", "daemon.json", "daemon.lock", "flows", "audit", "sessions"];
+const PRIVATE: &[&str] = &[
+    "config.json",
+    "machine-id",
+    "daemon.json",
+    "daemon.lock",
+    "auth-token",
+    "auth-read-only.json",
+    "fleet-token",
+    "flows",
+    "audit",
+    "sessions",
+];
 
 /// The home folder and its permissions.
 pub struct Home;

@@ -30,6 +30,7 @@ mod settings;
 mod shipper;
 mod skew;
 mod time;
+mod tokens;
 mod versions;
 
 pub use checks::{Check, LIMIT, examine};

@@ -77,6 +77,8 @@ async fn follow(runner: &Runner, claim: &Claim, sink: &mut Sink<'_>) -> Option<S
         match event.ok()?? {
             Event::Output(bytes) => sink.push(&bytes).await,
             Event::Gap(_, to) => sink.skip_to(to).await,
+            // Only who asks for the screen gets these.
+            Event::Snapshot { .. } | Event::Size { .. } => {}
             Event::End(status) => return Some(*status),
         }
     }

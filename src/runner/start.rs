@@ -89,9 +89,14 @@ async fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<Ses
             (ATTEMPT.to_owned(), claim.attempt.to_string()),
             (TOKEN.to_owned(), claim.token.clone()),
         ],
+        inherits: &runner.env,
         work: Some((claim.id.to_string(), claim.attempt)),
     };
-    launch.prepare(&role, &runner.session).map_err(|error| NoSession::Declined(error.into()))
+    let ready = launch.prepare(&role, &runner.session).map_err(|error| NoSession::Declined(error.into()))?;
+    for note in &ready.notes {
+        tracing::warn!(session = %ready.spec.id, "{note}");
+    }
+    Ok((ready.spec, ready.files))
 }
 
 /// An earlier attempt on this machine left its session under the job's id: it gets another one.

@@ -1,4 +1,4 @@
-//! The accept loop: one task a connection, under the limits.
+//! The accept loops, of TCP and of the unix socket: one task a connection, under the limits.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -10,17 +10,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
+use hyper::StatusCode;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tower::ServiceExt;
 
+use super::auth::Peer;
 use super::connections::{Busy, Connections, Slot, Ticket};
 use super::io::TimedSocket;
-use super::takeover::Taken;
+use super::takeover::{Socket, Taken};
 use super::{App, Limits, router};
+use crate::store::is_ours;
 use crate::util::{Clock, Shutdown};
 
 /// How long to wait after the system refused a new socket.
@@ -30,8 +34,69 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
+/// A connection's socket, which can be written to by hand.
+trait Stream: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static {}
+
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
+/// Where connections come from.
+trait Listen: Send {
+    /// One connection.
+    type Socket: Stream;
+
+    /// The next one, with its other end. `None`: it is not for us.
+    fn accept(&self) -> impl Future<Output = io::Result<Option<(Self::Socket, Peer)>>> + Send;
+
+    /// Says at once that there is no place.
+    fn refuse(socket: &Self::Socket);
+}
+
+impl Listen for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&self) -> io::Result<Option<(TcpStream, Peer)>> {
+        let (socket, remote) = Self::accept(self).await?;
+        // Small events must not wait for the acknowledgement of the last one.
+        let _ = socket.set_nodelay(true);
+        let local = socket.local_addr()?;
+        Ok(Some((socket, Peer::Tcp { remote, local })))
+    }
+
+    fn refuse(socket: &TcpStream) {
+        let _ = socket.try_write(FULL);
+    }
+}
+
+impl Listen for UnixListener {
+    type Socket = UnixStream;
+
+    async fn accept(&self) -> io::Result<Option<(UnixStream, Peer)>> {
+        let (socket, _) = Self::accept(self).await?;
+        if is_ours(&socket) {
+            return Ok(Some((socket, Peer::Socket)));
+        }
+        tracing::warn!("a connection of another user to the daemon's socket was refused");
+        Ok(None)
+    }
+
+    fn refuse(socket: &UnixStream) {
+        let _ = socket.try_write(FULL);
+    }
+}
+
 /// Answers on `listener` until the daemon stops. The connections are tasks of the app's `Shutdown`.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
+    answer(listener, app).await;
+}
+
+/// Answers this user on the daemon's unix socket until the daemon stops. Its connections have places of their own,
+/// which nobody else can take.
+pub async fn run_socket(listener: UnixListener, app: Arc<App>) {
+    answer(listener, app).await;
+}
+
+async fn answer<L: Listen>(listener: L, app: Arc<App>) {
     let (limits, clock, shutdown) = (app.limits, app.clock.clone(), app.shutdown.clone());
     let service = Service { router: router::build(app), limits, clock, shutdown: shutdown.clone() };
     let connections = Connections::new(limits.connections);
@@ -43,12 +108,13 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, _)) => match connections.enter() {
+            Ok(None) => {}
+            Ok(Some((socket, peer))) => match connections.enter() {
                 Some(ticket) => {
                     // Ended by the shutdown it was given; nobody asks for its result.
-                    drop(shutdown.spawn(serve(socket, ticket, service.clone())));
+                    drop(shutdown.spawn(serve(socket, peer, ticket, service.clone())));
                 }
-                None => drop(socket.try_write(FULL)),
+                None => L::refuse(&socket),
             },
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
@@ -68,14 +134,12 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(socket: TcpStream, ticket: Ticket, service: Service) {
-    // Small events must not wait for the acknowledgement of the last one.
-    let _ = socket.set_nodelay(true);
+async fn serve<S: Stream>(socket: S, peer: Peer, ticket: Ticket, service: Service) {
     let limits = service.limits;
     // In a box of its own, which goes before an answer without an end begins.
-    let answered = Box::pin(service.answer(socket, Arc::clone(&ticket.slot))).await;
+    let answered = Box::pin(service.answer(socket, peer, Arc::clone(&ticket.slot))).await;
     let ended = match answered {
-        Ok(Some((taken, socket))) => Box::pin(taken.run(socket, limits)).await,
+        Ok(Some((taken, socket))) => Box::pin(taken.run(socket.into(), limits)).await,
         Ok(None) => Ok(()),
         Err(error) => Err(io::Error::other(error)),
     };
@@ -95,17 +159,27 @@ struct Service {
 
 impl Service {
     /// Answers requests until the connection ends, or until an answer is to be written by hand.
-    async fn answer(self, socket: TcpStream, slot: Arc<Slot>) -> hyper::Result<Option<(Taken, TcpStream)>> {
+    async fn answer<S: Stream>(
+        self,
+        socket: S,
+        peer: Peer,
+        slot: Arc<Slot>,
+    ) -> hyper::Result<Option<(Taken, S)>> {
         let Self { router, limits, clock, shutdown } = self;
         let io = TokioIo::new(TimedSocket::new(socket, Arc::clone(&slot), limits));
         let taken = Arc::new(Mutex::new(None));
         let (take, asked) = (Arc::clone(&taken), Arc::clone(&slot));
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let busy = asked.busy();
-            let answer = router.clone().oneshot(request.map(Body::new));
-            let (take, clock) = (Arc::clone(&take), clock.clone());
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().oneshot(request);
+            let (take, slot, clock) = (Arc::clone(&take), Arc::clone(&asked), clock.clone());
             async move {
                 let Ok(response) = answer.await;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    slot.upgraded();
+                }
                 match Taken::of(response, busy, &clock) {
                     Err((response, busy)) => {
                         Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
@@ -123,7 +197,8 @@ impl Service {
             // The socket keeps the time; this only makes the library look at it after every answer.
             .header_read_timeout(limits.idle_time + limits.head_time)
             .max_buf_size(limits.head_bytes)
-            .serve_connection(io, service);
+            .serve_connection(io, service)
+            .with_upgrades();
         let mut stopped = pin!(shutdown.stopped());
         let mut stopping = false;
         loop {
@@ -138,7 +213,10 @@ impl Service {
             });
             tokio::select! {
                 ended = answering => {
-                    return Ok(ended?.map(|taken| (taken, connection.into_parts().io.into_inner().into_socket())));
+                    let Some(taken) = ended? else { return Ok(None) };
+                    // Always there: it was not upgraded.
+                    let parts = connection.into_parts();
+                    return Ok(parts.map(|parts| (taken, parts.io.into_inner().into_socket())));
                 }
                 () = slot.evicted() => return Ok(None),
                 () = &mut stopped, if !stopping => {
@@ -183,10 +261,13 @@ impl HttpBody for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Provenance};
+    use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Paths, Provenance};
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
-    use crate::serve::{AppConfig, FleetView, Hosts};
+    use crate::serve::auth::AuthConfig;
+    use crate::serve::{AppConfig, FleetView, Hosts, Launching};
+    use crate::session::Table;
+    use crate::session::live::LiveTable;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
 
@@ -225,6 +306,8 @@ mod tests {
         let flow =
             FlowConfig { dir: home.path().to_owned(), audit_dir: None, sync_always: false, provenance };
         let nowhere = "http://127.0.0.1:9".to_owned();
+        let shutdown = Shutdown::new();
+        let config = Config::load(Environment::of([("HOME", home.path())]), &[]).unwrap();
         let config = AppConfig {
             flow,
             fleet_flow: None,
@@ -233,10 +316,23 @@ mod tests {
             fleet: fleet(home.path(), &nowhere),
             models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },
             hosts: Hosts::new(port, &[]),
+            auth: AuthConfig {
+                paths: Paths::from_env(&Environment::of([("DARKMUX_HOME", home.path())])).unwrap(),
+                serve_token: None,
+                require_all: false,
+                port,
+            },
+            live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            launching: Launching {
+                session: config.session(),
+                crew: config.crew(),
+                env: Environment::default(),
+                home: None,
+                listen: listener.local_addr().unwrap(),
+            },
             limits,
             clock: Clock::manual(format!("{DAY}T12:00:00Z").parse().unwrap()),
         };
-        let shutdown = Shutdown::new();
         let app = Arc::new(App::new(config, shutdown.clone()));
         drop(shutdown.spawn(run(listener, app)));
         Served { home, port, shutdown }

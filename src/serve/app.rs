@@ -4,20 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::auth::{Auth, AuthConfig};
 use super::queue_view::QueueView;
 use super::stream::Hub;
-use super::{ApiError, Hosts, Limits};
+use super::{ApiError, Hosts, Launching, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
 use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::ShipStatus;
 use crate::session::Table;
+use crate::session::live::LiveTable;
 use crate::util::{Clock, Shutdown, clock};
 use crate::work::Queue;
 
@@ -60,6 +63,12 @@ pub struct AppConfig {
     pub fleet: FleetView,
     /// Allowed values of `Host`.
     pub hosts: Hosts,
+    /// Who may do what.
+    pub auth: AuthConfig,
+    /// The sessions in memory.
+    pub live: LiveTable,
+    /// What sessions are started with.
+    pub launching: Launching,
     /// The limits.
     pub limits: Limits,
     /// Where the time comes from.
@@ -76,6 +85,9 @@ pub struct App {
     pub(super) models: Models,
     pub(super) fleet: FleetView,
     pub(super) hosts: Hosts,
+    pub(super) auth: Auth,
+    pub(super) live: LiveTable,
+    pub(super) launching: Launching,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -83,6 +95,11 @@ pub struct App {
     /// Held while the files are counted; who waits for it holds no thread.
     pub(super) days: Arc<Mutex<DayIndex>>,
     pub(super) file_reads: Arc<Semaphore>,
+    /// Held by each stream of events about sessions.
+    pub(super) v1_streams: Arc<Semaphore>,
+    /// Held by each request that waits for a session.
+    pub(super) waits: Arc<Semaphore>,
+    pub(super) terminals: Arc<Semaphore>,
     /// Held while a day of the whole fleet is put together.
     pub(super) fleet_days: Arc<Semaphore>,
 }
@@ -90,7 +107,8 @@ pub struct App {
 impl App {
     /// Starts nothing yet.
     pub fn new(config: AppConfig, shutdown: Shutdown) -> Self {
-        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, limits, clock } = config;
+        let AppConfig { flow, fleet_flow, queue, sessions_dir, models, fleet, hosts, auth, .. } = config;
+        let (live, launching, limits, clock) = (config.live, config.launching, config.limits, config.clock);
         Self {
             hub: Hub::new(
                 flow.dir.clone(),
@@ -109,6 +127,12 @@ impl App {
             fleet,
             flow,
             hosts,
+            auth: Auth::new(&auth),
+            live,
+            launching,
+            v1_streams: Arc::new(Semaphore::new(limits.streams)),
+            waits: Arc::new(Semaphore::new(limits.waits)),
+            terminals: Arc::new(Semaphore::new(limits.terminals)),
             limits,
             clock,
             shutdown,
@@ -137,6 +161,20 @@ impl App {
             Err(error) => Err(ApiError::internal(what, &error)),
         }
     }
+}
+
+/// A JSON answer in the envelope of `/v1`: `{"data":…,"ok":true}`. Errors get theirs by themselves.
+pub(super) fn data<T: Serialize + ?Sized>(value: &T) -> Result<Response, ApiError> {
+    json(&serde_json::json!({ "data": value, "ok": true }))
+}
+
+/// Reads a body of JSON; no body is an empty object.
+pub(super) fn of_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| {
+        let error = crate::util::visible_line(&error.to_string()).into_owned();
+        ApiError::bad_request("bad_request", format!("the body is not what this path takes: {error}"))
+    })
 }
 
 /// A JSON answer with sorted keys.

@@ -17,7 +17,7 @@ pub enum Phase {
     Idle(Instant),
     /// The head of a request is coming since then.
     Head(Instant),
-    /// A request is being answered.
+    /// A request is being answered, or the connection speaks something else by now.
     Busy,
 }
 
@@ -27,13 +27,20 @@ pub struct Slot {
     phase: Mutex<Phase>,
     /// The socket did not take all that was written to it.
     unsent: AtomicBool,
+    /// It was upgraded: there is no next request to wait for.
+    upgraded: AtomicBool,
     evicted: CancellationToken,
 }
 
 impl Slot {
     /// Where the connection is now.
     pub fn phase(&self) -> Phase {
-        *self.locked()
+        if self.upgraded.load(Ordering::Acquire) { Phase::Busy } else { *self.locked() }
+    }
+
+    /// The connection speaks something else from now on; whoever upgraded it keeps the time.
+    pub fn upgraded(&self) {
+        self.upgraded.store(true, Ordering::Release);
     }
 
     /// A byte came while no request was in flight.
@@ -111,6 +118,7 @@ impl Connections {
         let slot = Arc::new(Slot {
             phase: Mutex::new(Phase::Idle(Instant::now())),
             unsent: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         });
         open.slots.insert(key, Arc::clone(&slot));

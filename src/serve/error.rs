@@ -1,4 +1,6 @@
 //! The one error of the HTTP surface: a stable code and a public message for the client, the cause for the log.
+//!
+//! Below `/v1` an error has the envelope of that surface; `guard` puts it on, so that handlers need not know.
 
 use std::fmt;
 
@@ -31,6 +33,22 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    /// Nobody is known to ask, and somebody must be.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    /// Somebody who is known may not do this.
+    pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+
+    /// It was tried too often; it is worth trying again after `seconds`.
+    pub fn too_many(message: impl Into<String>, seconds: u32) -> Self {
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message);
+        Self { retry_after: Some(seconds), ..refused }
+    }
+
     /// All of something is taken; it is worth asking again after `seconds`.
     pub fn busy(code: &'static str, message: impl Into<String>, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
@@ -55,6 +73,13 @@ impl ApiError {
     }
 }
 
+/// What an error said, kept beside its answer.
+#[derive(Debug, Clone)]
+struct Said {
+    code: &'static str,
+    message: String,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } }).to_string();
@@ -63,9 +88,20 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(Said { code: self.code, message: self.message });
         response
     }
+}
+
+/// The answer with the envelope of `/v1` around its error, if it is one.
+pub fn in_envelope(response: Response) -> Response {
+    let Some(said) = response.extensions().get::<Said>() else { return response };
+    let error = json!({ "code": said.code, "message": said.message });
+    let body = json!({ "error": error, "ok": false }).to_string();
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, body.into())
 }

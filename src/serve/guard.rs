@@ -1,15 +1,18 @@
-//! Who may ask: `Host`, method and `Origin` of every request, and the headers of every answer.
+//! The outermost layer: `Host` of every request, and the headers and the shape of every answer.
 //!
-//! A page on the web can make the user's browser send requests here (DNS rebinding, forms, sandboxed frames).
-//! It can choose neither `Host` nor `Origin`, so both must be ours.
+//! A page on the web can give us a name of its own (DNS rebinding), but it can't choose `Host`, which must be ours.
+//! Who asks, and from which page, is the matter of `auth`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::auth::Peer;
+use super::error::in_envelope;
 use super::{ApiError, App};
 
 /// The values of `Host` that are this daemon.
@@ -43,16 +46,37 @@ impl Hosts {
         self.further.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
 
-    fn allows(&self, host: &str) -> bool {
-        self.is_own(host) || self.is_further(host)
+    fn allows(&self, host: &str, peer: &Peer) -> bool {
+        self.is_own(host) || self.is_further(host) || is_address(host, peer)
+    }
+
+    /// Whether the request came by a name that others may use as well: a proxy's, or an address that is not
+    /// loopback. Then nothing is open.
+    pub(super) fn is_exposed(&self, host: &str, peer: &Peer) -> bool {
+        !matches!(peer, Peer::Socket) && !self.is_own(host)
     }
 
     /// Whether a page of `origin` is our own page, asked for as `host`. A configured name may stand for a proxy
     /// that speaks TLS.
-    fn is_origin(&self, origin: &str, host: &str) -> bool {
+    pub(super) fn is_origin(&self, origin: &str, host: &str) -> bool {
         let of =
             |scheme: &str| origin.strip_prefix(scheme).is_some_and(|name| name.eq_ignore_ascii_case(host));
         of("http://") || (self.is_further(host) && of("https://"))
+    }
+}
+
+/// Whether `Host` is the very address that was connected to. No page can have it as its name.
+fn is_address(host: &str, peer: &Peer) -> bool {
+    matches!(peer, Peer::Tcp { local, .. } if !local.ip().is_unspecified()
+        && (host == local.to_string() || host == SocketAddr::new(local.ip().to_canonical(), local.port()).to_string()))
+}
+
+/// `Host`, when there is exactly one.
+pub(super) fn host_of(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::HOST).iter();
+    match (values.next(), values.next()) {
+        (Some(host), None) => host.to_str().ok(),
+        _ => None,
     }
 }
 
@@ -60,13 +84,18 @@ impl Hosts {
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let asked =
         tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri()));
-    let checked = check(&app.hosts, request.method(), request.uri(), request.headers());
+    let peer = request.extensions().get::<Peer>().copied();
+    let checked = check_host(&app.hosts, peer, request.uri(), request.headers());
+    let is_v1 = request.uri().path().starts_with("/v1/");
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
     if !is_json(&response) && (response.status().is_client_error() || response.status().is_server_error()) {
         response = in_words(response.status()).into_response();
+    }
+    if is_v1 {
+        response = in_envelope(response);
     }
     mark(response.headers_mut());
     if let Some(asked) = asked {
@@ -86,44 +115,19 @@ fn in_words(status: StatusCode) -> ApiError {
     ApiError::new(status, "bad_request", format!("the request can't be read: {reason}"))
 }
 
-fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
-    let host = check_host(hosts, uri, headers)?;
-    if method != Method::GET && method != Method::HEAD {
-        let message = "this daemon answers GET and HEAD only";
-        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
+fn check_host(hosts: &Hosts, peer: Option<Peer>, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    let peer = peer.ok_or_else(|| ApiError::internal("asking who asks", &"there is no other end"))?;
+    if peer == Peer::Socket {
+        // No page reaches the socket, whatever it calls us.
+        return Ok(());
     }
-    check_origin(hosts, host, headers)
-}
-
-fn check_host<'a>(hosts: &Hosts, uri: &Uri, headers: &'a HeaderMap) -> Result<&'a str, ApiError> {
-    let mut values = headers.get_all(header::HOST).iter();
-    let host = match (values.next(), values.next()) {
-        (Some(host), None) => host.to_str().ok(),
-        _ => None,
-    };
-    let target = uri.authority().is_none_or(|authority| hosts.allows(authority.as_str()));
-    host.filter(|host| target && hosts.allows(host)).ok_or_else(|| {
-        let message = "this is not the host you asked for; use http://localhost with the daemon's port, \
-            or add the name to `serve.hosts`";
-        ApiError::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", message)
-    })
-}
-
-fn check_origin(hosts: &Hosts, host: &str, headers: &HeaderMap) -> Result<(), ApiError> {
-    let refused = |message: &str| Err(ApiError::new(StatusCode::FORBIDDEN, "foreign_origin", message));
-    for origin in headers.get_all(header::ORIGIN) {
-        if !origin.to_str().is_ok_and(|origin| hosts.is_origin(origin, host)) {
-            return refused("only the daemon's own pages may ask; other origins are refused");
-        }
+    let target = uri.authority().is_none_or(|authority| hosts.allows(authority.as_str(), &peer));
+    if target && host_of(headers).is_some_and(|host| hosts.allows(host, &peer)) {
+        return Ok(());
     }
-    let fetch = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let foreign = fetch("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
-    // Following a link to us is fine; being embedded or fetched by another page is not.
-    let link = fetch("sec-fetch-mode") == Some("navigate") && fetch("sec-fetch-dest") == Some("document");
-    if foreign && !link {
-        return refused("another page may link here, but not embed or fetch it");
-    }
-    Ok(())
+    let message = "this is not the host you asked for; use http://localhost with the daemon's port, \
+        or add the name to `serve.hosts`";
+    Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", message))
 }
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -149,12 +153,18 @@ mod tests {
     use super::*;
 
     fn verdict(pairs: &[(&str, &str)]) -> u16 {
+        let peer =
+            Peer::Tcp { remote: "127.0.0.1:5".parse().unwrap(), local: "100.64.0.9:8765".parse().unwrap() };
+        verdict_of(peer, pairs)
+    }
+
+    fn verdict_of(peer: Peer, pairs: &[(&str, &str)]) -> u16 {
         let hosts = Hosts::new(8765, &["box.example".to_owned(), "other.example:1".to_owned()]);
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        match check(&hosts, &Method::GET, &"/health".parse().unwrap(), &headers) {
+        match check_host(&hosts, Some(peer), &"/health".parse().unwrap(), &headers) {
             Ok(()) => 200,
             Err(error) => error.into_response().status().as_u16(),
         }
@@ -175,19 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_pages_may_ask() {
-        let host = ("host", "localhost:8765");
-        assert_eq!(verdict(&[host, ("origin", "http://localhost:8765")]), 200);
-        for bad in ["null", "https://localhost:8765", "http://127.0.0.1:8765", "http://evil.example", ""] {
-            assert_eq!(verdict(&[host, ("origin", bad)]), 403, "{bad}");
+    fn an_address_of_ours_is_a_host_for_who_connected_to_it() {
+        assert_eq!(verdict(&[("host", "100.64.0.9:8765")]), 200);
+        for bad in ["100.64.0.8:8765", "100.64.0.9", "100.64.0.9:80"] {
+            assert_eq!(verdict(&[("host", bad)]), 421, "{bad}");
         }
-        assert_eq!(verdict(&[("host", "box.example"), ("origin", "https://box.example")]), 200);
-        for (site, expected) in [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)]
-        {
-            assert_eq!(verdict(&[host, ("sec-fetch-site", site)]), expected, "{site}");
-        }
-        let link = [host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
-        assert_eq!(verdict(&[&link[..], &[("sec-fetch-dest", "document")]].concat()), 200);
-        assert_eq!(verdict(&[&link[..], &[("sec-fetch-dest", "iframe")]].concat()), 403);
+        let mapped = Peer::Tcp {
+            remote: "[::1]:5".parse().unwrap(),
+            local: "[::ffff:10.0.0.1]:8765".parse().unwrap(),
+        };
+        assert_eq!(verdict_of(mapped, &[("host", "10.0.0.1:8765")]), 200);
+        let hosts = Hosts::new(8765, &["box.example".to_owned()]);
+        assert!(hosts.is_exposed("10.0.0.1:8765", &mapped) && hosts.is_exposed("box.example", &mapped));
+        assert!(!hosts.is_exposed("localhost:8765", &mapped) && !hosts.is_exposed("any", &Peer::Socket));
+        assert_eq!(verdict_of(Peer::Socket, &[("host", "any")]), 200);
     }
 }

@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::Limits;
@@ -17,8 +16,8 @@ use super::connections::{Phase, Slot};
 
 /// The socket of one connection.
 #[derive(Debug)]
-pub struct TimedSocket {
-    socket: TcpStream,
+pub struct TimedSocket<S> {
+    socket: S,
     slot: Arc<Slot>,
     limits: Limits,
     read_timer: Option<Pin<Box<Sleep>>>,
@@ -27,14 +26,14 @@ pub struct TimedSocket {
     stalled: Option<Instant>,
 }
 
-impl TimedSocket {
+impl<S> TimedSocket<S> {
     /// Watches `socket` under these limits.
-    pub fn new(socket: TcpStream, slot: Arc<Slot>, limits: Limits) -> Self {
+    pub fn new(socket: S, slot: Arc<Slot>, limits: Limits) -> Self {
         Self { socket, slot, limits, read_timer: None, write_timer: None, stalled: None }
     }
 
     /// The socket without the limits.
-    pub fn into_socket(self) -> TcpStream {
+    pub fn into_socket(self) -> S {
         self.socket
     }
 
@@ -69,7 +68,7 @@ fn poll_deadline(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant, cx: &mu
     timer.as_mut().poll(cx)
 }
 
-impl AsyncRead for TimedSocket {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -88,7 +87,7 @@ impl AsyncRead for TimedSocket {
     }
 }
 
-impl AsyncWrite for TimedSocket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.written(cx, result)
@@ -104,7 +103,7 @@ impl AsyncWrite for TimedSocket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

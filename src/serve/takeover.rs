@@ -19,7 +19,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::fmt::rfc2822::DateTimePrinter;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::Limits;
@@ -67,7 +67,7 @@ impl Taken {
     }
 
     /// Writes it all.
-    pub async fn run(self, socket: TcpStream, limits: Limits) -> io::Result<()> {
+    pub async fn run(self, socket: Socket, limits: Limits) -> io::Result<()> {
         let mut outlet = Outlet { socket: Arc::new(socket), unsent: VecDeque::new(), limits };
         let ears = Ears { socket: outlet.socket(), left: limits.head_bytes };
         outlet.queue(self.head);
@@ -104,10 +104,63 @@ fn head(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Bytes {
     out.into()
 }
 
+/// A connection of either kind.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over the network.
+    Tcp(TcpStream),
+    /// Of this user.
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Socket {
+    fn from(socket: TcpStream) -> Self {
+        Self::Tcp(socket)
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(socket: UnixStream) -> Self {
+        Self::Unix(socket)
+    }
+}
+
+impl Socket {
+    /// Writes what there is room for now.
+    pub fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, pieces) {
+            (Self::Tcp(socket), [piece]) => socket.try_write(piece),
+            (Self::Tcp(socket), pieces) => socket.try_write_vectored(pieces),
+            (Self::Unix(socket), pieces) => socket.try_write_vectored(pieces),
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_read(buffer),
+            Self::Unix(socket) => socket.try_read(buffer),
+        }
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.readable().await,
+            Self::Unix(socket) => socket.readable().await,
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.writable().await,
+            Self::Unix(socket) => socket.writable().await,
+        }
+    }
+}
+
 /// The way to one client.
 #[derive(Debug)]
 pub struct Outlet {
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     unsent: VecDeque<Bytes>,
     limits: Limits,
 }
@@ -146,7 +199,7 @@ impl Outlet {
     }
 
     /// The socket, for who writes to it instead while nothing is queued here.
-    pub fn socket(&self) -> Arc<TcpStream> {
+    pub fn socket(&self) -> Arc<Socket> {
         Arc::clone(&self.socket)
     }
 
@@ -157,7 +210,7 @@ impl Outlet {
             *slice = IoSlice::new(piece);
             count += 1;
         }
-        self.socket.try_write_vectored(&slices[..count])
+        self.socket.try_write(&slices[..count])
     }
 }
 
@@ -175,7 +228,7 @@ pub fn advance(pieces: &mut VecDeque<Bytes>, mut written: usize) {
 
 /// What the client still sends.
 struct Ears {
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     /// How much of it is put up with.
     left: usize,
 }

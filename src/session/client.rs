@@ -1,4 +1,7 @@
 //! A client of a session host.
+//!
+//! A host of protocol 1 has neither screen nor events: asked for them, it is told apart by [`OldHost`], and following
+//! its output with [`HostClient::attach`] still works.
 
 use std::io;
 use std::path::Path;
@@ -7,22 +10,58 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
+use super::attachment::{Attachment, Events, Input};
+use super::host_events::HostEvents;
 use super::{STATE_MAX, socket_path};
-use crate::wire::frames::{Decoder, HEADER_LEN, Kind, MAX_PAYLOAD, UPGRADE, header as frame_header};
+use crate::util::visible_line;
+use crate::wire::frames::{MAX_PAYLOAD, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{SessionStatus, WindowSize};
 
 /// How long a host may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes read from a host at a time.
-const READ_BUFFER: usize = 64 * 1024 + 64;
+/// Most bytes of a screen.
+const SNAPSHOT_MAX: usize = 16 * 1024 * 1024;
+
+/// The session's host is of an older version of darkmux, which has no screen and no events. It stays so until the
+/// session is started again; its output can be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the session runs under a host of an older darkmux, which shows no screen; restart the session to see it"
+)]
+pub struct OldHost;
+
+impl OldHost {
+    /// Whether an error of a client says this.
+    pub fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+    }
+}
+
+/// How to look at a session's screen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScreenAttach {
+    /// Go on at this offset where its output is still held; a snapshot comes first otherwise, and without it.
+    pub from: Option<u64>,
+    /// How large the viewer is.
+    pub size: Option<WindowSize>,
+    /// Look only: nothing is typed, no size is taken over, and the session stays unread.
+    pub read_only: bool,
+}
+
+/// How the screen is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScreenFormat {
+    /// Its rows as text.
+    Text,
+    /// Bytes that draw it, with the lines above it, on a terminal.
+    Ansi,
+}
 
 /// A connection to a host.
 #[derive(Debug)]
@@ -33,7 +72,7 @@ pub struct HostClient {
 }
 
 /// The other side does not speak this protocol; trying again would not mend it.
-fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(super) fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
@@ -94,9 +133,41 @@ impl HostClient {
 
     /// Follows the session from an offset (`None`: from now on) and types into it. With `hold`, its terminal
     /// waits while this client falls behind.
-    pub async fn attach(mut self, from: Option<u64>, hold: bool) -> io::Result<Attachment> {
+    pub async fn attach(self, from: Option<u64>, hold: bool) -> io::Result<Attachment> {
         let from = from.map(|from| format!("from={from}&")).unwrap_or_default();
-        let request = Request::get(format!("/v1/attach?{from}hold={}", u8::from(hold)))
+        self.upgrade(&format!("/v1/attach?{from}hold={}", u8::from(hold)), false).await
+    }
+
+    /// Looks at the session's screen and types into it. First comes [`Event::Snapshot`], then [`Event::Size`], then
+    /// the output that follows the snapshot, no byte lost or doubled. A snapshot that comes later takes the place of
+    /// everything before it: this viewer was too slow for what is held. [`OldHost`] where there is no screen.
+    pub async fn attach_screen(self, how: ScreenAttach) -> io::Result<Attachment> {
+        let from = how.from.map(|from| format!("&from={from}")).unwrap_or_default();
+        let size = how.size.map(|size| format!("&cols={}&rows={}", size.cols, size.rows)).unwrap_or_default();
+        let path = format!("/v1/attach?screen=1&read_only={}{from}{size}", u8::from(how.read_only));
+        self.upgrade(&path, true).await
+    }
+
+    /// The session's screen as it is now. [`OldHost`] where there is none.
+    pub async fn screen(&mut self, format: ScreenFormat) -> io::Result<Bytes> {
+        let format = match format {
+            ScreenFormat::Text => "text",
+            ScreenFormat::Ansi => "ansi",
+        };
+        let response = self.ask(Method::GET, &format!("/v1/screen?format={format}"), Bytes::new()).await;
+        let response = response.map_err(old_if_unknown)?;
+        let body = Limited::new(response.into_body(), SNAPSHOT_MAX).collect();
+        Ok(in_time(async { body.await.map_err(io::Error::other) }).await?.to_bytes())
+    }
+
+    /// Follows what happens in the session, from its state now to its end. [`OldHost`] where the host tells nothing.
+    pub async fn events(mut self) -> io::Result<HostEvents> {
+        let response = self.ask(Method::GET, "/v1/events", Bytes::new()).await.map_err(old_if_unknown)?;
+        Ok(HostEvents { body: response.into_body(), buffer: BytesMut::new(), searched: 0, _client: self })
+    }
+
+    async fn upgrade(mut self, path: &str, screen: bool) -> io::Result<Attachment> {
+        let request = Request::get(path)
             .header(header::HOST, "darkmux")
             .header(header::CONNECTION, "upgrade")
             .header(header::UPGRADE, UPGRADE)
@@ -107,13 +178,14 @@ impl HostClient {
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 return Err(refused(response).await);
             }
+            if screen && !response.headers().contains_key(PROTOCOL_HEADER) {
+                return Err(foreign(OldHost));
+            }
             hyper::upgrade::on(response).await.map_err(io::Error::other)
         })
         .await?;
         let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-        let buffer = vec![0; READ_BUFFER];
-        let events = Events { reader, decoder: Decoder::default(), buffer, _driver: self.driver };
-        Ok(Attachment { events, input: Input { writer, waiting: BytesMut::new() } })
+        Ok(Attachment { events: Events::new(reader, self.driver), input: Input::new(writer) })
     }
 
     async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> io::Result<Response<Incoming>> {
@@ -132,6 +204,19 @@ impl HostClient {
     }
 }
 
+/// Marks an error as that of a host which does not know the request.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unknown(String);
+
+fn old_if_unknown(error: io::Error) -> io::Error {
+    if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unknown>) {
+        foreign(OldHost)
+    } else {
+        error
+    }
+}
+
 /// The host's own words about a refusal.
 async fn refused(response: Response<Incoming>) -> io::Error {
     let status = response.status();
@@ -139,107 +224,6 @@ async fn refused(response: Response<Incoming>) -> io::Error {
     let text = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let said: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let message = said.as_ref().and_then(|said| said["error"].as_str()).unwrap_or("no reason given");
-    foreign(format!("the session host refused ({status}): {message}"))
-}
-
-/// A session being followed.
-#[derive(Debug)]
-pub struct Attachment {
-    /// What comes from it.
-    pub events: Events,
-    /// What goes to it.
-    pub input: Input,
-}
-
-/// What comes from a session.
-#[derive(Debug)]
-pub struct Events {
-    reader: ReadHalf<TokioIo<Upgraded>>,
-    decoder: Decoder,
-    buffer: Vec<u8>,
-    _driver: JoinSet<()>,
-}
-
-/// One thing that came from a session.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Bytes of the terminal.
-    Output(Bytes),
-    /// The bytes between these offsets are no longer held.
-    Gap(u64, u64),
-    /// The session has ended.
-    End(Box<SessionStatus>),
-}
-
-impl Events {
-    /// The next event; `None` when the host went away without saying the end. Can be dropped while it waits.
-    pub async fn next(&mut self) -> io::Result<Option<Event>> {
-        loop {
-            while let Some((kind, payload)) = self.decoder.next_frame().map_err(foreign)? {
-                match kind {
-                    Kind::Output => return Ok(Some(Event::Output(Bytes::copy_from_slice(payload)))),
-                    Kind::Gap => return gap(payload).map(Some),
-                    Kind::End => return Ok(Some(Event::End(Box::new(serde_json::from_slice(payload)?)))),
-                    Kind::Resize | Kind::Input => {}
-                }
-            }
-            let count = self.reader.read(&mut self.buffer).await?;
-            if count == 0 {
-                return Ok(None);
-            }
-            self.decoder.push(&self.buffer[..count]);
-        }
-    }
-}
-
-fn gap(payload: &[u8]) -> io::Result<Event> {
-    let number =
-        |range| payload.get(range).and_then(|bytes: &[u8]| bytes.try_into().ok()).map(u64::from_be_bytes);
-    match (number(0..8), number(8..16)) {
-        (Some(from), Some(to)) => Ok(Event::Gap(from, to)),
-        _ => Err(foreign("a gap without its offsets")),
-    }
-}
-
-/// What goes to a session. It waits here until the host takes it, so that whoever types can go on listening.
-#[derive(Debug)]
-pub struct Input {
-    writer: WriteHalf<TokioIo<Upgraded>>,
-    waiting: BytesMut,
-}
-
-impl Input {
-    /// Types `bytes`, at the next [`flush`](Self::flush).
-    pub fn send(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(MAX_PAYLOAD) {
-            self.frame(Kind::Input, piece);
-        }
-    }
-
-    /// Changes the terminal's size, at the next [`flush`](Self::flush).
-    pub fn resize(&mut self, size: WindowSize) {
-        let payload = [size.cols.to_be_bytes(), size.rows.to_be_bytes()].concat();
-        self.frame(Kind::Resize, &payload);
-    }
-
-    /// Bytes that the host has not taken yet.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Hands over what waits. Can be dropped while it waits, and called again.
-    pub async fn flush(&mut self) -> io::Result<()> {
-        while !self.waiting.is_empty() {
-            if self.writer.write_buf(&mut self.waiting).await? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-        }
-        self.writer.flush().await
-    }
-
-    fn frame(&mut self, kind: Kind, payload: &[u8]) {
-        self.waiting.reserve(HEADER_LEN + payload.len());
-        self.waiting.extend_from_slice(&frame_header(kind, payload.len()));
-        self.waiting.extend_from_slice(payload);
-    }
+    let message = format!("the session host refused ({status}): {}", visible_line(message));
+    if status == StatusCode::NOT_FOUND { foreign(Unknown(message)) } else { foreign(message) }
 }

@@ -24,6 +24,12 @@ pub fn new_id(role: &RoleId) -> Result<SessionId, IdError> {
     SessionId::new(if name.is_empty() { format!("job-{digits}") } else { format!("{name}-{digits}") })
 }
 
+/// A new id for a session that is no job, as gmux makes them: `sess-` and 8 digits of hex.
+pub fn new_session_id() -> Result<SessionId, IdError> {
+    let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
+    SessionId::new(format!("sess-{:08x}", random & 0xffff_ffff))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +42,6 @@ mod tests {
         assert_eq!(ids.len(), 10_000);
         assert!(new_id(&RoleId::new("_-_").unwrap()).unwrap().as_str().starts_with("job-"));
         assert!(new_id(&RoleId::new("x".repeat(64)).unwrap()).is_ok());
+        assert_eq!(new_session_id().unwrap().as_str().len(), "sess-".len() + 8);
     }
 }

@@ -7,25 +7,40 @@
 //!
 //! Not here: what a role is, and who may see a session.
 
+mod agent_side;
+mod attachment;
 mod client;
 mod host;
+mod host_events;
 mod id;
+mod last_screen;
+pub mod life;
+pub mod live;
 mod log;
 mod output;
 mod records;
 mod rename;
+mod screen;
 mod settle;
 mod spawn;
 mod table;
+mod text;
+mod title;
 
-pub use client::{Attachment, Event, Events, HostClient, Input};
+pub use agent_side::AgentSide;
+pub use attachment::{Attachment, Event, Events, Input};
+pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use host::{HostError, run as run_host};
-pub use id::new_id;
+pub use host_events::{HostEvent, HostEvents};
+pub use id::{new_id, new_session_id};
+pub use last_screen::last_screen;
 pub use log::{LogReader, LogWriter};
 pub use rename::{rename, spec_in};
 pub use settle::settle;
-pub use spawn::{StartError, start};
+pub use spawn::{Command, StartError, start, start_again};
 pub use table::{FindError, Table};
+pub use text::TextFinder;
+pub use title::{Activity, kind, title, what};
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +54,10 @@ pub mod files {
     pub const LEASE: &str = "lease";
     /// The host's own log.
     pub const HOST_LOG: &str = "host.log";
+    /// There when the session is to be removed, and is not yet.
+    pub const DISMISSED: &str = "dismissed";
+    /// Files that were pasted into the session.
+    pub const CLIPBOARD: &str = "clipboard";
     /// Segments of the output.
     pub const OUTPUT: &str = "output";
     /// The host's socket.
@@ -51,20 +70,11 @@ const STARTED: &str = "ok";
 /// What begins a host's word to its starter about a failure of its own, not of the process.
 const HOST_FAILED: char = '!';
 
-/// Longest path of a unix socket that every system takes, in bytes (macOS: 104 with the final zero).
-const SOCKET_PATH_MAX: usize = 100;
-
 /// Largest state or spec file read, in bytes. A message may stand in a command line.
 const STATE_MAX: u64 = 4 * 1024 * 1024;
 
 /// Where a session's host listens: in its folder, or, where that path is too long for a socket, in a private
 /// folder below the system's temporary one, under a name made from the folder's.
 pub fn socket_path(folder: &Path) -> PathBuf {
-    let direct = folder.join(files::SOCKET);
-    if direct.as_os_str().len() <= SOCKET_PATH_MAX {
-        return direct;
-    }
-    let name = blake3::hash(folder.as_os_str().as_encoded_bytes()).to_hex();
-    let user = rustix::process::geteuid().as_raw();
-    PathBuf::from(format!("/tmp/darkmux-{user}")).join(format!("{}.sock", &name[..24]))
+    crate::store::socket_path(folder.join(files::SOCKET), folder)
 }

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ const QUICK: usize = 1024;
 /// How far a holding reader may lag behind before the terminal is read no further, in bytes.
 const HOLD_LAG: u64 = 4 * 1024 * 1024;
 
+/// How far the model of the screen may lag behind before the terminal is read no further, in bytes.
+const SCREEN_LAG: u64 = 16 * 1024 * 1024;
+
 /// How long a holding reader may stand still before it no longer holds.
 const HOLD_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,6 +45,10 @@ pub struct Output {
     ended: AtomicBool,
     dir: std::path::PathBuf,
     hold_lag: u64,
+    scrollback: u64,
+    screen_lag: u64,
+    /// Where the model of the screen is.
+    screen_at: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -91,19 +98,63 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Output {
-    /// No output yet; keeps `scrollback` bytes in memory and `log_bytes` in the session's folder.
-    pub fn create(folder: &Path, scrollback: usize, log_bytes: u64) -> io::Result<Self> {
+    /// No output yet in this run; keeps `scrollback` bytes in memory and `log_bytes` in the session's folder. Where
+    /// earlier runs left output, it goes on after that, or at `from` where their disk lost some.
+    pub fn create(folder: &Path, scrollback: usize, log_bytes: u64, from: u64) -> io::Result<Self> {
         let dir = folder.join(files::OUTPUT);
         let log = LogWriter::create(dir.clone(), log_bytes)?;
+        let end = LogReader::new(dir.clone()).range()?.1.max(from);
+        let ring = ByteRing::starting_at(end, scrollback);
         Ok(Self {
-            held: Mutex::new(Held { ring: ByteRing::new(scrollback), log, kept: 0, log_error: None }),
-            progress: watch::Sender::new(Progress::default()),
+            held: Mutex::new(Held { ring, log, kept: end, log_error: None }),
+            progress: watch::Sender::new(Progress { end, closed: false }),
             holds: Mutex::new(Vec::new()),
             moved: Notify::new(),
             ended: AtomicBool::new(false),
             dir,
             hold_lag: HOLD_LAG.min(log_bytes / 2),
+            scrollback: scrollback as u64,
+            screen_lag: SCREEN_LAG.min(log_bytes / 2),
+            screen_at: AtomicU64::new(u64::MAX),
         })
+    }
+
+    /// Offset after the newest byte.
+    pub fn end(&self) -> u64 {
+        self.progress.borrow().end
+    }
+
+    /// Resolves when there is more than `seen` bytes, or nothing will follow; `false` then.
+    pub async fn grown(&self, seen: u64) -> bool {
+        let mut progress = self.progress.subscribe();
+        // The sender is ours.
+        let now = progress.wait_for(|progress| progress.closed || progress.end > seen).await;
+        now.is_ok_and(|now| now.end > seen)
+    }
+
+    /// Resolves when nothing will follow.
+    pub async fn closed(&self) {
+        let mut progress = self.progress.subscribe();
+        let _ = progress.wait_for(|progress| progress.closed).await;
+    }
+
+    /// The model of the screen has taken in the output up to `offset`. From the first call on the terminal is read no
+    /// further ahead of it than it can find again.
+    pub fn screen_is_at(&self, offset: u64) {
+        self.screen_at.store(offset, Ordering::Release);
+        self.moved.notify_one();
+    }
+
+    /// How far the model of the screen may lag behind, in bytes.
+    pub fn screen_lag_max(&self) -> u64 {
+        // What the disk refuses is in memory alone.
+        if lock(&self.held).log_error.is_some() { self.scrollback / 2 } else { self.screen_lag }
+    }
+
+    fn screen_lags(&self) -> bool {
+        let lag = self.end().saturating_sub(self.screen_at.load(Ordering::Acquire));
+        // Cheap while it is near; the bound takes a lock.
+        lag > self.scrollback / 2 && lag > self.screen_lag_max()
     }
 
     /// Appends what the terminal showed. One at a time; the end of one is waited for.
@@ -166,11 +217,12 @@ impl Output {
         self.moved.notify_one();
     }
 
-    /// Waits until no holding reader lags too far behind.
+    /// Waits until neither a holding reader nor the model of the screen lags too far behind.
     pub async fn room(&self) {
         while !self.ended.load(Ordering::Relaxed) {
             let moved = self.moved.notified();
-            let Some(patience) = self.lagging_hold() else { return };
+            let model = self.screen_lags().then_some(HOLD_PATIENCE);
+            let Some(patience) = self.lagging_hold().max(model) else { return };
             // Either it moves, or its patience ends, or it goes away.
             let _ = tokio::time::timeout(patience, moved).await;
         }
@@ -232,18 +284,38 @@ impl OutputReader {
         loop {
             let progress = *self.progress.borrow_and_update();
             if self.at < progress.end {
-                let chunk = self.held();
-                if let Chunk::Bytes(bytes) = &chunk {
-                    self.at += bytes.len() as u64;
-                } else if let Chunk::Gap(_, to) = chunk {
-                    self.at = to;
-                }
-                return chunk;
+                return self.take();
             }
             if progress.closed || self.progress.changed().await.is_err() {
                 return Chunk::End;
             }
         }
+    }
+
+    /// What there is already at our offset; `None` at the end.
+    pub fn next_at_hand(&mut self) -> Option<Chunk> {
+        let end = self.progress.borrow_and_update().end;
+        (self.at < end).then(|| self.take())
+    }
+
+    /// Whether what comes next is still held.
+    pub fn is_held(&self) -> bool {
+        (self.output.range().start..=self.output.end()).contains(&self.at)
+    }
+
+    /// Goes on at another offset.
+    pub fn seek(&mut self, offset: u64) {
+        self.at = offset.min(self.output.end());
+    }
+
+    fn take(&mut self) -> Chunk {
+        let chunk = self.held();
+        match &chunk {
+            Chunk::Bytes(bytes) => self.at += bytes.len() as u64,
+            Chunk::Gap(_, to) => self.at = *to,
+            Chunk::End => {}
+        }
+        chunk
     }
 
     fn note_position(&self) {
@@ -299,7 +371,7 @@ mod tests {
 
     fn output(scrollback: usize, log: u64) -> (tempfile::TempDir, Arc<Output>) {
         let root = tempfile::tempdir().unwrap();
-        let output = Arc::new(Output::create(root.path(), scrollback, log).unwrap());
+        let output = Arc::new(Output::create(root.path(), scrollback, log, 0).unwrap());
         (root, output)
     }
 

@@ -1,5 +1,5 @@
-//! The records a dispatch leaves in the flow: `dispatch start`, then `dispatch complete` or `dispatch error`.
-//! The host writes them, because it outlives whoever asked for the session;
+//! The records a session leaves in the flow: for a dispatch `dispatch start`, then `dispatch complete` or
+//! `dispatch error`; for every session `session.needs_you` and `session.idle`. The host writes them, because it outlives whoever asked for the session;
 //! for a host that died, whoever notices.
 
 use serde_json::{Value, json};
@@ -8,43 +8,58 @@ use crate::flow::{Flow, FlowError};
 use crate::model::{Category, FlowRecord, Level, Stage, Tier};
 use crate::wire::{DispatchFacts, SessionSpec, SessionStatus};
 
-/// Writes one dispatch's records; says nothing for a session that is no dispatch.
+/// Writes one session's records.
 pub struct Records {
     flow: Option<Flow>,
-    dispatch: Option<(DispatchFacts, String, String)>,
+    dispatch: Option<DispatchFacts>,
+    /// The role, or what else the session is known by.
+    handle: String,
+    session: String,
     refused: Option<String>,
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 impl Records {
     /// For the session of `spec`; without a flow nothing is written.
     pub fn new(flow: Option<Flow>, spec: &SessionSpec) -> Self {
-        let role = spec.role.as_ref().map(ToString::to_string).unwrap_or_default();
-        let dispatch = spec.dispatch.clone().map(|facts| (facts, role, spec.id.to_string()));
-        Self { flow, dispatch, refused: None }
+        let role = spec.role.as_ref().map(ToString::to_string);
+        let kind = || spec.kind.clone().unwrap_or_else(|| "shell".to_owned());
+        Self {
+            flow,
+            dispatch: spec.dispatch.clone(),
+            handle: role.unwrap_or_else(kind),
+            session: spec.id.to_string(),
+            refused: None,
+        }
     }
 
     /// The session is about to start.
     pub fn start(&mut self, spec: &SessionSpec) {
-        let Some((facts, ..)) = &self.dispatch else { return };
+        let Some(facts) = &self.dispatch else { return };
         let payload = json!({
             "runtime": facts.runtime,
             "prompt_chars": facts.prompt_chars,
             "system_chars": facts.system_chars,
             "workspace": spec.cwd,
         });
-        self.write(Level::Info, "dispatch start", payload);
+        self.write((Level::Info, Stage::Dispatch), "dispatch start", payload);
     }
 
     /// The process could not be started, or how it ended will never be known.
     pub fn failed(&mut self, error: &str) {
-        let Some((facts, ..)) = &self.dispatch else { return };
+        let Some(facts) = &self.dispatch else { return };
         let payload = json!({ "runtime": facts.runtime, "result_class": "error", "error": error });
-        self.write(Level::Error, "dispatch error", payload);
+        self.write((Level::Error, Stage::Dispatch), "dispatch error", payload);
     }
 
     /// The session has ended.
     pub fn end(&mut self, status: &SessionStatus) {
-        let Some((facts, ..)) = &self.dispatch else { return };
+        let Some(facts) = &self.dispatch else { return };
         let good = status.exit_code == Some(0);
         let mut payload = json!({
             "runtime": facts.runtime,
@@ -59,7 +74,17 @@ impl Records {
         }
         let (level, action) =
             if good { (Level::Info, "dispatch complete") } else { (Level::Error, "dispatch error") };
-        self.write(level, action, payload);
+        self.write((level, Stage::Dispatch), action, payload);
+    }
+
+    /// Its agent waits for a person.
+    pub fn needs_you(&mut self, question: &str) {
+        self.write((Level::Info, Stage::Review), "session.needs_you", json!({ "question": question }));
+    }
+
+    /// Its agent ended a turn, and the session goes on.
+    pub fn idle(&mut self) {
+        self.write((Level::Info, Stage::Review), "session.idle", json!({}));
     }
 
     /// Brings the records to the disk.
@@ -80,14 +105,18 @@ impl Records {
         }
     }
 
-    fn write(&mut self, level: Level, action: &str, payload: Value) {
-        let (Some(flow), Some((facts, role, session))) = (&mut self.flow, &self.dispatch) else { return };
-        let mut record = FlowRecord::new((level, Category::Work, Tier::Local, Stage::Dispatch), action, role);
-        record.session_id = Some(session.clone());
-        record.source = Some("crew_dispatch".to_owned());
+    fn write(&mut self, (level, stage): (Level, Stage), action: &str, payload: Value) {
+        let Some(flow) = &mut self.flow else { return };
+        let mut record = FlowRecord::new((level, Category::Work, Tier::Local, stage), action, &self.handle);
+        record.session_id = Some(self.session.clone());
+        if let Some(facts) = &self.dispatch {
+            record.source = Some("crew_dispatch".to_owned());
+            record.work_id.clone_from(&facts.work_id);
+            record.attempt = facts.attempt;
+        } else {
+            record.source = Some("session".to_owned());
+        }
         record.payload = Some(payload);
-        record.work_id.clone_from(&facts.work_id);
-        record.attempt = facts.attempt;
         let kept = flow.append(record).map(|_| ());
         self.note(kept);
     }

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::Command as HostCommand;
 
 use super::{HOST_FAILED, STARTED, files};
-use crate::config::Environment;
-use crate::model::SessionId;
+use crate::config::{Environment, SessionConfig};
+use crate::model::{MachineId, SessionId};
 use crate::pty;
 use crate::store::{Durability, ensure_private_dir, write_atomic};
-use crate::wire::{SessionSpec, SessionStatus};
+use crate::util::clock;
+use crate::wire::{SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize};
 
 /// How long a host may take to start its process.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +61,54 @@ pub enum StartError {
     Process(String),
 }
 
+/// A session that is no job: a program in a terminal.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Folder to run in.
+    pub cwd: PathBuf,
+    /// The name the user gave.
+    pub name: Option<String>,
+    /// The adapter that knows the program; `None` is `shell`.
+    pub kind: Option<String>,
+    /// Variables that its process gets besides.
+    pub env: Vec<(String, String)>,
+    /// First size of its terminal.
+    pub size: WindowSize,
+}
+
+impl Command {
+    /// What a host is asked to run.
+    pub fn spec(
+        self,
+        id: SessionId,
+        keep: &SessionConfig,
+        (machine_id, now): (MachineId, Timestamp),
+    ) -> SessionSpec {
+        SessionSpec {
+            schema: SESSION_SCHEMA,
+            id,
+            role: None,
+            name: self.name,
+            title: None,
+            argv: self.argv,
+            cwd: self.cwd,
+            stdin_file: None,
+            timeout_ms: None,
+            grace_ms: clock::whole_ms(keep.grace),
+            scrollback_bytes: keep.scrollback_bytes,
+            log_bytes: keep.log_bytes,
+            size: self.size,
+            machine_id,
+            created_at: clock::millis(now),
+            env: self.env,
+            dispatch: None,
+            kind: self.kind,
+        }
+    }
+}
+
 /// Starts the session of `spec` below the folder `sessions`, with further `files` (name and content) in its
 /// folder, and returns that folder once its process runs. The host gets `env`, less darkmux's secrets.
 pub async fn start(
@@ -68,13 +118,23 @@ pub async fn start(
     env: &Environment,
 ) -> Result<PathBuf, StartError> {
     let folder = prepare(sessions, spec, files)?;
+    launch(&folder, env).await?;
+    Ok(folder)
+}
+
+/// Starts a host for the session in `folder`, which has ended and whose specification may be another one now.
+pub async fn start_again(folder: &Path, env: &Environment) -> Result<(), StartError> {
+    launch(folder, env).await
+}
+
+async fn launch(folder: &Path, env: &Environment) -> Result<(), StartError> {
     let log = folder.join(files::HOST_LOG);
-    let log_file = create(&log)?;
+    let log_file = open_log(&log)?;
     pty::keep_descriptors_here();
-    let mut host = Command::new(own_binary().map_err(StartError::Host)?)
+    let mut host = HostCommand::new(own_binary().map_err(StartError::Host)?)
         .arg0("darkmux")
         .arg("host-session")
-        .arg(&folder)
+        .arg(folder)
         .env_clear()
         .envs(env.for_child())
         .current_dir("/")
@@ -93,7 +153,7 @@ pub async fn start(
         }
     }
     match said.as_str() {
-        STARTED => Ok(folder),
+        STARTED => Ok(()),
         "" => Err(StartError::HostDied(log)),
         message => Err(match message.strip_prefix(HOST_FAILED) {
             Some(message) => StartError::HostFailed { message: message.to_owned(), log },
@@ -142,6 +202,16 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), StartErr
     serde_json::to_vec(value)
         .map_err(io::Error::from)
         .and_then(|text| write_atomic(path, &text, Durability::Cached))
+        .map_err(|source| StartError::File { path: path.to_owned(), source })
+}
+
+/// The host's log; a session that runs again has one already.
+fn open_log(path: &Path) -> Result<File, StartError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
         .map_err(|source| StartError::File { path: path.to_owned(), source })
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{LogReader, STATE_MAX, files};
+use super::{LogReader, STATE_MAX, files, life};
 use crate::model::{SessionId, SessionState};
 use crate::store::{FileLock, open_in};
 use crate::util::Clock;
@@ -59,6 +59,24 @@ impl Table {
     /// The folder of one session.
     pub fn folder(&self, id: &SessionId) -> PathBuf {
         self.dir.join(id.as_str())
+    }
+
+    /// The folder of all of them.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The ids that have a folder, in no order; whether a session is in it is another question.
+    pub fn ids(&self) -> io::Result<Vec<SessionId>> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            ids.extend(entry?.file_name().to_str().and_then(|name| SessionId::new(name).ok()));
+        }
+        Ok(ids)
     }
 
     /// Every session, newest first. A folder that holds no readable state is left out.
@@ -117,11 +135,12 @@ impl Table {
         }
     }
 
-    /// The state in one folder. A session that should have a host and has none is lost.
+    /// The state in one folder. A session that should have a host and has none is lost; one that ended and is to
+    /// be removed is none any more.
     fn read(&self, folder: &Path) -> io::Result<Option<SessionStatus>> {
         let Some(status) = read_state(folder)? else { return Ok(None) };
         if status.state.is_final() {
-            return Ok(Some(status));
+            return Ok(Some(status).filter(|_| !life::is_dismissed(folder)));
         }
         if FileLock::is_held(&folder.join(files::LEASE))? {
             return Ok(Some(with_output(status, folder)));

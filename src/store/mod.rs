@@ -9,6 +9,7 @@ pub mod lines;
 mod lock;
 mod private;
 mod redis;
+mod socket;
 
 pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, write_atomic};
@@ -17,3 +18,4 @@ pub use private::{ensure_private_dir, open_in, open_in_at_hand, read_bounded, re
 pub use redis::{
     Password, Reader, Redis, RedisClass, RedisFault, RedisTarget, RedisUrlError, Server, script,
 };
+pub use socket::{bind_socket, is_ours, socket_path};

@@ -13,7 +13,12 @@ pub struct ByteRing {
 impl ByteRing {
     /// An empty ring that holds at most `bound` bytes, at the start of a stream.
     pub fn new(bound: usize) -> Self {
-        Self { bytes: VecDeque::new(), start: 0, bound }
+        Self::starting_at(0, bound)
+    }
+
+    /// An empty ring that holds at most `bound` bytes, in a stream that goes on at `offset`.
+    pub fn starting_at(offset: u64, bound: usize) -> Self {
+        Self { bytes: VecDeque::new(), start: offset, bound }
     }
 
     /// Offset of the oldest byte held.

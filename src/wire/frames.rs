@@ -4,6 +4,9 @@
 /// Name of the protocol in the `Upgrade` header.
 pub const UPGRADE: &str = "darkmux-attach";
 
+/// Header of the answer to an upgrade that tells the host's [`HOST_PROTOCOL`](super::HOST_PROTOCOL); hosts of 1 send none.
+pub const PROTOCOL_HEADER: &str = "darkmux-protocol";
+
 /// Longest payload of a frame, in bytes.
 pub const MAX_PAYLOAD: usize = 256 * 1024;
 
@@ -21,8 +24,13 @@ pub enum Kind {
     End,
     /// Client to host: bytes typed.
     Input,
-    /// Client to host: a new size; payload: columns and rows, u16 each. Host to client: the size now.
+    /// Client to host: a size; payload: columns and rows, u16 each, and optionally a byte that says whether the
+    /// client takes the size over (1, also without the byte) or only says how large it is (0). Host to client: the
+    /// size now; payload: columns, rows, and a byte of [`Owner`].
     Resize,
+    /// Host to client: bytes that draw the terminal as it was at an offset; payload: the offset, u64, then the bytes.
+    /// A large one comes in several frames of the same offset; the first frame of another kind ends it.
+    Snapshot,
 }
 
 impl Kind {
@@ -34,14 +42,42 @@ impl Kind {
             Self::End => b'X',
             Self::Input => b'I',
             Self::Resize => b'R',
+            Self::Snapshot => b'S',
         }
     }
 
     /// The kind of a byte on the wire.
     pub fn of_byte(byte: u8) -> Option<Self> {
-        [Self::Output, Self::Gap, Self::End, Self::Input, Self::Resize]
+        [Self::Output, Self::Gap, Self::End, Self::Input, Self::Resize, Self::Snapshot]
             .into_iter()
             .find(|kind| kind.byte() == byte)
+    }
+}
+
+/// Who decides how large the terminal is, as one client sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Another client.
+    Other,
+    /// This client.
+    You,
+    /// Nobody: the size stays until somebody types or takes it.
+    Nobody,
+}
+
+impl Owner {
+    /// The byte on the wire.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Other => 0,
+            Self::You => 1,
+            Self::Nobody => 2,
+        }
+    }
+
+    /// The owner of a byte on the wire.
+    pub fn of_byte(byte: u8) -> Option<Self> {
+        [Self::Other, Self::You, Self::Nobody].into_iter().find(|owner| owner.byte() == byte)
     }
 }
 
@@ -77,6 +113,13 @@ impl Decoder {
             self.read = 0;
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The kind of the next frame, once its header is here.
+    pub fn peek_kind(&self) -> Result<Option<Kind>, FrameError> {
+        let rest = &self.buffer[self.read..];
+        let Some((head, _)) = rest.split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
+        Kind::of_byte(head[0]).map(Some).ok_or(FrameError::UnknownKind(head[0]))
     }
 
     /// The next whole frame.

@@ -5,6 +5,7 @@ mod fleet;
 pub mod frames;
 mod http;
 mod session;
+pub mod v1;
 mod work;
 
 pub use daemon::DaemonInfo;

@@ -13,7 +13,7 @@ pub const SESSION_SCHEMA: u32 = 1;
 
 /// Version of the protocol between a session host and its clients. A client speaks to hosts of this version
 /// and of the two before it.
-pub const HOST_PROTOCOL: u32 = 1;
+pub const HOST_PROTOCOL: u32 = 2;
 
 /// Columns and rows of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

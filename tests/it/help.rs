@@ -6,7 +6,7 @@ use std::process::Output;
 use crate::support::{BIN, Home, describe};
 
 /// Verbs that `--help` does not list.
-const HIDDEN: &[&[&str]] = &[&["dispatch"], &["machine"], &["role"], &["host-session"]];
+const HIDDEN: &[&[&str]] = &[&["dispatch"], &["machine"], &["role"], &["hook"], &["host-session"]];
 
 fn help(home: &Home, path: &[String]) -> Output {
     home.command(BIN).args(path).arg("--help").output().unwrap()

@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -101,6 +103,29 @@ pub fn ask_as(port: u16, method: &str, path: &str, headers: &[&str]) -> Answer {
     let bytes = send(port, format!("{method} {path} HTTP/1.1\r\n{lines}\r\n").as_bytes());
     Answer::parse(&bytes)
         .unwrap_or_else(|| panic!("no answer to {method} {path}: {}", String::from_utf8_lossy(&bytes)))
+}
+
+/// Asks with exactly these header lines and this body.
+pub fn ask_with(port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let text = request(method, path, headers, body);
+    let bytes = send(port, text.as_bytes());
+    Answer::parse(&bytes)
+        .unwrap_or_else(|| panic!("no answer to {text}: {}", String::from_utf8_lossy(&bytes)))
+}
+
+/// As [`ask_with`], over a unix socket.
+pub fn ask_socket(socket: &Path, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let mut stream = UnixStream::connect(socket).expect("the daemon accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(request(method, path, headers, body).as_bytes()).expect("a request");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("an answer");
+    Answer::parse(&bytes).unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(&bytes)))
+}
+
+fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{length}{}\r\n{body}", lines(headers))
 }
 
 fn lines(headers: &[&str]) -> String {

@@ -9,6 +9,8 @@
     clippy::print_stderr
 )]
 
+mod agents;
+mod auth;
 mod browser;
 mod chaos;
 mod config;
@@ -29,6 +31,7 @@ mod flow_redis_cli;
 mod flow_redis_serve;
 mod flow_write;
 mod help;
+mod http_auth;
 mod http_hostile;
 mod http_raw;
 mod job;
@@ -46,8 +49,13 @@ mod serve_day;
 mod serve_stream;
 mod session;
 mod session_faults;
+mod session_screen;
 mod stream_faults;
 mod support;
 mod survive;
 mod tidy;
 mod traps;
+mod v1_events;
+mod v1_life;
+mod v1_sessions;
+mod v1_wait;

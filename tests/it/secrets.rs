@@ -13,12 +13,14 @@ use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, wait_for};
 
 const PASSWORD: &str = "canary-Pw7Q";
-const TOKEN: &str = "canary-Tk3Z";
+const TOKEN: &str = "ca9a3c4ca9a3c4ca9a3c4ca9a3c4ca9a3c4ca9a3c4ca9a3c4ca9a3c4ca9a3c4ca";
 /// The key of the fleet, as its file has it.
 const KEY: &str = "ca9a2bca9a2bca9a2bca9a2bca9a2bca9a2bca9a2bca9a2bca9a2bca9a2bca9a";
 
 /// Verbs that speak of Redis, of settings, of jobs and of what went wrong.
 const VERBS: &[&[&str]] = &[
+    &["auth", "show", "--json"],
+    &["auth", "ls"],
     &["doctor"],
     &["doctor", "--json"],
     &["config", "list", "--origin"],

@@ -269,7 +269,7 @@ fn the_host_answers_plain_http_and_refuses_nonsense() {
         String::from_utf8_lossy(&answer).into_owned()
     };
     let get = |path: &str| ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
-    assert!(get("/v1/status").contains("\"protocol\":1"));
+    assert!(get("/v1/status").contains("\"protocol\":2"));
     let output = get("/v1/output?from=1");
     assert!(output.contains("darkmux-output-start: 1") && output.contains("ello"), "{output}");
     assert!(get("/v1/nothing").starts_with("HTTP/1.1 404"));

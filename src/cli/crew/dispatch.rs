@@ -14,7 +14,7 @@ use super::{failure, outcome};
 use crate::cli::session::{Keys, Screen, Watch, block_on, watch};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
-use crate::crew::{Crew, Launch, MESSAGE_MAX, Role, SessionFile};
+use crate::crew::{Crew, Launch, MESSAGE_MAX, Ready, Role, SessionFile};
 use crate::model::{MachineId, RoleId, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
@@ -148,10 +148,14 @@ impl Job {
             machine_id,
             created_at: clock::millis(cx.clock.now()),
             env: Vec::new(),
+            inherits: &cx.env,
             work: None,
         };
         let prepared = launch.prepare(role, &config.session());
-        let (spec, files) = prepared.map_err(|error| failure::of(&error))?;
+        let Ready { spec, files, notes } = prepared.map_err(|error| failure::of(&error))?;
+        for note in &notes {
+            cx.printer.note(&format!("note: {}", crate::util::visible_line(note)));
+        }
         Ok(Self { spec, files })
     }
 }

@@ -10,7 +10,7 @@ use crate::cli::table::{Cell, Table as Rows};
 use crate::cli::{Cx, Exit, Outcome};
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
-use crate::session;
+use crate::session::{self, Activity};
 use crate::util::{clock, human};
 use crate::wire::{SessionList, SessionStatus};
 
@@ -71,11 +71,20 @@ fn row(session: &SessionStatus, now: Timestamp) -> Vec<Cell> {
         Cell::styled(age, DIM),
         Cell::from(ran.map(human::duration).unwrap_or_default()),
         Cell::from(session.name.as_deref().unwrap_or_default()),
-        Cell::styled(session.title.clone().unwrap_or_else(|| session.command.join(" ")), DIM),
+        Cell::styled(session::what(session), DIM),
     ]
 }
 
 fn state(session: &SessionStatus) -> Cell {
+    if let Some(activity) = Activity::of(session) {
+        let style = match activity {
+            Activity::NeedsYou => WARN,
+            Activity::Failed => BAD,
+            Activity::Working => GOOD,
+            Activity::Idle => DIM,
+        };
+        return Cell::styled(activity.as_str(), style);
+    }
     match (session.state, session.exit_code) {
         (SessionState::Exited, _) if session.reason == Some(EndReason::Timeout) => {
             Cell::styled("timeout", BAD)

@@ -160,6 +160,8 @@ impl<'a> Watcher<'a> {
                     match event {
                         Ok(Some(Event::Output(bytes))) => self.show(&bytes)?,
                         Ok(Some(Event::Gap(from, to))) => self.gap(from, to)?,
+                        // Only who asks for the screen gets these.
+                        Ok(Some(Event::Snapshot { .. } | Event::Size { .. })) => {}
                         Ok(Some(Event::End(status))) => return Ok(Followed::Seen(Seen::Ended(status))),
                         Ok(None) => return Ok(Followed::Broke(io::ErrorKind::UnexpectedEof.into())),
                         Err(error) => return Ok(Followed::Broke(error)),

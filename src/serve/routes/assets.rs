@@ -22,7 +22,8 @@ pub async fn favicon(headers: HeaderMap) -> Result<Response, ApiError> {
     file("icon.svg", &headers)
 }
 
-fn file(path: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+/// One of the viewer's files.
+pub fn file(path: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']);
     let found = path.split('/').all(plain).then(|| Viewer::get(path)).flatten();
     let file = found.ok_or_else(|| ApiError::not_found("this build of the viewer has no such file"))?;

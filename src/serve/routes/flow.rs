@@ -19,6 +19,7 @@ use crate::flow::read::{DayReader, newest};
 use crate::flow::shared::probe;
 use crate::model::{Day, EntryId, FleetAt, Place, Position};
 use crate::serve::app::json;
+use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
 use crate::wire::FlowDays;
 
@@ -187,6 +188,7 @@ impl Array {
 /// `GET /flow/{date}/stream`: what is appended, as server-sent events.
 pub async fn stream(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(date): Path<String>,
     Query(query): Query<StreamQuery>,
     method: Method,
@@ -220,7 +222,9 @@ pub async fn stream(
     };
     let (keepalive, shutdown, clock) = (app.limits.keepalive, app.shutdown.clone(), app.clock.clone());
     let keep = Keep { keepalive, shutdown, clock };
-    Ok(takeover::answer((StatusCode::OK, head), move |outlet| events(seat, from, keep, outlet)))
+    Ok(takeover::answer((StatusCode::OK, head), move |outlet| {
+        caller.until_revoked(events(seat, from, keep, outlet))
+    }))
 }
 
 /// Where a client wants to go on.

@@ -17,10 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use crate::serve::takeover::{Outlet, advance};
+use crate::serve::takeover::{Outlet, Socket, advance};
 
 /// Clients that are served before others get the thread.
 const SLICE: usize = 128;
@@ -71,7 +70,7 @@ struct Lists<A> {
 #[derive(Debug)]
 struct Parked<A> {
     key: u64,
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     at: A,
     sent: Instant,
     back: oneshot::Sender<Back<A>>,
@@ -212,14 +211,9 @@ fn gather<A: Clone>(from: &A, look: &mut impl FnMut(&A) -> Ahead<A>) -> Load<A> 
 }
 
 /// Writes once; returns what is left.
-fn write(socket: &TcpStream, pieces: &[Bytes]) -> io::Result<VecDeque<Bytes>> {
-    let tried = if let [piece] = pieces {
-        socket.try_write(piece)
-    } else {
-        let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        socket.try_write_vectored(&slices)
-    };
-    let written = match tried {
+fn write(socket: &Socket, pieces: &[Bytes]) -> io::Result<VecDeque<Bytes>> {
+    let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let written = match socket.try_write(&slices) {
         Ok(written) => written,
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
         Err(error) => return Err(error),

@@ -9,31 +9,35 @@
 //! | `POST /v1/signal?name=INT` | sends one signal to the whole session | 204 |
 //! | `POST /v1/stop?grace_ms=N` | TERM, HUP, and after the grace KILL to the whole session | 202 |
 //! | `GET /v1/attach?from=N&hold=1` | upgrade to [`frames`](crate::wire::frames) | 101 |
+//! | `GET /v1/attach?screen=1&from=N&cols=C&rows=R&read_only=1` | the same, beginning with the screen | 101 |
+//! | `GET /v1/screen?format=text` | | the screen's rows; with `ansi` the bytes that draw it |
+//! | `GET /v1/events` | | what happens, one JSON object a line |
 //!
-//! Errors are `{"error": "…"}` with a 4xx or 5xx status.
+//! The agent's side is in [`agent`](super::agent). Errors are `{"error": "…"}` with a 4xx or 5xx status.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode, header};
 use serde_json::json;
 
-use super::{Host, attach};
+use super::viewers::ViewerKind;
+use super::{Host, agent, attach, events};
 use crate::model::SessionState;
 use crate::pty;
 use crate::session::output::{Chunk, OutputReader};
 use crate::util::Shutdown;
-use crate::wire::WindowSize;
-use crate::wire::frames::{MAX_PAYLOAD, UPGRADE};
+use crate::wire::frames::{MAX_PAYLOAD, PROTOCOL_HEADER, UPGRADE};
+use crate::wire::{HOST_PROTOCOL, WindowSize};
 
 /// A response's body.
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,11 +63,17 @@ pub(super) async fn answer(
         (&Method::POST, "/v1/resize") => resize(&host, request).await,
         (&Method::POST, "/v1/signal") => signal(&host, &request),
         (&Method::POST, "/v1/stop") => stop(&host, &request),
-        _ => failure(StatusCode::NOT_FOUND, "no such request; this host speaks version 1 of its protocol"),
+        (&Method::GET, "/v1/screen") => screen(&host, &request).await,
+        (&Method::GET, "/v1/events") => follow_events(host),
+        _ => agent::answer(&host, request).await.unwrap_or_else(|| {
+            let message =
+                format!("no such request; this host speaks version {HOST_PROTOCOL} of its protocol");
+            failure(StatusCode::NOT_FOUND, message)
+        }),
     })
 }
 
-fn json_response(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+pub(super) fn json_response(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
     let text = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Full::from(text).boxed_unsync());
     *response.status_mut() = status;
@@ -71,11 +81,11 @@ fn json_response(status: StatusCode, value: &impl serde::Serialize) -> Response<
     response
 }
 
-fn failure(status: StatusCode, message: impl std::fmt::Display) -> Response<Body> {
+pub(super) fn failure(status: StatusCode, message: impl std::fmt::Display) -> Response<Body> {
     json_response(status, &json!({ "error": message.to_string() }))
 }
 
-fn done(status: StatusCode) -> Response<Body> {
+pub(super) fn done(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Empty::new().boxed_unsync());
     *response.status_mut() = status;
     response
@@ -88,7 +98,7 @@ fn text<'r>(request: &'r Request<Incoming>, name: &str) -> Option<&'r str> {
 }
 
 /// The number of a query parameter.
-fn parameter(request: &Request<Incoming>, name: &str) -> Option<u64> {
+pub(super) fn parameter(request: &Request<Incoming>, name: &str) -> Option<u64> {
     text(request, name)?.parse().ok()
 }
 
@@ -126,8 +136,12 @@ async fn next_bytes(reader: &mut OutputReader, until: Option<u64>) -> Option<Byt
 }
 
 async fn body(request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
-    let collected =
-        tokio::time::timeout(BODY_TIMEOUT, Limited::new(request.into_body(), MAX_PAYLOAD).collect());
+    body_within(request, MAX_PAYLOAD).await
+}
+
+/// The body of a request, at most `max` bytes.
+pub(super) async fn body_within(request: Request<Incoming>, max: usize) -> Result<Bytes, Response<Body>> {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(request.into_body(), max).collect());
     match collected.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) => Err(failure(StatusCode::PAYLOAD_TOO_LARGE, error)),
@@ -140,6 +154,11 @@ async fn input(host: &Host, request: Request<Incoming>) -> Response<Body> {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
+    type_in(host, bytes).await
+}
+
+/// Types bytes.
+pub(super) async fn type_in(host: &Host, bytes: Bytes) -> Response<Body> {
     match tokio::time::timeout(INPUT_TIMEOUT, host.input.send(bytes)).await {
         Ok(Ok(())) => done(StatusCode::NO_CONTENT),
         Ok(Err(_)) => failure(StatusCode::CONFLICT, "the session has ended"),
@@ -156,7 +175,8 @@ async fn resize(host: &Host, request: Request<Incoming>) -> Response<Body> {
         Ok(size) => size,
         Err(error) => return failure(StatusCode::BAD_REQUEST, error),
     };
-    match host.resize(size) {
+    // Who asks this way is no viewer: the next one who types has its own size again.
+    match host.resize(size, None) {
         Ok(()) => done(StatusCode::NO_CONTENT),
         Err(error) => failure(StatusCode::CONFLICT, error),
     }
@@ -181,18 +201,59 @@ fn stop(host: &Host, request: &Request<Incoming>) -> Response<Body> {
     done(StatusCode::ACCEPTED)
 }
 
+async fn screen(host: &Host, request: &Request<Incoming>) -> Response<Body> {
+    match text(request, "format") {
+        None | Some("text") => agent::screen_text(host).await,
+        Some("ansi") => bytes_response(host.model.snapshot().await.1),
+        Some(_) => failure(StatusCode::BAD_REQUEST, "format is text or ansi"),
+    }
+}
+
+fn bytes_response(bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Full::from(bytes).boxed_unsync());
+    let kind = header::HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Lines of text.
+pub(super) fn text_response(lines: &[String]) -> Response<Body> {
+    let mut text = lines.join("\n");
+    text.push('\n');
+    let mut response = bytes_response(text.into_bytes());
+    let kind = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn follow_events(host: Arc<Host>) -> Response<Body> {
+    let frames = events::lines(host).map(|line| Ok(Frame::data(line)));
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let kind = header::HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
 fn start_attach(host: Arc<Host>, clients: &Shutdown, mut request: Request<Incoming>) -> Response<Body> {
     let wanted = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
     if wanted != Some(UPGRADE) {
         return failure(StatusCode::UPGRADE_REQUIRED, format!("ask for an upgrade to {UPGRADE}"));
     }
-    let from = parameter(&request, "from");
-    let hold = parameter(&request, "hold") == Some(1);
+    let is_set = |name| parameter(&request, name) == Some(1);
+    let number = |name| parameter(&request, name).and_then(|number| u16::try_from(number).ok());
+    let size = number("cols").zip(number("rows")).map(|(cols, rows)| WindowSize { cols, rows });
+    let how = attach::How {
+        from: parameter(&request, "from"),
+        hold: is_set("hold"),
+        size: size.filter(|size| size.cols > 0 && size.rows > 0),
+        kind: ViewerKind { screen: is_set("screen"), read_only: is_set("read_only") },
+    };
     let upgrade = hyper::upgrade::on(&mut request);
-    clients.spawn(attach::run(host, upgrade, from, hold));
+    clients.spawn(attach::run(host, upgrade, how));
     let mut response = done(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, header::HeaderValue::from_static(UPGRADE));
     headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
+    headers.insert(PROTOCOL_HEADER, header::HeaderValue::from(HOST_PROTOCOL));
     response
 }

@@ -3,15 +3,18 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
+use super::model::{self, Model};
 use super::supervise::{self, EndSignals, Ended};
+use super::told::{self, Told};
+use super::viewers::Viewers;
 use super::{
-    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, socket_path,
+    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, register, socket_path,
     tell_starter, write_state,
 };
 use crate::config::{Config, ConfigError};
@@ -21,6 +24,7 @@ use crate::pty::{Command, Started};
 use crate::session::STARTED;
 use crate::session::output::Output;
 use crate::session::records::Records;
+use crate::session::table;
 use crate::store::Durability;
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
@@ -33,6 +37,7 @@ pub(super) async fn host(
     flow: Result<Flow, ConfigError>,
     clock: &Clock,
 ) -> Result<(), HostError> {
+    let runs = further_run(folder);
     let mut records = Records::new(
         flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok(),
         &spec,
@@ -40,27 +45,30 @@ pub(super) async fn host(
     let asked = EndSignals::new()?;
     let socket = socket_path(folder);
     let listener = listen::bind(&socket)?;
-    let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes)?);
+    let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes, runs.end)?);
     records.start(&spec);
     let started = match command(folder, &spec, &socket, config).and_then(Command::spawn) {
         Ok(started) => started,
         Err(error) => {
             let _ = std::fs::remove_file(&socket);
-            return failed(folder, &spec, &error, &mut records, clock);
+            return failed(folder, &spec, (&error, runs), &mut records, clock);
         }
     };
     let clients = Shutdown::new();
-    let parts = Parts { output, started, listener, asked };
-    let (host, ended) = match running(folder, spec, clock, parts, &clients).await {
-        Ok(ran) => ran,
+    let daemon = config.paths.daemon_socket();
+    let parts = Parts { output, started, listener, asked, runs, daemon };
+    let (host, done) = running(folder, spec, clock, (parts, records), &clients).await;
+    let ended = match done {
+        Ok(ended) => ended,
         Err(error) => {
             let _ = std::fs::remove_file(&socket);
+            let mut records = host.told.records();
             records.failed(&error.to_string());
             records.sync();
             return Err(error);
         }
     };
-    finish(&host, &ended, &mut records, &clients).await;
+    finish(&host, &ended, &clients).await;
     let _ = std::fs::remove_file(&socket);
     Ok(())
 }
@@ -76,9 +84,18 @@ fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) ->
     for (key, value) in &spec.env {
         set(key, value.as_ref());
     }
-    set("DARKMUX_SESSION_ID", spec.id.as_str().as_ref());
-    set("DARKMUX_SOCKET", socket.as_os_str());
+    // Agents and hooks know where they are by these, also those made for gmux.
+    set("GMUX", "1".as_ref());
+    for name in ["DARKMUX_SESSION_ID", "GMUX_SESSION_ID"] {
+        set(name, spec.id.as_str().as_ref());
+    }
+    for name in ["DARKMUX_SOCKET", "GMUX_SOCKET"] {
+        set(name, socket.as_os_str());
+    }
+    set("GMUX_ADAPTER", spec.kind.as_deref().unwrap_or(SHELL).as_ref());
     set("TERM", "xterm-256color".as_ref());
+    set("TERM_PROGRAM", "darkmux".as_ref());
+    set("COLORTERM", "truecolor".as_ref());
     set("PWD", spec.cwd.as_os_str());
     let stdin = spec.stdin_file.as_ref().map(|name| File::open(folder.join(name))).transpose()?;
     let meta = std::fs::metadata(&spec.cwd).map_err(|error| {
@@ -97,13 +114,14 @@ fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) ->
 fn failed(
     folder: &Path,
     spec: &SessionSpec,
-    error: &io::Error,
+    (error, runs): (&io::Error, Earlier),
     records: &mut Records,
     clock: &Clock,
 ) -> Result<(), HostError> {
     let program = spec.argv.first().map_or("", String::as_str);
     let message = format!("{program} could not be started: {error}");
     let mut status = SessionStatus::starting(spec);
+    runs.carry_on(&mut status);
     end_state(&mut status, EndReason::Failed, clock);
     status.exit_code = Some(126);
     status.error = Some(message.clone());
@@ -114,12 +132,46 @@ fn failed(
     Ok(())
 }
 
+/// The adapter of a session without one.
+const SHELL: &str = "shell";
+
+/// What earlier runs of the session's program left.
+#[derive(Default)]
+struct Earlier {
+    /// What the session was; `None` when this is the first run.
+    status: Option<SessionStatus>,
+    /// Offset after their output.
+    end: u64,
+}
+
+/// Whether the folder's session has ended before: its program is started again then.
+fn further_run(folder: &Path) -> Earlier {
+    let status = table::read_state(folder).ok().flatten();
+    let end = status.as_ref().map_or(0, |status| status.output.end);
+    Earlier { status: status.filter(|status| status.state.is_final() || status.runs > 1), end }
+}
+
+impl Earlier {
+    /// Adds what outlives a run to the state of the one that begins.
+    fn carry_on(self, status: &mut SessionStatus) {
+        let Some(before) = self.status else { return };
+        // Whoever asked for the run may have counted it.
+        status.runs = before.runs.saturating_add(u32::from(before.state.is_final()));
+        status.created_at = before.created_at;
+        status.slug = before.slug;
+        status.agent_title = before.agent_title;
+        status.agent_session = before.agent_session;
+    }
+}
+
 /// What a running session is made of.
 struct Parts {
     output: Arc<Output>,
     started: Started,
     listener: UnixListener,
     asked: EndSignals,
+    runs: Earlier,
+    daemon: PathBuf,
 }
 
 /// Lets the process run until it has ended and its output is complete.
@@ -127,9 +179,9 @@ async fn running(
     folder: &Path,
     spec: SessionSpec,
     clock: &Clock,
-    Parts { output, started, listener, asked }: Parts,
+    (Parts { output, started, listener, asked, runs, daemon }, records): (Parts, Records),
     clients: &Shutdown,
-) -> Result<(Arc<Host>, Ended), HostError> {
+) -> (Arc<Host>, Result<Ended, HostError>) {
     let Started { mut child, reader, writer, window, kept_open } = started;
     let (input, typed) = mpsc::channel(INPUT_QUEUE);
     let (stop, stops) = mpsc::channel(STOP_QUEUE);
@@ -138,12 +190,9 @@ async fn running(
     status.started_at = Some(clock::millis(clock.now()));
     status.pid = Some(child.pid());
     status.host_pid = Some(std::process::id());
-    if let Err(error) = write_state(folder, &status, Durability::Cached) {
-        // A session that nobody can find must not run.
-        supervise::end_tree(child.tree()).await;
-        let _ = child.wait().await;
-        return Err(error.into());
-    }
+    runs.carry_on(&mut status);
+    let written = write_state(folder, &status, Durability::Cached);
+    let size = status.size;
     let host = Arc::new(Host {
         folder: folder.to_owned(),
         spec,
@@ -154,18 +203,37 @@ async fn running(
         tree: child.tree(),
         input,
         stop,
+        viewers: Viewers::new(size),
+        model: Arc::new(Model::new(Arc::clone(&output), size)),
+        told: Told::new(records),
     });
+    if let Err(error) = written {
+        // A session that nobody can find must not run.
+        supervise::end_tree(child.tree()).await;
+        let _ = child.wait().await;
+        return (host, Err(error.into()));
+    }
     clients.spawn(listen::accept(Arc::clone(&host), listener, clients.clone()));
     let typing = clients.spawn(supervise::type_into(writer, typed));
     let showing = clients.spawn(supervise::show(reader, Arc::clone(&output)));
     tell_starter(STARTED.as_bytes());
-    let ended = supervise::supervise(&host, (child, kept_open), (stops, asked), showing).await?;
+    let beside = [
+        clients.spawn(model::follow(Arc::clone(&host))),
+        clients.spawn(told::save(Arc::clone(&host))),
+        clients.spawn(register::register(daemon, host.spec.id.clone())),
+    ];
+    let ended = supervise::supervise(&host, (child, kept_open), (stops, asked), showing).await;
     typing.abort();
-    Ok((host, ended))
+    model::settle(&host).await;
+    for task in beside {
+        task.abort();
+    }
+    (host, ended.map_err(HostError::from))
 }
 
 /// Makes the end known: state, records, clients, disk, in this order.
-async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shutdown) {
+async fn finish(host: &Host, ended: &Ended, clients: &Shutdown) {
+    host.told.end();
     let mut status = {
         let mut status = host.status();
         end_state(&mut status, ended.reason, &host.clock);
@@ -181,9 +249,13 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
         tracing::error!("{told}");
         host.status().error.get_or_insert(told);
     }
-    records.end(&status);
-    if let (None, Some(refused)) = (&status.error, records.refused()) {
-        status.error = Some(refused.to_owned());
+    let refused = {
+        let mut records = host.told.records();
+        records.end(&status);
+        records.refused().map(str::to_owned)
+    };
+    if let (None, Some(refused)) = (&status.error, refused) {
+        status.error = Some(refused);
         host.status().error.clone_from(&status.error);
         // For who comes too late to be told; it is written once more below.
         let _ = write_state(&host.folder, &status, Durability::Cached);
@@ -195,7 +267,7 @@ async fn finish(host: &Host, ended: &Ended, records: &mut Records, clients: &Shu
     clients.finish(LINGER).await;
     // What it left running in the background ends with it.
     supervise::end_tree(ended.tree).await;
-    records.sync();
+    host.told.records().sync();
     if let Err(error) = write_state(&host.folder, &status, Durability::Synced) {
         tracing::warn!(%error, "the state is not on the disk yet");
     }

@@ -4,11 +4,17 @@
 //! Invariant: the state file says `running` only while the process may run, and `exited` once it is known how
 //! it ended, before any client is told; when the disk does not take that, the clients are told so.
 
+mod agent;
 mod api;
 mod attach;
 mod begin;
+mod events;
 mod listen;
+mod model;
+mod register;
 mod supervise;
+mod told;
+mod viewers;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,6 +25,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::output::Output;
+use super::screen::possible;
 use super::{HOST_FAILED, files, socket_path};
 use crate::config::Config;
 use crate::flow::Flow;
@@ -27,6 +34,9 @@ use crate::pty::{self, ProcessTree, Window};
 use crate::store::{Durability, FileLock, write_atomic};
 use crate::util::{Clock, clock};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
+use model::Model;
+use told::Told;
+use viewers::Viewers;
 
 /// How long clients may take to read the rest after the end.
 const LINGER: Duration = Duration::from_secs(5);
@@ -82,6 +92,9 @@ struct Host {
     tree: ProcessTree,
     input: mpsc::Sender<Bytes>,
     stop: mpsc::Sender<Duration>,
+    viewers: Viewers,
+    model: Arc<Model>,
+    told: Told,
 }
 
 impl Host {
@@ -99,9 +112,18 @@ impl Host {
         status
     }
 
-    fn resize(&self, size: WindowSize) -> std::io::Result<()> {
-        self.window.resize(size)?;
-        self.status().size = size;
+    /// Gives the terminal another size, for the viewer who owns it from now on.
+    fn resize(&self, size: WindowSize, owner: Option<u64>) -> std::io::Result<()> {
+        let size = possible(size);
+        if self.status().size != size {
+            self.window.resize(size)?;
+            self.model.resized(size);
+            self.change(|status| {
+                status.size = size;
+                true
+            });
+        }
+        self.viewers.set(size, owner);
         Ok(())
     }
 }

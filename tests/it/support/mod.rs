@@ -2,11 +2,14 @@
 //!
 //! No test changes its own process environment; each gives the binary one of its own.
 
+pub mod api;
+mod door;
 pub mod queue;
 mod redis;
 pub mod runner;
 mod tty;
 
+pub use door::{Door, cookie};
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::Tty;
 

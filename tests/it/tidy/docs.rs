@@ -19,13 +19,19 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("DARKMUX_LOG_FORMAT", "`json` logs one JSON object a line"),
     ("DARKMUX_PROFILES", "a file of darkmux 1.9; not used by this version"),
-    ("DARKMUX_SERVE_TOKEN", "not used by this version. No child process gets it"),
+    (
+        "DARKMUX_SERVE_TOKEN",
+        "a token (at least 64 hexadecimal digits) that `serve` takes beside its file's. No child process gets it",
+    ),
+    ("BROWSER", "what `open` opens a page with; `%s` stands for the address"),
     ("COMPLETE", "set by the completion scripts of `darkmux completions`; names the shell that asks"),
+    ("DISPLAY", "with `WAYLAND_DISPLAY`: whether there is a desktop that `open` can open a browser on"),
     ("HOME", "the user's home folder"),
     ("NO_COLOR", "anything but an empty text switches colours off"),
     ("PATH", "where agent CLIs are looked for"),
     ("USER", "on macOS, the account of the Keychain item `darkmux-redis`"),
     ("SHELL", "the shell of the role `shell`; `/bin/sh` when unset"),
+    ("WAYLAND_DISPLAY", "see `DISPLAY`"),
 ];
 
 /// What darkmux sets for the process of a session.

@@ -1,0 +1,91 @@
+//! `darkmux inbox`: the sessions of this machine that wait for somebody. It reads what their hosts keep on disk, and
+//! so needs no daemon.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::printer::DIM;
+use crate::cli::table::{Cell, Table as Rows};
+use crate::cli::{Cx, Exit, Outcome};
+use crate::session::{Activity, Table, kind, title};
+use crate::util::{clock, human};
+use crate::wire::SessionStatus;
+
+/// List who waits for you, and with which question.
+///
+/// The sessions of this machine that said they need somebody, the oldest first. `darkmux session send` answers,
+/// `darkmux session attach` shows all of it.
+#[derive(Debug, Args)]
+pub struct InboxArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &InboxArgs, cx: &Cx) -> Outcome {
+    let mut waiting = Table::new(cx.config()?.session().dir).list()?;
+    waiting.retain(|session| Activity::of(session) == Some(Activity::NeedsYou));
+    waiting.sort_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.id.cmp(&b.id)));
+    if args.json {
+        let sessions: Vec<Value> = waiting.iter().map(entry).collect();
+        let at = clock::unix_ms(cx.clock.now());
+        cx.printer.json(&json!({ "schema": 1, "generated_at_ms": at, "waiting": sessions }))?;
+        return Ok(Exit::Ok);
+    }
+    if waiting.is_empty() {
+        cx.printer.note("nobody waits for you");
+        return Ok(Exit::Ok);
+    }
+    let mut rows = Rows::new(&["ID", "AGE", "WHERE", "WHAT", "QUESTION"]);
+    for session in &waiting {
+        rows.row(row(session, cx));
+    }
+    rows.print(&cx.printer)?;
+    if cx.printer.is_tty() {
+        cx.printer
+            .note("`darkmux session send ID TEXT` answers, `darkmux session attach ID` shows all of it");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Longest title in the list, in characters: the question needs the room.
+const WHAT_MAX: usize = 32;
+
+fn question(session: &SessionStatus) -> &str {
+    session.report.as_ref().and_then(|report| report.needs_you.as_deref()).unwrap_or_default()
+}
+
+fn entry(session: &SessionStatus) -> Value {
+    json!({
+        "id": session.id,
+        "name": session.name,
+        "title": title(session),
+        "question": question(session),
+        "label": session.report.as_ref().map(|report| report.label.as_str()),
+        "kind": kind(session),
+        "role": session.role,
+        "cwd": session.cwd,
+        "machine_id": session.machine_id,
+        "created_at": session.created_at,
+    })
+}
+
+fn row(session: &SessionStatus, cx: &Cx) -> Vec<Cell> {
+    let created: Option<jiff::Timestamp> = session.created_at.parse().ok();
+    let age = created.map(|created| human::duration(cx.clock.now().duration_since(created).unsigned_abs()));
+    let home = cx.env.home();
+    let below = home.as_deref().and_then(|home| session.cwd.strip_prefix(home).ok());
+    let place = match below {
+        Some(below) if below.as_os_str().is_empty() => "~".to_owned(),
+        Some(below) => format!("~/{}", below.display()),
+        None => session.cwd.display().to_string(),
+    };
+    vec![
+        Cell::from(session.id.as_str()),
+        Cell::styled(age.unwrap_or_default(), DIM),
+        Cell::from(place),
+        Cell::styled(title(session).chars().take(WHAT_MAX).collect::<String>(), DIM),
+        Cell::from(question(session)),
+    ]
+}

@@ -1,0 +1,80 @@
+//! `darkmux open`.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::session::block_on;
+use super::{Cx, Exit, Failure, FailureContext, Outcome};
+use crate::client::Client;
+
+/// How long the browser's starter may take to fail; one that runs on is the browser itself.
+const STARTING: Duration = Duration::from_secs(3);
+
+/// Open the viewer in the browser, signed in.
+///
+/// The address holds a code that works once within a minute. Without a desktop it is printed.
+#[derive(Debug, Args)]
+pub struct OpenArgs {
+    /// Print the address and open nothing
+    #[arg(long)]
+    print: bool,
+    /// Sign in to watch only
+    #[arg(long)]
+    read_only: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &OpenArgs, cx: &Cx) -> Outcome {
+    let client = Client::local(&cx.config()?.paths).or_exit(Exit::Unreachable)?;
+    block_on(async {
+        let code = client.sign_in_code(args.read_only).await.or_exit(Exit::Unreachable)?;
+        // By this name, so that it is one page and one cookie, however the daemon is asked.
+        let url = format!("http://localhost:{}/#code={code}", client.info().port);
+        if !args.print {
+            match opener(cx) {
+                Some(opener) if opened(&opener, &url, cx).await => {
+                    cx.printer.note(&format!("opened http://localhost:{}, signed in", client.info().port));
+                    return Ok(Exit::Ok);
+                }
+                Some(opener) => cx.printer.note(&format!("{} could not open it", opener[0])),
+                None => cx.printer.note("there is no browser here that could open it"),
+            }
+        }
+        cx.printer.line(&url)?;
+        cx.printer
+            .note("it works once, within a minute, on this machine (or through `ssh -L` with the same port)");
+        Ok::<_, Failure>(Exit::Ok)
+    })
+}
+
+/// The command that opens an address, without the address or with `%s` in its place.
+fn opener(cx: &Cx) -> Option<Vec<String>> {
+    if let Some(browser) = cx.env.get("BROWSER") {
+        return shell_words::split(browser).ok().filter(|words| !words.is_empty());
+    }
+    if cfg!(target_os = "macos") {
+        return Some(vec!["open".to_owned()]);
+    }
+    let desktop = cx.env.get("DISPLAY").or_else(|| cx.env.get("WAYLAND_DISPLAY"));
+    desktop.map(|_| vec!["xdg-open".to_owned()])
+}
+
+async fn opened(opener: &[String], url: &str, cx: &Cx) -> bool {
+    let mut words: Vec<String> = opener.iter().map(|word| word.replace("%s", url)).collect();
+    if words == opener {
+        words.push(url.to_owned());
+    }
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).env_clear().envs(cx.env.for_child());
+    // A browser that was started here goes on when this terminal is closed or interrupted.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let Ok(mut child) = command.spawn() else { return false };
+    match timeout(STARTING, child.wait()).await {
+        Ok(ended) => ended.is_ok_and(|status| status.success()),
+        Err(_) => true,
+    }
+}

@@ -1,0 +1,157 @@
+//! Who asks.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::Serialize;
+
+use super::{Key, Keyring};
+use crate::serve::ApiError;
+
+/// What somebody may do, less first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// What everybody may who reaches the daemon.
+    None,
+    /// See terminals, too.
+    Watch,
+    /// Everything.
+    Act,
+}
+
+/// How somebody said who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// Not at all.
+    Nothing,
+    /// By the daemon's unix socket, which is for this user alone.
+    Socket,
+    /// By a token.
+    Bearer,
+    /// By the cookie of a browser that signed in.
+    Cookie,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// The unix socket, whose other end is this user.
+    Socket,
+    /// TCP.
+    Tcp {
+        /// Its address.
+        remote: SocketAddr,
+        /// The address of ours that it connected to.
+        local: SocketAddr,
+    },
+}
+
+impl Peer {
+    /// Whether the connection stays on this machine.
+    pub fn is_near(&self) -> bool {
+        match self {
+            Self::Socket => true,
+            Self::Tcp { remote, .. } => remote.ip().to_canonical().is_loopback(),
+        }
+    }
+}
+
+/// Who asks: an extractor for handlers.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    scope: Scope,
+    via: Via,
+    hold: Option<Hold>,
+}
+
+#[derive(Debug, Clone)]
+struct Hold {
+    key: blake3::Hash,
+    keyring: Arc<Keyring>,
+}
+
+impl Caller {
+    /// Somebody who reached the daemon and said nothing more.
+    pub(super) fn nobody() -> Self {
+        Self { scope: Scope::None, via: Via::Nothing, hold: None }
+    }
+
+    /// This user.
+    pub(super) fn socket() -> Self {
+        Self { scope: Scope::Act, via: Via::Socket, hold: None }
+    }
+
+    /// Somebody with a token.
+    pub(super) fn with_key(scope: Scope, via: Via, key: &Key, keyring: &Arc<Keyring>) -> Self {
+        Self { scope, via, hold: Some(Hold { key: key.id, keyring: Arc::clone(keyring) }) }
+    }
+
+    /// What they may do.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// How they said who they are.
+    pub fn via(&self) -> Via {
+        self.via
+    }
+
+    /// Whether they may change something, or only look.
+    pub fn may_act(&self) -> bool {
+        self.scope >= Scope::Act
+    }
+
+    /// The hash of their token.
+    pub(super) fn key(&self) -> Option<blake3::Hash> {
+        self.hold.as_ref().map(|hold| hold.key)
+    }
+
+    /// Resolves when their token is not valid any more, and never for callers without one. Whatever stays open for
+    /// longer than an answer ends then.
+    pub fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let hold = self.hold.clone();
+        async move {
+            match hold {
+                Some(Hold { key, keyring }) => keyring.gone(key).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// An answer that is written by hand, cut when the caller's token is not valid any more.
+    pub async fn until_revoked(self, writing: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            () = self.revoked() => Ok(()),
+            written = writing => written,
+        }
+    }
+}
+
+/// Fails closed: a route that was not admitted has no caller.
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| ApiError::internal("asking who asks", &"the route is not behind the gate"))
+    }
+}
+
+/// Fails closed, as [`Caller`].
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Self>().copied();
+        peer.ok_or_else(|| ApiError::internal("asking who asks", &"the connection has no other end"))
+    }
+}

@@ -1,0 +1,93 @@
+//! Where the daemon may listen. It speaks plain HTTP, so beside loopback only where the network itself encrypts.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sysinfo::Networks;
+
+/// What names of interfaces begin with whose traffic is encrypted: WireGuard and tailnets.
+const ENCRYPTED: &[&str] = &["wg", "utun", "tailscale"];
+
+/// An interface of this machine: its name and one of its addresses.
+pub type Interface = (String, IpAddr);
+
+/// The interfaces of this machine, one entry an address; none where the system does not tell.
+fn interfaces() -> Vec<Interface> {
+    let mut interfaces = Vec::new();
+    if let Ok(networks) = Networks::new_with_refreshed_list() {
+        for (name, data) in &networks {
+            let name = name.to_string_lossy();
+            interfaces
+                .extend(data.ip_networks().iter().map(|network| (name.clone().into_owned(), network.addr)));
+        }
+    }
+    interfaces
+}
+
+/// Whether what is sent to this address of ours stays here or is encrypted on its way.
+pub fn is_safe(bind: IpAddr) -> bool {
+    bind.is_loopback() || is_tailnet(bind.to_canonical()) || is_encrypted(bind, &interfaces())
+}
+
+/// `Err` with why the daemon may not listen there, and what to do.
+pub fn check(bind: IpAddr, i_know: bool) -> Result<(), String> {
+    if i_know || is_safe(bind) {
+        return Ok(());
+    }
+    let where_ = if bind.is_unspecified() {
+        format!("{bind} is every network this machine is in")
+    } else {
+        format!("{bind} belongs to no tailnet and no WireGuard interface")
+    };
+    Err(format!(
+        "{where_}, and darkmux speaks plain HTTP: whoever is on the way can read terminals and the token; bind to this \
+         machine's address in a tailnet, reach 127.0.0.1 through ssh or a proxy with TLS (`serve.hosts`), or say \
+         `--i-know`"
+    ))
+}
+
+fn is_encrypted(ip: IpAddr, interfaces: &[Interface]) -> bool {
+    let ip = ip.to_canonical();
+    let of_interface = |(name, address): &Interface| {
+        *address == ip && ENCRYPTED.iter().any(|prefix| name.starts_with(prefix))
+    };
+    interfaces.iter().any(of_interface)
+}
+
+/// The addresses that Tailscale gives out.
+fn is_tailnet(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip & Ipv4Addr::new(255, 192, 0, 0) == Ipv4Addr::new(100, 64, 0, 0),
+        IpAddr::V6(ip) => {
+            let prefix = Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0);
+            ip.segments()[..3] == prefix.segments()[..3]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_loopback_only_encrypted_networks_count() {
+        for good in ["127.0.0.1", "127.8.8.8", "::1", "100.64.0.1", "100.127.255.255", "fd7a:115c:a1e0::9"] {
+            assert_eq!(check(good.parse().unwrap(), false), Ok(()), "{good}");
+        }
+        for bad in ["0.0.0.0", "::", "100.63.0.1", "100.128.0.1", "192.0.2.7", "fd7b::1", "8.8.8.8"] {
+            let bad = bad.parse().unwrap();
+            assert!(check(bad, false).unwrap_err().contains("--i-know"), "{bad}");
+            assert_eq!(check(bad, true), Ok(()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_interface_tells_by_its_name() {
+        let interfaces: Vec<Interface> = [("wg0", "10.9.0.2"), ("eth0", "10.0.0.2"), ("utun4", "fd00::2")]
+            .map(|(name, ip)| (name.to_owned(), ip.parse().unwrap()))
+            .to_vec();
+        let is = |ip: &str| is_encrypted(ip.parse().unwrap(), &interfaces);
+        assert!(is("10.9.0.2") && is("fd00::2") && is("::ffff:10.9.0.2"));
+        assert!(!is("10.0.0.2") && !is("10.9.0.3"));
+        assert!(super::interfaces().iter().any(|(_, ip)| ip.is_loopback()), "this machine has loopback");
+    }
+}

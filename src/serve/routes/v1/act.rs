@@ -1,0 +1,132 @@
+//! Changing a session's life.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::launch::{TOLD, launched};
+use super::{done, find, refused, to_the_end};
+use crate::model::SessionId;
+use crate::serve::app::data;
+use crate::serve::{ApiError, App, Launching};
+use crate::session::life::{self, LifeError};
+use crate::session::live::LiveSession;
+use crate::wire::v1::{Launched, Refusal};
+
+/// Ends a session; one that has ended stays as it is.
+#[utoipa::path(post, path = "/v1/sessions/{id}/kill", tag = "sessions",
+    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    responses(
+        (status = 200, description = "it has ended", body = Object),
+        (status = 404, description = "`not_found`", body = Refusal),
+        (status = 504, description = "`kill_timeout`", body = Refusal),
+    )
+)]
+pub async fn kill(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = find(&app, &id)?.id().clone();
+    let here = Arc::clone(&app);
+    to_the_end(&app, async move { end(&here, &id).await }).await?;
+    done()
+}
+
+async fn end(app: &App, id: &SessionId) -> Result<(), ApiError> {
+    life::end(app.live.table(), id, None).await.map_err(refused)?;
+    app.live.announce(id).await;
+    let known = app.live.when(id, |session| session.is_none_or(|session| !session.is_alive()).then_some(()));
+    // It has ended; who asks at once and is told otherwise learns it by the events.
+    let _ = tokio::time::timeout(TOLD, known).await;
+    Ok(())
+}
+
+/// Removes a session with what it left, ending it first when it runs.
+#[utoipa::path(post, path = "/v1/sessions/{id}/dismiss", tag = "sessions",
+    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    responses(
+        (status = 200, description = "it is gone", body = Object),
+        (status = 404, description = "`not_found`", body = Refusal),
+        (status = 504, description = "`kill_timeout`", body = Refusal),
+    )
+)]
+pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = find(&app, &id)?.id().clone();
+    let here = Arc::clone(&app);
+    to_the_end(&app, async move {
+        match life::dismiss(here.live.table(), &id).await {
+            // Somebody else did it.
+            Ok(()) | Err(LifeError::None(_)) => here.live.remove(&id),
+            Err(error) => return Err(refused(error)),
+        }
+        Ok(())
+    })
+    .await?;
+    done()
+}
+
+/// Runs an ended session again, in its folder and under its id.
+#[utoipa::path(post, path = "/v1/sessions/{id}/resume", tag = "sessions",
+    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    responses(
+        (status = 200, description = "`data`: it runs", body = Launched),
+        (status = 400, description = "`not_resumable`", body = Refusal),
+        (status = 404, description = "`not_found`", body = Refusal),
+        (status = 500, description = "`launch_failed`", body = Refusal),
+    )
+)]
+pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = find(&app, &id)?.id().clone();
+    let here = Arc::clone(&app);
+    data(&to_the_end(&app, async move { again(&here, &id).await }).await?)
+}
+
+/// Ends a session when it runs, and runs it again.
+#[utoipa::path(post, path = "/v1/sessions/{id}/restart", tag = "sessions",
+    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    responses(
+        (status = 200, description = "`data`: it runs", body = Launched),
+        (status = 400, description = "`not_resumable`", body = Refusal),
+        (status = 404, description = "`not_found`", body = Refusal),
+        (status = 500, description = "`launch_failed`", body = Refusal),
+        (status = 504, description = "`kill_timeout`", body = Refusal),
+    )
+)]
+pub async fn restart(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let session = find(&app, &id)?;
+    let id = session.id().clone();
+    if session.is_attempt() {
+        let why = "it is an attempt of a job; `darkmux job retry` runs the job again";
+        return Err(refused(LifeError::NotResumable { id, why }));
+    }
+    let here = Arc::clone(&app);
+    let restarted = to_the_end(&app, async move {
+        end(&here, &id).await?;
+        again(&here, &id).await
+    });
+    data(&restarted.await?)
+}
+
+async fn again(app: &App, id: &SessionId) -> Result<Launched, ApiError> {
+    let how = Launching::rerun(app.live.table(), id).map_err(refused)?;
+    let ran = life::rerun(app.live.table(), id, how, &app.launching.env).await;
+    let launched = launched(app, id).await;
+    ran.map_err(refused)?;
+    Ok(launched)
+}
+
+/// Says that a person has seen it. One that does not exist has been seen by everybody.
+#[utoipa::path(post, path = "/v1/sessions/{id}/read", tag = "sessions",
+    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    responses((status = 200, description = "it is not unread", body = Object))
+)]
+pub async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let Ok(session) = find(&app, &id) else { return done() };
+    if session.status().unread {
+        let id = session.id().clone();
+        life::mark_read(app.live.table(), &id).await.map_err(refused)?;
+        app.live.announce(&id).await;
+        let seen = |session: &LiveSession| !session.status().unread;
+        let known = app.live.when(&id, |session| session.is_none_or(seen).then_some(()));
+        let _ = tokio::time::timeout(TOLD, known).await;
+    }
+    done()
+}

@@ -1,0 +1,88 @@
+//! Typing into a session.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{find, query};
+use crate::serve::app::data;
+use crate::serve::{ApiError, App};
+use crate::session::HostClient;
+use crate::util::visible_line;
+use crate::wire::v1::Refusal;
+
+/// What the return key types.
+const RETURN: &[u8] = b"\r";
+
+/// Query of `input`.
+#[derive(Debug, Deserialize)]
+pub struct InputQuery {
+    submit: Option<u8>,
+}
+
+/// Types the body as it is.
+#[utoipa::path(post, path = "/v1/sessions/{id}/input", tag = "sessions",
+    params(
+        ("id" = String, Path, description = "id, the beginning or end of one, slug, or name"),
+        ("submit" = Option<u8>, Query, description = "1: the return key after it"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "`data`: `{\"output_end\"}`, the offset after all that was shown before", body = Object),
+        (status = 400, description = "`empty_body`, `no_socket`: it has ended", body = Refusal),
+        (status = 404, description = "`not_found`", body = Refusal),
+        (status = 413, description = "`too_large`", body = Refusal),
+        (status = 500, description = "`write_failed`", body = Refusal),
+        (status = 502, description = "`runner_unreachable`", body = Refusal),
+    )
+)]
+pub async fn input(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    asked: Result<Query<InputQuery>, QueryRejection>,
+    bytes: Bytes,
+) -> Result<Response, ApiError> {
+    let submit = match query(asked)?.submit {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(_) => return Err(ApiError::bad_request("validation_error", "`submit` takes 0 or 1")),
+    };
+    let session = find(&app, &id)?;
+    if bytes.is_empty() && !submit {
+        return Err(ApiError::bad_request("empty_body", "there is nothing to type; send it as the body"));
+    }
+    if !session.is_alive() {
+        return Err(ended());
+    }
+    let mut host = HostClient::connect(&app.live.folder(session.id())).await.map_err(|e| unreachable(&e))?;
+    let end = host.status().await.map_err(|error| unreachable(&error))?.output.end;
+    let failed = |error: io::Error| {
+        let message = format!("it was not typed, or not all of it: {}", visible_line(&error.to_string()));
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "write_failed", message)
+    };
+    if !bytes.is_empty() {
+        host.input(&bytes).await.map_err(failed)?;
+    }
+    if submit {
+        host.input(RETURN).await.map_err(failed)?;
+    }
+    data(&json!({ "output_end": end }))
+}
+
+/// Nobody reads what is typed into it any more.
+fn ended() -> ApiError {
+    ApiError::bad_request("no_socket", "the session has ended; `resume` runs it again")
+}
+
+/// Its host does not answer.
+pub(super) fn unreachable(error: &io::Error) -> ApiError {
+    let message = format!("the session's host does not answer: {}", visible_line(&error.to_string()));
+    ApiError::new(StatusCode::BAD_GATEWAY, "runner_unreachable", message)
+}

@@ -1,0 +1,148 @@
+//! `/v1/*`: the API of gmux 1.x, and what is ours beside it. Answers stand in an envelope:
+//! `{"data":…,"ok":true}`, and errors get theirs by the guard.
+
+mod act;
+mod clipboard;
+mod events;
+mod health;
+mod input;
+mod launch;
+mod launchers;
+mod openapi;
+mod runner;
+mod scrollback;
+mod sessions;
+mod wait;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::serve::app::data;
+use crate::serve::auth::Accepts;
+use crate::serve::router::{Access, Route};
+use crate::serve::{ApiError, App};
+use crate::session::life::LifeError;
+use crate::session::live::LiveSession;
+use crate::session::{FindError, StartError};
+use crate::util::visible_line;
+
+/// Small bodies.
+const SMALL: Accepts = Accepts::Json(4096);
+
+/// A command may be long.
+const LAUNCH: Accepts = Accepts::Json(256 * 1024);
+
+/// What may be typed at once, in bytes.
+pub const INPUT_MAX: usize = 1024 * 1024;
+
+/// What may be pasted as a file, in bytes.
+pub const CLIPBOARD_MAX: usize = 10 * 1024 * 1024;
+
+use Access::{Act, Watch};
+
+/// Every path below `/v1`, in alphabetical order.
+pub const V1: &[Route] = &[
+    Route::get("/v1/capabilities", "/v1/capabilities", Watch, || get(health::capabilities)),
+    Route::post("/v1/deregister", "/v1/deregister", Act, || post(runner::deregister)).taking(SMALL),
+    Route::get("/v1/events", "/v1/events", Watch, || get(events::events)),
+    Route::get("/v1/frontend-config", "/v1/frontend-config", Watch, || get(health::frontend_config)),
+    Route::get("/v1/health", "/v1/health", Watch, || get(health::health)),
+    Route::post("/v1/launch", "/v1/launch", Act, || post(launch::launch)).taking(LAUNCH),
+    Route::get("/v1/openapi.json", "/v1/openapi.json", Watch, || get(openapi::document)),
+    Route::get("/v1/projects", "/v1/projects", Watch, || get(health::projects)),
+    Route::post("/v1/register", "/v1/register", Act, || post(runner::register)).taking(SMALL),
+    Route::get("/v1/sessions", "/v1/sessions", Watch, || get(sessions::list)),
+    Route::get("/v1/sessions/{id}", "/v1/sessions/none", Watch, || get(sessions::one)),
+    Route::post("/v1/sessions/{id}/attach", "/v1/sessions/none/attach", Watch, || post(sessions::attach))
+        .taking(SMALL),
+    Route::post("/v1/sessions/{id}/clipboard", "/v1/sessions/none/clipboard", Act, || post(clipboard::paste))
+        .taking(Accepts::Bytes(CLIPBOARD_MAX)),
+    Route::post("/v1/sessions/{id}/dismiss", "/v1/sessions/none/dismiss", Act, || post(act::dismiss))
+        .taking(SMALL),
+    Route::post("/v1/sessions/{id}/input", "/v1/sessions/none/input", Act, || post(input::input))
+        .taking(Accepts::Bytes(INPUT_MAX)),
+    Route::post("/v1/sessions/{id}/kill", "/v1/sessions/none/kill", Act, || post(act::kill)).taking(SMALL),
+    Route::post("/v1/sessions/{id}/read", "/v1/sessions/none/read", Act, || post(act::read)).taking(SMALL),
+    Route::post("/v1/sessions/{id}/restart", "/v1/sessions/none/restart", Act, || post(act::restart))
+        .taking(SMALL),
+    Route::post("/v1/sessions/{id}/resume", "/v1/sessions/none/resume", Act, || post(act::resume))
+        .taking(SMALL),
+    Route::get("/v1/sessions/{id}/scrollback", "/v1/sessions/none/scrollback", Watch, || {
+        get(scrollback::scrollback)
+    }),
+    Route::post("/v1/sessions/{id}/wait", "/v1/sessions/none/wait", Watch, || post(wait::wait)).taking(SMALL),
+];
+
+/// Nothing to say beside that it was done.
+fn done() -> Result<Response, ApiError> {
+    data(&json!({}))
+}
+
+/// The session that a path names.
+fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
+    app.live.find(text).map_err(|error| match error {
+        FindError::None(text) => {
+            ApiError::not_found(format!("there is no session `{}`", visible_line(&text)))
+        }
+        FindError::Several { text, candidates } => {
+            let (text, ids) = (visible_line(&text), candidates.join(", "));
+            ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; write more of the id"))
+        }
+        FindError::Io { source, .. } => ApiError::internal("looking for the session", &source),
+    })
+}
+
+/// A body; none is an empty object.
+fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| {
+        let reason = error.to_string();
+        ApiError::bad_request("bad_request", format!("the body is not understood: {}", visible_line(&reason)))
+    })
+}
+
+/// A query, or what is wrong with it.
+fn query<T>(asked: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    asked
+        .map(|Query(asked)| asked)
+        .map_err(|error| ApiError::bad_request("bad_request", visible_line(&error.body_text()).into_owned()))
+}
+
+/// Does it to the end, also when the client goes away meanwhile.
+async fn to_the_end<T: Send + 'static>(
+    app: &App,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    app.shutdown.spawn(work).await.unwrap_or_else(|error| Err(ApiError::internal("doing it", &error)))
+}
+
+/// What went wrong in a session's life, with gmux's words for it.
+fn refused(error: LifeError) -> ApiError {
+    let message = visible_line(&error.to_string()).into_owned();
+    match error {
+        LifeError::None(_) => ApiError::not_found(message),
+        LifeError::Alive(_) | LifeError::NotResumable { .. } => {
+            ApiError::bad_request("not_resumable", message)
+        }
+        LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
+        LifeError::Start(error) => not_started(&error),
+        LifeError::File { .. } => ApiError::internal("changing the session", &message),
+    }
+}
+
+/// Why a session did not start. What its program's start said is the client's business, the rest the log's.
+fn not_started(error: &StartError) -> ApiError {
+    let said = visible_line(&error.to_string()).into_owned();
+    match error {
+        StartError::File { .. } | StartError::Host(_) => ApiError::internal("starting the session", &said),
+        _ => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "launch_failed", said),
+    }
+}

@@ -1,0 +1,200 @@
+//! The screen of the session, kept beside the output: it lags behind while much is put out, and catches up when output
+//! pauses or somebody looks.
+//!
+//! Invariants: the terminal's bytes are never kept waiting for the model, except where it could no longer find what it
+//! has not seen ([`Output::room`]); the model is never asked on the runtime's own thread; without output nothing wakes
+//! up.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Host;
+use crate::session::output::{Chunk, Output, OutputReader};
+use crate::session::screen::{Plain, Said, Screen};
+use crate::wire::WindowSize;
+
+/// How long output must pause before the model catches up.
+const PAUSE: Duration = Duration::from_millis(8);
+
+/// How long little output may go on before the model catches up all the same.
+const AT_LEAST: Duration = Duration::from_millis(50);
+
+/// How much output is little, in bytes.
+const LITTLE: u64 = 128 * 1024;
+
+/// From this much on a run of plain lines is looked for first, in bytes.
+const SKIP_FROM: u64 = 128 * 1024;
+
+/// Changes of size that wait for the model; of more, the newest counts.
+const RESIZES_MAX: usize = 256;
+
+/// The model, and where it is in the output.
+#[derive(Debug)]
+struct Behind {
+    screen: Screen,
+    reader: OutputReader,
+}
+
+/// The screen of one session.
+#[derive(Debug)]
+pub(super) struct Model {
+    behind: Mutex<Behind>,
+    /// Sizes the terminal got, with the offset of the first byte that was put out after.
+    resizes: Mutex<VecDeque<(u64, WindowSize)>>,
+    output: Arc<Output>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Model {
+    /// A blank screen at the beginning of this run's output.
+    pub fn new(output: Arc<Output>, size: WindowSize) -> Self {
+        let reader = output.reader(None, false);
+        output.screen_is_at(reader.at());
+        Self {
+            behind: Mutex::new(Behind { screen: Screen::new(size), reader }),
+            resizes: Mutex::default(),
+            output,
+        }
+    }
+
+    /// From the output's end on the terminal has this size.
+    pub fn resized(&self, size: WindowSize) {
+        let mut resizes = lock(&self.resizes);
+        let end = self.output.end();
+        if resizes.back().is_some_and(|(at, _)| *at == end) || resizes.len() == RESIZES_MAX {
+            resizes.pop_back();
+        }
+        resizes.push_back((end, size));
+    }
+
+    /// Brings the screen up to the output's end and looks at it there, with the offset of the output that follows.
+    fn with<T>(&self, look: impl FnOnce(&mut Screen, u64) -> T) -> T {
+        let mut behind = lock(&self.behind);
+        let behind = &mut *behind;
+        let end = self.output.end();
+        loop {
+            let next = lock(&self.resizes).front().copied().filter(|(at, _)| *at <= end);
+            let until = next.map_or(end, |(at, _)| at);
+            self.catch_up(behind, until);
+            let Some((_, size)) = next else { break };
+            lock(&self.resizes).pop_front();
+            behind.screen.resize(size);
+        }
+        look(&mut behind.screen, behind.reader.at())
+    }
+
+    fn catch_up(&self, behind: &mut Behind, until: u64) {
+        let mut plain_until = 0;
+        while behind.reader.at() < until {
+            let at = behind.reader.at();
+            if until - at > SKIP_FROM && at >= plain_until && behind.screen.scrolls_whole() {
+                plain_until = skip(behind, until);
+            }
+            let at = behind.reader.at();
+            match behind.reader.next_at_hand() {
+                Some(Chunk::Bytes(bytes)) => {
+                    let count = usize::try_from(until - at).unwrap_or(usize::MAX).min(bytes.len());
+                    behind.screen.feed(&bytes[..count]);
+                    behind.reader.seek(at + count as u64);
+                }
+                // What is no longer held was never shown; what follows draws on what is there.
+                Some(Chunk::Gap(_, to)) => behind.reader.seek(to.min(until).max(at)),
+                Some(Chunk::End) | None => return,
+            }
+            self.output.screen_is_at(behind.reader.at());
+        }
+    }
+
+    /// The bytes that draw the screen, and the offset of the output that follows.
+    pub async fn snapshot(self: &Arc<Self>) -> (u64, Vec<u8>) {
+        self.look(|screen, at| (at, screen.snapshot())).await.unwrap_or_default()
+    }
+
+    /// Looks at the screen as it is now; `None` when the host is ending.
+    pub async fn look<T: Send + 'static>(
+        self: &Arc<Self>,
+        look: impl FnOnce(&mut Screen, u64) -> T + Send + 'static,
+    ) -> Option<T> {
+        let model = Arc::clone(self);
+        tokio::task::spawn_blocking(move || model.with(look)).await.ok()
+    }
+}
+
+/// Passes over the lines of a long plain run that leave no trace; returns where the run ends.
+fn skip(behind: &mut Behind, until: u64) -> u64 {
+    let from = behind.reader.at();
+    let mut plain = Plain::new(from, behind.screen.size().rows);
+    let mut at = from;
+    while at < until {
+        let Some(Chunk::Bytes(bytes)) = behind.reader.next_at_hand() else { break };
+        let count = usize::try_from(until - at).unwrap_or(usize::MAX).min(bytes.len());
+        at += count as u64;
+        if !plain.look(&bytes[..count]) {
+            break;
+        }
+    }
+    behind.reader.seek(from);
+    if let Some((begin, attributes)) = plain.begin() {
+        behind.screen.skip(attributes);
+        behind.reader.seek(begin);
+    }
+    plain.at()
+}
+
+/// Lets the model follow the output until that ends, and passes on what the program said.
+pub(super) async fn follow(host: Arc<Host>) {
+    let output = Arc::clone(&host.output);
+    let mut seen = output.end();
+    while output.grown(seen).await {
+        let begun = Instant::now();
+        let mut end = output.end();
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            let now = output.end();
+            let little = now - seen < LITTLE && begun.elapsed() >= AT_LEAST;
+            if now == end || little || now - seen > output.screen_lag_max() / 2 {
+                break;
+            }
+            end = now;
+        }
+        // A terminal that was there when the question came has answered it.
+        let answered = host.viewers.answered();
+        let Some((at, said)) = host.model.look(|screen, at| (at, screen.take_said())).await else { return };
+        seen = at;
+        pass_on(&host, said, answered);
+    }
+}
+
+/// How long the model may take for what was put out last.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Takes in what came before the end, so that the last title is in the final state.
+pub(super) async fn settle(host: &Arc<Host>) {
+    let last = host.model.look(|screen, _| screen.take_said());
+    if let Ok(Some(said)) = tokio::time::timeout(SETTLE, last).await {
+        pass_on(host, said, true);
+    }
+}
+
+/// Passes on what the program said. Its questions are answered only where no terminal saw them.
+pub(super) fn pass_on(host: &Arc<Host>, said: Said, answered: bool) {
+    if !answered && !said.answers.is_empty() {
+        // A program that does not read what is typed waits for no answer.
+        let _ = host.input.try_send(said.answers.into());
+    }
+    if let Some(title) = said.title {
+        host.titled(title);
+    }
+    if let Some(working) = said.working {
+        host.marked(working);
+    }
+    for notice in said.notices {
+        host.notice(notice);
+    }
+}

@@ -1,0 +1,217 @@
+//! What the program and its agent tell of themselves, and how it spreads: into the state file, to who follows the
+//! events, into the flow.
+//!
+//! Invariants: the state file is written at most a few times a second and always holds the last change; the final
+//! state is never overwritten.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+
+use super::{Host, write_state};
+use crate::session::records::Records;
+use crate::session::screen::{Notice, bounded, title};
+use crate::store::Durability;
+use crate::wire::{SessionReport, SessionStatus};
+
+/// Shortest time between two writes of the state file.
+const SAVE_PAUSE: Duration = Duration::from_millis(300);
+
+/// Notices that wait for a slow follower; more are lost to it.
+const NOTICES: usize = 64;
+
+/// Longest words of a report, in characters.
+const LABEL_MAX: usize = 128;
+
+/// Longest question of a report, in characters.
+const QUESTION_MAX: usize = 1024;
+
+/// A shell's command that ran this long leaves a record when it ends.
+const LONG_COMMAND: Duration = Duration::from_secs(10);
+
+/// Who reported last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reporter {
+    /// The marks of a shell's prompt, if anybody.
+    #[default]
+    Marks,
+    /// The agent, by `PUT /status`.
+    Agent,
+}
+
+/// Where what is told goes.
+#[derive(Debug)]
+pub(super) struct Told {
+    changes: watch::Sender<u64>,
+    notices: broadcast::Sender<Notice>,
+    reporter: Mutex<(Reporter, Option<Instant>)>,
+    records: Mutex<Records>,
+    /// Whether the state file holds the final state.
+    ended: Mutex<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Told {
+    /// Nothing told yet.
+    pub fn new(records: Records) -> Self {
+        Self {
+            changes: watch::Sender::new(0),
+            notices: broadcast::Sender::new(NOTICES),
+            reporter: Mutex::default(),
+            records: Mutex::new(records),
+            ended: Mutex::new(false),
+        }
+    }
+
+    /// Counts the changes of the state.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The notices from now on.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    /// The session's records. Not to be held for long.
+    pub fn records(&self) -> MutexGuard<'_, Records> {
+        lock(&self.records)
+    }
+
+    /// From now on the state file is written by the caller alone.
+    pub fn end(&self) {
+        *lock(&self.ended) = true;
+    }
+}
+
+impl Host {
+    /// Changes the state; whoever follows learns of it when `change` says that it is another now.
+    pub(super) fn change(&self, change: impl FnOnce(&mut SessionStatus) -> bool) {
+        if change(&mut self.status()) {
+            self.told.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// The program gave the terminal a title.
+    pub(super) fn titled(&self, title: String) {
+        self.change(|status| {
+            let changed = status.terminal_title.as_ref() != Some(&title);
+            status.terminal_title = Some(title);
+            changed
+        });
+    }
+
+    /// The program wants somebody to see something.
+    pub(super) fn notice(&self, notice: Notice) {
+        // Nobody may be listening.
+        let _ = self.told.notices.send(notice);
+    }
+
+    /// A shell's prompt says whether a command runs. An agent that reports itself knows better.
+    pub(super) fn marked(self: &Arc<Self>, working: bool) {
+        let (reporter, since) = *lock(&self.told.reporter);
+        if reporter == Reporter::Agent {
+            return;
+        }
+        let long = since.is_some_and(|since| since.elapsed() >= LONG_COMMAND);
+        lock(&self.told.reporter).1 = working.then(Instant::now);
+        let report = SessionReport { working, ..SessionReport::default() };
+        self.take_report(Some(report), long);
+    }
+
+    /// The agent says how it is; `None` takes back what it said.
+    pub(super) fn reported(self: &Arc<Self>, report: Option<SessionReport>) {
+        *lock(&self.told.reporter) = (if report.is_some() { Reporter::Agent } else { Reporter::Marks }, None);
+        let report = report.map(|report| SessionReport {
+            label: bounded(&report.label, LABEL_MAX),
+            needs_you: report.needs_you.map(|question| bounded(&question, QUESTION_MAX)),
+            ..report
+        });
+        self.take_report(report, true);
+    }
+
+    fn take_report(self: &Arc<Self>, report: Option<SessionReport>, worth_a_record: bool) {
+        let attended = self.viewers.attended();
+        let mut idle = false;
+        let mut question = None;
+        self.change(|status| {
+            let before = std::mem::replace(&mut status.report, report);
+            let now = status.report.as_ref();
+            let works = |report: Option<&SessionReport>| report.is_some_and(|report| report.working);
+            idle = works(before.as_ref()) && !works(now) && !status.state.is_final();
+            let asks = now.and_then(|report| report.needs_you.clone());
+            question = asks
+                .filter(|asks| before.as_ref().and_then(|report| report.needs_you.as_ref()) != Some(asks));
+            let unread = status.unread || worth_a_record && !attended && (idle || question.is_some());
+            let changed = before.as_ref() != status.report.as_ref() || unread != status.unread;
+            status.unread = unread;
+            changed
+        });
+        if let Some(question) = question {
+            self.record(move |records| records.needs_you(&question));
+        }
+        if idle && worth_a_record {
+            self.record(Records::idle);
+        }
+    }
+
+    /// Writes a record beside the runtime's thread: the flow's file may be locked by another.
+    fn record(self: &Arc<Self>, write: impl FnOnce(&mut Records) + Send + 'static) {
+        let host = Arc::clone(self);
+        tokio::task::spawn_blocking(move || write(&mut host.told.records()));
+    }
+
+    /// The agent's own title and conversation; what is `None` stays.
+    pub(super) fn agent(&self, agent_title: Option<&str>, session: Option<&str>) {
+        self.change(|status| {
+            let before = (status.agent_title.clone(), status.agent_session.clone());
+            if let Some(text) = agent_title {
+                status.agent_title = title(text);
+            }
+            if let Some(session) = session {
+                status.agent_session =
+                    Some(bounded(session, LABEL_MAX)).filter(|session| !session.is_empty());
+            }
+            before != (status.agent_title.clone(), status.agent_session.clone())
+        });
+    }
+
+    /// The session's readable name in URLs.
+    pub(super) fn slug(&self, slug: Option<String>) {
+        self.change(|status| {
+            let changed = status.slug != slug;
+            status.slug = slug;
+            changed
+        });
+    }
+
+    /// Somebody looks at it.
+    pub(super) fn read(&self) {
+        self.change(|status| std::mem::take(&mut status.unread));
+    }
+}
+
+/// Brings changes of the state to the disk, a few times a second at most, until the final state is written there.
+pub(super) async fn save(host: Arc<Host>) {
+    let mut changes = host.told.changes();
+    while changes.changed().await.is_ok() {
+        changes.mark_unchanged();
+        let saved = Arc::clone(&host);
+        let written = tokio::task::spawn_blocking(move || {
+            let ended = lock(&saved.told.ended);
+            let status = saved.snapshot();
+            (!*ended).then(|| write_state(&saved.folder, &status, Durability::Cached))
+        });
+        match written.await {
+            Ok(Some(Ok(()))) => {}
+            Ok(Some(Err(error))) => tracing::warn!(%error, "the state file does not tell the newest state"),
+            Ok(None) | Err(_) => return,
+        }
+        tokio::time::sleep(SAVE_PAUSE).await;
+    }
+}

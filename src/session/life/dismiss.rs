@@ -1,0 +1,114 @@
+//! Removing a session: marked, ended, renamed out of sight, deleted; in this order, so that a crash anywhere
+//! leaves something that [`finish_dismissals`] completes.
+
+use std::io;
+use std::path::Path;
+
+use super::LifeError;
+use super::end::{current, end, lease};
+use crate::model::SessionId;
+use crate::session::{Table, files, socket_path};
+use crate::store::{Durability, write_atomic};
+
+/// What the name of a folder begins with that is being deleted. No id begins so.
+const GONE: &str = ".gone-";
+
+/// Whether the session in `folder` is to be removed.
+pub(in crate::session) fn is_dismissed(folder: &Path) -> bool {
+    folder.join(files::DISMISSED).exists()
+}
+
+/// Removes a session with everything it left, ending it first when it runs.
+pub async fn dismiss(table: &Table, id: &SessionId) -> Result<(), LifeError> {
+    current(table, id)?;
+    let mark = table.folder(id).join(files::DISMISSED);
+    write_atomic(&mark, b"", Durability::Synced).map_err(LifeError::file(&mark))?;
+    finish(table, id).await
+}
+
+async fn finish(table: &Table, id: &SessionId) -> Result<(), LifeError> {
+    match end(table, id, None).await {
+        // Marked and ended, it is none any more to whoever asks.
+        Ok(_) | Err(LifeError::None(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let held = lease(table, id).await?;
+    let folder = table.folder(id);
+    let gone = table.dir().join(format!("{GONE}{id}-{}", uuid::Uuid::new_v4().simple()));
+    let socket = socket_path(&folder);
+    std::fs::rename(&folder, &gone).map_err(LifeError::file(&folder))?;
+    drop(held);
+    let deleted = tokio::task::spawn_blocking(move || {
+        // A host that was killed leaves it, and not always in the folder.
+        let _ = std::fs::remove_file(socket);
+        std::fs::remove_dir_all(&gone).map_err(LifeError::file(&gone))
+    });
+    deleted.await.unwrap_or_else(|error| Err(LifeError::file(&folder)(io::Error::other(error))))
+}
+
+/// Completes what was begun and broken off: by a crash, or by a session that did not end in time.
+pub async fn finish_dismissals(table: &Table) -> Result<(), LifeError> {
+    for id in table.ids().map_err(LifeError::file(table.dir()))? {
+        if is_dismissed(&table.folder(&id))
+            && let Err(error) = finish(table, &id).await
+        {
+            tracing::warn!(%error, session = %id, "a dismissed session is not removed yet");
+        }
+    }
+    let dir = table.dir().to_owned();
+    let swept = tokio::task::spawn_blocking(move || sweep(&dir));
+    let swept = swept.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    swept.map_err(LifeError::file(table.dir()))
+}
+
+fn sweep(dir: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(GONE.as_bytes()) {
+            match std::fs::remove_dir_all(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{MachineId, SessionState};
+    use crate::wire::SessionStatus;
+    use std::fs;
+
+    fn ended(table: &Table, id: &str) -> SessionId {
+        let id = SessionId::new(id).unwrap();
+        let folder = table.folder(&id);
+        fs::create_dir_all(folder.join("output")).unwrap();
+        let at = "2026-01-01T00:00:00.000Z".to_owned();
+        let mut status = SessionStatus::unknown(id.clone(), MachineId::new("m").unwrap(), at);
+        status.state = SessionState::Exited;
+        fs::write(folder.join(files::STATE), serde_json::to_vec(&status).unwrap()).unwrap();
+        id
+    }
+
+    #[tokio::test]
+    async fn what_was_broken_off_is_completed() {
+        let root = tempfile::tempdir().unwrap();
+        let table = Table::new(root.path().to_owned());
+        let [dismissed, marked, kept] = ["a", "b", "c"].map(|id| ended(&table, id));
+        dismiss(&table, &dismissed).await.unwrap();
+        assert!(matches!(dismiss(&table, &dismissed).await, Err(LifeError::None(_))));
+        // As after a crash before the renaming, and one before the deleting.
+        fs::write(table.folder(&marked).join(files::DISMISSED), "").unwrap();
+        fs::create_dir_all(root.path().join(".gone-x-1/output")).unwrap();
+        finish_dismissals(&table).await.unwrap();
+        let left: Vec<_> =
+            fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [kept.as_str()]);
+    }
+}

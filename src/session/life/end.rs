@@ -1,0 +1,80 @@
+//! Ending a session.
+
+use std::time::Duration;
+
+use super::LifeError;
+use crate::model::SessionId;
+use crate::session::{HostClient, Table, files};
+use crate::store::FileLock;
+use crate::wire::SessionStatus;
+
+/// How long the kernel and the disk may take beside the grace.
+const BESIDE: Duration = Duration::from_secs(5);
+
+/// How long the end of a session's host may take after the session's own: it lets its viewers read the rest.
+pub(super) const HOST_END: Duration = Duration::from_secs(10);
+
+/// Between two looks at whether it has ended; only while somebody waits for it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Ends the session and returns what it is then. One that has ended already is left as it is. `grace` is the time
+/// before KILL; the session's own when `None`.
+pub async fn end(table: &Table, id: &SessionId, grace: Option<Duration>) -> Result<SessionStatus, LifeError> {
+    let now = current(table, id)?;
+    if now.state.is_final() {
+        return Ok(now);
+    }
+    let folder = table.folder(id);
+    let own = super::super::spec_in(&folder).ok().flatten().map(|spec| Duration::from_millis(spec.grace_ms));
+    let limit = grace.or(own).unwrap_or(BESIDE).saturating_add(BESIDE);
+    let ended = async {
+        loop {
+            // A host that is just being started does not listen yet.
+            if let Ok(mut host) = HostClient::connect(&folder).await
+                && host.stop(grace).await.is_ok()
+            {
+                break;
+            }
+            if let Some(status) = ended(table, id)? {
+                return Ok(status);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        loop {
+            if let Some(status) = ended(table, id)? {
+                return Ok(status);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(limit, ended)
+        .await
+        .unwrap_or_else(|_| Err(LifeError::Slow { id: id.clone(), limit }))
+}
+
+/// Waits until no host holds the session's lease, and takes it.
+pub(super) async fn lease(table: &Table, id: &SessionId) -> Result<FileLock, LifeError> {
+    let path = table.folder(id).join(files::LEASE);
+    let waited = async {
+        loop {
+            if !FileLock::is_held(&path).map_err(LifeError::file(&path))?
+                && let Ok(lease) = FileLock::try_take(&path).map_err(LifeError::file(&path))?
+            {
+                return Ok(lease);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(HOST_END, waited)
+        .await
+        .unwrap_or_else(|_| Err(LifeError::Slow { id: id.clone(), limit: HOST_END }))
+}
+
+fn ended(table: &Table, id: &SessionId) -> Result<Option<SessionStatus>, LifeError> {
+    Ok(Some(current(table, id)?).filter(|status| status.state.is_final()))
+}
+
+/// What the session's folder says.
+pub(super) fn current(table: &Table, id: &SessionId) -> Result<SessionStatus, LifeError> {
+    table.get(id).map_err(LifeError::file(table.folder(id)))?.ok_or_else(|| LifeError::None(id.clone()))
+}

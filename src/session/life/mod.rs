@@ -1,0 +1,78 @@
+//! A session's life after its start: its end, its next run, and its removal. Everything works without a daemon.
+//!
+//! Invariants: a folder is changed under its session's lease only, which a living host holds; what is being
+//! removed is marked first, so that whoever comes after a crash goes on; every wait has a limit.
+//!
+//! Not here: what an ended agent's next command is (`crew`).
+
+mod dismiss;
+mod end;
+mod read;
+mod rerun;
+mod retain;
+mod sweep;
+
+pub use dismiss::{dismiss, finish_dismissals};
+pub use end::end;
+pub use read::mark_read;
+pub use rerun::{Rerun, rerun, restart};
+pub use retain::{Keep, retain, retain_folders};
+pub use sweep::Sweeper;
+
+pub(super) use dismiss::is_dismissed;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::StartError;
+use crate::model::SessionId;
+
+/// Why a session does not do what it is asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum LifeError {
+    /// There is none.
+    #[error("no session `{0}`; it may have been dismissed")]
+    None(SessionId),
+    /// It must have ended first.
+    #[error("session {0} still runs; end it first, or restart it")]
+    Alive(SessionId),
+    /// It cannot be run again.
+    #[error("session {id} cannot be run again: {why}")]
+    NotResumable {
+        /// The session.
+        id: SessionId,
+        /// Why.
+        why: &'static str,
+    },
+    /// It did not end.
+    #[error(
+        "session {id} did not end within {} s; its host may be stopped (`kill -CONT` wakes it) or wait for a \
+         slow viewer",
+        .limit.as_secs()
+    )]
+    Slow {
+        /// The session.
+        id: SessionId,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A file of its folder.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl LifeError {
+    fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}

@@ -1,0 +1,88 @@
+//! Running an ended session again, in the same folder and under the same id.
+
+use std::path::PathBuf;
+
+use super::LifeError;
+use super::end::{current, end, lease};
+use crate::config::Environment;
+use crate::model::SessionId;
+use crate::session::{Table, files, spec_in, start_again};
+use crate::store::{Durability, write_atomic};
+use crate::wire::{SessionStatus, WindowSize};
+
+/// How the next run differs from the first.
+#[derive(Debug, Clone, Default)]
+pub struct Rerun {
+    /// Another command, such as the one by which an agent goes on with its conversation.
+    pub argv: Option<Vec<String>>,
+    /// Whether it goes on with what was said before, so that its message is not said again.
+    pub goes_on: bool,
+    /// Variables that its process gets besides, instead of those of these names.
+    pub env: Vec<(String, String)>,
+    /// Further files (name and content) in its folder.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Another first size of its terminal than the last one it had.
+    pub size: Option<WindowSize>,
+}
+
+/// Runs an ended session again. Its output goes on where it ended. The host gets `env`, less darkmux's secrets.
+pub async fn rerun(
+    table: &Table,
+    id: &SessionId,
+    how: Rerun,
+    env: &Environment,
+) -> Result<SessionStatus, LifeError> {
+    if !current(table, id)?.state.is_final() {
+        return Err(LifeError::Alive(id.clone()));
+    }
+    let folder = table.folder(id);
+    let held = lease(table, id).await?;
+    // Under the lease: it may have been run again or dismissed meanwhile.
+    let last = current(table, id)?;
+    if !last.state.is_final() {
+        return Err(LifeError::Alive(id.clone()));
+    }
+    if super::is_dismissed(&folder) {
+        return Err(LifeError::None(id.clone()));
+    }
+    let not = |why| LifeError::NotResumable { id: id.clone(), why };
+    let path = folder.join(files::SPEC);
+    let spec = spec_in(&folder).map_err(LifeError::file(&path))?;
+    let mut spec = spec.ok_or_else(|| not("what it was asked to be cannot be read"))?;
+    if spec.dispatch.as_ref().is_some_and(|facts| facts.work_id.is_some()) {
+        return Err(not("it is an attempt of a job; `darkmux job retry` runs the job again"));
+    }
+    if let Some(argv) = how.argv {
+        spec.argv = argv;
+    }
+    if how.goes_on {
+        spec.stdin_file = None;
+    }
+    if spec.argv.is_empty() {
+        return Err(not("it has no command"));
+    }
+    spec.env.retain(|(name, _)| !how.env.iter().any(|(set, _)| set == name));
+    spec.env.extend(how.env);
+    spec.size = how.size.unwrap_or(last.size);
+    for (name, content) in &how.files {
+        let path = folder.join(name);
+        write_atomic(&path, content, Durability::Cached).map_err(LifeError::file(&path))?;
+    }
+    let text = serde_json::to_vec(&spec).map_err(|error| LifeError::file(&path)(error.into()))?;
+    write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
+    // The host takes it; of two who come now, the lease lets one through.
+    drop(held);
+    start_again(&folder, env).await?;
+    current(table, id)
+}
+
+/// Ends the session when it runs, and runs it again.
+pub async fn restart(
+    table: &Table,
+    id: &SessionId,
+    how: Rerun,
+    env: &Environment,
+) -> Result<SessionStatus, LifeError> {
+    end(table, id, None).await?;
+    rerun(table, id, how, env).await
+}

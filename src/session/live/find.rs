@@ -1,0 +1,57 @@
+//! Which session a text names.
+
+use std::sync::Arc;
+
+use super::{LiveSession, LiveTable};
+use crate::model::SessionId;
+use crate::session::FindError;
+
+/// Fewest characters by which the end of an id names it.
+const ENDING_MIN: usize = 4;
+
+/// Candidates named in a message about an ambiguous text.
+const NAMED: usize = 5;
+
+/// What ids of gmux begin with; people leave it out.
+const GMUX: &str = "sess-";
+
+impl LiveTable {
+    /// The session that `text` names: an id; else a slug or a name (a running one before an ended one, the newest
+    /// first); else the only one whose id or slug begins so, with or without `sess-`, or whose id
+    /// ends so with at least [`ENDING_MIN`] characters.
+    pub fn find(&self, text: &str) -> Result<Arc<LiveSession>, FindError> {
+        if let Ok(id) = SessionId::new(text)
+            && let Some(session) = self.get(&id)
+        {
+            return Ok(session);
+        }
+        let none = || FindError::None(text.chars().take(80).collect());
+        if text.is_empty() {
+            return Err(none());
+        }
+        let all = self.list();
+        let is_named = |session: &&Arc<LiveSession>| {
+            session.slug() == text || session.status().name.as_deref() == Some(text)
+        };
+        let named = || all.iter().filter(is_named);
+        if let Some(session) = named().find(|session| session.is_alive()).or_else(|| named().next()) {
+            return Ok(Arc::clone(session));
+        }
+        let is_like = |session: &&Arc<LiveSession>| {
+            let id = session.id().as_str();
+            id.starts_with(text)
+                || id.strip_prefix(GMUX).is_some_and(|rest| rest.starts_with(text))
+                || session.slug().starts_with(text)
+                || text.len() >= ENDING_MIN && id.ends_with(text)
+        };
+        let candidates: Vec<_> = all.iter().filter(is_like).collect();
+        match candidates[..] {
+            [] => Err(none()),
+            [one] => Ok(Arc::clone(one)),
+            _ => Err(FindError::Several {
+                text: text.chars().take(80).collect(),
+                candidates: candidates.iter().take(NAMED).map(|session| session.id().to_string()).collect(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+use super::*;
+use proptest::prelude::*;
+use vt100::Parser;
+
+const SIZE: WindowSize = WindowSize { cols: 12, rows: 5 };
+
+/// Rows kept by the terminals that the model is compared with.
+const REFERENCE_ROWS: usize = 2000;
+
+/// Another terminal: `vt100` alone, given every byte.
+fn reference(bytes: &[u8]) -> Parser {
+    let one = |number| NonZeroU16::new(number).unwrap();
+    let mut parser = Parser::new(one(SIZE.rows), one(SIZE.cols), REFERENCE_ROWS);
+    parser.process(bytes);
+    parser
+}
+
+fn model(bytes: &[u8]) -> Screen {
+    let mut screen = Screen::new(SIZE);
+    screen.feed(bytes);
+    screen
+}
+
+/// What stands in the cells, and everything around them that can be asked for.
+fn seen(screen: &vt100::Screen) -> Vec<String> {
+    let (rows, cols) = screen.size();
+    let look = |row, col| {
+        let cell = screen.cell(row, col).unwrap();
+        let colours = (cell.fgcolor(), cell.bgcolor());
+        let flags = [cell.bold(), cell.dim(), cell.italic(), cell.underline(), cell.inverse()];
+        let is_blank =
+            cell.contents().trim().is_empty() && flags == [false; 5] && colours == Default::default();
+        let text = format!("{col}:{:?} {colours:?} {flags:?} {}", cell.contents().trim(), cell.is_wide());
+        if is_blank && !cell.is_wide_continuation() { String::new() } else { text }
+    };
+    let row = |row| (0..cols.get()).map(|col| look(row, col)).collect::<String>();
+    let mut seen: Vec<String> = (0..rows.get()).map(row).collect();
+    seen.push(format!("cursor {:?} {:?}", screen.cursor_position(), screen.attributes_formatted()));
+    seen.push(format!(
+        "modes {:?} {} {}",
+        screen.input_mode_formatted(),
+        screen.hide_cursor(),
+        screen.alternate_screen()
+    ));
+    seen
+}
+
+/// The rows above the screen as text.
+fn above(screen: &vt100::Screen) -> Vec<String> {
+    snapshot::kept_rows(screen, |screen, cols| {
+        screen.rows(0, cols).next().map(|row| row.trim_end().to_owned())
+    })
+    .collect()
+}
+
+/// Both screens of a terminal, what scrolled off, the saved cursor and the region, by what follows shows.
+fn everything(parser: &mut Parser) -> Vec<String> {
+    let mut all = seen(parser.screen());
+    parser.process(b"\x1b8");
+    all.push(format!(
+        "saved {:?} {:?}",
+        parser.screen().cursor_position(),
+        parser.screen().attributes_formatted()
+    ));
+    parser.process(b"\x1b[m\x1b[?6h");
+    all.push(format!("top {:?}", parser.screen().cursor_position()));
+    parser.process(b"\x1b[99;1H\n\n#");
+    all.extend(seen(parser.screen()));
+    parser.process(b"\x1b[?47l");
+    all.extend(seen(parser.screen()));
+    all.extend(above(parser.screen()));
+    all
+}
+
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let fixed: Vec<&'static [u8]> = vec![
+        b"\r\n",
+        b"\r\n\r\n\r\n",
+        b"\n",
+        b"\r",
+        b"\t",
+        b"\x08",
+        b"\x1b7",
+        b"\x1b8",
+        b"\x1bM",
+        b"\x1b[H",
+        b"\x1b[2J",
+        b"\x1b[K",
+        b"\x1b[1K",
+        b"\x1b[J",
+        b"\x1b[?1049h",
+        b"\x1b[?1049l",
+        b"\x1b[?47l",
+        b"\x1b[2;4r",
+        b"\x1b[r",
+        b"\x1b[?6h",
+        b"\x1b[?6l",
+        b"\x1b[?25l",
+        b"\x1b[?25h",
+        b"\x1b[?2004h",
+        b"\x1b[?1000h",
+        b"\x1b[?1006h",
+        b"\x1b[?1000l",
+        b"\x1b[?1h",
+        b"\x1b=",
+        b"\x1b>",
+        b"\x1b[5 q",
+        b"\x1b[m",
+        b"\x1b[31m",
+        b"\x1b[1;44m",
+        b"\x1b[38;2;1;2;3m",
+        b"\x1b[7m",
+        b"\x1b[L",
+        b"\x1b[M",
+        b"\x1b[P",
+        b"\x1b[@",
+        b"\x1b[X",
+        b"\x1b[S",
+        b"\x1b[T",
+        b"\x1b]2;a title\x07",
+        b"\x1b]0;x\x1b\\",
+        b"\x1bP1$rq\x1b\\",
+        b"\x1b_Gf=1;AAAA\x1b\\",
+        b"\x07",
+        b"\x1b[?2026h",
+        b"\x1b[3\n1m",
+        "ä".as_bytes(),
+        "漢".as_bytes(),
+        "e\u{301}".as_bytes(),
+        "😀".as_bytes(),
+        b"\x1b[?7h",
+        b"\x1b(B",
+    ];
+    prop_oneof![
+        4 => "[a-z ]{1,15}".prop_map(String::into_bytes),
+        6 => prop::sample::select(fixed).prop_map(<[u8]>::to_vec),
+        1 => (1u16..7, 1u16..14).prop_map(|(row, col)| format!("\x1b[{row};{col}H").into_bytes()),
+        1 => (1u16..9, prop::sample::select(vec!['A', 'B', 'C', 'D', 'G'])).prop_map(|(n, c)| format!("\x1b[{n}{c}").into_bytes()),
+    ]
+}
+
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(piece(), 0..60).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_snapshot_at_any_cut_and_the_rest_are_the_whole(stream in stream(), cut in any::<prop::sample::Index>()) {
+        let cut = cut.index(stream.len() + 1);
+        let mut bytes = model(&stream[..cut]).snapshot();
+        bytes.extend_from_slice(&stream[cut..]);
+        let (shown, whole) = (everything(&mut reference(&bytes)), everything(&mut reference(&stream)));
+        let differs = shown.iter().zip(&whole).position(|(shown, whole)| shown != whole);
+        let at = differs.unwrap_or(shown.len().min(whole.len()));
+        let before = String::from_utf8_lossy(&stream[..cut]).escape_debug().to_string();
+        prop_assert_eq!(shown.get(at), whole.get(at), "line {} after {}", at, before);
+    }
+
+    #[test]
+    fn the_model_does_not_depend_on_how_it_is_fed(stream in stream(), chunk in 1usize..9) {
+        let mut piecewise = Screen::new(SIZE);
+        for piece in stream.chunks(chunk) {
+            piecewise.feed(piece);
+        }
+        prop_assert_eq!(piecewise.snapshot(), model(&stream).snapshot());
+    }
+
+    #[test]
+    fn nothing_panics_and_everything_is_bounded(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"\x1b[]?;mHJrh0123456789\n\xf0\x9f\x98\x80\xef\xb8\x8f"[..])], 0..600),
+        sizes in prop::collection::vec((0u16..40, 0u16..12), 1..5),
+    ) {
+        let mut screen = Screen::new(SIZE);
+        for (at, (cols, rows)) in sizes.iter().enumerate() {
+            let part = bytes.len() / sizes.len();
+            screen.feed(&bytes[at * part..(at + 1) * part]);
+            screen.resize(WindowSize { cols: *cols, rows: *rows });
+            let said = screen.take_said();
+            prop_assert!(said.notices.len() <= NOTICES_MAX && said.answers.len() <= ANSWERS_MAX);
+        }
+        prop_assert!(screen.snapshot().len() < 1 << 20);
+        let _ = (screen.tail(50), screen.text_rows());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lines_that_are_passed_over_leave_no_trace(
+        start in stream(),
+        kinds in prop::collection::vec(prop::sample::select(vec!["a", "", "a line that is wrapped", "\x1b[31mred", "\x1b[m", "\x1b[0;1mbold\t漢", "b\rc"]), 1..8),
+        count in 13_000usize..16_000, chunk in 500usize..9000, tail in "[a-z]{0,9}",
+    ) {
+        let mut bytes = Vec::new();
+        for line in 0..count {
+            bytes.extend_from_slice(format!("{line}{}\r\n", kinds[line % kinds.len()]).as_bytes());
+        }
+        bytes.extend_from_slice(tail.as_bytes());
+        let mut whole = model(&start);
+        whole.feed(&bytes);
+        let mut skipped = model(&start);
+        if skipped.scrolls_whole() {
+            let mut plain = Plain::new(0, SIZE.rows);
+            for piece in bytes.chunks(chunk) {
+                prop_assert!(plain.look(piece));
+            }
+            // Without a reset attributes may pile up; then all of it is drawn.
+            let resets = kinds.contains(&"\x1b[m");
+            let coloured = kinds.iter().any(|kind| kind.contains('\x1b'));
+            prop_assert!(plain.begin().is_some() || coloured && !resets);
+            let (begin, attributes) = plain.begin().unwrap_or((0, b""));
+            let begin = usize::try_from(begin).unwrap();
+            if begin == 0 {
+                return Ok(());
+            }
+            skipped.skip(attributes);
+            skipped.feed(&bytes[begin..]);
+            let snapshots = [whole.snapshot(), skipped.snapshot()];
+            prop_assert!(snapshots[0] == snapshots[1]);
+        }
+    }
+}
+
+#[test]
+fn what_follows_other_sequences_is_no_plain_run() {
+    for other in ["\x1b[2J", "\x07", "\x1b]2;x\x07", "\x1b7", "\x08"] {
+        let mut plain = Plain::new(7, 24);
+        assert!(!plain.look(format!("one\r\n\x1b[32mtwo{other}three\r\n").as_bytes()), "{other:?}");
+        assert!(plain.begin().is_none());
+    }
+}
+
+#[test]
+fn questions_titles_and_notices_are_read() {
+    let mut screen = model(b"ab\x1b[6n\x1b[5n\x1b[c\x1b]0;one \x1b\\\x1b]2;t\xc2\x9b\x07\x1b]9;4;1;50\x07\x1b]9;hello\x07\x07\x07\x1b]133;C\x07");
+    let said = screen.take_said();
+    assert_eq!(said.answers, b"\x1b[1;3R\x1b[0n\x1b[?1;2c");
+    assert_eq!(said.title.as_deref(), Some("t\\u{9b}"));
+    let hello = Notice { title: String::new(), body: "hello".to_owned() };
+    assert_eq!(said.notices, [hello, Notice::default()]);
+    assert_eq!(said.working, Some(true));
+    screen.feed("\x1b]2;".as_bytes());
+    screen.feed("x".repeat(1 << 20).as_bytes());
+    assert!(screen.snapshot().len() < 10_000);
+    screen.feed(b"\x07");
+    assert_eq!(screen.take_said().title.map(|title| title.len()), Some(256));
+}
+
+#[test]
+fn what_is_cleared_with_the_lines_above_is_gone() {
+    let mut screen = model("line\r\n".repeat(3000).as_bytes());
+    assert_eq!(screen.tail(500).len(), 500);
+    screen.feed(b"\x1b[H\x1b[2J\x1b[3Jnew");
+    assert_eq!(screen.tail(500), ["new"]);
+    assert!(screen.snapshot().len() < 500);
+}
+
+#[test]
+fn line_drawing_and_the_keyboards_modes_are_kept() {
+    let screen = model(b"\x1b(0lqk\x1b(B x\x1b[>5u\x1b[?1004h\x1b)0\x0eq");
+    assert_eq!(screen.text_rows()[0], "┌─┐ x─");
+    let snapshot = String::from_utf8(screen.snapshot()).unwrap();
+    for mode in ["\x1b[>5u", "\x1b[?1004h", "\x1b)0", "\x0e"] {
+        assert!(snapshot.contains(mode), "{mode:?}");
+    }
+}

@@ -1,0 +1,260 @@
+//! Bodies of `/v1/*`: the shapes of gmux 1.x, and keys of our own beside them, which its hubs pass over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::WindowSize;
+use crate::model::{EndReason, ExitStatus, SessionState};
+
+/// A session as `GET /v1/sessions` and the events tell it. What is not known is left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionObject {
+    /// Its id: opaque, without `@` and `/`.
+    pub id: String,
+    /// The peer it came from; absent for a session of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// When it was asked for: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// When its program started last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When its program ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exited_at: Option<String>,
+    /// Program and arguments, at most 16 KiB of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Its folder, with `~` for the home folder of its machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cwd: String,
+    /// The folder of the repository that it is in, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_root: Option<String>,
+    /// The adapter that knows its program: `shell`, `claude`, `codex`, …
+    pub kind: String,
+    /// Remotes of its repository, by name, without passwords.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remotes: BTreeMap<String, String>,
+    /// Whether its program runs.
+    pub alive: bool,
+    /// Its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// How its program ended: its code, or -1 after a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// One line about it, chosen by its machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// What its program says of itself; null when it says nothing.
+    pub status: Option<StatusObject>,
+    /// Whether its agent ended a turn that nobody has looked at.
+    pub unread: bool,
+    /// Whether `resume` runs it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumable: bool,
+    /// Where its host listens on its machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_path: Option<String>,
+    /// Columns of its terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal_cols: Option<u16>,
+    /// Rows of its terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal_rows: Option<u16>,
+    /// Its readable name in URLs, unique among those of its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slug: Option<String>,
+    /// Version of the protocol that its host speaks.
+    pub runner_version: String,
+    /// Ours: the machine it runs on.
+    pub machine_id: String,
+    /// Ours: the role it runs, when it is a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Ours: the name the user gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Ours: where it is in its life.
+    #[schema(value_type = String)]
+    pub state: SessionState,
+    /// Ours: what it waits for a person to say or to decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_you: Option<String>,
+    /// Ours: how often its program was started.
+    pub runs: u32,
+    /// Ours: why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reason: Option<EndReason>,
+    /// Ours: how its program ended, `{"code":N}` or `{"signal":N}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub exit: Option<ExitStatus>,
+    /// Ours: what went wrong, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a session's program says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusObject {
+    /// A few words.
+    pub label: String,
+    /// Whether it is at work, rather than waiting for somebody.
+    pub working: bool,
+    /// Whether something went wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub error: bool,
+}
+
+/// `POST /v1/launch`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LaunchBody {
+    /// Folder to run in: absolute, or below `~`; the home folder when absent.
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// Program and arguments.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// One of the launchers of `/v1/health`, where there is no command.
+    #[serde(default)]
+    pub launcher_id: Option<String>,
+    /// A peer that is to run it; none is known to this version.
+    #[serde(default)]
+    pub peer: Option<String>,
+    /// Ours: a name for it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Ours: the first size of its terminal.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub size: Option<WindowSize>,
+}
+
+/// What `launch`, `resume` and `restart` answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Launched {
+    /// The session's process; 0 when it has ended already.
+    pub pid: u32,
+    /// The session.
+    pub session_id: String,
+}
+
+/// `GET /v1/health`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct V1Health {
+    /// `gmuxd`: the API that is spoken here, by which hubs know it.
+    pub service: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Who this machine is; kept, and the same whatever it is called.
+    pub node_id: String,
+    /// `ready`.
+    pub status: String,
+    /// The machine's name in its network.
+    pub hostname: String,
+    /// Where the daemon listens.
+    pub listen: String,
+    /// The launcher that is taken when none is named.
+    pub default_launcher: String,
+    /// What can be launched here.
+    pub launchers: Vec<Launcher>,
+    /// How many sessions there are.
+    pub sessions: SessionCounts,
+    /// Other machines; none in this version.
+    #[schema(value_type = Vec<Object>)]
+    pub peers: Vec<serde_json::Value>,
+    /// Ours: the name that the operator gave the machine.
+    pub machine_id: String,
+}
+
+/// Something that can be launched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Launcher {
+    /// Its id.
+    pub id: String,
+    /// Its name for people.
+    pub label: String,
+    /// Program and arguments; null for the user's shell.
+    pub command: Option<Vec<String>>,
+    /// A few words.
+    pub description: String,
+    /// Whether its program is here.
+    pub available: bool,
+}
+
+/// How many sessions there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionCounts {
+    /// Of this machine, running.
+    pub local_alive: usize,
+    /// Of other machines, running.
+    pub remote_alive: usize,
+    /// Ended.
+    pub dead: usize,
+}
+
+/// `POST /v1/sessions/{id}/attach`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttachObject {
+    /// `websocket`.
+    pub transport: String,
+    /// Path of the terminal's WebSocket.
+    pub ws_path: String,
+    /// Where its host listens on its machine; absent when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_path: Option<String>,
+}
+
+/// `POST /v1/sessions/{id}/wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Waited {
+    /// `idle`, `exited`, `text`, or `died` for a session that ended otherwise than waited for.
+    pub reason: String,
+    /// How its program ended, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The line that was waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// What the program waits for a person to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_you: Option<String>,
+}
+
+/// `POST /v1/sessions/{id}/clipboard`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pasted {
+    /// The file on the session's machine.
+    pub path: String,
+}
+
+/// `POST /v1/register` and `/v1/deregister`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RegisterBody {
+    /// The session.
+    pub session_id: String,
+}
+
+/// What a refusal says, below `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorObject {
+    /// A word that never changes.
+    pub code: String,
+    /// What to do about it.
+    pub message: String,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Refusal {
+    /// `false`.
+    pub ok: bool,
+    /// What and why.
+    pub error: ErrorObject,
+}
