@@ -237,7 +237,7 @@ fn a_thousand_clients_cost_little_and_leave_nothing_behind() {
     place.append(0..1, 1);
     until(&mut one[0], "\"n\":0");
     let (first_fds, first_rss) = (fds(), rss());
-    let mut most = 0;
+    let mut with = Vec::new();
     for round in 1..=3 {
         let mut all = open(CLIENTS);
         place.append(round..round + 1, 1);
@@ -247,12 +247,12 @@ fn a_thousand_clients_cost_little_and_leave_nothing_behind() {
         }
         until(&mut one[0], &record);
         assert_eq!(fds(), first_fds + CLIENTS);
-        most = most.max(rss());
+        with.push(rss());
         drop(all);
         wait_for("all to have left", || (fds() == first_fds).then_some(()));
     }
-    // In a build for tests, whose tasks are larger than those of a release.
-    let each = (most - first_rss) / CLIENTS;
-    assert!(each <= 12, "{each} KiB a client: {first_rss} before, {most} with them");
-    assert!(rss() <= first_rss + CLIENTS * 12, "it was given back, or is used again");
+    // In a build for tests, whose tasks are several times those of a release.
+    let each = (with[0] - first_rss) / CLIENTS;
+    assert!(each <= 16, "{each} KiB a client: {first_rss} before, {with:?} with them");
+    assert!(with[2] <= with[0] + 2 * CLIENTS, "what left is used again: {with:?}");
 }
