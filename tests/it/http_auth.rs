@@ -45,7 +45,7 @@ fn success(method: &str, path: &str) -> u16 {
         )
         | ("POST", "/auth/codes" | "/auth/logout" | "/v1/launch" | "/v1/sessions/{id}/read") => 200,
         ("POST", "/auth/code" | "/auth/login" | "/v1/register" | "/v1/deregister") => 400,
-        ("GET", "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback")
+        ("GET", "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback" | "/ws/{id}")
         | (
             "POST",
             "/v1/sessions/{id}/attach"
@@ -55,8 +55,6 @@ fn success(method: &str, path: &str) -> u16 {
             | "/v1/sessions/{id}/resume"
             | "/v1/sessions/{id}/wait",
         ) => 404,
-        // It asks for an upgrade of those who may look at all.
-        ("GET", "/ws/{id}") => 404,
         // Bytes, and no JSON.
         ("POST", "/v1/sessions/{id}/clipboard" | "/v1/sessions/{id}/input") => 415,
         _ => panic!(

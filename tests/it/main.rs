@@ -51,6 +51,7 @@ mod session;
 mod session_faults;
 mod session_screen;
 mod spare;
+mod stream_faults;
 mod support;
 mod survive;
 mod tidy;
