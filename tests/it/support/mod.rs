@@ -9,7 +9,7 @@ mod redis;
 pub mod runner;
 mod tty;
 
-pub use door::{Door, cookie};
+pub use door::{Door, cookie, forged};
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::Tty;
 
