@@ -8,7 +8,7 @@ use crate::config::Environment;
 use crate::model::SessionId;
 use crate::session::{Table, files, spec_in, start_again};
 use crate::store::{Durability, write_atomic};
-use crate::wire::{SessionStatus, WindowSize};
+use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 
 /// How the next run differs from the first.
 #[derive(Debug, Clone, Default)]
@@ -49,8 +49,8 @@ pub async fn rerun(
     let path = folder.join(files::SPEC);
     let spec = spec_in(&folder).map_err(LifeError::file(&path))?;
     let mut spec = spec.ok_or_else(|| not("what it was asked to be cannot be read"))?;
-    if spec.dispatch.as_ref().is_some_and(|facts| facts.work_id.is_some()) {
-        return Err(not("it is an attempt of a job; `darkmux job retry` runs the job again"));
+    if is_attempt(&spec) {
+        return Err(not(ATTEMPT));
     }
     if let Some(argv) = how.argv {
         spec.argv = argv;
@@ -76,6 +76,23 @@ pub async fn rerun(
     current(table, id)
 }
 
+/// Why a job's session is not run again by itself.
+const ATTEMPT: &str = "it is an attempt of a job; `darkmux job retry` runs the job again";
+
+fn is_attempt(spec: &SessionSpec) -> bool {
+    spec.dispatch.as_ref().is_some_and(|facts| facts.work_id.is_some())
+}
+
+/// Refuses what [`rerun`] would refuse for ever, so that nothing is ended for a run that cannot be.
+pub fn may_run_again(table: &Table, id: &SessionId) -> Result<(), LifeError> {
+    let folder = table.folder(id);
+    let spec = spec_in(&folder).map_err(LifeError::file(folder.join(files::SPEC)))?;
+    match spec {
+        Some(spec) if is_attempt(&spec) => Err(LifeError::NotResumable { id: id.clone(), why: ATTEMPT }),
+        _ => Ok(()),
+    }
+}
+
 /// Ends the session when it runs, and runs it again.
 pub async fn restart(
     table: &Table,
@@ -83,6 +100,7 @@ pub async fn restart(
     how: Rerun,
     env: &Environment,
 ) -> Result<SessionStatus, LifeError> {
+    may_run_again(table, id)?;
     end(table, id, None).await?;
     rerun(table, id, how, env).await
 }
