@@ -210,7 +210,7 @@ fn wait_for_idle_goes_by_what_the_session_says() {
     std::io::Read::read_to_string(waiting.0.stdout.as_mut().unwrap(), &mut out).unwrap();
     assert_eq!((out.as_str(), waiting.0.wait().unwrap().code()), ("A or B?\n", Some(0)));
     // Nobody looked: the list marks it.
-    wait_for("the mark", || home.ok(["session", "ls"]).contains("* cat").then_some(()));
+    wait_for("the mark", || home.ok(["session", "ls"]).contains("* sh -c").then_some(()));
 
     side.put("/status", &works).unwrap();
     let waiting = home.cmd(["session", "wait", "--idle", &id]).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,5 +1,8 @@
 //! Sessions on a person's terminal: what is shown, what is typed, and how the terminal is left.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
 use serde_json::Value;
 
 use crate::support::{BIN, Home, Tty, blank, signal, wait_for};
@@ -22,7 +25,7 @@ fn tail(home: &Home, id: &str) -> String {
 }
 
 /// Every cell, the cursor and the modes of a screen.
-fn cells(screen: &vt100::Screen) -> (Vec<u8>, Vec<u8>, (u16, u16), bool) {
+fn cells(screen: &vt100::Screen) -> (String, String, (u16, u16), bool) {
     let place = (screen.cursor_position(), screen.alternate_screen());
     (screen.contents_formatted(), screen.input_mode_formatted(), place.0, place.1)
 }
@@ -111,6 +114,20 @@ fn output_of(home: &Home, id: &str) -> std::path::PathBuf {
     files.remove(0)
 }
 
+/// What the session's host has on its screen.
+fn screen_of(home: &Home, id: &str) -> String {
+    let mut host = UnixStream::connect(home.darkmux().join("sessions").join(id).join("host.sock")).unwrap();
+    host.write_all(b"GET /v1/screen HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    host.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+/// The rows of a text, without blanks at their ends and without blank ones at its end.
+fn rows(text: &str) -> Vec<&str> {
+    text.trim_end().lines().map(str::trim_end).collect()
+}
+
 #[tokio::test]
 async fn editors_and_pagers_come_back_as_they_were() {
     for (program, first, keys, then) in
@@ -133,13 +150,15 @@ async fn editors_and_pagers_come_back_as_they_were() {
         let mut one = Tty::start(&home, ["session", "attach", &id]);
         one.until(program, |screen| screen.contents().contains(first) && screen.alternate_screen()).await;
         one.press(keys).await;
-        one.until(program, |screen| screen.contents().contains(then)).await;
-        let before = one.picture().contents();
+        let shown = |screen: &vt100::Screen| {
+            rows(&screen.contents()) == rows(&screen_of(&home, &id)) && screen.contents().contains(then)
+        };
+        one.until(program, shown).await;
         one.press(LEAVE).await;
         one.wait().await;
         assert!(is_plain(one.picture()), "{program}");
         let mut two = Tty::start(&home, ["session", "attach", &id]);
-        two.until(program, |screen| screen.contents() == before && screen.alternate_screen()).await;
+        two.until(program, |screen| shown(screen) && screen.alternate_screen()).await;
         home.ok(["session", "kill", "--now", &id]);
         two.wait().await;
         assert!(is_plain(two.picture()), "{program}");
