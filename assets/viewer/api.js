@@ -78,7 +78,8 @@ export async function getFixture(url) {
  * @property {(record: Incoming) => void} onRecord
  * @property {() => void} onOpen
  * @property {() => void} onLost Not open any more; it is being opened again.
- * @property {() => void} onStale The position is one the daemon does not know, or was refused again and again.
+ * @property {(missed: number) => void} onStale The position is one the daemon does not know, or was refused again and again;
+ *   `missed` records are gone for good, 0 when none are or nobody knows.
  */
 
 /**
@@ -114,7 +115,7 @@ export function openStream(day, from, events) {
       events.onRecord({ raw: parse(event.data), position: event.lastEventId });
     };
     // The file is not the one that the position was in: what is shown may not be what there is.
-    opened.addEventListener('gap', () => events.onStale());
+    opened.addEventListener('gap', ({ data }) => events.onStale(Number(Object(parse(data)).count) || 0));
     opened.onerror = () => {
       if (closed || source !== opened) return;
       const refused = opened.readyState === EventSource.CLOSED;
@@ -123,7 +124,7 @@ export function openStream(day, from, events) {
         attempt += 1;
       }
       events.onLost();
-      if (refused && attempt % REFUSALS_TO_STALE === 0) events.onStale();
+      if (refused && attempt % REFUSALS_TO_STALE === 0) events.onStale(0);
     };
   }
 
@@ -141,6 +142,52 @@ export function openStream(day, from, events) {
       closed = true;
       clearTimeout(timer);
       source?.close();
+    },
+  };
+}
+
+/**
+ * @typedef {object} SessionEvents
+ * @property {(body: unknown) => void} onUpsert
+ * @property {(id: string) => void} onRemove
+ * @property {() => void} onOpen
+ * @property {(refused: boolean) => void} onLost `refused`: the daemon answered with something that is no stream.
+ */
+
+/**
+ * The changes of all sessions, until it is closed; the daemon begins with every session there is.
+ *
+ * @param {SessionEvents} events
+ */
+export function openSessionEvents(events) {
+  let attempt = 0;
+  /** @type {EventSource} */
+  let source;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  function connect() {
+    const opened = new EventSource('/v1/events');
+    source = opened;
+    opened.onopen = () => {
+      attempt = 0;
+      events.onOpen();
+    };
+    opened.addEventListener('session-upsert', ({ data }) => events.onUpsert(parse(data)));
+    opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
+    opened.onerror = () => {
+      const refused = opened.readyState === EventSource.CLOSED;
+      if (refused) {
+        timer = setTimeout(connect, backoff(attempt, Math.random()));
+        attempt += 1;
+      }
+      events.onLost(refused);
+    };
+  }
+  connect();
+  return {
+    close() {
+      clearTimeout(timer);
+      source.close();
     },
   };
 }

@@ -38,3 +38,36 @@ export function sessionCommands(session) {
   if (isOpen(session.state)) commands.push({ label: 'End it', line: `darkmux session kill ${session.id}` });
   return commands;
 }
+
+/**
+ * @param {string} line words as a shell would read them: spaces part, quotes and backslashes join
+ * @returns {string[] | null} null when a quote is not closed
+ */
+export function splitCommand(line) {
+  const words = [];
+  let word = '';
+  let begun = false;
+  let quote = '';
+  for (let at = 0; at < line.length; at += 1) {
+    const char = line[at];
+    if (quote === '' && /\s/.test(char)) {
+      if (begun) words.push(word);
+      word = '';
+      begun = false;
+    } else if (quote === '' && (char === '"' || char === "'")) {
+      quote = char;
+      begun = true;
+    } else if (char === quote) {
+      quote = '';
+    } else if (char === '\\' && quote !== "'" && at + 1 < line.length) {
+      at += 1;
+      word += line[at];
+      begun = true;
+    } else {
+      word += char;
+      begun = true;
+    }
+  }
+  if (quote !== '') return null;
+  return begun ? [...words, word] : words;
+}

@@ -7,7 +7,7 @@
  */
 
 import * as api from './api.js';
-import { shiftDay, utcDay } from './format.js';
+import { count, shiftDay, utcDay } from './format.js';
 import { changesSessions, isRecord, text, canonicalAction } from './record.js';
 import { MAX_RECORDS } from './store.js';
 import { readHealth } from './wire.js';
@@ -44,6 +44,9 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
   /** @param {import('./types.js').Source} source */
   const say = (source) => dispatch({ type: 'source/changed', source });
 
+  /** @param {string} key @param {string} text */
+  const warn = (key, text) => dispatch({ type: 'toast/raised', key, tone: 'warning', text, at: Date.now() });
+
   function flush() {
     clearTimeout(batchTimer);
     batchTimer = undefined;
@@ -51,6 +54,9 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
     const records = batch;
     batch = [];
     dispatch({ type: 'records/streamed', batch: records });
+    if (records.some(({ raw }) => isRecord(raw) && raw.action === 'stream.error')) {
+      warn('stream.error', "The daemon cannot follow the fleet's flow; other machines' records come when Redis is back. See darkmux doctor.");
+    }
     if (records.some(({ raw }) => isRecord(raw) && changesSessions(canonicalAction(text(raw.action))))) {
       onSessionsChanged();
     }
@@ -135,7 +141,10 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
         say('live');
       },
       onLost: lost,
-      onStale: () => void load(),
+      onStale(missed) {
+        if (missed > 0) warn('gap', `${count(missed, 'record')} left the log before this page had read them.`);
+        void load();
+      },
     });
   }
 

@@ -12,6 +12,9 @@
  * @property {() => void} toggleFollow
  * @property {(key: string) => void} toggleRecord
  * @property {() => void} closeSession
+ * @property {() => void} launch
+ * @property {() => void} switchView
+ * @property {(by: 1 | -1) => void} nextSession
  */
 
 /** @param {KeyActions} actions */
@@ -20,7 +23,9 @@ export function startKeys(actions) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     // An open dialog handles its own keys.
     if (document.querySelector('dialog[open]')) return;
-    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+    const typing = isField(event.target);
+    // A terminal takes every key; Ctrl+Shift+L leaves it.
+    if (event.target instanceof HTMLTextAreaElement) return;
     if (typing && event.key !== 'Escape') return;
     if (handle(event.key, actions)) event.preventDefault();
   });
@@ -34,9 +39,18 @@ function handle(key, actions) {
     case 'f': actions.toggleFollow(); return true;
     case 'j': move(1); return true;
     case 'k': move(-1); return true;
+    case 'n': actions.launch(); return true;
+    case 't': actions.switchView(); return true;
+    case ']': actions.nextSession(1); return true;
+    case '[': actions.nextSession(-1); return true;
     case 'Escape': escape(actions); return true;
     default: return false;
   }
+}
+
+/** @param {EventTarget | null} target */
+function isField(target) {
+  return target instanceof HTMLInputElement || target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement;
 }
 
 /** @returns {HTMLElement | null} the record that has the focus */
@@ -59,7 +73,7 @@ function move(by) {
 /** @param {KeyActions} actions */
 function escape(actions) {
   const active = document.activeElement;
-  if (active instanceof HTMLInputElement || active instanceof HTMLSelectElement) {
+  if (isField(active) && active instanceof HTMLElement) {
     active.blur();
     return;
   }

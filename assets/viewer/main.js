@@ -5,21 +5,29 @@
  * @module
  */
 
+import { launch } from './act.js';
+import { createAccount } from './account.js';
+import { createControl } from './control.js';
 import { createFeed } from './feed.js';
 import { noFilters, parseHash, toHash } from './filters.js';
 import { startKeys } from './keys.js';
-import { signInWithCode, takeCode } from './login/signin.js';
+import { createNotifier } from './notify.js';
 import { createPolls } from './polls.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
+import { createAsk } from './views/ask.js';
 import { byId } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
 import { createFleet } from './views/fleet.js';
+import { createInbox } from './views/inbox.js';
+import { createLaunch } from './views/launch.js';
 import { createMachine } from './views/machine.js';
 import { createQueue } from './views/queue.js';
 import { createSessionDetail } from './views/session-detail.js';
 import { createSessions } from './views/sessions.js';
+import { createTerminal } from './views/terminal.js';
 import { createTimeline } from './views/timeline.js';
+import { createToasts } from './views/toasts.js';
 import { createToolbar } from './views/toolbar.js';
 
 /** @typedef {import('./types.js').Mode} Mode */
@@ -41,17 +49,15 @@ function readMode() {
   return { kind: 'live', label: '', src: '' };
 }
 
-// `darkmux open` came here with a code: what is shown then is what somebody who is signed in sees.
-const code = takeCode();
-if (code) signInWithCode(code).then(() => location.reload(), () => location.assign('/auth/login'));
-
 startTheme(byId('theme', HTMLButtonElement));
 const mode = readMode();
 const store = createStore(initialState(mode, Date.now()));
 store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) });
 
 const feed = createFeed(mode, store.dispatch, () => polls.sessionsChanged());
-const polls = createPolls(store.dispatch, () => feed.check());
+const account = createAccount(store.dispatch);
+const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
+const control = createControl(store.dispatch, createAsk(), account.look);
 
 /** @param {Partial<Filters>} filters */
 function filter(filters) {
@@ -73,6 +79,9 @@ const actions = {
     showPane('flow');
   },
   closeSession: () => filter({ session: '' }),
+  /** @param {import('./types.js').SessionView} view */
+  show: (view) => store.dispatch({ type: 'view/changed', view }),
+  ...control,
   /** @param {string} key */
   toggle: (key) => store.dispatch({ type: 'record/toggled', key }),
   /** @param {boolean} follow */
@@ -80,10 +89,34 @@ const actions = {
   showOlder: () => store.dispatch({ type: 'older/shown' }),
 };
 
+/** @param {import('./act.js').Launch} what @returns {Promise<string>} why it did not start, or nothing */
+async function start(what) {
+  try {
+    actions.openSession(await launch(what));
+    notifier.offer();
+    return '';
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+const launcher = createLaunch(start);
+const notifier = createNotifier(actions.openSession);
+const terminal = createTerminal({
+  warn: control.say,
+  openLink: control.openLink,
+  leave: () => byId('search', HTMLInputElement).closest('main')?.querySelector('button')?.focus(),
+  seen: control.seen,
+});
 const views = [
   createToolbar((day) => location.assign(`${day ? `/play/${day}` : '/'}${location.hash}`)),
   createFilterBar(actions),
-  createSessionDetail(actions.closeSession),
+  createSessionDetail(actions),
+  terminal,
+  createInbox(actions),
+  launcher,
+  notifier,
+  createToasts((key) => store.dispatch({ type: 'toast/closed', key })),
   createTimeline(actions),
   createSessions(actions.openSession),
   createFleet(),
@@ -126,19 +159,34 @@ startKeys({
   toggleFollow: () => actions.follow(!store.state().follow),
   toggleRecord: actions.toggle,
   closeSession: actions.closeSession,
+  launch: launcher.show,
+  switchView: () => actions.show(store.state().view === 'terminal' ? 'records' : 'terminal'),
+  nextSession,
 });
 
+/** @param {1 | -1} by */
+function nextSession(by) {
+  const { sessions, filters } = store.state();
+  const at = sessions.findIndex(({ id }) => id === filters.session);
+  const next = sessions[at < 0 ? 0 : at + by];
+  if (next) actions.openSession(next.id);
+}
+
 addEventListener('popstate', () => store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) }));
-addEventListener('online', feed.resume);
-// A page taken out of the browser's cache has lost its stream without an event.
-addEventListener('pageshow', ({ persisted }) => persisted && feed.resume());
+function resume() {
+  feed.resume();
+  terminal.wake();
+}
+addEventListener('online', resume);
+// A page taken out of the browser's cache has lost its streams without an event.
+addEventListener('pageshow', ({ persisted }) => persisted && resume());
 let hiddenAt = 0;
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'hidden') {
     hiddenAt = Date.now();
     return;
   }
-  if (Date.now() - hiddenAt > AWAY_MS || store.state().source !== 'live') feed.resume();
+  if (Date.now() - hiddenAt > AWAY_MS || store.state().source !== 'live') resume();
   if (mode.kind !== 'demo') polls.refresh();
 });
 setInterval(() => {
@@ -148,4 +196,7 @@ setInterval(() => {
 showPane('flow');
 render();
 feed.start();
-if (mode.kind !== 'demo') polls.start();
+if (mode.kind !== 'demo') {
+  void account.start();
+  polls.start();
+}

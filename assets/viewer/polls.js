@@ -21,8 +21,9 @@ const SETTLE_MS = 200;
 /**
  * @param {(action: Action) => void} dispatch
  * @param {() => void} onUnreachable
+ * @param {() => boolean} follows whether the sessions come by events
  */
-export function createPolls(dispatch, onUnreachable) {
+export function createPolls(dispatch, onUnreachable, follows) {
   /**
    * @param {() => Promise<unknown>} ask
    * @param {(body: unknown) => Action} toAction
@@ -44,7 +45,10 @@ export function createPolls(dispatch, onUnreachable) {
     };
   }
 
-  const sessions = poll(api.getSessions, (body) => ({ type: 'sessions/loaded', sessions: readSessions(body) }));
+  const askSessions = poll(api.getSessions, (body) => ({ type: 'sessions/loaded', sessions: readSessions(body) }));
+  const sessions = async () => {
+    if (!follows()) await askSessions();
+  };
   const machine = poll(api.getMachine, (body) => ({ type: 'machine/loaded', machine: readMachine(body) }));
   const fleet = poll(
     api.getFleet,

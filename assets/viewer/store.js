@@ -24,6 +24,13 @@ import { isRecord, keyOf, toEntry } from './record.js';
  *   | {type: 'source/changed', source: import('./types.js').Source}
  *   | {type: 'problem/found', problem: string}
  *   | {type: 'sessions/loaded', sessions: Session[]}
+ *   | {type: 'sessions/upserted', sessions: Session[]}
+ *   | {type: 'sessions/removed', id: string}
+ *   | {type: 'access/changed', access: import('./types.js').Access}
+ *   | {type: 'launchers/loaded', launchers: import('./types.js').Launcher[]}
+ *   | {type: 'view/changed', view: import('./types.js').SessionView}
+ *   | {type: 'toast/raised', key: string, tone: 'note' | 'warning', text: string, at: number}
+ *   | {type: 'toast/closed', key: string}
  *   | {type: 'days/loaded', days: import('./types.js').Day[]}
  *   | {type: 'machine/loaded', machine: import('./types.js').Machine}
  *   | {type: 'fleet/loaded', fleet: import('./types.js').FleetMachine[]}
@@ -44,6 +51,11 @@ export const MAX_RECORDS = 5_000;
 export const MAX_CHARS = 48 * 1024 * 1024;
 /** Rows rendered at first, and more at each "show older". */
 export const PAGE_ROWS = 400;
+
+/** Toasts shown at a time. */
+const MAX_TOASTS = 4;
+/** Toasts remembered. */
+const MAX_TOAST_LOG = 50;
 
 /** @type {import('./types.js').Machine} */
 const UNKNOWN_MACHINE = {
@@ -72,6 +84,11 @@ export function initialState(mode, now) {
     filters: noFilters(),
     sessions: [],
     sessionsLoaded: false,
+    access: 'unknown',
+    view: 'terminal',
+    launchers: [],
+    toasts: [],
+    toastLog: [],
     days: [],
     machine: null,
     fleet: [],
@@ -100,6 +117,14 @@ export function reduce(state, action) {
     case 'source/changed': return action.source === state.source ? state : { ...state, source: action.source };
     case 'problem/found': return action.problem === state.problem ? state : { ...state, problem: action.problem };
     case 'sessions/loaded': return { ...state, sessions: action.sessions, sessionsLoaded: true };
+    case 'sessions/upserted':
+      return { ...state, sessions: upserted(state.sessions, action.sessions), sessionsLoaded: true };
+    case 'sessions/removed': return { ...state, sessions: state.sessions.filter(({ id }) => id !== action.id) };
+    case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access };
+    case 'launchers/loaded': return { ...state, launchers: action.launchers };
+    case 'view/changed': return action.view === state.view ? state : { ...state, view: action.view };
+    case 'toast/raised': return raised(state, { key: action.key, tone: action.tone, text: action.text, at: action.at });
+    case 'toast/closed': return { ...state, toasts: state.toasts.filter(({ key }) => key !== action.key) };
     case 'days/loaded': return { ...state, days: action.days };
     case 'machine/loaded': return { ...state, machine: action.machine };
     case 'fleet/loaded': return { ...state, fleet: action.fleet, fleetProblem: '' };
@@ -121,6 +146,30 @@ export function reduce(state, action) {
     case 'older/shown': return { ...state, cap: state.cap + PAGE_ROWS };
     case 'clock/ticked': return { ...state, now: action.now };
   }
+}
+
+/**
+ * @param {readonly Session[]} sessions @param {readonly Session[]} changed
+ * @returns {Session[]} newest first
+ */
+function upserted(sessions, changed) {
+  const byId = new Map(sessions.map((session) => [session.id, session]));
+  for (const session of changed) byId.set(session.id, session);
+  return [...byId.values()].sort((a, b) => (b.created || 0) - (a.created || 0) || a.id.localeCompare(b.id));
+}
+
+/**
+ * The same thing said again replaces what it said before.
+ *
+ * @param {State} state @param {import('./types.js').Toast} toast @returns {State}
+ */
+function raised(state, toast) {
+  const others = state.toasts.filter(({ key }) => key !== toast.key);
+  return {
+    ...state,
+    toasts: [...others, toast].slice(-MAX_TOASTS),
+    toastLog: [toast, ...state.toastLog].slice(0, MAX_TOAST_LOG),
+  };
 }
 
 /**

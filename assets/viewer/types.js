@@ -54,6 +54,30 @@
  * @property {string} reason
  * @property {string} cwd
  * @property {string} command
+ * @property {string} title What it calls itself; empty where only its state is known, as are all of the next.
+ * @property {string} kind The adapter that knows its program.
+ * @property {string} label What it says it is doing.
+ * @property {boolean} working
+ * @property {boolean} failing
+ * @property {string} needsYou What it waits for a person to say.
+ * @property {boolean} unread
+ * @property {boolean} resumable
+ * @property {number} cols 0 when unknown; as is the next.
+ * @property {number} rows
+ */
+
+/** @typedef {{id: string, label: string, about: string}} Launcher Something that can be started here. */
+
+/** @typedef {'unknown' | 'none' | 'watch' | 'act'} Access What the daemon lets this page do with terminals. */
+
+/** @typedef {'terminal' | 'records'} SessionView What is shown of the session in view. */
+
+/**
+ * @typedef {object} Toast Something that happened, shown for a while.
+ * @property {string} key
+ * @property {'note' | 'warning'} tone
+ * @property {string} text
+ * @property {number} at
  */
 
 /**
@@ -150,6 +174,11 @@
  * @property {Filters} filters
  * @property {Session[]} sessions Newest first.
  * @property {boolean} sessionsLoaded
+ * @property {Access} access
+ * @property {SessionView} view
+ * @property {Launcher[]} launchers
+ * @property {Toast[]} toasts Oldest first.
+ * @property {Toast[]} toastLog What toasts have said, newest first, bounded.
  * @property {Day[]} days Newest first.
  * @property {Machine | null} machine
  * @property {FleetMachine[]} fleet In the order of their names.

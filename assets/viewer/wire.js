@@ -13,12 +13,12 @@ import { text } from './record.js';
 /** @typedef {{[key: string]: unknown}} Fields */
 
 /** @param {unknown} value @returns {Fields} */
-function fields(value) {
+export function fields(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? /** @type {Fields} */ (value) : {};
 }
 
 /** @param {unknown} value @returns {unknown[]} */
-function list(value) {
+export function list(value) {
   return Array.isArray(value) ? value : [];
 }
 
@@ -26,10 +26,10 @@ function list(value) {
 const number = (value) => (typeof value === 'number' ? value : NaN);
 
 /** @param {unknown} value @returns {number} milliseconds from an RFC 3339 time, NaN when there is none */
-const time = (value) => Date.parse(text(value));
+export const time = (value) => Date.parse(text(value));
 
 /** @param {unknown} value @returns {string} a command line from an argv list, or the text that it already is */
-function commandLine(value) {
+export function commandLine(value) {
   return Array.isArray(value) ? value.map(text).map(quoted).join(' ') : text(value);
 }
 
@@ -56,6 +56,16 @@ function session(value) {
     reason: s.reason === 'exited' ? '' : text(s.reason),
     cwd: text(s.cwd),
     command: commandLine(s.command),
+    title: '',
+    kind: text(s.kind),
+    label: '',
+    working: false,
+    failing: false,
+    needsYou: '',
+    unread: s.unread === true,
+    resumable: false,
+    cols: 0,
+    rows: 0,
   };
 }
 

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use cx::Cx;
-use deferred::Deferred;
+use deferred::{Deferred, DeferredArgs};
 pub use exit::{Exit, Failure, FailureContext, Outcome};
 pub use printer::{Color, Printer};
 
@@ -58,15 +58,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(serve::ServeArgs),
-    Open(open::OpenArgs),
+    /// Run this machine's daemon: viewer, flow and sessions over HTTP, and the runner of the fleet's queue
+    Serve(DeferredArgs<serve::ServeArgs>),
+    /// Open the viewer in the browser, signed in
+    Open(DeferredArgs<open::OpenArgs>),
     /// Roles, and handing work to them
     #[command(subcommand)]
     Crew(Deferred<crew::CrewVerb>),
     /// Terminals that outlive the terminal they were started from
     #[command(subcommand)]
     Session(Deferred<session::SessionVerb>),
-    Inbox(inbox::InboxArgs),
+    /// List who waits for you, and with which question
+    Inbox(DeferredArgs<inbox::InboxArgs>),
     /// The machines that belong together
     #[command(subcommand)]
     Fleet(Deferred<fleet::FleetVerb>),
@@ -82,15 +85,18 @@ enum Verb {
     /// Tokens: who may act, and watch, over HTTP
     #[command(subcommand)]
     Auth(Deferred<auth::AuthVerb>),
-    Doctor(doctor::DoctorArgs),
+    /// Check this machine and say what mends what is wrong
+    Doctor(DeferredArgs<doctor::DoctorArgs>),
     /// Settings, with where each value comes from
     #[command(subcommand)]
     Config(Deferred<config::ConfigVerb>),
-    Completions(completions::CompletionsArgs),
-    Man(man::ManArgs),
+    /// Print the completion script of a shell
+    Completions(DeferredArgs<completions::CompletionsArgs>),
+    /// Print the manual page, or write all of them to a folder
+    Man(DeferredArgs<man::ManArgs>),
     /// 1.9 and 2.9 spelling of `crew dispatch`
     #[command(hide = true)]
-    Dispatch(Box<crew::DispatchArgs>),
+    Dispatch(DeferredArgs<Box<crew::DispatchArgs>>),
     /// 2.9 spelling of `fleet`
     #[command(hide = true, subcommand)]
     Machine(Deferred<fleet::FleetVerb>),
@@ -101,7 +107,10 @@ enum Verb {
     Hook(hook::HookArgs),
     /// The process that owns one session's terminal; started by darkmux itself
     #[command(hide = true)]
-    HostSession(session::HostArgs),
+    HostSession(DeferredArgs<session::HostArgs>),
+    /// The same without a session yet: it waits for one on stdin; started by `darkmux serve` itself
+    #[command(hide = true)]
+    SpareHost,
 }
 
 /// The binary: parses, runs the verb, reports what went wrong.
@@ -118,9 +127,10 @@ pub fn main() -> ExitCode {
     };
     match Cli::from_arg_matches(&matches) {
         Ok(cli) => {
-            let cx = Cx::new(env, cli.color);
-            let outcome = run(cli.verb, &cx);
-            exit::report(outcome, &cx)
+            // As the command above: it ends with the process.
+            let cx = Box::leak(Box::new(Cx::new(env, cli.color)));
+            let outcome = run(cli.verb, cx);
+            exit::report(outcome, cx)
         }
         Err(error) => exit::usage(&error),
     }
@@ -133,8 +143,8 @@ fn command() -> clap::Command {
 
 fn run(verb: Verb, cx: &Cx) -> Outcome {
     match verb {
-        Verb::Serve(args) => serve::run(args, cx),
-        Verb::Open(args) => open::run(&args, cx),
+        Verb::Serve(DeferredArgs(args)) => serve::run(args, cx),
+        Verb::Open(DeferredArgs(args)) => open::run(&args, cx),
         Verb::Auth(Deferred(verb)) => auth::run(&verb, cx),
         Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
         Verb::Session(Deferred(verb)) => session::run(verb, cx),
@@ -142,14 +152,44 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
         Verb::Job(Deferred(verb)) => job::run(verb, cx),
         Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
-        Verb::Doctor(args) => doctor::run(&args, cx),
+        Verb::Doctor(DeferredArgs(args)) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),
-        Verb::Completions(args) => completions::run(&args, cx),
-        Verb::Man(args) => man::run(&args, cx),
+        Verb::Completions(DeferredArgs(args)) => completions::run(&args, cx),
+        Verb::Man(DeferredArgs(args)) => man::run(&args, cx),
         Verb::Dispatch(args) => crew::run(crew::CrewVerb::Dispatch(args), cx),
         Verb::Role(Deferred(verb)) => crew::run(verb.into(), cx),
-        Verb::Inbox(args) => inbox::run(&args, cx),
+        Verb::Inbox(DeferredArgs(args)) => inbox::run(&args, cx),
         Verb::Hook(args) => hook::run(&args, cx),
-        Verb::HostSession(args) => session::run_host(&args, cx),
+        Verb::HostSession(DeferredArgs(args)) => session::run_host(&args, cx),
+        Verb::SpareHost => session::run_spare(cx),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn abouts(command: &clap::Command, path: &str, found: &mut BTreeMap<String, String>) {
+        // An old spelling is in no list.
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let path = format!("{path} {}", verb.get_name());
+            found.insert(path.clone(), verb.get_about().map(ToString::to_string).unwrap_or_default());
+            abouts(verb, &path, found);
+        }
+    }
+
+    #[test]
+    fn a_list_of_verbs_says_of_each_what_its_own_help_says() {
+        let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+        let mut command = command();
+        abouts(&command, "", &mut before);
+        command.build();
+        abouts(&command, "", &mut after);
+        assert!(before.len() > 10 && after.len() > before.len(), "groups are deferred");
+        for (path, about) in before {
+            assert_eq!(about, after[&path], "{path}");
+        }
     }
 }

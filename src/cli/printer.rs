@@ -1,5 +1,6 @@
 //! The only way to stdout and stderr. Data goes to stdout, all else to stderr; colour only where it is wanted.
 
+use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::AutoStream;
@@ -30,9 +31,14 @@ pub const BOLD: Style = Style::new().bold();
 /// What matters less.
 pub const DIM: Style = Style::new().dimmed();
 
+/// What a style begins with.
+const ESCAPE: char = '\u{1b}';
+
 /// Writes text that was made here, or that went through the sanitiser.
 pub struct Printer {
     choice: anstream::ColorChoice,
+    /// Whether stdout takes styles, once somebody asked.
+    styles: OnceCell<bool>,
 }
 
 impl Printer {
@@ -43,7 +49,7 @@ impl Printer {
             Color::Always => anstream::ColorChoice::Always,
             Color::Never => anstream::ColorChoice::Never,
         };
-        Self { choice }
+        Self { choice, styles: OnceCell::new() }
     }
 
     /// Data, exactly as it is.
@@ -55,14 +61,23 @@ impl Printer {
 
     /// A line of data; may carry styles.
     pub fn line(&self, text: &str) -> io::Result<()> {
-        let choice = match self.choice {
-            anstream::ColorChoice::Auto => AutoStream::choice(&io::stdout()),
-            choice => choice,
-        };
         // Made in memory: a table goes out in one write.
-        let mut out = AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
-        writeln!(out, "{text}")?;
-        self.bytes(&out.into_inner())
+        let mut out = Vec::with_capacity(text.len() + 1);
+        if self.styles() || !text.contains(ESCAPE) {
+            out.extend_from_slice(text.as_bytes());
+        } else {
+            out.extend_from_slice(anstream::adapter::strip_str(text).to_string().as_bytes());
+        }
+        out.push(b'\n');
+        self.bytes(&out)
+    }
+
+    /// Whether styles stay in what goes to stdout.
+    pub fn styles(&self) -> bool {
+        *self.styles.get_or_init(|| match self.choice {
+            anstream::ColorChoice::Auto => AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+            choice => choice != anstream::ColorChoice::Never,
+        })
     }
 
     /// One JSON document, indented, and a newline.
@@ -83,6 +98,11 @@ impl Printer {
     pub fn note(&self, text: &str) {
         let mut out = AutoStream::new(io::stderr().lock(), self.choice);
         let _ = writeln!(out, "{text}");
+    }
+
+    /// What did not go as it may have been meant.
+    pub fn warn(&self, text: &str) {
+        self.note(&format!("{WARN}warning{WARN:#}: {text}"));
     }
 
     /// What went wrong.

@@ -44,9 +44,15 @@ impl Environment {
         self.raw("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
     }
 
-    /// Every folder of `PATH`, in order.
+    /// The folders of `PATH` in order, each once.
     pub fn path_dirs(&self) -> Vec<PathBuf> {
-        self.raw("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for dir in self.raw("PATH").into_iter().flat_map(std::env::split_paths) {
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        dirs
     }
 
     /// What a child process of this user's shell gets: everything, less darkmux's secrets.

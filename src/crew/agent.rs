@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::error::CrewError;
 use super::folder::{Loaded, Places};
@@ -61,7 +62,7 @@ pub struct Pool {
 
 impl Pool {
     /// Reads the manifest of each of them, and looks for its program.
-    pub fn open(config: &CrewConfig, programs: &Programs<'_>) -> Self {
+    pub fn open(config: &Arc<CrewConfig>, programs: &Programs<'_>) -> Self {
         let places = Places::of(config);
         let loaded = config.agents.iter().map(|name| (name.clone(), places.load_named(name)));
         Self::of(config, &loaded.collect(), programs)

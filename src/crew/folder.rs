@@ -1,9 +1,11 @@
 //! Where roles are: the user's folder, that of darkmux 1.9, and the program itself; the first that has a role
 //! of the name wins. A broken one wins too, as an error: the role below it is not what its owner meant.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::builtin::{self, Builtin};
 use super::error::{CrewError, Problem};
@@ -25,7 +27,7 @@ pub type Loaded = Result<Option<Role>, CrewError>;
 /// Where the roles of a configuration are, for reading one or many.
 #[derive(Debug)]
 pub struct Places<'a> {
-    config: &'a CrewConfig,
+    config: &'a Arc<CrewConfig>,
     folders: Vec<PathBuf>,
     /// What precedes the prompts of specialists; the same for all.
     preamble: OnceCell<Result<Prompt, Problem>>,
@@ -33,7 +35,7 @@ pub struct Places<'a> {
 
 impl<'a> Places<'a> {
     /// Those of this configuration, as far as they exist: none of the others need be asked for each role.
-    pub fn of(config: &'a CrewConfig) -> Self {
+    pub fn of(config: &'a Arc<CrewConfig>) -> Self {
         let folders = user_folders(config).into_iter().filter(|dir| dir.exists()).collect();
         Self { config, folders, preamble: OnceCell::new() }
     }
@@ -72,7 +74,7 @@ impl<'a> Places<'a> {
     fn of_program(&self, builtin: &Builtin) -> Result<Role, Problem> {
         let file = PathBuf::from(format!("<builtin>/{}.json", builtin.id));
         let (manifest, warnings) = manifest::parse(&file, builtin.id, builtin.manifest.as_bytes())?;
-        let prompt = builtin.prompt.map(|text| Prompt { path: None, text: text.to_owned() });
+        let prompt = builtin.prompt.map(|text| Prompt { path: None, text: Cow::Borrowed(text) });
         self.finish(manifest, prompt, Source::Builtin, warnings)
     }
 
@@ -88,7 +90,7 @@ impl<'a> Places<'a> {
         } else {
             None
         };
-        Ok(Role { manifest, source, prompt, preamble, warnings, config: self.config.clone() })
+        Ok(Role { manifest, source, prompt, preamble, warnings, config: Arc::clone(self.config) })
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::agent::Pool;
-use super::error::{CrewError, Problem};
+use super::error::{CannotRun, CrewError, Problem};
 use super::folder::{self, Loaded, Places};
 use super::program::Programs;
 use super::role::{Role, Source};
@@ -22,7 +23,7 @@ pub enum Availability {
         agent: Option<RoleId>,
     },
     /// Its files are fine and nothing here runs it.
-    CannotRun(String),
+    CannotRun(CannotRun),
     /// Its files are broken; the problem is among the entry's.
     Broken,
 }
@@ -47,7 +48,7 @@ pub struct RoleEntry {
 }
 
 /// Every role of this configuration, by name.
-pub fn entries(config: &CrewConfig) -> Vec<RoleEntry> {
+pub fn entries(config: &Arc<CrewConfig>) -> Vec<RoleEntry> {
     let places = Places::of(config);
     let mut entries: BTreeMap<String, RoleEntry> = BTreeMap::new();
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -116,7 +117,7 @@ fn whole(role: Role, programs: &Programs<'_>, pool: &Pool) -> RoleEntry {
         Ok(launcher) => {
             Availability::Ready { program: launcher.program, agent: launcher.agent.map(|agent| agent.role) }
         }
-        Err(why) => Availability::CannotRun(why.to_string()),
+        Err(why) => Availability::CannotRun(why),
     };
     let manifest = role.manifest;
     RoleEntry {

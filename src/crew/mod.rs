@@ -36,19 +36,21 @@ pub use program::find as find_program;
 pub use role::{Launcher, Prompt, Role, Source};
 pub use shell::login as login_shell;
 
+use std::sync::Arc;
+
 use crate::config::CrewConfig;
 use crate::model::RoleId;
 
 /// Every role of this machine. Opening it reads nothing; each question looks at the files anew.
 #[derive(Debug)]
 pub struct Crew {
-    config: CrewConfig,
+    config: Arc<CrewConfig>,
 }
 
 impl Crew {
     /// The crew of this configuration.
     pub fn open(config: &CrewConfig) -> Self {
-        Self { config: config.clone() }
+        Self { config: Arc::new(config.clone()) }
     }
 
     /// Every role with what it is and whether it can run here, sorted by name. Broken ones are among them.

@@ -1,5 +1,6 @@
 //! Prompts: a role's own, and the preamble that tells a specialist that nobody is there to ask.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
@@ -38,7 +39,7 @@ pub fn preamble(config: &CrewConfig) -> Result<Prompt, Problem> {
             return Ok(own);
         }
     }
-    Ok(Prompt { path: None, text: builtin::PREAMBLE.to_owned() })
+    Ok(Prompt { path: None, text: Cow::Borrowed(builtin::PREAMBLE) })
 }
 
 /// The places of the user's preamble: ours, then that of 1.9.
@@ -63,5 +64,5 @@ fn read(file: &Path) -> Result<Option<Prompt>, Problem> {
     if let Some(at) = memchr::memchr(0, text.as_bytes()) {
         return Err(Problem::of_file(file, format!("the prompt has a NUL byte (at byte {at})")));
     }
-    Ok(Some(Prompt { path: Some(file.to_owned()), text }))
+    Ok(Some(Prompt { path: Some(file.to_owned()), text: Cow::Owned(text) }))
 }

@@ -1,6 +1,8 @@
 //! A role as it stands: its manifest, its prompt, and where both come from.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Problem;
 use super::agent::{Agent, NoAgent, Pool};
@@ -26,7 +28,7 @@ pub struct Prompt {
     /// The file; `None` for a builtin one.
     pub path: Option<PathBuf>,
     /// Its text.
-    pub text: String,
+    pub text: Cow<'static, str>,
 }
 
 /// A role that is whole.
@@ -42,7 +44,7 @@ pub struct Role {
     pub preamble: Option<Prompt>,
     /// What is odd about it, and does not keep it from running.
     pub warnings: Vec<Problem>,
-    pub(super) config: CrewConfig,
+    pub(super) config: Arc<CrewConfig>,
 }
 
 /// The program that would run a role here.

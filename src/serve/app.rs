@@ -99,6 +99,7 @@ pub struct App {
     pub(super) v1_streams: Arc<Semaphore>,
     /// Held by each request that waits for a session.
     pub(super) waits: Arc<Semaphore>,
+    pub(super) terminals: Arc<Semaphore>,
     /// Held while a day of the whole fleet is put together.
     pub(super) fleet_days: Arc<Semaphore>,
 }
@@ -131,6 +132,7 @@ impl App {
             launching,
             v1_streams: Arc::new(Semaphore::new(limits.streams)),
             waits: Arc::new(Semaphore::new(limits.waits)),
+            terminals: Arc::new(Semaphore::new(limits.terminals)),
             limits,
             clock,
             shutdown,

@@ -25,6 +25,12 @@ pub struct Limits {
     pub v1_heartbeat: Duration,
     /// Requests that wait for a session at one time.
     pub waits: usize,
+    /// Open terminals.
+    pub terminals: usize,
+    /// Between two questions to a quiet terminal's client whether it is there.
+    pub ping: Duration,
+    /// How long it may take to answer.
+    pub pong: Duration,
     /// Reads of day files at one time; each holds up to three buffers of [`Limits::piece_bytes`].
     pub file_reads: usize,
     /// Days of the whole fleet put together at one time; each holds at most 16 MiB of records of others.
@@ -55,6 +61,9 @@ impl Default for Limits {
             keepalive: Duration::from_secs(15),
             v1_heartbeat: Duration::from_secs(30),
             waits: 64,
+            terminals: 64,
+            ping: Duration::from_secs(20),
+            pong: Duration::from_secs(10),
             file_reads: 16,
             fleet_days: 2,
             piece_bytes: 256 * 1024,

@@ -26,6 +26,7 @@ mod read_ahead;
 mod router;
 mod routes;
 mod stream;
+mod terminal;
 
 pub use accept::{run, run_socket};
 pub use app::{App, AppConfig, FleetFlow, FleetView};

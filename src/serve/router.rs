@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler as _;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::auth::{Accepts, Gate, Scope, admit};
 use super::routes::v1::V1;
-use super::routes::{assets, auth, facts, fleet, flow, jobs, page, sessions};
+use super::routes::{assets, auth, facts, fleet, flow, jobs, page, sessions, terminal};
 use super::{ApiError, App, guard};
 
 /// Who may use a route.
@@ -129,8 +129,11 @@ const AUTH: &[Route] = &[
     Route::get("/auth/signin.js", "/auth/signin.js", Access::Open, || get(auth::sign_in)),
 ];
 
+/// Terminals. Whoever may only watch changes nothing there.
+const TERMINALS: &[Route] = &[Route::get("/ws/{id}", "/ws/none", Access::Watch, || get(terminal::terminal))];
+
 /// Every path, in alphabetical order within a list. A path stands in one list only.
-pub const ROUTES: &[&[Route]] = &[READS, AUTH, V1];
+pub const ROUTES: &[&[Route]] = &[READS, AUTH, V1, TERMINALS];
 
 /// Every route.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
@@ -147,7 +150,9 @@ pub fn build(app: Arc<App>) -> Router {
     let gate = |route| middleware::from_fn_with_state(Gate { app: Arc::clone(&app), route }, admit);
     let mut router = Router::new();
     for route in routes() {
-        router = router.route(route.path, (route.handler)().layer(gate(Some(route))));
+        // The gate has read the body, within the bound of its route.
+        let handler = (route.handler)().layer(DefaultBodyLimit::disable());
+        router = router.route(route.path, handler.layer(gate(Some(route))));
     }
     let nothing = async |request: Request| {
         let path = crate::util::visible_line(request.uri().path()).chars().take(200).collect::<String>();

@@ -39,7 +39,7 @@ pub struct OldHost;
 impl OldHost {
     /// Whether an error of a client says this.
     pub fn is(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
     }
 }
 
@@ -156,13 +156,9 @@ impl HostClient {
     /// the output that follows the snapshot, no byte lost or doubled. A snapshot that comes later takes the place of
     /// everything before it: this viewer was too slow for what is held. [`OldHost`] where there is no screen.
     pub async fn attach_screen(self, how: ScreenAttach) -> io::Result<Attachment> {
-        let mut path = format!("/v1/attach?screen=1&read_only={}", u8::from(how.read_only));
-        if let Some(from) = how.from {
-            path.push_str(&format!("&from={from}"));
-        }
-        if let Some(size) = how.size {
-            path.push_str(&format!("&cols={}&rows={}", size.cols, size.rows));
-        }
+        let from = how.from.map(|from| format!("&from={from}")).unwrap_or_default();
+        let size = how.size.map(|size| format!("&cols={}&rows={}", size.cols, size.rows)).unwrap_or_default();
+        let path = format!("/v1/attach?screen=1&read_only={}{from}{size}", u8::from(how.read_only));
         self.upgrade(&path, true).await
     }
 
@@ -228,7 +224,11 @@ impl HostClient {
 struct Unknown(String);
 
 fn old_if_unknown(error: io::Error) -> io::Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Unknown>()) { foreign(OldHost) } else { error }
+    if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unknown>) {
+        foreign(OldHost)
+    } else {
+        error
+    }
 }
 
 /// The host's own words about a refusal.

@@ -11,7 +11,8 @@ fn is_hidden(c: char) -> bool {
 }
 
 fn replace(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&hidden) {
+    // Most text is plain, which is quickly seen.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(&hidden) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

@@ -37,7 +37,7 @@ impl Machine {
         std::fs::create_dir_all(dir.path().join(".darkmux/flows")).expect("a folder for the flow");
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(dir.path().join(".darkmux"), private).expect("a private home");
-        Self { dir, bin: setup.bin.clone(), env: Vec::new() }
+        Self { dir, bin: setup.bin(), env: Vec::new() }
     }
 
     /// The same with this variable.
@@ -134,6 +134,18 @@ impl Drop for Ended {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Has cargo build darkmux as a user does, beside this program.
+pub fn built_for_a_user() -> PathBuf {
+    let bin = PathBuf::from(env!("CARGO_BIN_EXE_darkmux"));
+    let target = bin.ancestors().nth(2).expect("a folder for what is built");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--release", "--bin", "darkmux", "--manifest-path"]);
+    build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).arg("--target-dir").arg(target);
+    assert!(build.status().expect("cargo starts").success(), "darkmux builds");
+    target.join("release/darkmux")
 }
 
 /// The smallest program there is. By its path: each folder of the PATH that has it not would be a failed start.

@@ -9,8 +9,9 @@
 //! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
-//! The binary is the one cargo builds beside this one, whose crates also carry the features the tests ask for;
-//! `--bin` measures another build, such as that of a user.
+//! The binary is that of a user: the first area that starts darkmux has cargo build it, because the one that
+//! `cargo bench` makes beside this program carries the features that the tests ask of its crates, and starts
+//! slower for them. `--bin` measures another build.
 
 // A program for a terminal, not a part of darkmux: it prints, sleeps to pace its load, reads its own
 // environment, and ends loudly when the machine refuses something.
@@ -87,8 +88,16 @@ const NAMES: &str =
 pub struct Setup {
     /// How often each pair is measured.
     pub rounds: usize,
-    /// The darkmux to measure.
-    pub bin: std::path::PathBuf,
+    /// The darkmux to measure, once it is known.
+    bin: std::cell::OnceCell<std::path::PathBuf>,
+}
+
+#[cfg(target_os = "linux")]
+impl Setup {
+    /// The darkmux to measure: that of `--bin`, else a user's, built at the first call.
+    pub fn bin(&self) -> std::path::PathBuf {
+        self.bin.get_or_init(machine::built_for_a_user).clone()
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -102,14 +111,17 @@ fn main() {
         queue::stamp();
         return;
     }
-    let mut setup = Setup { rounds: 3, bin: env!("CARGO_BIN_EXE_darkmux").into() };
+    let mut setup = Setup { rounds: 3, bin: std::cell::OnceCell::new() };
     let mut areas = Vec::new();
     while let Some(word) = words.next() {
         match word.as_str() {
             // What cargo itself adds.
             "--bench" => {}
             "--rounds" => setup.rounds = words.next().and_then(|n| n.parse().ok()).expect("--rounds N"),
-            "--bin" => setup.bin = words.next().map(std::path::absolute).expect("--bin PATH").unwrap(),
+            "--bin" => {
+                let bin = words.next().map(std::path::absolute).expect("--bin PATH").unwrap();
+                setup.bin = bin.into();
+            }
             "all" => areas.extend(AREAS),
             name => match AREAS.iter().find(|(area, _)| *area == name) {
                 Some(area) => areas.push(area),

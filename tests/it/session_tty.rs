@@ -1,8 +1,10 @@
 //! Sessions on a person's terminal: what is shown, what is typed, and how the terminal is left.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 
+use darkmux::model::{MachineId, SessionId, SessionState};
+use darkmux::wire::SessionStatus;
 use serde_json::Value;
 
 use crate::support::{BIN, Home, Tty, blank, signal, wait_for};
@@ -144,8 +146,8 @@ async fn editors_and_pagers_come_back_as_they_were() {
         {
             continue;
         }
-        let lines: String = (1..200).map(|number| format!("line {number}\n")).collect();
-        std::fs::write(home.path().join("text"), lines).unwrap();
+        let lines: Vec<String> = (1..200).map(|number| format!("line {number}")).collect();
+        std::fs::write(home.path().join("text"), lines.join("\n")).unwrap();
         let id = home.ok(["session", "new", "-d", "--", program, "text"]).trim().to_owned();
         let mut one = Tty::start(&home, ["session", "attach", &id]);
         one.until(program, |screen| screen.contents().contains(first) && screen.alternate_screen()).await;
@@ -314,4 +316,56 @@ async fn a_larger_terminal_takes_the_size_over_and_sees_it_right() {
     tty.until("the new size", |screen| screen.contents().contains("30 100")).await;
     let size = &session(&home, &id)["size"];
     assert_eq!((&size["cols"], &size["rows"]), (&100.into(), &30.into()));
+}
+
+/// A host of protocol 1, which has no screen: it answers each request, and an attachment with some output.
+fn old_host(home: &Home) -> darkmux::store::FileLock {
+    let folder = home.darkmux().join("sessions/old");
+    std::fs::create_dir_all(folder.join("output")).unwrap();
+    let (id, machine) = (SessionId::new("old").unwrap(), MachineId::new("m").unwrap());
+    let mut status = SessionStatus::unknown(id, machine, "2026-01-01T00:00:00.000Z".to_owned());
+    (status.state, status.protocol) = (SessionState::Running, 1);
+    std::fs::write(folder.join("state.json"), serde_json::to_vec(&status).unwrap()).unwrap();
+    let listener = UnixListener::bind(folder.join("host.sock")).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || old_answers(stream));
+        }
+    });
+    darkmux::store::FileLock::try_take(&folder.join("lease")).unwrap().unwrap()
+}
+
+fn old_answers(mut stream: UnixStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
+        let path = line.split(' ').nth(1).unwrap().to_owned();
+        let mut length = 0;
+        while reader.read_line(&mut line).is_ok() && !line.ends_with("\r\n\r\n") {
+            let last = line.lines().last().unwrap().to_lowercase();
+            length = last.strip_prefix("content-length: ").map_or(length, |text| text.parse().unwrap());
+        }
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        if path.starts_with("/v1/attach") {
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: darkmux-attach\r\nconnection: upgrade\r\n\r\n";
+            stream.write_all(&[head.as_bytes(), b"O\0\0\0\x0fold but present"].concat()).unwrap();
+            // Until the client goes.
+            let _ = reader.read_to_end(&mut Vec::new());
+            return;
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        line.clear();
+    }
+}
+
+#[tokio::test]
+async fn a_host_of_the_protocol_before_shows_its_output() {
+    let home = Home::new();
+    let _lease = old_host(&home);
+    let mut tty = Tty::start(&home, ["session", "attach", "old"]);
+    tty.expect("old but present").await;
+    tty.press(LEAVE).await;
+    tty.expect("which runs on").await;
+    assert_eq!(tty.wait().await.shell_code(), 0);
 }

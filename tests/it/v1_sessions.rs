@@ -174,26 +174,16 @@ fn wrong_launches_are_refused_with_a_code() {
 fn hostile_ids_paths_and_bodies_are_refused() {
     let api = Api::start();
     let id = api.launch(&["sleep", "60"]);
-    for text in
-        ["none", "sess-", "%2e%2e", "..%2f..", "a%00b", "%1b%5b31m", "x@desk", &"a".repeat(3000), "%ff"]
-    {
-        let answer = api.get(&format!("/v1/sessions/{text}"));
-        assert!(matches!(answer.status, 400 | 404) || text == "sess-", "{text}: {}", answer.text());
-        let _ = answer.json();
-        if text != "sess-" {
-            assert_eq!(refusal(&answer).0, answer.status);
-        }
-        assert!(matches!(api.act(text, "dismiss").status, 400 | 404) || text == "sess-");
-        if text == "sess-" {
-            break;
+    let long = "a".repeat(3000);
+    for text in ["none", "%2e%2e", "..%2f..", "a%00b", "%1b%5b31m", "x@desk", "%ff", "%20", &long] {
+        for answer in [api.get(&format!("/v1/sessions/{text}")), api.act(text, "dismiss")] {
+            assert!(matches!(answer.status, 400 | 404), "{text}: {}", answer.text());
+            refusal(&answer);
         }
     }
     let second = api.launch(&["sleep", "60"]);
-    let several = refusal(&api.get("/v1/sessions/sess-"));
-    assert!(
-        several.0 == 400 || api.sessions().iter().any(|session| session["slug"] == "sess-"),
-        "{several:?}"
-    );
+    is(refusal(&api.get("/v1/sessions/sess-")), 400, "bad_request");
+    is(refusal(&api.act("sess-", "dismiss")), 400, "bad_request");
     is(refusal(&api.act(&second, "fly")), 404, "not_found");
     is(refusal(&api.ask("DELETE", "/v1/sessions", None, b"")), 405, "method_not_allowed");
     is(refusal(&api.ask("OPTIONS", "/v1/launch", None, b"")), 405, "method_not_allowed");

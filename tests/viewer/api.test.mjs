@@ -47,7 +47,7 @@ function listen(from = FROM) {
     onRecord: (record) => seen.records.push(record),
     onOpen: () => { seen.opened += 1; },
     onLost: () => { seen.lost += 1; },
-    onStale: () => { seen.stale += 1; },
+    onStale: (missed) => { seen.stale += 1; seen.missed = missed; },
   });
   return { stream, seen };
 }
@@ -97,11 +97,13 @@ test('where the browser gives up, it is opened again from the last position, ove
   assert.deepEqual(seen.records, [{ raw: { handle: 'x' }, position: '2026-11-23:000000000042' }]);
 });
 
-test('a gap makes the position stale', () => {
+test('a gap makes the position stale, and says how many are missing where that is known', () => {
   const { seen } = listen();
   newest().open();
-  newest().ongap();
-  assert.equal(seen.stale, 1);
+  newest().ongap({ data: '{"from":"a","to":"b"}' });
+  assert.deepEqual([seen.stale, seen.missed], [1, 0]);
+  newest().ongap({ data: '{"from":"a","to":"b","count":7}' });
+  assert.deepEqual([seen.stale, seen.missed], [2, 7]);
 });
 
 test('refusals in a row make the position stale; opening forgets them', () => {

@@ -1,36 +1,52 @@
 /**
- * The session that the timeline is filtered to: its facts, and the commands that reach it from a shell.
+ * The session in view: what it is called and how it stands, what may be done with it, and, beside its records, its
+ * facts and the commands that reach it from a shell.
  *
  * @module
  */
 
-import { sessionCommands } from '../commands.js';
+import { isOpen, sessionCommands } from '../commands.js';
 import { moment, utc } from '../format.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, copyButton, h, replace, setText } from './dom.js';
-import { outcome, ranFor, tone } from './sessions.js';
+import { label, outcome, ranFor, tone } from './sessions.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Session} Session */
 
 const MAX_FACT = 500;
 
-/** @param {() => void} close */
-export function createSessionDetail(close) {
+/**
+ * @typedef {object} DetailActions
+ * @property {() => void} closeSession
+ * @property {(view: import('../types.js').SessionView) => void} show
+ * @property {(id: string, action: import('../act.js').SessionAction) => void} act
+ * @property {(id: string, name: string) => void} rename
+ */
+
+/** @param {DetailActions} actions */
+export function createSessionDetail(actions) {
   const panel = byId('session-detail', HTMLElement);
   const ran = h('dd', {});
   let shown = '';
 
-  /** @param {string} id @param {Session | undefined} session */
-  function build(id, session) {
+  /** @param {State} state @param {Session | undefined} session */
+  function build(state, session) {
+    const id = state.filters.session;
+    const may = session !== undefined && (state.access === 'act' || state.access === 'watch');
+    const facts = !may || state.view === 'records';
     replace(panel,
       h('div', { class: 'detail-head' },
-        h('h2', {}, oneLine(session?.name || session?.role || 'Session', MAX_FACT)),
+        h('h2', {}, session ? label(session) : 'Session'),
         session && h('span', { class: 'session-outcome', data: { tone: tone(session) } }, outcome(session)),
-        ...idParts(id),
-        h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: close } }, '✕')),
-      session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.'),
-      session && h('dl', { class: 'facts' }, ...facts(session, ran)));
+        may && tabs(state.view, actions),
+        h('span', { class: 'spacer' }),
+        session && state.access === 'act' && buttons(session, actions),
+        h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: actions.closeSession } }, '✕')),
+      facts && h('p', { class: 'detail-line' }, ...idParts(id)),
+      facts && (session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.')),
+      session && state.access === 'none' && signInHint(),
+      facts && session && h('dl', { class: 'facts' }, ...factsOf(session, ran)));
   }
 
   return {
@@ -43,14 +59,40 @@ export function createSessionDetail(close) {
         return;
       }
       const session = state.sessions.find((one) => one.id === id);
-      const now = JSON.stringify([id, session]);
+      const now = JSON.stringify([id, session, state.access, state.view]);
       if (now !== shown) {
         shown = now;
-        build(id, session);
+        build(state, session);
       }
       if (session) setText(ran, ranFor(session, state.now));
     },
   };
+}
+
+/** @param {import('../types.js').SessionView} view @param {DetailActions} actions */
+function tabs(view, { show }) {
+  /** @param {import('../types.js').SessionView} one @param {string} text */
+  const tab = (one, text) => h('button', { type: 'button', 'aria-pressed': String(view === one), on: { click: () => show(one) } }, text);
+  return h('span', { class: 'tabs', role: 'group', 'aria-label': 'What is shown of the session' }, tab('terminal', 'Terminal'), tab('records', 'Records'));
+}
+
+/** @param {Session} session @param {DetailActions} actions */
+function buttons(session, { act, rename }) {
+  const open = isOpen(session.state);
+  /** @param {string} text @param {import('../act.js').SessionAction} action @param {string} about */
+  const button = (text, action, about) => h('button', { type: 'button', title: about, on: { click: () => act(session.id, action) } }, text);
+  return h('span', { class: 'detail-buttons' },
+    h('button', { type: 'button', title: 'Give it another name', on: { click: () => rename(session.id, session.name) } }, 'Rename'),
+    open && button('Restart', 'restart', 'End its program and start it again in the same place'),
+    open && button('End', 'kill', 'Ask its program to end, and make it'),
+    !open && button('Resume', 'resume', 'Start it again in the same place, where its agent can: in the same conversation'),
+    !open && button('Dismiss', 'dismiss', 'Remove it, with all of its output'));
+}
+
+function signInHint() {
+  return h('div', { class: 'sign-in' },
+    h('p', {}, 'To see its terminal here and to type into it, sign this browser in:'), commandLine('darkmux open'),
+    h('p', { class: 'note' }, 'or ', h('a', { href: '/auth/login' }, 'give the token'), ' of this machine.'));
 }
 
 /** @param {string} id */
@@ -60,9 +102,10 @@ function idParts(id) {
 }
 
 /** @param {Session} session @param {HTMLElement} ran */
-function facts(session, ran) {
+function factsOf(session, ran) {
   return [
     ...fact('Role', session.role),
+    ...fact('Kind', session.kind),
     ...fact('Machine', session.machine),
     ...time('Started', Number.isNaN(session.started) ? session.created : session.started),
     ...time('Ended', session.ended),

@@ -15,16 +15,30 @@ import { byId, commandLine, h, reconcile, replace, setAttribute, setText } from 
 const MAX_ROWS = 200;
 const MAX_NAME = 80;
 
-/** @param {Session} session @returns {string} its state, and how it ended */
+/** @param {Session} session @returns {string} what it is called */
+export function label(session) {
+  return oneLine(session.title || session.name || session.role || session.kind || 'session', MAX_NAME);
+}
+
+/** @param {Session} session @returns {string} its state, what it says it does, and how it ended */
 export function outcome(session) {
+  if (session.state === 'running') {
+    if (session.needsYou !== '') return 'needs you';
+    return oneLine(session.label || (session.working ? 'working' : 'running'), MAX_NAME);
+  }
   if (session.state !== 'exited') return oneLine(session.state, MAX_NAME) || 'unknown';
   if (session.reason !== '') return oneLine(session.reason, MAX_NAME);
   if (session.signal !== '') return oneLine(`signal ${session.signal}`, MAX_NAME);
   return session.exitCode === null ? 'exited' : `exit ${session.exitCode}`;
 }
 
-/** @param {Session} session @returns {'open' | 'good' | 'bad' | 'lost'} how it stands, for colour */
+/** @param {Session} session @returns {'open' | 'busy' | 'needs' | 'good' | 'bad' | 'lost'} how it stands, for colour */
 export function tone(session) {
+  if (session.state === 'running') {
+    if (session.needsYou !== '') return 'needs';
+    if (session.failing) return 'bad';
+    return session.working ? 'busy' : 'open';
+  }
   if (isOpen(session.state)) return 'open';
   if (session.state !== 'exited') return 'lost';
   return session.exitCode === 0 && session.reason === '' ? 'good' : 'bad';
@@ -102,9 +116,11 @@ function sessionRow(id, openSession) {
       element.dataset.state = session.state;
       element.dataset.tone = tone(session);
       setAttribute(button, 'aria-current', current && 'true');
-      setText(title, oneLine(session.name || session.role || 'session', MAX_NAME));
+      element.toggleAttribute('data-unread', session.unread);
+      setText(title, label(session));
       setText(badge, outcome(session));
-      setText(what, [session.name && oneLine(session.role, MAX_NAME), shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
+      const called = [session.role, session.kind].find((word) => word !== '' && oneLine(word, MAX_NAME) !== label(session)) ?? '';
+      setText(what, [oneLine(called, MAX_NAME), oneLine(session.machine, MAX_NAME), shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
       const ran = ranFor(session, now);
       setText(when, isOpen(session.state) ? ran : [ran, age(now - (session.ended || session.created))].filter(Boolean).join(' · '));
     },

@@ -11,13 +11,15 @@ pub use dispatch::DispatchArgs;
 
 use clap::Subcommand;
 
+use super::deferred::DeferredArgs;
 use super::{Cx, Outcome};
 
 /// Roles, and handing work to them.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum CrewVerb {
-    Dispatch(Box<DispatchArgs>),
+    /// Hand a message to a role and run it in a session of its own
+    Dispatch(DeferredArgs<Box<DispatchArgs>>),
     Roles(roles::RolesArgs),
     Show(show::ShowArgs),
 }
@@ -42,7 +44,7 @@ impl From<RoleVerb> for CrewVerb {
 /// Runs the verb.
 pub fn run(verb: CrewVerb, cx: &Cx) -> Outcome {
     match verb {
-        CrewVerb::Dispatch(args) => dispatch::run(&args, cx),
+        CrewVerb::Dispatch(DeferredArgs(args)) => dispatch::run(&args, cx),
         CrewVerb::Roles(args) => roles::run(&args, cx),
         CrewVerb::Show(args) => show::run(&args, cx),
     }

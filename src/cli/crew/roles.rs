@@ -84,7 +84,7 @@ fn report(cx: &Cx, entry: &RoleEntry) {
 fn as_json(entry: &RoleEntry) -> Value {
     let (state, reason, program) = match &entry.availability {
         Availability::Ready { program, .. } => ("ready", None, Some(program)),
-        Availability::CannotRun(why) => ("cannot-run", Some(why), None),
+        Availability::CannotRun(why) => ("cannot-run", Some(why.to_string()), None),
         Availability::Broken => ("broken", None, None),
     };
     let path = match &entry.source {

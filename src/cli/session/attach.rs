@@ -75,11 +75,15 @@ pub(super) async fn look(
             cx.printer.note(&format!("\r[session {id} ended{code}{why}]"));
             Ok(super::exit_of(&status))
         }
-        Seen::Left | Seen::TimeOver => {
+        seen @ (Seen::Left(_) | Seen::TimeOver) => {
             cx.printer.note(&format!(
                 "\r\n[left session {id}, which runs on; darkmux session attach {id} comes back to it]"
             ));
-            Ok(Exit::Ok)
+            Ok(match seen {
+                // Leaving is what its key is for.
+                Seen::Left(exit) if exit != Exit::Interrupted => exit,
+                _ => Exit::Ok,
+            })
         }
     }
 }

@@ -49,7 +49,7 @@ enum Other {
     /// Keys are told in kitty's way.
     Keyboard,
     /// Keys are told in xterm's longer way.
-    OtherKeys,
+    XtermKeys,
 }
 
 impl Other {
@@ -61,7 +61,7 @@ impl Other {
             Self::Shape => b"\x1b[0 q",
             Self::Drawing => b"\x0f\x1b(B",
             Self::Keyboard => b"\x1b[<99u\x1b[=0u",
-            Self::OtherKeys => b"\x1b[>4;0m",
+            Self::XtermKeys => b"\x1b[>4;0m",
         }
     }
 }
@@ -121,7 +121,7 @@ impl Modes {
             }
             b"[4h" | b"[4l" => self.other(Other::Inserting, sequence.ends_with(b"h")),
             [b'[', b'>' | b'=', .., b'u'] => self.other(Other::Keyboard, true),
-            [b'[', b'>', b'4', .., b'm'] => self.other(Other::OtherKeys, sequence.contains(&b';')),
+            [b'[', b'>', b'4', .., b'm'] => self.other(Other::XtermKeys, sequence.contains(&b';')),
             [b'[', b'?' | b'>' | b'<' | b'=', ..] => {}
             [b'[', .., b' ', b'q'] => self.other(Other::Shape, true),
             b"[r" => self.other(Other::Region, false),

@@ -84,9 +84,9 @@ pub(super) async fn follow(cx: &Cx, table: &Table, session: &SessionStatus, from
             Ok(super::exit_of(&status))
         }
         Seen::Cancelled(_) => Ok(Exit::Interrupted),
-        Seen::Left | Seen::TimeOver => {
+        seen @ (Seen::Left(_) | Seen::TimeOver) => {
             cx.printer.note(&format!("session {id} runs on; `darkmux session attach {id}` comes back to it"));
-            Ok(Exit::Interrupted)
+            Ok(if let Seen::Left(exit) = seen { exit } else { Exit::Interrupted })
         }
     }
 }

@@ -90,7 +90,7 @@ async fn exit(
             }
             Ok(super::exit_of(&status))
         }
-        Seen::Left => Ok(Exit::Interrupted),
+        Seen::Left(exit) => Ok(exit),
         Seen::TimeOver if args.json => {
             cx.printer.json(&table.get(id)?)?;
             Ok(Exit::TimeLimit)
@@ -120,14 +120,16 @@ async fn happening(
     };
     let left = async {
         loop {
-            if let Happening::Interrupt | Happening::End = terminal.next(false).await {
-                return;
+            match terminal.next(false).await {
+                Happening::Interrupt => return Exit::Interrupted,
+                Happening::End(exit) => return exit,
+                Happening::Typed(_) | Happening::Resized(_) => {}
             }
         }
     };
     let waited = tokio::select! {
         waited = waits => waited?,
-        () = left => return Ok(Exit::Interrupted),
+        exit = left => return Ok(exit),
         () = time_over => {
             if args.json {
                 cx.printer.json(&json!({ "schema": 1, "reason": "timeout", "session": null }))?;

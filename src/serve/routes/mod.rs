@@ -10,4 +10,5 @@ pub mod flow;
 pub mod jobs;
 pub mod page;
 pub mod sessions;
+pub mod terminal;
 pub mod v1;

@@ -154,13 +154,13 @@ async fn agent(host: &Arc<Host>, request: Request<Incoming>) -> Response<Body> {
 /// The rows of the screen, their blank ends cut.
 pub(super) async fn screen_text(host: &Host) -> Response<Body> {
     let rows = host.model.look(|screen, _| screen.text_rows()).await.unwrap_or_default();
-    text_response(rows)
+    text_response(&rows)
 }
 
 async fn tail(host: &Host, request: &Request<Incoming>) -> Response<Body> {
     let (usual, most) = TAIL;
     let count = usize::try_from(parameter(request, "n").unwrap_or(usual).min(most)).unwrap_or(usize::MAX);
-    text_response(host.model.look(move |screen, _| screen.tail(count)).await.unwrap_or_default())
+    text_response(&host.model.look(move |screen, _| screen.tail(count)).await.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -172,6 +172,6 @@ mod tests {
         assert_eq!(slug_of(" Fix: the/Parser (again)! ").as_deref(), Some("fix-the-parser-again"));
         assert_eq!(slug_of("\u{1b}[31m../..").as_deref(), Some("31m"));
         assert_eq!(slug_of("--- / ---"), None);
-        assert_eq!(slug_of(&"ab ".repeat(90)).map(|slug| slug.len()), Some(SLUG_MAX - 1));
+        assert_eq!(slug_of(&"abc ".repeat(90)).map(|slug| slug.len()), Some(SLUG_MAX - 1));
     }
 }

@@ -245,7 +245,7 @@ fn bytes_response(bytes: Vec<u8>) -> Response<Body> {
 }
 
 /// Lines of text.
-pub(super) fn text_response(lines: Vec<String>) -> Response<Body> {
+pub(super) fn text_response(lines: &[String]) -> Response<Body> {
     let mut text = lines.join("\n");
     text.push('\n');
     let mut response = bytes_response(text.into_bytes());

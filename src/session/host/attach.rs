@@ -171,7 +171,6 @@ impl Viewer {
             // The terminal is gone; its end is about to be told.
             tracing::debug!(%error, "the terminal takes no size");
         }
-        self.echo.notify_one();
     }
 
     async fn typed(&self, bytes: &[u8]) {
@@ -227,6 +226,7 @@ async fn take_input(viewer: &Viewer, mut up: ReadHalf<Stream>) -> io::Result<()>
                     let size =
                         WindowSize { cols: u16::from_be_bytes([a, b]), rows: u16::from_be_bytes([c, d]) };
                     viewer.stated(size, claim != [0]);
+                    viewer.echo.notify_one();
                 }
                 _ => return Err(io::Error::other("a frame that only a host sends")),
             }

@@ -69,10 +69,10 @@ impl Follower {
         }
         loop {
             // A copy: what it sees counts as seen only once it is told.
-            let mut seen = self.changes.clone();
+            let mut changes = self.changes.clone();
             let status_after = self.status_after;
-            let changed = async move {
-                let _ = seen.changed().await;
+            let another = async move {
+                let _ = changes.changed().await;
                 tokio::time::sleep_until(status_after).await;
             };
             tokio::select! {
@@ -82,7 +82,7 @@ impl Follower {
                     self.ended = true;
                     return Some(self.status());
                 }
-                () = changed => return Some(self.status()),
+                () = another => return Some(self.status()),
                 notice = self.notices.recv() => match notice {
                     Ok(Notice { title, body }) => return Some(HostEvent::Notice { title, body }),
                     // It was too slow for some; the newest come.

@@ -1,6 +1,5 @@
 //! How many ended sessions stay, and for how long the folders of ended jobs.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -9,6 +8,9 @@ use super::{LifeError, dismiss};
 use crate::model::SessionId;
 use crate::session::{Table, files};
 use crate::wire::SessionStatus;
+
+/// Entries of a folder that are looked at; a larger one is kept.
+const ENTRIES_MAX: usize = 1_000_000;
 
 /// What of ended sessions is kept.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,7 @@ pub async fn retain(
     let ended = ended.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let ended = ended.map_err(LifeError::file(table.dir()))?;
     let mut gone = Vec::new();
-    for status in beyond(&ended, keep) {
+    for status in beyond(&ended, keep).into_iter().rev() {
         if needed(status) {
             continue;
         }
@@ -81,13 +83,12 @@ fn size_of(dir: &Path) -> u64 {
     files.map(|meta| meta.len()).sum()
 }
 
-/// Deletes the folders of jobs in `dir` that nobody has changed anything in for `age`, nor in any folder right
-/// below them. One that is in `needed` stays, as does one that leads to a folder in it. Returns those that went.
+/// Deletes the folders of jobs in `dir` in which nothing was changed for `age`, at any depth. One that is in `needed` stays, as does one that leads to a folder in it. Returns those that went.
 pub fn retain_folders(
     dir: &Path,
     age: Duration,
     now: SystemTime,
-    needed: &HashSet<PathBuf>,
+    needed: &[PathBuf],
 ) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -108,17 +109,35 @@ pub fn retain_folders(
     Ok(gone)
 }
 
-/// Whether it is a folder, no link to one, and nothing in it or in the folders right below was changed for `age`.
+/// Whether it is a folder, no link to one, and nothing in it at any depth was changed for `age`. One of which that
+/// cannot be said is not old.
 fn is_old(folder: &Path, age: Duration, now: SystemTime) -> bool {
-    let Ok(meta) = std::fs::symlink_metadata(folder) else { return false };
     let old = |meta: &std::fs::Metadata| {
         let at = meta.modified().ok();
         at.and_then(|at| now.duration_since(at).ok()).is_some_and(|since| since > age)
     };
-    let below = || {
-        std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok())
-    };
-    meta.is_dir() && old(&meta) && below().all(|meta| old(&meta))
+    match std::fs::symlink_metadata(folder) {
+        Ok(meta) if meta.is_dir() && old(&meta) => {}
+        _ => return false,
+    }
+    let mut left = ENTRIES_MAX;
+    let mut open = vec![folder.to_owned()];
+    while let Some(dir) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { return false };
+        for entry in entries {
+            let Ok((entry, meta)) = entry.and_then(|entry| entry.metadata().map(|meta| (entry, meta))) else {
+                return false;
+            };
+            left -= 1;
+            if left == 0 || !old(&meta) {
+                return false;
+            }
+            if meta.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -150,23 +169,26 @@ mod tests {
             retain(&table, Keep { count: 3, ..all }, |status| status.id.as_str() == "b").await.unwrap();
         assert_eq!(gone.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["a"]);
         let gone = retain(&table, Keep { bytes: 250_000, ..all }, |_| false).await.unwrap();
-        assert_eq!(gone.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["c", "b"]);
+        assert_eq!(gone.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(table.list().unwrap().len(), 2);
     }
 
     #[test]
     fn folders_of_jobs_go_by_age_unless_somebody_needs_them() {
         let root = tempfile::tempdir().unwrap();
-        for name in ["old", "needed/deep"] {
+        for name in ["old/a/b", "needed/deep", "young/a/b"] {
             fs::create_dir_all(root.path().join(name)).unwrap();
         }
+        let young = fs::File::create(root.path().join("young/a/b/file")).unwrap();
         std::os::unix::fs::symlink("/tmp", root.path().join("link")).unwrap();
-        let (age, now) = (Duration::from_secs(60), SystemTime::UNIX_EPOCH);
-        let needed = HashSet::from([root.path().join("needed/deep")]);
+        let (age, now) = (Duration::from_mins(1), SystemTime::UNIX_EPOCH);
+        let needed = [root.path().join("needed/deep")];
         assert!(retain_folders(root.path(), age, now, &needed).unwrap().is_empty(), "of the future");
-        let later = written(root.path()) + Duration::from_secs(3600);
+        let later = written(root.path()) + Duration::from_hours(1);
+        young.set_modified(later).unwrap();
         assert!(retain_folders(root.path(), Duration::from_hours(2), later, &needed).unwrap().is_empty());
         assert_eq!(retain_folders(root.path(), age, later, &needed).unwrap(), [root.path().join("old")]);
+        assert!(root.path().join("young/a/b/file").exists());
         assert!(root.path().join("needed/deep").exists() && root.path().join("link").exists());
     }
 

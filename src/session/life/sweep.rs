@@ -17,6 +17,9 @@ use crate::work::{Journal, RanState};
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_mins(3);
 
+/// The folders of jobs are looked through, file by file, in each of so many sweeps.
+const FOLDERS_EVERY: u32 = 20;
+
 /// Keeps the folders of sessions and of jobs within their bounds.
 #[derive(Debug, Clone)]
 pub struct Sweeper {
@@ -42,8 +45,8 @@ impl Sweeper {
         let stop = shutdown.clone();
         drop(shutdown.spawn(async move {
             let swept = async {
-                loop {
-                    self.sweep().await;
+                for round in 0_u32.. {
+                    self.sweep(round % FOLDERS_EVERY == 0).await;
                     tokio::time::sleep(jitter(EVERY, 10)).await;
                 }
             };
@@ -55,8 +58,9 @@ impl Sweeper {
         }));
     }
 
-    /// Gives lost sessions their end, completes dismissals, and dismisses and deletes what is too old.
-    pub async fn sweep(&self) {
+    /// Gives lost sessions their end, completes dismissals, and dismisses what is too old; with `folders`, deletes
+    /// old folders of jobs, too.
+    async fn sweep(&self, folders: bool) {
         let table = self.live.table();
         let (lost, flow, clock) = (table.clone(), self.flow.clone(), self.clock.clone());
         let settled = tokio::task::spawn_blocking(move || {
@@ -85,7 +89,7 @@ impl Sweeper {
             }
             Err(error) => tracing::warn!(%error, "old sessions could not be removed"),
         }
-        if let Err(error) = self.sweep_folders(&untold).await {
+        if folders && let Err(error) = self.sweep_folders(&untold).await {
             tracing::warn!(%error, "old folders of jobs could not be removed");
         }
     }
@@ -102,7 +106,7 @@ impl Sweeper {
     async fn sweep_folders(&self, untold: &HashSet<SessionId>) -> io::Result<()> {
         let (dir, age) = (self.worktrees.clone(), self.worktrees_age);
         let alive = self.live.list().into_iter().filter(|session| session.is_alive());
-        let mut needed: HashSet<PathBuf> = alive.map(|session| session.status().cwd.clone()).collect();
+        let mut needed: Vec<PathBuf> = alive.map(|session| session.status().cwd.clone()).collect();
         let of_job = |id: &SessionId| folders_of(&dir, id);
         needed.extend(untold.iter().flat_map(of_job));
         let now = SystemTime::from(self.clock.now());

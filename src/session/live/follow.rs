@@ -87,12 +87,12 @@ async fn listen(table: &LiveTable, id: &SessionId) -> Heard {
 }
 
 impl LiveTable {
-    /// What a host tells of its session. The final state is read from the disk, where everybody finds it.
+    /// What a host tells of its session.
     fn hear(&self, id: &SessionId, event: HostEvent) {
         let mut state = self.state();
         let Some(held) = state.sessions.get(id) else { return };
         match event {
-            HostEvent::Status { status } if status.id == *id && !status.state.is_final() => {
+            HostEvent::Status { status } if status.id == *id => {
                 let loaded = Loaded { status: *status, dispatched: held.dispatched, written: held.written };
                 self.write(&mut state, loaded);
             }

@@ -132,7 +132,7 @@ pub(super) async fn read_places(table: LiveTable, mut places: mpsc::Receiver<Pat
         // Not one of the tasks that a stop waits for: a network folder may never answer.
         let read = tokio::task::spawn_blocking(move || place::read(&asked, home.as_deref()));
         match tokio::time::timeout(PLACE_PATIENCE, read).await {
-            Ok(Ok(place)) => table.learn_place(cwd, Arc::new(place)),
+            Ok(Ok(place)) => table.learn_place(&cwd, &Arc::new(place)),
             Ok(Err(error)) => tracing::warn!(%error, "a session's folder could not be looked at"),
             Err(_) => {
                 hanging += 1;

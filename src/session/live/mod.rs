@@ -12,6 +12,7 @@
 mod changes;
 mod find;
 mod follow;
+mod kept;
 mod look;
 mod place;
 mod shown;
@@ -23,7 +24,7 @@ pub use shown::LiveSession;
 pub use subscription::{LiveEvent, News, Subscription};
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -54,6 +55,7 @@ struct Inner {
     newest: watch::Sender<u64>,
     unread_places: mpsc::Sender<PathBuf>,
     places_to_read: Mutex<Option<mpsc::Receiver<PathBuf>>>,
+    slugs_changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -101,16 +103,19 @@ impl LiveTable {
             newest: watch::Sender::new(0),
             unread_places,
             places_to_read: Mutex::new(Some(places)),
+            slugs_changed: Notify::new(),
         }))
     }
 
     /// Reads every session there is, and follows them from then on.
     pub async fn start(&self) {
+        self.remember_slugs().await;
         self.look().await;
         let places = self.0.places_to_read.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(places) = places {
             drop(self.0.shutdown.spawn(look::read_places(self.clone(), places)));
             drop(self.0.shutdown.spawn(look::keep_looking(self.clone())));
+            drop(self.0.shutdown.spawn(kept::keep_slugs(self.clone())));
         }
     }
 
@@ -192,6 +197,7 @@ impl LiveTable {
         let mut state = self.state();
         if state.sessions.remove(id).is_some() {
             state.slugs.take_back(id);
+            self.0.slugs_changed.notify_one();
             state.changes.remove(id);
             self.tell(&state);
         }
@@ -234,6 +240,9 @@ impl LiveTable {
         let id = status.id.clone();
         let wanted = shown::wanted_slug(&status);
         let slug = state.slugs.give(&id, super::kind(&status), &wanted);
+        if slug != wanted {
+            self.0.slugs_changed.notify_one();
+        }
         let place = self.place(state, &status);
         let shown = Arc::new(LiveSession::new(status, slug, place, (&self.folder(&id), dispatched)));
         match state.sessions.get_mut(&id) {
@@ -261,11 +270,11 @@ impl LiveTable {
     }
 
     /// A folder was read: its sessions are told anew where that says more.
-    fn learn_place(&self, cwd: PathBuf, place: Arc<Place>) {
+    fn learn_place(&self, cwd: &Path, place: &Arc<Place>) {
         let mut state = self.state();
-        state.places.keep(cwd.clone(), Arc::clone(&place));
+        state.places.keep(cwd.to_owned(), Arc::clone(place));
         let here = state.sessions.values().filter(|held| held.shown.status().cwd == cwd);
-        let here = here.filter(|held| **held.shown.place() != *place);
+        let here = here.filter(|held| **held.shown.place() != **place);
         let loaded: Vec<_> = here
             .map(|held| {
                 let status = held.shown.status().clone();

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::SessionId;
 
 /// Longest slug, in characters.
@@ -29,16 +31,30 @@ pub fn slug(text: &str) -> Option<String> {
 pub struct Slugs {
     by_slug: HashMap<(String, String), SessionId>,
     by_session: HashMap<SessionId, Given>,
+    /// What an earlier daemon had given.
+    before: HashMap<SessionId, Given>,
 }
 
-#[derive(Debug)]
-struct Given {
+/// A slug that a session has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
     kind: String,
     wanted: String,
     slug: String,
 }
 
 impl Slugs {
+    /// Slugs that an earlier daemon had given: their sessions get them again.
+    pub fn remember(&mut self, before: HashMap<SessionId, Given>) {
+        self.before = before;
+    }
+
+    /// The slugs that are others than their sessions wanted; those of the rest follow from what they want.
+    pub fn numbered(&self) -> HashMap<SessionId, Given> {
+        let numbered = self.by_session.iter().filter(|(_, given)| given.slug != given.wanted);
+        numbered.map(|(id, given)| (id.clone(), given.clone())).collect()
+    }
+
     /// The slug of a session that would like to be called `wanted`: the one it has as long as it wants the
     /// same, else the first that is free (`name`, `name-2`, `name-3`, …).
     pub fn give(&mut self, id: &SessionId, kind: &str, wanted: &str) -> String {
@@ -48,7 +64,9 @@ impl Slugs {
             }
             self.take_back(id);
         }
-        let mut slug = wanted.to_owned();
+        let before = self.before.remove(id);
+        let before = before.filter(|before| before.kind == kind && before.wanted == wanted);
+        let mut slug = before.map_or_else(|| wanted.to_owned(), |before| before.slug);
         let mut number = 2;
         while self.by_slug.contains_key(&(kind.to_owned(), slug.clone())) {
             let end = format!("-{number}");
@@ -94,6 +112,20 @@ mod tests {
         assert_eq!(slugs.give(&b, "codex", "x"), "x");
         slugs.take_back(&a);
         assert_eq!(slugs.give(&a, "codex", "x"), "x-2");
+    }
+
+    #[test]
+    fn the_next_daemon_gives_the_same() {
+        let (mut slugs, mut next) = (Slugs::default(), Slugs::default());
+        let [a, b, c] = ["a", "b", "c"].map(|id| SessionId::new(id).unwrap());
+        for id in [&a, &b, &c] {
+            slugs.give(id, "shell", "x");
+        }
+        slugs.take_back(&a);
+        assert_eq!(slugs.numbered().len(), 2);
+        next.remember(slugs.numbered());
+        assert_eq!((next.give(&b, "shell", "x"), next.give(&c, "shell", "x")), ("x-2".into(), "x-3".into()));
+        assert_eq!(next.give(&a, "shell", "x"), "x");
     }
 
     proptest! {

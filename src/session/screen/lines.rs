@@ -49,18 +49,19 @@ fn begins_line(
 impl Lines {
     /// A row has left the screen.
     pub fn push(&mut self, row: &RowContents<'_>) {
-        if let Some(last) = &self.last
-            && begins_line(last, |first, last| _ = row.write_formatted_basic(first, last))
-        {
-            self.bytes.push_back(b'\n');
-            self.count += 1;
-        }
         let mut state = BasicFormattedCaptureState::new();
         self.row.clear();
         // Writing into a text does not fail.
         let _ = row.write_formatted_basic(&mut self.row, &mut state);
         if self.row.contains('\x1b') {
             self.row.push_str(NO_ATTRIBUTES);
+        }
+        if let Some(last) = &self.last
+            && (self.row.is_empty()
+                || begins_line(last, |first, last| _ = row.write_formatted_basic(first, last)))
+        {
+            self.bytes.push_back(b'\n');
+            self.count += 1;
         }
         self.last = Some(state);
         let needed = self.bytes.len() + self.row.len() + 1;

@@ -136,14 +136,17 @@ impl Screen {
     /// Text that stands between sequences, with a character kept back that is not whole yet.
     fn text(&mut self, text: &[u8]) {
         let mut held = self.pending.take();
+        if text.is_empty() {
+            // A sequence cuts the character, which is never whole.
+            return self.draw_text(&held);
+        }
         let text = if held.is_empty() {
             text
         } else {
             held.extend_from_slice(text);
             &held
         };
-        // A character that a sequence cuts is never whole.
-        let whole = if text.is_empty() { 0 } else { text.len() - sequence::unfinished(text) };
+        let whole = text.len() - sequence::unfinished(text);
         self.draw_text(&text[..whole]);
         self.pending.hold(&text[whole..]);
     }

@@ -153,9 +153,11 @@ impl Plain {
             self.attributes.clear();
             self.too_long = false;
         }
+        // The same one twice is the same as once.
+        let known = self.attributes.ends_with(&self.sequence);
         if self.attributes.len() + self.sequence.len() > ATTRIBUTES_MAX {
-            self.too_long = true;
-        } else {
+            self.too_long |= !known;
+        } else if !known {
             self.attributes.extend_from_slice(&self.sequence);
         }
         self.sequence.clear();

@@ -86,10 +86,10 @@ impl Place {
             _ => Some(cols - 1),
         };
         let _ = write!(out, "\x1b[{};{}H", row_told + 1, last.unwrap_or(col) + 1);
-        if let Some(cell) = last.and_then(|last| cells.cell(row, last)).filter(|cell| cell.has_contents()) {
-            // Only drawing brings it there.
+        if let Some(cell) = last.and_then(|last| cells.cell(row, last)) {
+            // Only drawing brings it there; a blank looks like a space.
             out.push_str(&style(cell));
-            out.push_str(cell.contents());
+            out.push_str(if cell.has_contents() { cell.contents() } else { " " });
         }
     }
 
@@ -101,12 +101,14 @@ impl Place {
         out.push_str(&cells.attributes_formatted());
     }
 
+    /// Keeps the saved cursor, while the region is the whole screen: it may lie outside the region of now.
     fn save(&self, out: &mut String, cells: &Cells) {
-        self.limits(out, cells, self.saved_origin);
-        self.go(out, cells, self.saved, self.saved_origin);
+        if self.saved_origin {
+            out.push_str("\x1b[?6h");
+        }
+        self.go(out, cells, self.saved, false);
         out.push_str(&self.saved_attributes);
-        out.push_str("\x1b7");
-        out.push_str("\x1b[?6l\x1b[r");
+        out.push_str("\x1b7\x1b[?6l");
     }
 
     fn limits(&self, out: &mut String, cells: &Cells, origin: bool) {
@@ -221,21 +223,27 @@ impl Screen {
 
 /// The rows that `vt100` keeps above the main screen, styled.
 fn kept(main: &Cells) -> String {
+    let rows = kept_rows(main, |cells, cols| {
+        let begins = cells.cell(0, 0).is_some_and(vt100::Cell::has_contents);
+        Some((cells.rows_formatted(0, cols).next()?, cells.row_wrapped(0), begins))
+    });
     let mut out = String::new();
-    let rows =
-        kept_rows(main, |cells, cols| Some((cells.rows_formatted(0, cols).next()?, cells.row_wrapped(0))));
-    let mut ended = true;
-    for (row, wrapped) in rows {
+    let mut goes_on = false;
+    for (row, wrapped, begins) in rows {
+        // Only a character wraps.
+        if goes_on && !begins {
+            out.push_str("\r\n");
+        }
         out.push_str(&row);
         if row.contains('\x1b') {
             out.push_str("\x1b[m");
         }
-        ended = !wrapped;
-        if ended {
+        goes_on = wrapped;
+        if !wrapped {
             out.push_str("\r\n");
         }
     }
-    if !ended {
+    if goes_on {
         out.push_str("\r\n");
     }
     out

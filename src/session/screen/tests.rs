@@ -24,31 +24,17 @@ fn model(bytes: &[u8]) -> Screen {
 /// What stands in the cells, and everything around them that can be asked for.
 fn seen(screen: &vt100::Screen) -> Vec<String> {
     let (rows, cols) = screen.size();
-    let mut seen: Vec<String> = (0..rows.get())
-        .map(|row| {
-            (0..cols.get())
-                .map(|col| {
-                    format!(
-                        "{:?}",
-                        screen.cell(row, col).map(|cell| {
-                            (
-                                cell.contents().to_owned(),
-                                cell.fgcolor(),
-                                cell.bgcolor(),
-                                cell.bold(),
-                                cell.dim(),
-                                cell.italic(),
-                                cell.underline(),
-                                cell.inverse(),
-                                cell.is_wide(),
-                                cell.is_wide_continuation(),
-                            )
-                        })
-                    )
-                })
-                .collect::<String>()
-        })
-        .collect();
+    let look = |row, col| {
+        let cell = screen.cell(row, col).unwrap();
+        let colours = (cell.fgcolor(), cell.bgcolor());
+        let flags = [cell.bold(), cell.dim(), cell.italic(), cell.underline(), cell.inverse()];
+        let is_blank =
+            cell.contents().trim().is_empty() && flags == [false; 5] && colours == Default::default();
+        let text = format!("{col}:{:?} {colours:?} {flags:?} {}", cell.contents().trim(), cell.is_wide());
+        if is_blank && !cell.is_wide_continuation() { String::new() } else { text }
+    };
+    let row = |row| (0..cols.get()).map(|col| look(row, col)).collect::<String>();
+    let mut seen: Vec<String> = (0..rows.get()).map(row).collect();
     seen.push(format!("cursor {:?} {:?}", screen.cursor_position(), screen.attributes_formatted()));
     seen.push(format!(
         "modes {:?} {} {}",
@@ -104,7 +90,6 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"\x1b[J",
         b"\x1b[?1049h",
         b"\x1b[?1049l",
-        b"\x1b[?47h",
         b"\x1b[?47l",
         b"\x1b[2;4r",
         b"\x1b[r",
@@ -150,7 +135,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         4 => "[a-z ]{1,15}".prop_map(String::into_bytes),
         6 => prop::sample::select(fixed).prop_map(<[u8]>::to_vec),
         1 => (1u16..7, 1u16..14).prop_map(|(row, col)| format!("\x1b[{row};{col}H").into_bytes()),
-        1 => (1u16..9, prop::sample::select(vec!['A', 'B', 'C', 'D', 'G', 'd'])).prop_map(|(n, c)| format!("\x1b[{n}{c}").into_bytes()),
+        1 => (1u16..9, prop::sample::select(vec!['A', 'B', 'C', 'D', 'G'])).prop_map(|(n, c)| format!("\x1b[{n}{c}").into_bytes()),
     ]
 }
 
@@ -166,7 +151,11 @@ proptest! {
         let cut = cut.index(stream.len() + 1);
         let mut bytes = model(&stream[..cut]).snapshot();
         bytes.extend_from_slice(&stream[cut..]);
-        prop_assert_eq!(everything(&mut reference(&bytes)), everything(&mut reference(&stream)));
+        let (shown, whole) = (everything(&mut reference(&bytes)), everything(&mut reference(&stream)));
+        let differs = shown.iter().zip(&whole).position(|(shown, whole)| shown != whole);
+        let at = differs.unwrap_or(shown.len().min(whole.len()));
+        let before = String::from_utf8_lossy(&stream[..cut]).escape_debug().to_string();
+        prop_assert_eq!(shown.get(at), whole.get(at), "line {} after {}", at, before);
     }
 
     #[test]
@@ -193,5 +182,88 @@ proptest! {
         }
         prop_assert!(screen.snapshot().len() < 1 << 20);
         let _ = (screen.tail(50), screen.text_rows());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lines_that_are_passed_over_leave_no_trace(
+        start in stream(),
+        kinds in prop::collection::vec(prop::sample::select(vec!["a", "", "a line that is wrapped", "\x1b[31mred", "\x1b[m", "\x1b[0;1mbold\t漢", "b\rc"]), 1..8),
+        count in 13_000usize..16_000, chunk in 500usize..9000, tail in "[a-z]{0,9}",
+    ) {
+        let mut bytes = Vec::new();
+        for line in 0..count {
+            bytes.extend_from_slice(format!("{line}{}\r\n", kinds[line % kinds.len()]).as_bytes());
+        }
+        bytes.extend_from_slice(tail.as_bytes());
+        let mut whole = model(&start);
+        whole.feed(&bytes);
+        let mut skipped = model(&start);
+        if skipped.scrolls_whole() {
+            let mut plain = Plain::new(0, SIZE.rows);
+            for piece in bytes.chunks(chunk) {
+                prop_assert!(plain.look(piece));
+            }
+            // Without a reset attributes may pile up; then all of it is drawn.
+            let resets = kinds.contains(&"\x1b[m");
+            let coloured = kinds.iter().any(|kind| kind.contains('\x1b'));
+            prop_assert!(plain.begin().is_some() || coloured && !resets);
+            let (begin, attributes) = plain.begin().unwrap_or((0, b""));
+            let begin = usize::try_from(begin).unwrap();
+            if begin == 0 {
+                return Ok(());
+            }
+            skipped.skip(attributes);
+            skipped.feed(&bytes[begin..]);
+            let snapshots = [whole.snapshot(), skipped.snapshot()];
+            prop_assert!(snapshots[0] == snapshots[1]);
+        }
+    }
+}
+
+#[test]
+fn what_follows_other_sequences_is_no_plain_run() {
+    for other in ["\x1b[2J", "\x07", "\x1b]2;x\x07", "\x1b7", "\x08"] {
+        let mut plain = Plain::new(7, 24);
+        assert!(!plain.look(format!("one\r\n\x1b[32mtwo{other}three\r\n").as_bytes()), "{other:?}");
+        assert!(plain.begin().is_none());
+    }
+}
+
+#[test]
+fn questions_titles_and_notices_are_read() {
+    let mut screen = model(b"ab\x1b[6n\x1b[5n\x1b[c\x1b]0;one \x1b\\\x1b]2;t\xc2\x9b\x07\x1b]9;4;1;50\x07\x1b]9;hello\x07\x07\x07\x1b]133;C\x07");
+    let said = screen.take_said();
+    assert_eq!(said.answers, b"\x1b[1;3R\x1b[0n\x1b[?1;2c");
+    assert_eq!(said.title.as_deref(), Some("t\\u{9b}"));
+    let hello = Notice { title: String::new(), body: "hello".to_owned() };
+    assert_eq!(said.notices, [hello, Notice::default()]);
+    assert_eq!(said.working, Some(true));
+    screen.feed("\x1b]2;".as_bytes());
+    screen.feed("x".repeat(1 << 20).as_bytes());
+    assert!(screen.snapshot().len() < 10_000);
+    screen.feed(b"\x07");
+    assert_eq!(screen.take_said().title.map(|title| title.len()), Some(256));
+}
+
+#[test]
+fn what_is_cleared_with_the_lines_above_is_gone() {
+    let mut screen = model("line\r\n".repeat(3000).as_bytes());
+    assert_eq!(screen.tail(500).len(), 500);
+    screen.feed(b"\x1b[H\x1b[2J\x1b[3Jnew");
+    assert_eq!(screen.tail(500), ["new"]);
+    assert!(screen.snapshot().len() < 500);
+}
+
+#[test]
+fn line_drawing_and_the_keyboards_modes_are_kept() {
+    let screen = model(b"\x1b(0lqk\x1b(B x\x1b[>5u\x1b[?1004h\x1b)0\x0eq");
+    assert_eq!(screen.text_rows()[0], "┌─┐ x─");
+    let snapshot = String::from_utf8(screen.snapshot()).unwrap();
+    for mode in ["\x1b[>5u", "\x1b[?1004h", "\x1b)0", "\x0e"] {
+        assert!(snapshot.contains(mode), "{mode:?}");
     }
 }

@@ -1,13 +1,12 @@
 //! Changing a session's life.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::launch::launched;
+use super::launch::{TOLD, launched};
 use super::{body, done, find, refused, to_the_end};
 use crate::crew::{Again, rerun};
 use crate::model::SessionId;
@@ -17,9 +16,6 @@ use crate::session::life::{self, LifeError};
 use crate::session::live::LiveSession;
 use crate::session::parse_name;
 use crate::wire::v1::{Launched, Refusal, RenameBody};
-
-/// How long what the disk says already may take to be known to everybody.
-const TOLD: Duration = Duration::from_secs(5);
 
 /// Ends a session; one that has ended stays as it is.
 #[utoipa::path(post, path = "/v1/sessions/{id}/kill", tag = "sessions",

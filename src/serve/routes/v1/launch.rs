@@ -12,6 +12,7 @@ use super::{body, launchers, not_started, to_the_end};
 use crate::model::SessionId;
 use crate::serve::app::data;
 use crate::serve::{ApiError, App};
+use crate::session::live::LiveSession;
 use crate::session::{self, Command, StartError, new_session_id};
 use crate::util::visible_line;
 use crate::wire::WindowSize;
@@ -25,6 +26,9 @@ const SIZE_MAX: u16 = 1000;
 
 /// Longest folder, in bytes.
 const CWD_MAX: usize = 4096;
+
+/// How long what the disk says already may take to be known to everybody.
+pub(super) const TOLD: Duration = Duration::from_secs(5);
 
 /// How long the disk of the folder may take.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
@@ -81,11 +85,17 @@ async fn start(app: &App, command: Command) -> Result<Launched, ApiError> {
     }
 }
 
-/// A session that was started just now, as its starter is told of it.
+/// A session that was started just now, as its starter is told of it: once everybody else can see it, too.
 pub(super) async fn launched(app: &App, id: &SessionId) -> Launched {
-    let session = app.live.announce(id).await;
-    let pid = session.and_then(|session| session.status().pid);
-    Launched { pid: pid.unwrap_or(0), session_id: id.to_string() }
+    let status = app.live.table().get(id).ok().flatten();
+    app.live.announce(id).await;
+    if let Some(status) = &status {
+        let is_seen = |seen: &LiveSession| seen.status().started_at == status.started_at;
+        let known = app.live.when(id, |seen| seen.is_none_or(is_seen).then_some(()));
+        // Who looks at once and does not find it learns of it by the events.
+        let _ = tokio::time::timeout(TOLD, known).await;
+    }
+    Launched { pid: status.and_then(|status| status.pid).unwrap_or(0), session_id: id.to_string() }
 }
 
 fn argv(app: &App, asked: &LaunchBody) -> Result<Vec<String>, ApiError> {

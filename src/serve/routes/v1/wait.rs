@@ -18,7 +18,7 @@ use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
 use crate::session::live::LiveSession;
 use crate::session::{Event, HostClient, LogReader, TextFinder, files, kind};
-use crate::util::visible;
+use crate::util::visible_line;
 use crate::wire::v1::{Refusal, Waited};
 
 /// How long is waited when nothing is said.
@@ -102,19 +102,19 @@ pub async fn wait(
         }
         () = caller.revoked() => return Err(ApiError::unauthorized("this token is not valid any more")),
     };
-    match waited {
-        Ok(waited) => data(&waited?),
-        Err(_) => {
-            let message = format!("nothing of it happened within {timeout} s");
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message))
-        }
-    }
+    let waited = waited.unwrap_or_else(|_| {
+        let message = format!("nothing of it happened within {timeout} s");
+        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message))
+    });
+    data(&waited?)
 }
 
 fn finder(asked: &WaitQuery) -> Result<Option<TextFinder>, ApiError> {
     match (asked.what, asked.text.as_deref()) {
         (For::Text, Some(text)) => TextFinder::new(text).map(Some).map_err(|error| {
-            ApiError::bad_request("validation_error", format!("`text` is no pattern: {}", visible(&error)))
+            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let message = format!("`text` is no pattern: {}", visible_line(why));
+            ApiError::bad_request("validation_error", message)
         }),
         (For::Text, None) => {
             Err(ApiError::bad_request("validation_error", "`for=text` takes a pattern in `text`"))
@@ -153,7 +153,7 @@ async fn idle(app: &App, id: &SessionId) -> Result<Waited, ApiError> {
                 None if status.kind.is_none() => {
                     let message = format!(
                         "a session of kind `{}` does not say when it waits; use `for=exit` or `for=text`",
-                        visible(kind(status))
+                        visible_line(kind(status))
                     );
                     let code = StatusCode::UNPROCESSABLE_ENTITY;
                     Some(Err(ApiError::new(code, "no_idle_signal", message)))

@@ -1,0 +1,96 @@
+/**
+ * All that the viewer does to sessions, and what only somebody who is signed in may see.
+ *
+ * @module
+ */
+
+import { readAccess, readLaunchers, readRefusal, readSession } from './v1.js';
+import { fields, list } from './wire.js';
+import { text } from './record.js';
+
+/** @typedef {import('./types.js').Access} Access */
+/** @typedef {import('./types.js').Session} Session */
+
+const TIMEOUT_MS = 10_000;
+/** A restart ends the process first, which may take its grace. */
+const SLOW_MS = 40_000;
+/** A picture over a slow link. */
+const UPLOAD_MS = 60_000;
+
+/** The daemon, or the way to it, refused; the message is for the reader. */
+export class Refused extends Error {
+  /** @param {number} status 0 when there was no answer @param {string} message */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {{json?: unknown, raw?: BodyInit, type?: string, timeout?: number}} [what]
+ * @returns {Promise<unknown>} the body, undefined when there is none
+ */
+async function ask(method, path, { json, raw, type = 'application/json', timeout = TIMEOUT_MS } = {}) {
+  const body = raw ?? (method === 'GET' ? undefined : JSON.stringify(json ?? {}));
+  const headers = body === undefined ? undefined : { 'content-type': type };
+  let response;
+  try {
+    response = await fetch(path, { method, headers, body, cache: 'no-store', signal: AbortSignal.timeout(timeout) });
+  } catch {
+    throw new Refused(0, 'The daemon does not answer.');
+  }
+  const answer = await response.json().catch(() => undefined);
+  if (!response.ok) throw new Refused(response.status, readRefusal(answer) || `The daemon refused (${response.status}).`);
+  return answer;
+}
+
+/** @returns {Promise<Access>} */
+export async function askAccess() {
+  try {
+    return readAccess(await ask('GET', '/auth/me'));
+  } catch (error) {
+    if (error instanceof Refused && error.status !== 0 && error.status < 500) return 'none';
+    throw error;
+  }
+}
+
+export const signOut = () => ask('POST', '/auth/logout');
+
+/** @returns {Promise<Session[]>} every session, titles and all */
+export async function listSessions() {
+  return list(fields(await ask('GET', '/v1/sessions')).data).map(readSession).filter(({ id }) => id !== '');
+}
+
+export const listLaunchers = async () => readLaunchers(await ask('GET', '/v1/health'));
+
+/** @typedef {{launcher?: string, command?: string[], cwd?: string, name?: string}} Launch */
+
+/** @param {Launch} launch @returns {Promise<string>} the new session's id */
+export async function launch({ launcher, command, cwd, name }) {
+  const json = { launcher_id: launcher, command, cwd, name };
+  return text(fields(fields(await ask('POST', '/v1/launch', { json, timeout: SLOW_MS })).data).session_id);
+}
+
+/** @param {string} id */
+const at = (id) => `/v1/sessions/${encodeURIComponent(id)}`;
+
+/** @typedef {'kill' | 'restart' | 'resume' | 'dismiss' | 'read'} SessionAction */
+
+/** @param {string} id @param {SessionAction} action */
+export const sessionAction = (id, action) => ask('POST', `${at(id)}/${action}`, { timeout: SLOW_MS });
+
+/** @param {string} id @param {string} name */
+export const rename = (id, name) => ask('POST', `${at(id)}/rename`, { json: { name } });
+
+/** Types a line into a session. @param {string} id @param {string} line */
+export const answer = (id, line) => ask('POST', `${at(id)}/input?submit=1`, {
+  raw: new TextEncoder().encode(line), type: 'application/octet-stream',
+});
+
+/** @param {string} id @param {Blob} picture @returns {Promise<string>} where it is on the session's machine */
+export async function uploadPicture(id, picture) {
+  const body = await ask('POST', `${at(id)}/clipboard`, { raw: picture, type: picture.type, timeout: UPLOAD_MS });
+  return text(fields(fields(body).data).path);
+}

@@ -1,0 +1,80 @@
+/**
+ * Reads the sessions of `/v1` into the viewer's own shape, and says what may be done with one. Pure; what is missing or
+ * of another type becomes empty.
+ *
+ * @module
+ */
+
+import { text } from './record.js';
+import { commandLine, fields, list, time } from './wire.js';
+
+/** @typedef {import('./types.js').Session} Session */
+/** @typedef {import('./types.js').Launcher} Launcher */
+/** @typedef {import('./types.js').Access} Access */
+
+/** @param {unknown} value @returns {number} a size, 0 when it is none */
+const size = (value) => (Number.isInteger(value) && Number(value) > 0 && Number(value) <= 0xffff ? Number(value) : 0);
+
+/** @param {unknown} value @returns {Session} */
+export function readSession(value) {
+  const s = fields(value);
+  const status = fields(s.status);
+  const alive = s.alive === true;
+  const exitCode = typeof s.exit_code === 'number' ? s.exit_code : null;
+  return {
+    id: text(s.id),
+    role: text(s.role),
+    name: text(s.name),
+    state: text(s.state) || (alive ? 'running' : 'exited'),
+    machine: text(s.peer) || text(s.machine_id),
+    created: time(s.created_at),
+    started: time(s.started_at),
+    ended: time(s.exited_at),
+    exitCode,
+    signal: '',
+    reason: s.reason === 'exited' ? '' : text(s.reason),
+    cwd: text(s.cwd),
+    command: commandLine(s.command),
+    title: text(s.title),
+    kind: text(s.kind),
+    label: text(status.label),
+    working: status.working === true,
+    failing: status.error === true,
+    needsYou: text(status.needs_you) || text(s.needs_you),
+    unread: s.unread === true,
+    resumable: s.resumable === true,
+    cols: size(s.terminal_cols),
+    rows: size(s.terminal_rows),
+  };
+}
+
+/** @param {unknown} body of `/v1/health` @returns {Launcher[]} what can be started here, best first */
+export function readLaunchers(body) {
+  const data = fields(fields(body).data);
+  return list(data.launchers)
+    .map(fields)
+    .filter((one) => one.available !== false)
+    .map((one) => ({ id: text(one.id), label: text(one.label) || text(one.id), about: text(one.description) }))
+    .filter((one) => one.id !== '');
+}
+
+/** @param {unknown} body of `/auth/me` @returns {Access} */
+export function readAccess(body) {
+  const scope = text(fields(body).scope);
+  return scope === 'watch' || scope === 'act' ? scope : 'none';
+}
+
+/** @param {unknown} body of a refusal @returns {string} what the daemon said, or nothing */
+export function readRefusal(body) {
+  return text(fields(fields(body).error).message);
+}
+
+/**
+ * @param {readonly Session[]} sessions
+ * @returns {Session[]} those that wait for a person, the one that has been there longest first
+ */
+export function waiting(sessions) {
+  return sessions
+    .filter((session) => session.needsYou !== '' && session.state === 'running')
+    .sort((a, b) => a.created - b.created);
+}

@@ -1,0 +1,80 @@
+/**
+ * The sessions that wait for somebody, with what they ask, and a field to answer in place.
+ *
+ * @module
+ */
+
+import { age } from '../format.js';
+import { oneLine } from '../sanitize.js';
+import { waiting } from '../v1.js';
+import { label } from './sessions.js';
+import { byId, h, reconcile, setText } from './dom.js';
+
+/** @typedef {import('../types.js').State} State */
+/** @typedef {import('../types.js').Session} Session */
+
+const MAX_ROWS = 50;
+const MAX_QUESTION = 1_000;
+const MAX_ANSWER = 10_000;
+
+/**
+ * @typedef {object} InboxActions
+ * @property {(session: string) => void} openSession
+ * @property {(session: string, line: string) => Promise<boolean>} answer whether it was taken
+ */
+
+/** @param {InboxActions} actions */
+export function createInbox(actions) {
+  const panel = byId('inbox-panel', HTMLElement);
+  const list = byId('inbox', HTMLOListElement);
+  const total = byId('inbox-count', HTMLElement);
+  /** @type {Map<string, ReturnType<typeof inboxRow>>} */
+  let rows = new Map();
+
+  return {
+    /** @param {State} state */
+    render(state) {
+      const found = waiting(state.sessions);
+      panel.hidden = found.length === 0;
+      document.body.toggleAttribute('data-inbox', found.length > 0);
+      setText(total, found.length > 1 ? String(found.length) : '');
+      const next = new Map();
+      for (const session of found.slice(0, MAX_ROWS)) {
+        const row = rows.get(session.id) ?? inboxRow(session.id, actions);
+        row.update(session, state);
+        next.set(session.id, row);
+      }
+      rows = next;
+      reconcile(list, [...next.values()].map((row) => row.element));
+    },
+  };
+}
+
+/** @param {string} id @param {InboxActions} actions */
+function inboxRow(id, actions) {
+  const title = h('button', { type: 'button', class: 'inbox-title', on: { click: () => actions.openSession(id) } });
+  const when = h('span', { class: 'session-when' });
+  const question = h('p', { class: 'inbox-question' });
+  const field = h('input', { class: 'search', type: 'text', placeholder: 'Answer', 'aria-label': 'Answer', autocomplete: 'off', maxlength: MAX_ANSWER });
+  const form = h('form', { class: 'inbox-answer' }, field, h('button', { type: 'submit' }, 'Send'));
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const line = field.value;
+    if (line === '' || field.disabled) return;
+    field.disabled = true;
+    if (await actions.answer(id, line)) field.value = '';
+    field.disabled = false;
+  });
+  const element = h('li', { class: 'inbox-item', data: { sessionId: id } },
+    h('div', { class: 'session-line' }, title, when), question, form);
+  return {
+    element,
+    /** @param {Session} session @param {State} state */
+    update(session, state) {
+      setText(title, label(session));
+      setText(when, age(state.now - session.created));
+      setText(question, oneLine(session.needsYou, MAX_QUESTION));
+      form.hidden = state.access !== 'act';
+    },
+  };
+}

@@ -1,0 +1,226 @@
+/**
+ * The terminal of the session in view: live while its program runs, its last picture and its output after that. One at a
+ * time; what connects it is `socket`, what draws it `terminal/xterm`.
+ *
+ * @module
+ */
+
+import { uploadPicture } from '../act.js';
+import { openTerminal } from '../socket.js';
+import { barKey, meaning, withCtrl } from '../terminal/keymap.js';
+import { createXterm, FONT_SIZE } from '../terminal/xterm.js';
+import { byId, setText } from './dom.js';
+
+/** @typedef {import('../types.js').State} State */
+/** @typedef {Awaited<ReturnType<typeof createXterm>>} Xterm */
+/** @typedef {ReturnType<typeof openTerminal>} Connection */
+
+const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+const MIN_FONT = 6;
+const MAX_PICTURE = 10 * 1024 * 1024;
+const encoder = new TextEncoder();
+
+/**
+ * @typedef {object} TerminalActions
+ * @property {(text: string) => void} warn
+ * @property {(url: string) => void} openLink
+ * @property {() => void} leave
+ * @property {(id: string) => void} seen Somebody looks at it.
+ */
+
+/** @param {TerminalActions} actions */
+export function createTerminal(actions) {
+  const pane = byId('terminal-pane', HTMLElement);
+  const screen = byId('terminal', HTMLDivElement);
+  const state = byId('terminal-state', HTMLElement);
+  const claim = byId('terminal-claim', HTMLButtonElement);
+  const finder = byId('terminal-search', HTMLInputElement);
+  const bar = byId('keybar', HTMLElement);
+  const ctrl = byId('keybar-ctrl', HTMLButtonElement);
+  /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean} | null} */
+  let shown = null;
+
+  /** @param {string} text @param {string} [tone] */
+  function say(text, tone = '') {
+    setText(state, text);
+    state.hidden = text === '';
+    state.dataset.tone = tone;
+  }
+
+  /** @param {string} text */
+  function type(text) {
+    if (!shown?.connection || text === '') return;
+    if (shown.readOnly) return actions.warn('This page may watch and not type.');
+    const typed = ctrl.getAttribute('aria-pressed') === 'true' ? withCtrl(text) : text;
+    ctrl.setAttribute('aria-pressed', 'false');
+    if (!shown.connection.type(encoder.encode(typed))) actions.warn('Not connected: what you typed was not sent.');
+  }
+
+  function fit() {
+    if (!shown?.xterm || !shown.connection) return;
+    const { term } = shown.xterm;
+    const natural = naturalSize(shown.xterm);
+    if (!natural) return;
+    shown.connection.resize(natural);
+    if (shown.own) term.resize(natural.cols, natural.rows);
+  }
+
+  /** The size that this page would have by itself, at its own size of letters. @param {Xterm} xterm */
+  function naturalSize(xterm) {
+    const font = xterm.term.options.fontSize ?? FONT_SIZE;
+    if (font !== FONT_SIZE) xterm.term.options.fontSize = FONT_SIZE;
+    const size = xterm.fits();
+    if (font !== FONT_SIZE && !shown?.own) xterm.term.options.fontSize = font;
+    return size;
+  }
+
+  /** @param {{cols: number, rows: number, own: boolean}} size */
+  function sized({ cols, rows, own }) {
+    if (!shown?.xterm) return;
+    const { term } = shown.xterm;
+    shown.own = own;
+    const natural = naturalSize(shown.xterm);
+    const boxed = natural !== null && !own && (natural.cols !== cols || natural.rows !== rows);
+    claim.hidden = !boxed || shown.readOnly;
+    pane.toggleAttribute('data-boxed', boxed);
+    const scale = boxed && natural ? Math.min(1, natural.cols / cols, natural.rows / rows) : 1;
+    term.options.fontSize = Math.max(MIN_FONT, Math.floor(FONT_SIZE * scale));
+    if (term.cols !== cols || term.rows !== rows) term.resize(cols, rows);
+  }
+
+  /** @param {string} id @param {number} run */
+  async function open(id, run, readOnly = false) {
+    const mine = { id, run, readOnly, xterm: /** @type {Xterm | null} */ (null), connection: /** @type {Connection | null} */ (null), own: false, live: false };
+    close();
+    shown = mine;
+    say('Connecting…');
+    const xterm = await createXterm(screen, {
+      mayAnswer: () => mine.live && mine.own && !mine.readOnly,
+      openLink: actions.openLink,
+    });
+    // Another one was opened meanwhile.
+    if (shown !== mine) return xterm.dispose();
+    mine.xterm = xterm;
+    const { term } = xterm;
+    const size = xterm.fits() ?? { cols: 80, rows: 24 };
+    term.resize(size.cols, size.rows);
+    mine.connection = openTerminal(id, size, {
+      onOpen(now) {
+        mine.readOnly = now;
+        say(now ? 'Read-only' : '');
+        actions.seen(id);
+      },
+      onSnapshot(bytes) {
+        mine.live = false;
+        term.reset();
+        term.write(bytes);
+      },
+      onOutput(bytes, live) {
+        mine.live = live;
+        term.write(bytes);
+      },
+      onSize: sized,
+      onLost: () => say('Connection lost; it comes back by itself', 'warn'),
+      onEnd(how, exitCode) {
+        say(ended(how, exitCode), how === 'exited' && exitCode === 0 ? '' : 'warn');
+        claim.hidden = true;
+      },
+    });
+    term.onData(type);
+    term.onBinary((text) => mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
+    term.attachCustomKeyEventHandler((event) => keyed(event, xterm));
+    term.focus();
+  }
+
+  /** @param {KeyboardEvent} event @param {Xterm} xterm @returns {boolean} whether the terminal is to take it */
+  function keyed(event, { term }) {
+    const means = meaning(event, { mac: MAC, selection: term.hasSelection() });
+    if (means === null) return true;
+    // The browser pastes by itself.
+    if ('do' in means && means.do === 'paste') return false;
+    event.preventDefault();
+    if (event.type !== 'keydown') return false;
+    if ('send' in means) type(means.send);
+    else if (means.do === 'copy') void navigator.clipboard?.writeText(term.getSelection()).then(() => term.clearSelection()).catch(() => {});
+    else if (means.do === 'all') term.selectAll();
+    else if (means.do === 'search') showFinder(true);
+    else actions.leave();
+    return false;
+  }
+
+  /** @param {boolean} show */
+  function showFinder(show) {
+    finder.hidden = !show;
+    if (show) finder.select();
+    else shown?.xterm?.term.focus();
+  }
+
+  function close() {
+    shown?.connection?.close();
+    shown?.xterm?.dispose();
+    shown = null;
+    screen.replaceChildren();
+    showFinder(false);
+    claim.hidden = true;
+    say('');
+  }
+
+  /** @param {ClipboardEvent} event */
+  async function pasted(event) {
+    const file = [...(event.clipboardData?.items ?? [])].find((item) => item.type.startsWith('image/'))?.getAsFile();
+    if (!file || !shown) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (file.size > MAX_PICTURE) return actions.warn('The picture is larger than 10 MiB.');
+    try {
+      type(await uploadPicture(shown.id, file));
+    } catch (error) {
+      actions.warn(`The picture was not sent: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  claim.addEventListener('click', () => {
+    const natural = shown?.xterm && naturalSize(shown.xterm);
+    if (natural) shown?.connection?.resize(natural, true);
+    shown?.xterm?.term.focus();
+  });
+  finder.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter') shown?.xterm?.find(finder.value, event.shiftKey ? 'previous' : 'next');
+    if (event.key === 'Escape') showFinder(false);
+  });
+  bar.addEventListener('pointerdown', (event) => event.preventDefault());
+  bar.addEventListener('click', ({ target }) => {
+    const key = target instanceof HTMLElement ? target.dataset.key : undefined;
+    if (key === 'ctrl') ctrl.setAttribute('aria-pressed', String(ctrl.getAttribute('aria-pressed') !== 'true'));
+    else if (key === 'paste') void navigator.clipboard?.readText().then((text) => shown?.xterm?.term.paste(text)).catch(() => actions.warn('The browser does not let this page read the clipboard.'));
+    else if (key) type(barKey(key, shown?.xterm?.term.modes.applicationCursorKeysMode ?? false));
+  });
+  pane.addEventListener('paste', pasted, { capture: true });
+  new ResizeObserver(fit).observe(screen);
+  // A phone's keyboard covers the page without the page being told, but for this.
+  visualViewport?.addEventListener('resize', () => {
+    document.documentElement.style.setProperty('--viewport', `${visualViewport?.height ?? innerHeight}px`);
+  });
+
+  return {
+    /** @param {State} now */
+    render(now) {
+      const id = now.filters.session;
+      const session = now.sessions.find((one) => one.id === id);
+      const may = now.access === 'act' || now.access === 'watch';
+      const visible = id !== '' && may && session !== undefined && now.view === 'terminal';
+      pane.hidden = !visible;
+      if (!session || !may) return void (shown && close());
+      if (!visible) return;
+      const run = session.started || 0;
+      if (shown?.id !== id || shown.run !== run) void open(id, run);
+    },
+    wake: () => shown?.connection?.wake(),
+  };
+}
+
+/** @param {string} how @param {number | null} exitCode */
+function ended(how, exitCode) {
+  if (how === 'exited') return exitCode === null ? 'Ended' : `Ended with ${exitCode}`;
+  return how === 'gone' ? 'This session is no longer there' : 'This page may not open this terminal';
+}

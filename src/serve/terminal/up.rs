@@ -1,0 +1,64 @@
+//! From the client to the session.
+
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
+
+use super::frames::{Asked, Close};
+use super::relay::Heartbeat;
+use crate::session::Input;
+
+/// Typed bytes that wait for a program that does not read; beyond it the client waits.
+const WAITING_MAX: usize = 512 * 1024;
+
+/// Takes what the client sends until it goes away. `None`: it closed the socket itself.
+pub async fn run(
+    frames: &mut SplitStream<WebSocket>,
+    input: &mut Input,
+    read_only: bool,
+    heartbeat: &Heartbeat,
+) -> Option<Close> {
+    loop {
+        let full = input.waiting() >= WAITING_MAX;
+        // Whoever is not listened to cannot answer.
+        heartbeat.excuse(full);
+        tokio::select! {
+            frame = frames.next(), if !full => {
+                heartbeat.heard();
+                match frame {
+                    Some(Ok(message)) => {
+                        if let Err(close) = take(message, input, read_only) {
+                            return close;
+                        }
+                    }
+                    Some(Err(_)) | None => return None,
+                }
+            }
+            flushed = input.flush(), if input.waiting() > 0 => {
+                if flushed.is_err() {
+                    // The session's end is told on the way down.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
+fn take(message: Message, input: &mut Input, read_only: bool) -> Result<(), Option<Close>> {
+    match message {
+        Message::Binary(bytes) if !read_only => input.send(&bytes),
+        Message::Text(text) => match Asked::of(&text) {
+            // What a client that only watches says of its size changes nothing.
+            Asked::Size(..) if read_only => {}
+            Asked::Size(size, true) => input.resize(size),
+            Asked::Size(size, false) => input.state_size(size),
+            Asked::Nothing => {}
+            Asked::Typed if read_only => return Err(Some(Close::NotAllowed)),
+            Asked::Typed => input.send(text.as_bytes()),
+        },
+        Message::Binary(_) => return Err(Some(Close::NotAllowed)),
+        Message::Close(_) => return Err(None),
+        Message::Ping(_) | Message::Pong(_) => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! What the terminal of an ended session showed last, from what is held of its output.
+
+use std::io;
+use std::path::Path;
+
+use super::screen::Screen;
+use super::{LogReader, files};
+use crate::wire::SessionStatus;
+
+/// Newest output that is looked at, in bytes; more than any screen and its history take.
+const LOOKED_AT: u64 = 8 * 1024 * 1024;
+
+/// Bytes read at a time.
+const PIECE: usize = 256 * 1024;
+
+/// A snapshot of the screen of an ended session, and the offset after its last byte. Blocks.
+pub fn last_screen(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Vec<u8>)> {
+    let mut reader = LogReader::new(folder.join(files::OUTPUT));
+    let (start, end) = reader.range()?;
+    let mut at = start.max(end.saturating_sub(LOOKED_AT));
+    let mut screen = Screen::new(status.size);
+    let mut buffer = vec![0; PIECE];
+    while at < end {
+        let (from, count) = reader.read_at(at, &mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        screen.feed(&buffer[..count]);
+        at = from + count as u64;
+    }
+    Ok((end, screen.snapshot()))
+}

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { barKey, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
+
+const press = (code, held = '', key = '') => ({
+  key, code, ctrlKey: held.includes('c'), metaKey: held.includes('m'), altKey: held.includes('a'), shiftKey: held.includes('s'),
+});
+const PC = { mac: false, selection: false };
+const MAC = { mac: true, selection: false };
+
+test('what is not the viewer\'s is the terminal\'s', () => {
+  for (const event of [press('KeyC', 'c'), press('Enter', '', 'Enter'), press('Escape'), press('KeyV', 'c'), press('KeyK', 'm'), press('KeyX', 'cs')]) {
+    assert.equal(meaning(event, PC), null, event.code);
+  }
+  assert.equal(meaning(press('KeyC', 'c'), { ...MAC, selection: true }), null, 'on a Mac Ctrl+C interrupts');
+});
+
+test('copying needs a selection where the key also interrupts', () => {
+  assert.deepEqual(meaning(press('KeyC', 'c'), { ...PC, selection: true }), { do: 'copy' });
+  assert.deepEqual(meaning(press('KeyC', 'cs'), PC), { do: 'copy' });
+  assert.deepEqual(meaning(press('KeyC', 'm'), { ...MAC, selection: true }), { do: 'copy' });
+});
+
+test('keys that type something else', () => {
+  assert.deepEqual(meaning(press('Enter', 's', 'Enter'), PC), { send: '\n' });
+  assert.deepEqual(meaning(press('Backspace', 'm'), MAC), { send: '\x15' });
+  assert.deepEqual(meaning(press('KeyL', 'cs'), PC), { do: 'leave' });
+});
+
+test('the bar of a phone types arrows as the program wants them, and control characters', () => {
+  assert.equal(barKey('up', false), '\x1b[A');
+  assert.equal(barKey('up', true), '\x1bOA');
+  assert.equal(barKey('esc', true), '\x1b');
+  assert.equal(barKey('nonsense', false), '');
+  assert.equal(withCtrl('c'), '\x03');
+  assert.equal(withCtrl('[A'), '\x1bA');
+  assert.equal(withCtrl(' '), '\0');
+  assert.equal(withCtrl('é'), 'é');
+});
