@@ -53,6 +53,7 @@ mod session_faults;
 mod session_screen;
 mod session_tty;
 mod spare;
+mod stream_faults;
 mod support;
 mod survive;
 mod tidy;
