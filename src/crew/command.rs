@@ -8,7 +8,7 @@ use super::adapter::{Adapter, Facts, Prepared, own_program};
 use crate::config::Environment;
 use crate::model::SessionId;
 use crate::session::life::{LifeError, Rerun};
-use crate::session::{Command, Table, spec_in};
+use crate::session::{Command, Table, first_spec_in, spec_in};
 
 /// A command with what makes its agent say what it does.
 #[derive(Debug, Clone)]
@@ -45,14 +45,15 @@ pub fn rerun(table: &Table, id: &SessionId, again: Again) -> Result<Rerun, LifeE
     let file = |source| LifeError::File { path: folder.clone(), source };
     let none = || LifeError::None(id.clone());
     let status = table.get(id).map_err(file)?.ok_or_else(none)?;
-    let Some(spec) = spec_in(&folder).map_err(file)? else {
+    let unread = || {
         let why = "what it was asked to be cannot be read";
-        return Err(LifeError::NotResumable { id: id.clone(), why });
+        LifeError::NotResumable { id: id.clone(), why }
     };
-    let resumed = (again == Again::GoesOn)
-        .then(|| Adapter::resume(&spec.argv, status.agent_session.as_deref()))
-        .flatten();
-    let goes_on = resumed.is_some();
-    let argv = Some(resumed.unwrap_or_else(|| Adapter::again(&spec.argv)));
-    Ok(Rerun { argv, goes_on, ..Rerun::default() })
+    let spec = spec_in(&folder).map_err(file)?.ok_or_else(unread)?;
+    let resumed = Adapter::resume(&spec.argv, status.agent_session.as_deref());
+    if let (Again::GoesOn, Some(argv)) = (again, resumed) {
+        return Ok(Rerun { argv: Some(argv), goes_on: true, ..Rerun::default() });
+    }
+    let first = first_spec_in(&folder).map_err(file)?.ok_or_else(unread)?;
+    Ok(Rerun { argv: Some(Adapter::again(&first.argv)), anew: true, ..Rerun::default() })
 }

@@ -1,6 +1,7 @@
 //! The verbs of sessions: starting, naming, typing, waiting, running again, removing.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use darkmux::session::AgentSide;
@@ -116,6 +117,35 @@ fn resume_and_restart_keep_the_id_and_go_on_with_the_output() {
     wait_for("three runs", || (tail(&home, &id) == "run\nrun\nrun\n").then_some(()));
     assert!(!is_alive(resumed["pid"].as_i64().unwrap()));
     assert_eq!(session(&home, &id)["runs"], 3);
+}
+
+#[test]
+fn an_agent_goes_on_with_its_conversation_or_begins_a_new_one() {
+    let home = Home::new();
+    let agent = home.path().join("claude");
+    std::fs::write(&agent, "#!/bin/sh\necho \"run: $*\"\n").unwrap();
+    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let agent = agent.to_str().unwrap();
+    let id = home.ok(["session", "new", "-d", "--", agent, "do it"]).trim().to_owned();
+    let mut runs = Vec::new();
+    for verb in ["", "resume", "resume", "restart"] {
+        if !verb.is_empty() {
+            home.ok(["session", verb, "-d", &id]);
+        }
+        home.ok(["session", "wait", &id]);
+        let told = tail(&home, &id);
+        let last = told.split("run: ").last().unwrap().split_whitespace().map(str::to_owned);
+        runs.push(last.collect::<Vec<String>>());
+    }
+    let after =
+        |run: &[String], name: &str| run.iter().position(|word| word == name).map(|at| run[at + 1].clone());
+    let first = after(&runs[0], "--session-id").unwrap();
+    for resumed in &runs[1..3] {
+        assert_eq!(after(resumed, "--resume").as_ref(), Some(&first), "{resumed:?}");
+        assert!(!resumed.contains(&"it".to_owned()), "what it was told is not said again: {resumed:?}");
+    }
+    let anew = after(&runs[3], "--session-id").unwrap();
+    assert!(anew != first && runs[3].ends_with(&["do".to_owned(), "it".to_owned()]), "{:?}", runs[3]);
 }
 
 #[test]

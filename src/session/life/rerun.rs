@@ -1,12 +1,12 @@
 //! Running an ended session again, in the same folder and under the same id.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::LifeError;
 use super::end::{current, end, lease};
 use crate::config::Environment;
 use crate::model::SessionId;
-use crate::session::{Table, files, spec_in, start_again};
+use crate::session::{Table, files, first_spec_in, spec_in, start_again};
 use crate::store::{Durability, write_atomic};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 
@@ -17,6 +17,8 @@ pub struct Rerun {
     pub argv: Option<Vec<String>>,
     /// Whether it goes on with what was said before, so that its message is not said again.
     pub goes_on: bool,
+    /// Whether it begins as the first run did, with what was said to that, whatever the last one was.
+    pub anew: bool,
     /// Variables that its process gets besides, instead of those of these names.
     pub env: Vec<(String, String)>,
     /// Further files (name and content) in its folder.
@@ -52,6 +54,11 @@ pub async fn rerun(
     if is_attempt(&spec) {
         return Err(not(ATTEMPT));
     }
+    let first = first_spec(&folder, &spec)?;
+    if how.anew {
+        spec.argv = first.argv;
+        spec.stdin_file = first.stdin_file;
+    }
     if let Some(argv) = how.argv {
         spec.argv = argv;
     }
@@ -74,6 +81,17 @@ pub async fn rerun(
     drop(held);
     start_again(&folder, env).await?;
     current(table, id)
+}
+
+/// What the first run was asked to be, which is kept before the second one.
+fn first_spec(folder: &Path, spec: &SessionSpec) -> Result<SessionSpec, LifeError> {
+    let path = folder.join(files::FIRST_SPEC);
+    if !path.exists() {
+        let text = serde_json::to_vec(spec).map_err(|error| LifeError::file(&path)(error.into()))?;
+        write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
+    }
+    let first = first_spec_in(folder).map_err(LifeError::file(&path))?;
+    Ok(first.unwrap_or_else(|| spec.clone()))
 }
 
 /// Why a job's session is not run again by itself.
