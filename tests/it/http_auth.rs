@@ -51,6 +51,7 @@ fn success(method: &str, path: &str) -> u16 {
             "/v1/sessions/{id}/attach"
             | "/v1/sessions/{id}/dismiss"
             | "/v1/sessions/{id}/kill"
+            | "/v1/sessions/{id}/rename"
             | "/v1/sessions/{id}/restart"
             | "/v1/sessions/{id}/resume"
             | "/v1/sessions/{id}/wait",

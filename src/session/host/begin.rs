@@ -157,6 +157,7 @@ impl Earlier {
         // Whoever asked for the run may have counted it.
         status.runs = before.runs.saturating_add(u32::from(before.state.is_final()));
         status.created_at = before.created_at;
+        status.name = before.name;
         status.slug = before.slug;
         status.agent_title = before.agent_title;
         status.agent_session = before.agent_session;

@@ -11,7 +11,7 @@ mod tty;
 
 pub use door::{Door, cookie, forged};
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
-pub use tty::Tty;
+pub use tty::{Tty, blank};
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
