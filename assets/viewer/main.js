@@ -15,6 +15,7 @@ import { createNotifier } from './notify.js';
 import { createPolls } from './polls.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
+import { createAccountView } from './views/account.js';
 import { createAsk } from './views/ask.js';
 import { byId } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
@@ -77,6 +78,7 @@ const actions = {
   openSession(session) {
     filter({ session });
     showPane('flow');
+    terminal.focus();
   },
   closeSession: () => filter({ session: '' }),
   /** @param {import('./types.js').SessionView} view */
@@ -109,6 +111,7 @@ const terminal = createTerminal({
   seen: control.seen,
 });
 const views = [
+  createAccountView(account.leave),
   createToolbar((day) => location.assign(`${day ? `/play/${day}` : '/'}${location.hash}`)),
   createFilterBar(actions),
   createSessionDetail(actions),
@@ -187,7 +190,10 @@ document.addEventListener('visibilitychange', () => {
     return;
   }
   if (Date.now() - hiddenAt > AWAY_MS || store.state().source !== 'live') resume();
-  if (mode.kind !== 'demo') polls.refresh();
+  if (mode.kind === 'demo') return;
+  // Another tab may have signed in or out.
+  account.look();
+  polls.refresh();
 });
 setInterval(() => {
   if (document.visibilityState === 'visible') store.dispatch({ type: 'clock/ticked', now: Date.now() });

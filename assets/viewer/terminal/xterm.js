@@ -77,6 +77,7 @@ export async function createXterm(parent, { mayAnswer, openLink }) {
     fontFamily: FONT,
     fontSize: FONT_SIZE,
     scrollback: SCROLLBACK,
+    overviewRuler: { width: 8 },
     theme: PALETTE[scheme()],
     minimumContrastRatio: 3,
     macOptionIsMeta: true,
