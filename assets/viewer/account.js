@@ -17,8 +17,11 @@ import { fields } from './wire.js';
 /** Changes of one moment go into the store together. */
 const BATCH_MS = 40;
 
-/** @param {(action: Action) => void} dispatch */
-export function createAccount(dispatch) {
+/**
+ * @param {(action: Action) => void} dispatch
+ * @param {() => void} onLeft the sessions that anybody may see are to be asked for
+ */
+export function createAccount(dispatch, onLeft) {
   /** @type {ReturnType<typeof openSessionEvents> | null} */
   let events = null;
   /** @type {Map<string, Session>} */
@@ -27,6 +30,8 @@ export function createAccount(dispatch) {
   let timer;
   let attempt = 0;
   let signedIn = false;
+  /** The reader has signed out, and need not be told. */
+  let left = false;
 
   function flush() {
     clearTimeout(timer);
@@ -66,8 +71,14 @@ export function createAccount(dispatch) {
       if (access === 'none') {
         events?.close();
         events = null;
+        if (signedIn || left) {
+          // What was known of them is no longer this page's to show.
+          dispatch({ type: 'sessions/loaded', sessions: [] });
+          onLeft();
+        }
         if (signedIn) say('signed-out', 'Signed out: the token that this page came with has been replaced or ended. Run darkmux open to sign in again.');
         signedIn = false;
+        left = false;
         return;
       }
       signedIn = true;
@@ -105,6 +116,7 @@ export function createAccount(dispatch) {
         return error instanceof Error ? error.message : String(error);
       }
       signedIn = false;
+      left = true;
       await look();
       return '';
     },

@@ -11,6 +11,7 @@ import { createControl } from './control.js';
 import { createFeed } from './feed.js';
 import { noFilters, parseHash, toHash } from './filters.js';
 import { startKeys } from './keys.js';
+import { hasCode } from './login/signin.js';
 import { createNotifier } from './notify.js';
 import { createPolls } from './polls.js';
 import { createStore, initialState } from './store.js';
@@ -56,7 +57,7 @@ const store = createStore(initialState(mode, Date.now()));
 store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) });
 
 const feed = createFeed(mode, store.dispatch, () => polls.sessionsChanged());
-const account = createAccount(store.dispatch);
+const account = createAccount(store.dispatch, () => polls.sessionsChanged());
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
 const control = createControl(store.dispatch, createAsk(), account.look);
 
@@ -175,7 +176,11 @@ function nextSession(by) {
   if (next) actions.openSession(next.id);
 }
 
-addEventListener('popstate', () => store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) }));
+addEventListener('popstate', () => {
+  // What `darkmux open` printed, put into the address of a page that is open already.
+  if (hasCode()) void account.start();
+  else store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) });
+});
 function resume() {
   feed.resume();
   terminal.wake();

@@ -37,7 +37,7 @@ export function createAccountView(leave) {
       document.body.dataset.access = access;
       button.hidden = mode.kind === 'demo' || access === 'unknown';
       const signedIn = access === 'act' || access === 'watch';
-      setText(button, signedIn ? (access === 'watch' ? 'Watching' : 'Signed in') : 'Sign in');
+      setText(byId('account-word', HTMLElement), signedIn ? (access === 'watch' ? 'Watching' : 'Signed in') : 'Sign in');
       button.toggleAttribute('data-wanted', !signedIn);
       setText(byId('account-title', HTMLElement), signedIn ? 'Signed in' : 'Sign in');
       out.hidden = !signedIn;

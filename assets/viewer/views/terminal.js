@@ -22,7 +22,7 @@ const encoder = new TextEncoder();
 
 /**
  * @typedef {object} TerminalActions
- * @property {(text: string) => void} warn
+ * @property {(text: string, tone?: 'note') => void} warn
  * @property {(url: string) => void} openLink
  * @property {() => void} leave
  * @property {(id: string) => void} seen Somebody looks at it.
@@ -53,8 +53,8 @@ export function createTerminal(actions) {
     const report = isReport(text);
     // What nobody typed must neither take the size over nor be refused aloud.
     if (report && (!shown.own || shown.readOnly || shown.over !== '')) return;
-    if (shown.over !== '') return actions.warn(shown.over);
-    if (shown.readOnly) return actions.warn('This page may watch and not type.');
+    if (shown.over !== '') return actions.warn(shown.over, 'note');
+    if (shown.readOnly) return actions.warn('This page may watch and not type.', 'note');
     const typed = !report && armed() ? withCtrl(text) : text;
     if (!report) ctrl.setAttribute('aria-pressed', 'false');
     if (!shown.connection.type(encoder.encode(typed))) actions.warn('Not connected: what you typed was not sent.');
