@@ -1,9 +1,9 @@
-/** A program that needs somebody is in the inbox, and is answered there; and what else may be done with a session. */
+/** A program that needs somebody is in the inbox, and is answered there; and it is restarted, ended, resumed, dismissed. */
 
 import { browserTest, check, checkFaults, until } from './harness.mjs';
 import { api, connected, open, session, sh, shows, signIn } from './terminals.mjs';
 
-const QUESTION = 'Delete the old index?\\nIt is 40 GB. <img src=x onerror=alert(1)>';
+const QUESTION = 'Delete the old index? It is 40 GB. <img src=x onerror=alert(1)>';
 const ASKS = `
 say() { curl -sS --unix-socket "$DARKMUX_SOCKET" -X PUT -d "$1" http://session/status; }
 say '{"label":"asking","working":false,"needs_you":"${QUESTION}"}'
@@ -19,7 +19,7 @@ await browserTest(async (page, faults) => {
   const item = page.locator(`#inbox li[data-session-id="${id}"]`);
   await until('the question is in the inbox', () => item.isVisible());
   const asked = await item.locator('.inbox-question').innerText();
-  check(asked.includes('Delete the old index?\nIt is 40 GB. <img'), `the question is shown as: ${asked}`);
+  check(asked === QUESTION, `the question is shown as: ${asked}`);
   check(await item.locator('img').count() === 0, 'an element came out of a question');
   const listed = page.locator(`#sessions li[data-session-id="${id}"]`);
   check((await listed.locator('.session-outcome').innerText()) === 'needs you', 'the list does not say that it needs somebody');
@@ -34,11 +34,6 @@ await browserTest(async (page, faults) => {
   const detail = page.locator('#session-detail');
   /** @param {string} name */
   const press = (name) => detail.getByRole('button', { name, exact: true }).click();
-  await press('Rename');
-  await page.locator('#ask-field').fill('the indexer');
-  await page.keyboard.press('Enter');
-  await until('it has its new name', async () => (await session(id)).name === 'the indexer' && (await listed.innerText()).includes('the indexer'));
-
   await press('Restart');
   await page.locator('#ask-yes').click();
   await until('it asks again', () => item.isVisible());
