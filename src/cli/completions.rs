@@ -210,7 +210,7 @@ mod tests {
     fn settings_complete_by_their_start() {
         assert_eq!(
             names(&config_keys("serve.".as_ref())),
-            ["serve.bind", "serve.hosts", "serve.port", "serve.streams"]
+            ["serve.bind", "serve.hosts", "serve.port", "serve.require_token", "serve.streams"]
         );
         assert!(config_keys("zzz".as_ref()).is_empty());
         assert!(config_keys("runtime".as_ref()).is_empty());

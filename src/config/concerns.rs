@@ -71,6 +71,8 @@ pub struct RunnerConfig {
     pub enabled: bool,
     /// Jobs at once.
     pub slots: usize,
+    /// Session hosts that wait ready for jobs, at most one a slot.
+    pub spare_hosts: usize,
     /// Command and shell roles that jobs may run, or `*`.
     pub accept: Vec<String>,
     /// Further variables that jobs get.
@@ -249,9 +251,12 @@ impl Config {
             _ => PathBuf::from(text),
         };
         let workdirs = list("runner.workdirs").into_iter().map(home);
+        let count = |name| usize::try_from(self.settings.number(name)).unwrap_or(usize::MAX);
+        let slots = count("runner.slots");
         RunnerConfig {
             enabled: self.settings.flag("runner.enabled"),
-            slots: usize::try_from(self.settings.number("runner.slots")).unwrap_or(usize::MAX),
+            slots,
+            spare_hosts: count("runner.spare_hosts").min(slots),
             accept: list("runner.accept"),
             env: list("runner.env"),
             labels: list("runner.labels"),

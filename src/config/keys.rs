@@ -283,6 +283,13 @@ pub const KEYS: &[Key] = &[
         "jobs of the queue that run here at once",
     ),
     acts(
+        "runner.spare_hosts",
+        "DARKMUX_RUNNER_SPARE_HOSTS",
+        Kind::Number(0, 16),
+        "1",
+        "session hosts that wait ready for jobs of the queue, at most one a slot; 0 starts each with its job",
+    ),
+    acts(
         "runner.workdirs",
         "DARKMUX_RUNNER_WORKDIRS",
         Kind::List,

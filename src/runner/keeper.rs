@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::transitions::Transition;
-use super::{Runner, parked};
+use super::{Runner, SleepWatch, parked};
 use crate::fleet::PresenceReader;
 use crate::model::{JobState, Level, SessionId};
 use crate::util::jitter;
@@ -19,27 +19,38 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// How much its period varies, in percent, so that the daemons of a fleet do not all look at once.
 const SPREAD: u32 = 30;
 
+/// How soon it is tried again to tell a Redis that was away what ran here: before others hand it out again.
+const SOON: Duration = Duration::from_millis(500);
+
+/// How long the other machines of the fleet have to tell a Redis that forgot what they run, before anything is
+/// published again or claimed here. Longer than [`SOON`]; shorter with a quick beat.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Looks after the queue until the daemon stops.
 pub async fn keep(runner: Arc<Runner>) {
     let observer = (runner.flow_stream.clone(), runner.seat.consumer.clone());
     let mut reconciler = Reconciler::new(runner.queue.clone(), runner.clock.clone(), observer);
     let reader = PresenceReader::new(runner.queue.redis().clone());
-    let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, pruned: Instant::now() };
+    let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, owes: true, pruned: Instant::now() };
     let mut unknown = parked::Unknown::default();
+    let mut server = runner.queue.redis().server();
+    let mut sleep = SleepWatch::new(runner.clock.clone());
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
+    let mut pause = Duration::MAX;
     loop {
+        let period = jitter(runner.queue.config().reconcile, SPREAD);
         tokio::select! {
             () = &mut stopped => return,
             () = runner.other_life.notified() => {}
-            () = tokio::time::sleep(jitter(runner.queue.config().reconcile, SPREAD)) => {}
+            Ok(()) = server.changed() => {}
+            () = tokio::time::sleep(period.min(pause)) => {}
         }
+        notice_sleep(&runner, &mut sleep);
         runner.queue.redis().follow_master().await;
-        if let Err(error) = keeper.notice_loss().await {
-            // Redis that is not there fails the look, too; a journal that is broken hides no lost job of others.
-            tracing::debug!(%error, "Redis is not told what ran here");
-        }
-        match reconciler.look().await {
+        let looked = keeper.look(&mut reconciler).await;
+        pause = if keeper.owes { SOON } else { Duration::MAX };
+        match looked {
             Ok(changes) => {
                 for change in changes {
                     tell(&runner, &change).await;
@@ -54,30 +65,69 @@ pub async fn keep(runner: Arc<Runner>) {
     }
 }
 
+/// Makes every worker ask Redis first thing after a sleep: another runner may have its job by now.
+fn notice_sleep(runner: &Runner, watch: &mut SleepWatch) {
+    if let Some(slept) = watch.look() {
+        let seconds = slept.as_secs();
+        tracing::info!(seconds, "the machine slept; every job asks whether it is still its own");
+        runner.look(None);
+    }
+}
+
 struct Keeper {
     runner: Arc<Runner>,
     epoch: Option<String>,
+    /// Redis was not told what ran here, or is not known to have been.
+    owes: bool,
     pruned: Instant,
 }
 
 impl Keeper {
+    /// A look at the queue, once a Redis of another life was told.
+    async fn look(&mut self, reconciler: &mut Reconciler) -> Result<Vec<Change>, WorkError> {
+        self.owes = true;
+        let glance = reconciler.glance().await?;
+        let another = self.epoch.as_ref() != Some(&glance.epoch);
+        match self.notice_loss(&glance.epoch).await {
+            Ok(()) => self.owes = false,
+            // A journal that is broken hides no lost job of others.
+            Err(error) => tracing::debug!(%error, "Redis is not told what ran here"),
+        }
+        // What it was told belongs to the look.
+        if another { reconciler.look().await } else { reconciler.look_at(glance).await }
+    }
+
     /// Another life of the Redis than before may have lost its newest writes: the journal tells it.
-    async fn notice_loss(&mut self) -> Result<(), WorkError> {
+    async fn notice_loss(&mut self, epoch: &str) -> Result<(), WorkError> {
         let runner = &self.runner;
         let server = runner.queue.redis().server();
-        let epoch = runner.queue.epoch().await?;
         let life = server.borrow().as_ref().map(|server| server.run_id.clone());
-        if self.epoch.as_ref() == Some(&epoch) {
+        if self.epoch.as_deref() == Some(epoch) {
             runner.told.send_replace(life);
             return Ok(());
         }
-        // Running jobs are told by their workers, which know whether they still run.
+        // Nothing is claimed here until it knows what runs here, and had the time to learn what runs elsewhere.
+        runner.told.send_replace(None);
+        runner.journal.resume_running(&runner.queue, &runner.seat).await?;
+        // Their workers learn at once whether that was in time.
         runner.look(None);
-        let told = runner.journal.reassert(&runner.queue).await?;
-        let first = self.epoch.replace(epoch).is_none();
-        // From now on jobs are claimed again.
-        runner.told.send_replace(life);
-        runner.freed.notify_one();
+        let mut told = runner.journal.reassert(&runner.queue, &runner.seat).await?;
+        let first = self.epoch.is_none();
+        if first {
+            // This daemon has seen no other life of it: it may claim what is there.
+            self.claim_from(life.clone());
+        }
+        tokio::time::sleep(runner.queue.config().beat.min(GRACE)).await;
+        let is_over = runner.queue.epoch().await? != epoch;
+        self.epoch = Some(epoch.to_owned());
+        if is_over {
+            // It went back once more meanwhile, and everybody tells it anew.
+            runner.told.send_replace(None);
+            runner.other_life.notify_one();
+        } else {
+            told.extend(runner.journal.republish(&runner.queue).await?);
+            self.claim_from(life);
+        }
         for id in &told {
             tracing::warn!(job = %id, "Redis had forgotten it and was told again");
             let payload =
@@ -85,6 +135,12 @@ impl Keeper {
             tell_one(runner, ("queue.rollback", Level::Warn), id, payload).await;
         }
         Ok(())
+    }
+
+    /// From now on jobs are claimed from this life of Redis.
+    fn claim_from(&self, life: Option<String>) {
+        self.runner.told.send_replace(life);
+        self.runner.freed.notify_one();
     }
 
     fn prune(&mut self) {

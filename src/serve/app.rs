@@ -115,7 +115,7 @@ impl App {
                 fleet_flow.as_ref().map(|fleet| fleet.shared.clone()),
                 clock.clone(),
                 shutdown.clone(),
-                limits.streams,
+                &limits,
             ),
             fleet_days: Arc::new(Semaphore::new(limits.fleet_days)),
             fleet_flow,

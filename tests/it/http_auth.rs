@@ -45,7 +45,7 @@ fn success(method: &str, path: &str) -> u16 {
         )
         | ("POST", "/auth/codes" | "/auth/logout" | "/v1/launch" | "/v1/sessions/{id}/read") => 200,
         ("POST", "/auth/code" | "/auth/login" | "/v1/register" | "/v1/deregister") => 400,
-        ("GET", "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback")
+        ("GET", "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback" | "/ws/{id}")
         | (
             "POST",
             "/v1/sessions/{id}/attach"

@@ -50,6 +50,8 @@ mod serve_stream;
 mod session;
 mod session_faults;
 mod session_screen;
+mod spare;
+mod stream_faults;
 mod support;
 mod survive;
 mod tidy;

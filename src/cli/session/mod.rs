@@ -24,7 +24,7 @@ use crate::session::{self, Table};
 use crate::wire::SessionStatus;
 
 pub use screen::Screen;
-pub use tail::tail_session;
+pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};
 pub use watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 
@@ -64,6 +64,13 @@ pub struct HostArgs {
 pub fn run_host(args: &HostArgs, cx: &Cx) -> Outcome {
     logging::init(&cx.env);
     session::run_host(&args.folder, cx.config()?, &cx.clock).or_exit(Exit::Internal)?;
+    Ok(Exit::Ok)
+}
+
+/// Runs a session host that waits for its session.
+pub fn run_spare(cx: &Cx) -> Outcome {
+    logging::init(&cx.env);
+    session::run_spare(&cx.env, &cx.clock).or_exit(Exit::Internal)?;
     Ok(Exit::Ok)
 }
 

@@ -23,6 +23,10 @@ const OTHERS: &[(&str, &str)] = &[
         "DARKMUX_SERVE_TOKEN",
         "a token (at least 64 hexadecimal digits) that `serve` takes beside its file's. No child process gets it",
     ),
+    (
+        "CODEX_HOME",
+        "Codex' folder, when it is not `~/.codex`; darkmux looks there whether you have set `notify` yourself",
+    ),
     ("BROWSER", "what `open` opens a page with; `%s` stands for the address"),
     ("COMPLETE", "set by the completion scripts of `darkmux completions`; names the shell that asks"),
     ("DISPLAY", "with `WAYLAND_DISPLAY`: whether there is a desktop that `open` can open a browser on"),
