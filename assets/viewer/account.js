@@ -28,6 +28,8 @@ export function createAccount(dispatch, onLeft) {
   let changed = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let again;
   let attempt = 0;
   let signedIn = false;
   /** The reader has signed out, and need not be told. */
@@ -86,7 +88,8 @@ export function createAccount(dispatch, onLeft) {
       follow();
       if (access === 'act') dispatch({ type: 'launchers/loaded', launchers: await listLaunchers() });
     } catch {
-      setTimeout(look, backoff(attempt, Math.random()));
+      clearTimeout(again);
+      again = setTimeout(look, backoff(attempt, Math.random()));
       attempt += 1;
     }
   }

@@ -13,6 +13,20 @@ echo "answer was $answer"
 exec cat`;
 
 await browserTest(async (page, faults) => {
+  // Headless browsers show no notification; what the page asks for is recorded. Nobody looks at the page.
+  await page.addInitScript(() => {
+    const told = /** @type {string[]} */ ([]);
+    class Recorded {
+      static permission = 'granted';
+      /** @param {string} title @param {{body: string}} options */
+      constructor(title, { body }) {
+        told.push(`${title}: ${body}`);
+      }
+    }
+    Object.assign(window, { told, Notification: Recorded });
+    document.hasFocus = () => false;
+  });
+  const told = () => page.evaluate(() => /** @type {any} */ (window).told);
   await signIn(page);
   check(await page.locator('#inbox-panel').isHidden(), 'the inbox is shown though nobody waits');
   const id = await sh(ASKS);
@@ -21,6 +35,8 @@ await browserTest(async (page, faults) => {
   const asked = await item.locator('.inbox-question').innerText();
   check(asked === QUESTION, `the question is shown as: ${asked}`);
   check(await item.locator('img').count() === 0, 'an element came out of a question');
+  const notices = await told();
+  check(notices.length === 1 && notices[0].endsWith(`needs you: ${QUESTION}`), `the system was told: ${JSON.stringify(notices)}`);
   const listed = page.locator(`#sessions li[data-session-id="${id}"]`);
   check((await listed.locator('.session-outcome').innerText()) === 'needs you', 'the list does not say that it needs somebody');
 

@@ -39,6 +39,19 @@ await browserTest(async (page, faults) => {
   await shows(page, /red 你 😀\|/);
   await until('a colour is drawn', async () => await page.locator('#terminal .xterm-rows span[class*="xterm-fg-1"]').count() > 0);
 
+  // Its own keys: search, and leaving it for the keys of the page.
+  await page.keyboard.press('Control+Shift+F');
+  await page.locator('#terminal-search').fill('42-works');
+  await page.keyboard.press('Enter');
+  await until('what was found is selected', async () => await page.locator('#terminal .xterm-selection div').count() > 0);
+  await page.keyboard.press('Escape');
+  check(await page.locator('#terminal-search').isHidden(), 'the search stays');
+  await page.keyboard.press('Control+Shift+L');
+  await page.keyboard.press('?');
+  await until('the help is shown', () => page.locator('#help').isVisible());
+  await page.keyboard.press('Escape');
+  check(!(await screen(page)).includes('?'), 'a key of the page was typed');
+
   // The size of the page is the size of the program's terminal.
   const sizes = [];
   for (const viewport of [{ width: 1280, height: 800 }, { width: 1000, height: 520 }]) {

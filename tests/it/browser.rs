@@ -79,6 +79,11 @@ fn a_session_that_needs_somebody_is_answered_in_the_inbox() {
 }
 
 #[test]
+fn a_session_is_renamed() {
+    passes("rename.mjs");
+}
+
+#[test]
 fn a_foreign_page_can_neither_read_nor_connect() {
     passes("foreign.mjs");
 }
