@@ -226,7 +226,8 @@ export function createTerminal(actions) {
       pane.hidden = !visible;
       if (!session || !may) return void (shown && close());
       if (!visible) return;
-      const run = session.started || 0;
+      // Two runs can begin in one second, which is all that the times tell.
+      const run = session.runs;
       if (shown?.id !== id || shown.run !== run) void open(id, run);
     },
     focus,
