@@ -45,7 +45,13 @@ const GIVEN: &[(&str, &str)] = &[
     ("DARKMUX_JOB_ID", "in jobs of the queue: the job's id"),
     ("DARKMUX_SESSION_ID", "the session's id"),
     ("DARKMUX_SOCKET", "the socket of the session's host"),
+    ("COLORTERM", "`truecolor`"),
+    ("GMUX", "`1`: hooks made for gmux find what they look for, here and in the three below"),
+    ("GMUX_ADAPTER", "the adapter that knows the session's program, else `shell`"),
+    ("GMUX_SESSION_ID", "as `DARKMUX_SESSION_ID`"),
+    ("GMUX_SOCKET", "as `DARKMUX_SOCKET`"),
     ("TERM", "kind of the terminal"),
+    ("TERM_PROGRAM", "`darkmux`"),
 ];
 
 fn kind(kind: Kind) -> String {
