@@ -37,7 +37,7 @@ export function createTerminal(actions) {
   const finder = byId('terminal-search', HTMLInputElement);
   const bar = byId('keybar', HTMLElement);
   const ctrl = byId('keybar-ctrl', HTMLButtonElement);
-  /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean, over: string} | null} */
+  /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean, next: boolean, over: string} | null} */
   let shown = null;
 
   /** @param {string} text @param {string} [tone] */
@@ -96,7 +96,7 @@ export function createTerminal(actions) {
 
   /** @param {string} id @param {number} run */
   async function open(id, run, readOnly = false) {
-    const mine = { id, run, readOnly, xterm: /** @type {Xterm | null} */ (null), connection: /** @type {Connection | null} */ (null), own: false, live: false, over: '' };
+    const mine = { id, run, readOnly, xterm: /** @type {Xterm | null} */ (null), connection: /** @type {Connection | null} */ (null), own: false, live: false, next: false, over: '' };
     close();
     shown = mine;
     say('Connecting…');
@@ -117,12 +117,17 @@ export function createTerminal(actions) {
         actions.seen(id);
       },
       onSnapshot(bytes) {
-        mine.live = false;
-        term.reset();
+        // In the order in which the terminal reads: it answers what it reads, some time after it was written.
+        mine.next = false;
+        term.write('', () => {
+          mine.live = false;
+          term.reset();
+        });
         term.write(bytes);
       },
       onOutput(bytes, live) {
-        mine.live = live;
+        if (live !== mine.next) term.write('', () => { mine.live = live; });
+        mine.next = live;
         term.write(bytes);
       },
       onSize: sized,
@@ -136,7 +141,7 @@ export function createTerminal(actions) {
       },
     });
     term.onData(type);
-    term.onBinary((text) => mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
+    term.onBinary((text) => !mine.readOnly && mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
     term.attachCustomKeyEventHandler((event) => keyed(event, xterm));
     focus();
   }
@@ -187,7 +192,10 @@ export function createTerminal(actions) {
     event.stopPropagation();
     if (file.size > MAX_PICTURE) return actions.warn('The picture is larger than 10 MiB.');
     try {
-      type(await uploadPicture(shown.id, file));
+      const mine = shown;
+      const path = await uploadPicture(mine.id, file);
+      // Another terminal may be shown by now.
+      if (shown === mine) type(path);
     } catch (error) {
       actions.warn(`The picture was not sent: ${error instanceof Error ? error.message : error}`);
     }

@@ -11,7 +11,7 @@ use crate::flow::Flow;
 use crate::model::SessionId;
 use crate::session::life::{self, LifeError};
 use crate::session::{self, Table};
-use crate::work::{Journal, RanState};
+use crate::work::Journal;
 
 /// Remove sessions with all that they left: output, files, their place in lists.
 ///
@@ -36,10 +36,11 @@ pub fn run(args: &DismissArgs, cx: &Cx) -> Outcome {
     // What was lost is told before it goes.
     session::settle(&table, &cx.clock, || Some(Flow::new(config.flow().ok()?, cx.clock.clone())))?;
     let ids = chosen(args, cx, &table)?;
+    let journal = journal(cx)?;
     super::block_on(async {
         let mut failed = None;
         for id in ids {
-            match life::dismiss(&table, &id).await {
+            match life::dismiss(&table, &journal, &id).await {
                 Ok(()) => cx.printer.line(&format!("dismissed {id}"))?,
                 // Somebody else did it.
                 Err(LifeError::None(_)) => {}
@@ -55,11 +56,9 @@ pub fn run(args: &DismissArgs, cx: &Cx) -> Outcome {
     })
 }
 
-/// Attempts at jobs whose end the runner has still to tell; it looks into their sessions for that.
-fn untold(cx: &Cx) -> Result<HashSet<SessionId>, Failure> {
-    let journal = Journal::new(&cx.config()?.paths.queue(), cx.clock.clone());
-    let is_told = |state: &RanState| matches!(state, RanState::Ended { told: true, .. });
-    Ok(journal.ran()?.into_iter().filter(|ran| !is_told(&ran.state)).map(|ran| ran.spec.id).collect())
+/// What the runner has still to tell.
+fn journal(cx: &Cx) -> Result<Journal, Failure> {
+    Ok(Journal::new(&cx.config()?.paths.queue(), cx.clock.clone()))
 }
 
 /// The sessions to remove, each once. Refuses all when one of them may not be.
@@ -77,7 +76,7 @@ fn chosen(args: &DismissArgs, cx: &Cx, table: &Table) -> Result<Vec<SessionId>, 
         ids.push(session.id);
     }
     if args.ended {
-        let untold = untold(cx)?;
+        let untold = journal(cx)?.untold()?;
         let ended = table.list()?.into_iter().filter(|session| session.state.is_final());
         ids.extend(ended.map(|session| session.id).filter(|id| !untold.contains(id)));
     }

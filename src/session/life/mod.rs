@@ -47,6 +47,12 @@ pub enum LifeError {
         /// The session that has it.
         other: SessionId,
     },
+    /// The runner still looks into it.
+    #[error(
+        "session {0} is an attempt of a job whose end is not told yet; `darkmux job cancel {0}` ends the job, and once \
+         Redis has answered the session can be dismissed"
+    )]
+    Untold(SessionId),
     /// It cannot be run again.
     #[error("session {id} cannot be run again: {why}")]
     NotResumable {

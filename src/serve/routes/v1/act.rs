@@ -48,6 +48,7 @@ async fn end(app: &App, id: &SessionId) -> Result<(), ApiError> {
     responses(
         (status = 200, description = "it is gone", body = Object),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`not_told`: a job's attempt whose end is not told yet", body = Refusal),
         (status = 504, description = "`kill_timeout`", body = Refusal),
     )
 )]
@@ -55,7 +56,7 @@ pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
     let id = find(&app, &id)?.id().clone();
     let here = Arc::clone(&app);
     to_the_end(&app, async move {
-        match life::dismiss(here.live.table(), &id).await {
+        match life::dismiss(here.live.table(), &here.journal, &id).await {
             // Somebody else did it.
             Ok(()) | Err(LifeError::None(_)) => here.live.remove(&id),
             Err(error) => return Err(refused(error)),
@@ -96,12 +97,9 @@ pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
 pub async fn restart(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let session = find(&app, &id)?;
     let id = session.id().clone();
-    if session.is_attempt() {
-        let why = "it is an attempt of a job; `darkmux job retry` runs the job again";
-        return Err(refused(LifeError::NotResumable { id, why }));
-    }
     let here = Arc::clone(&app);
     let restarted = to_the_end(&app, async move {
+        life::may_run_again(here.live.table(), &id).map_err(refused)?;
         end(&here, &id).await?;
         again(&here, &id, Again::Anew).await
     });

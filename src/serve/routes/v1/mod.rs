@@ -134,6 +134,7 @@ fn refused(error: LifeError) -> ApiError {
         LifeError::Alive(_) | LifeError::NotResumable { .. } => {
             ApiError::bad_request("not_resumable", message)
         }
+        LifeError::Untold(_) => ApiError::new(StatusCode::CONFLICT, "not_told", message),
         LifeError::NameTaken { .. } => ApiError::new(StatusCode::CONFLICT, "name_taken", message),
         LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
         LifeError::Start(error) => not_started(&error),
