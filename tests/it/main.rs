@@ -52,6 +52,8 @@ mod session_faults;
 mod session_screen;
 mod support;
 mod survive;
+mod terminal_ends;
+mod terminal_ws;
 mod tidy;
 mod traps;
 mod v1_events;
