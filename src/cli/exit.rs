@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use tokio::signal::unix::SignalKind;
+
 use super::Cx;
 use crate::util::visible;
 
@@ -55,6 +57,11 @@ impl Exit {
             Self::Interrupted => 130,
             Self::Child(code) => code,
         }
+    }
+
+    /// The status of a command that this signal ended.
+    pub fn of_signal(signal: SignalKind) -> Self {
+        Self::of_shell_code(128 + signal.as_raw_value())
     }
 
     /// The status for a session that ended with this shell code.

@@ -100,6 +100,11 @@ impl Printer {
         let _ = writeln!(out, "{text}");
     }
 
+    /// What did not go as it may have been meant.
+    pub fn warn(&self, text: &str) {
+        self.note(&format!("{WARN}warning{WARN:#}: {text}"));
+    }
+
     /// What went wrong.
     pub fn error(&self, text: &str) {
         self.note(&format!("{BAD}error{BAD:#}: {text}"));

@@ -147,7 +147,7 @@ fn memory(report: &ServerReport) -> Vec<Finding> {
 }
 
 fn access(report: &ServerReport, target: &RedisTarget) -> Option<Finding> {
-    if target.is_local() {
+    if report.is_local {
         return None;
     }
     if !target.has_password() {
@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_the_others_are_named() {
-        let report = ServerReport { aof: Some(false), policy: Some("allkeys-lru".into()), ..good() };
+        let report =
+            ServerReport { aof: Some(false), policy: Some("allkeys-lru".into()), is_local: true, ..good() };
         let found = judge(&report, &target("redis://127.0.0.1"));
         assert_eq!((found.state, found.details.len()), (State::Fail, 1));
         assert!(found.details[0].contains("noeviction"), "{found:?}");

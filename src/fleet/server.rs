@@ -30,6 +30,8 @@ pub struct ServerReport {
     pub used_memory: u64,
     /// What our user may do.
     pub access: Access,
+    /// Whether it is on this machine.
+    pub is_local: bool,
     /// How far our clock is ahead of the server's, in milliseconds.
     pub skew_ms: i64,
 }
@@ -55,7 +57,8 @@ impl ServerReport {
         let latency = redis.ping().await?;
         let skew_ms = clock_skew(redis, clock).await?;
         let access = access(redis).await;
-        Ok(Self { latency, access, skew_ms, ..Self::of_info(&info) })
+        let is_local = redis.server().borrow().as_ref().is_some_and(|server| server.is_local);
+        Ok(Self { latency, access, is_local, skew_ms, ..Self::of_info(&info) })
     }
 
     fn of_info(info: &str) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Runner, claims, end, start, worker};
-use crate::work::{Claim, Ran, RanState};
+use crate::work::{Ran, RanState};
 
 /// Takes up what the journal tells, then claims.
 pub async fn adopt_then_claim(runner: Arc<Runner>) {
@@ -22,9 +22,9 @@ pub async fn adopt_then_claim(runner: Arc<Runner>) {
 
 /// An attempt that ran goes on with its token; one whose end was perhaps not told is told again.
 fn adopt(runner: &Arc<Runner>, ran: Ran) {
-    let Ran { token, attempt, job, spec, state } = ran;
-    let id = spec.id.clone();
-    let claim = Claim { id: id.clone(), token, attempt, job, spec, cancel: None };
+    let state = ran.state.clone();
+    let claim = ran.claim();
+    let (id, attempt) = (claim.id.clone(), claim.attempt);
     match state {
         RanState::Running => {
             tracing::info!(job = %id, attempt, "adopted");

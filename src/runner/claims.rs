@@ -78,6 +78,7 @@ impl Claims {
     async fn heed(&mut self, hint: Option<Hint>) {
         match hint {
             Some(Hint::Cancel(id)) => self.runner.look(Some(&id)),
+            Some(Hint::Life) => self.runner.other_life.notify_one(),
             None | Some(Hint::Lanes) => self.runner.claiming.lock().await.looked = None,
             Some(Hint::Work | Hint::Gate | Hint::Quiet) => {}
         }
@@ -176,10 +177,12 @@ pub async fn turn(runner: &Arc<Runner>, told: Told<'_>) -> Option<Finish> {
 fn refuses(runner: &Runner) -> Option<&'static str> {
     let redis = runner.queue.redis();
     let server = redis.server();
-    let policy = server.borrow().as_ref().map(|server| server.maxmemory_policy.clone());
-    if policy.is_some_and(|policy| !matches!(policy.as_str(), "" | "noeviction")) {
+    let server = server.borrow();
+    // Nothing is claimed from one that has not answered yet.
+    let server = server.as_ref()?;
+    if !matches!(server.maxmemory_policy.as_str(), "" | "noeviction") {
         Some("Redis may forget jobs when its memory is full: set its maxmemory-policy to noeviction")
-    } else if !redis.target().is_local() && !redis.target().has_password() {
+    } else if !server.is_local && !redis.target().has_password() {
         Some("whoever reaches Redis could run commands here: give it a password")
     } else {
         None

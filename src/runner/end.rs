@@ -9,7 +9,7 @@ use super::{Runner, claims};
 use crate::model::{EndReason, Level, SessionState};
 use crate::util::clock;
 use crate::wire::{JOB_SCHEMA, JobResult, SessionStatus};
-use crate::work::{Claim, Finish, Outcome, Ran, RanState, Told};
+use crate::work::{Beat, Claim, Finish, Outcome, Ran, Told, WorkError};
 
 /// Exit code of a job that was not started, as a shell reports a program that it cannot run.
 const NOT_STARTED: i32 = 126;
@@ -83,14 +83,8 @@ pub fn no_session(runner: &Runner, claim: &Claim) -> SessionStatus {
 
 /// Keeps the result in the journal and tells it until Redis has answered.
 pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result: JobResult) {
-    let Claim { token, attempt, job, spec, .. } = claim;
-    let ran = Ran {
-        token: token.clone(),
-        attempt: *attempt,
-        job: job.clone(),
-        spec: spec.clone(),
-        state: RanState::Running,
-    };
+    let Claim { job, spec, .. } = claim;
+    let ran = Ran::of(claim);
     let keep = |told: bool| {
         if let Err(error) = runner.journal.ended(&ran, outcome, (&result, told)) {
             tracing::error!(job = %claim.id, %error, "its result is not in the journal");
@@ -124,7 +118,12 @@ pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result:
     runner.transitions.of_claim(claim, (action, level), payload).await;
 }
 
-/// `None` when the daemon stops first: the next one tells it.
+/// What the flow says of a result that Redis has no place for.
+fn untold(error: &WorkError) -> Value {
+    json!({ "why": error.to_string() })
+}
+
+/// `None` when the daemon stops first, or Redis has no place for it: the next one tells it.
 async fn tell_until_answered(
     runner: &Arc<Runner>,
     claim: &Claim,
@@ -134,7 +133,7 @@ async fn tell_until_answered(
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
     let mut pause = PAUSE.0;
-    let Claim { id, token, job, spec, .. } = claim;
+    let Claim { id, token, spec, .. } = claim;
     let told = Told { id, token, outcome, result, retries: spec.retries };
     let mut turned = claims::turn(runner, told).await;
     loop {
@@ -143,15 +142,20 @@ async fn tell_until_answered(
             None => runner.queue.finish(id, token, outcome, (result, spec.retries)).await,
         };
         let told = match finish {
-            Ok(Finish::Forgotten) => runner
-                .queue
-                .reassert((job, spec), token, outcome, result)
-                .await
-                .map(|ours| if ours { Finish::Accepted } else { Finish::Fenced }),
+            Ok(Finish::Forgotten) => {
+                runner.queue.finish_forgotten(&runner.seat, claim, outcome, result).await
+            }
             told => told,
         };
         match told {
+            // It went back once more in between.
+            Ok(Finish::Forgotten) => tracing::debug!(job = %id, "its result waits: Redis forgot it again"),
             Ok(finish) => return Some(finish),
+            Err(error) if error.is_of_the_data() => {
+                tracing::error!(job = %id, %error, "its result cannot be told; it stays in the journal");
+                runner.transitions.of_claim(claim, ("job.untold", Level::Error), untold(&error)).await;
+                return None;
+            }
             Err(error) => tracing::debug!(job = %id, %error, "its result waits"),
         }
         tokio::select! {
@@ -172,12 +176,18 @@ pub async fn lost(runner: &Runner, claim: &Claim) {
         match runner.queue.lose(claim).await {
             Ok(Finish::Forgotten) => {
                 // Redis lost its newest writes: it hears first that the job was here.
-                let documents = (&claim.job, &claim.spec);
-                if let Err(error) = runner.queue.resume(&runner.seat, documents, &claim.token).await {
-                    tracing::debug!(job = %claim.id, %error, "its loss waits");
+                match runner.queue.resume(&runner.seat, claim).await {
+                    Ok(Beat::Lost) => break Finish::Fenced,
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(job = %claim.id, %error, "its loss waits"),
                 }
             }
             Ok(finish) => break finish,
+            Err(error) if error.is_of_the_data() => {
+                tracing::error!(job = %claim.id, %error, "its loss cannot be told");
+                runner.transitions.of_claim(claim, ("job.untold", Level::Error), untold(&error)).await;
+                return;
+            }
             Err(error) => tracing::debug!(job = %claim.id, %error, "its loss waits"),
         }
         tokio::select! {

@@ -19,6 +19,13 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// How much its period varies, in percent, so that the daemons of a fleet do not all look at once.
 const SPREAD: u32 = 30;
 
+/// How soon it is tried again to tell a Redis that was away what ran here: before others hand it out again.
+const SOON: Duration = Duration::from_millis(500);
+
+/// How long the other machines of the fleet have to tell a Redis that forgot what they run, before anything is
+/// published again or claimed here. Longer than [`SOON`]; shorter with a quick beat.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Looks after the queue until the daemon stops.
 pub async fn keep(runner: Arc<Runner>) {
     let observer = (runner.flow_stream.clone(), runner.seat.consumer.clone());
@@ -26,17 +33,23 @@ pub async fn keep(runner: Arc<Runner>) {
     let reader = PresenceReader::new(runner.queue.redis().clone());
     let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, pruned: Instant::now() };
     let mut unknown = parked::Unknown::default();
+    let mut server = runner.queue.redis().server();
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
+    let mut pause = Duration::MAX;
     loop {
+        let period = jitter(runner.queue.config().reconcile, SPREAD);
         tokio::select! {
             () = &mut stopped => return,
             () = runner.other_life.notified() => {}
-            () = tokio::time::sleep(jitter(runner.queue.config().reconcile, SPREAD)) => {}
+            Ok(()) = server.changed() => {}
+            () = tokio::time::sleep(period.min(pause)) => {}
         }
+        pause = Duration::MAX;
         runner.queue.redis().follow_master().await;
         if let Err(error) = keeper.notice_loss().await {
             // Redis that is not there fails the look, too; a journal that is broken hides no lost job of others.
+            pause = SOON;
             tracing::debug!(%error, "Redis is not told what ran here");
         }
         match reconciler.look().await {
@@ -71,13 +84,28 @@ impl Keeper {
             runner.told.send_replace(life);
             return Ok(());
         }
-        // Running jobs are told by their workers, which know whether they still run.
+        // Nothing is claimed here until it knows what runs here, and had the time to learn what runs elsewhere.
+        runner.told.send_replace(None);
+        runner.journal.resume_running(&runner.queue, &runner.seat).await?;
+        // Their workers learn at once whether that was in time.
         runner.look(None);
-        let told = runner.journal.reassert(&runner.queue).await?;
-        let first = self.epoch.replace(epoch).is_none();
-        // From now on jobs are claimed again.
-        runner.told.send_replace(life);
-        runner.freed.notify_one();
+        let mut told = runner.journal.reassert(&runner.queue, &runner.seat).await?;
+        let first = self.epoch.is_none();
+        if first {
+            // This daemon has seen no other life of it: it may claim what is there.
+            self.claim_from(life.clone());
+        }
+        tokio::time::sleep(runner.queue.config().beat.min(GRACE)).await;
+        let is_over = runner.queue.epoch().await? != epoch;
+        self.epoch = Some(epoch);
+        if is_over {
+            // It went back once more meanwhile, and everybody tells it anew.
+            runner.told.send_replace(None);
+            runner.other_life.notify_one();
+        } else {
+            told.extend(runner.journal.republish(&runner.queue).await?);
+            self.claim_from(life);
+        }
         for id in &told {
             tracing::warn!(job = %id, "Redis had forgotten it and was told again");
             let payload =
@@ -85,6 +113,12 @@ impl Keeper {
             tell_one(runner, ("queue.rollback", Level::Warn), id, payload).await;
         }
         Ok(())
+    }
+
+    /// From now on jobs are claimed from this life of Redis.
+    fn claim_from(&self, life: Option<String>) {
+        self.runner.told.send_replace(life);
+        self.runner.freed.notify_one();
     }
 
     fn prune(&mut self) {

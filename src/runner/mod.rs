@@ -76,7 +76,7 @@ struct Runner {
     freed: Notify,
     /// The life of Redis that was told what runs and ran here; nothing is claimed from another.
     told: watch::Sender<Option<String>>,
-    /// Rings when Redis is in another one.
+    /// Rings when Redis is in another one, or may be.
     other_life: Notify,
     gauge: watch::Sender<RunnerGauge>,
     awake: KeepAwake,
@@ -149,7 +149,9 @@ impl Runner {
     async fn ask(&self, claim: &Claim) -> Result<Beat, WorkError> {
         match self.queue.beat(&claim.id, &claim.token).await {
             Ok(Beat::Forgotten) => {
-                self.queue.resume(&self.seat, (&claim.job, &claim.spec), &claim.token).await
+                // What else it forgot it is told at once, too.
+                self.other_life.notify_one();
+                self.queue.resume(&self.seat, claim).await
             }
             beat => beat,
         }

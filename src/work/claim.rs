@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use redis::{FromRedisValue, ScriptInvocation, Value};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::queue::{Queue, id_of, strange};
+use super::queue::{KEY_KEPT, Queue, id_of, strange};
 use super::{WorkError, sign};
 use crate::model::{MachineId, SessionId};
 use crate::util::clock::whole_ms;
-use crate::wire::{JobResult, JobSpec, WorkJob};
+use crate::wire::{JobResult, JobSpec, Lane, WorkJob};
 
 /// How many further tries a job gets whose runner was lost.
 pub(super) const LOSSES_MAX: u32 = 3;
@@ -63,6 +64,17 @@ pub struct Claim {
     pub spec: JobSpec,
     /// Why it should stop, when somebody cancelled it already.
     pub cancel: Option<String>,
+    /// What the attempts before it came to.
+    pub before: Before,
+}
+
+/// What earlier attempts at a job came to. A Redis that forgot it is told by the runner of the next attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Attempts that failed.
+    pub fails: u32,
+    /// Attempts whose runner was lost.
+    pub losses: u32,
 }
 
 /// An entry that no job of ours stands behind: one of darkmux 1.9, or garbage.
@@ -150,7 +162,7 @@ pub enum Finish {
     Again,
     /// Another attempt counts; this one's result was refused.
     Fenced,
-    /// Redis knows nothing of the job: tell it with [`Queue::reassert`].
+    /// Redis knows nothing of the claim: tell it with [`Queue::resume`], then finish again.
     Forgotten,
 }
 
@@ -188,8 +200,10 @@ impl Queue {
         }
         let words: Vec<String> = answer.into_iter().map(into_text).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["run", id, token, attempt, record, sealed, _, _, cancel] => {
-                self.open(id, token, attempt, (record, sealed), cancel).await
+            ["run", id, token, attempt, record, sealed, lane, _, cancel, fails, losses] => {
+                let count = |text: &str| text.parse().unwrap_or(0);
+                let before = Before { fails: count(fails), losses: count(losses) };
+                self.open(id, (token, attempt, before), (record, sealed, lane), cancel).await
             }
             ["none", wait, ..] => {
                 let marks = words[2..].to_vec();
@@ -204,15 +218,20 @@ impl Queue {
     async fn open(
         &self,
         id: &str,
-        token: &str,
-        attempt: &str,
-        (record, sealed): (&str, &str),
+        (token, attempt, before): (&str, &str, Before),
+        (record, sealed, lane): (&str, &str, &str),
         cancel: &str,
     ) -> Result<Offer, WorkError> {
         let id = id_of(id)?;
         let spec = sign::open(self.key.as_ref(), record, sealed)
             .and_then(|spec| serde_json::from_str::<JobSpec>(spec).map_err(|error| error.to_string()))
             .and_then(|spec| if spec.id == id { Ok(spec) } else { Err("it is another job's".to_owned()) });
+        let spec = match spec {
+            Ok(spec) if self.is_signed() && !self.is_its_lane(&id, &spec, lane).await? => {
+                Err("it is in another lane than the one that was signed".to_owned())
+            }
+            spec => spec,
+        };
         let opened = spec.and_then(|spec| Ok((WorkJob::parse(record.as_bytes())?, spec)));
         match opened {
             Ok((job, spec)) => Ok(Offer::Job(Box::new(Claim {
@@ -222,12 +241,24 @@ impl Queue {
                 job,
                 spec,
                 cancel: (!cancel.is_empty()).then(|| cancel.to_owned()),
+                before,
             }))),
             Err(why) => {
                 self.refuse(&id, token, &why).await?;
                 Ok(Offer::Refused { id, why })
             }
         }
+    }
+
+    /// Whether a job was claimed from the lane that it was published to, or from one that leaves out runners that gave
+    /// it back besides: whoever writes to Redis could else hand it to machines that it was not meant for.
+    async fn is_its_lane(&self, id: &SessionId, spec: &JobSpec, stream: &str) -> Result<bool, WorkError> {
+        if spec.lane.stream()? == stream {
+            return Ok(true);
+        }
+        let Some(now) = self.lane_of(id).await? else { return Ok(false) };
+        let is_named = now.stream()? == stream;
+        Ok(is_named && Lane { not: spec.lane.not.clone(), ..now } == spec.lane)
     }
 
     /// Ends a claimed job as a dead letter.
@@ -254,7 +285,7 @@ impl Queue {
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["run", token] => {
                 let (id, token) = (spec.id.clone(), token.to_owned());
-                Ok(Some(Claim { id, token, attempt: 1, job, spec, cancel: None }))
+                Ok(Some(Claim { id, token, attempt: 1, job, spec, cancel: None, before: Before::default() }))
             }
             ["dup", _] | ["notmine"] => Ok(None),
             _ => Err(strange(&answer)),
@@ -324,22 +355,21 @@ impl Queue {
         call.arg(spec.id.as_str()).arg(token).arg(outcome.as_str()).arg(json(result)?);
         call.arg(self.config.result_ttl.as_secs()).arg(sealed).arg(record).arg(spec.lane.stream()?);
         call.arg(spec.lane.registered()?);
+        call.arg(spec.key.as_deref().unwrap_or_default()).arg(whole_ms(KEY_KEPT));
         let answer = self.send_until_answered(&call).await?;
         Ok(answer.first().is_some_and(|word| word != "fenced"))
     }
 
-    /// Tells a server that forgot it that the job still runs here.
-    pub async fn resume(
-        &self,
-        seat: &Seat,
-        claim: (&WorkJob, &JobSpec),
-        token: &str,
-    ) -> Result<Beat, WorkError> {
-        let (job, spec) = claim;
+    /// Tells a server that forgot its claim that the job still runs here. [`Beat::Lost`] when it knows that this
+    /// attempt is over, or that another one counts.
+    pub async fn resume(&self, seat: &Seat, claim: &Claim) -> Result<Beat, WorkError> {
+        let Claim { token, job, spec, before, .. } = claim;
         let (record, sealed) = self.documents(job, spec)?;
         let mut call = self.scripts.resume.prepare_invoke();
         call.arg(spec.id.as_str()).arg(token).arg(&seat.consumer).arg(seat.machine.as_str());
         call.arg(sealed).arg(record).arg(spec.lane.stream()?).arg(spec.lane.registered()?);
+        call.arg(before.fails).arg(before.losses);
+        call.arg(spec.key.as_deref().unwrap_or_default()).arg(whole_ms(KEY_KEPT));
         let answer = self.send_until_answered(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok", ""] => Ok(Beat::Held),
@@ -365,7 +395,7 @@ pub(super) fn backoff_ms(attempt: u32) -> u64 {
     full / 2 + random % (full / 2)
 }
 
-pub(super) fn json(value: &impl serde::Serialize) -> Result<String, WorkError> {
+pub(super) fn json(value: &impl Serialize) -> Result<String, WorkError> {
     serde_json::to_string(value).map_err(|error| WorkError::Invalid(error.to_string()))
 }
 

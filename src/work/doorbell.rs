@@ -29,6 +29,8 @@ pub enum Hint {
     Cancel(SessionId),
     /// The queue was paused or goes on, or a machine was drained or is back.
     Gate,
+    /// Redis lost its data, as somebody noticed.
+    Life,
     /// Nothing rang within [`BLOCK`].
     Quiet,
 }
@@ -88,6 +90,7 @@ impl Doorbell {
             ("lane", _) => Hint::Lanes,
             ("cancel", Ok(id)) => Hint::Cancel(id),
             ("gate", _) => Hint::Gate,
+            ("life", _) => Hint::Life,
             _ => Hint::Quiet,
         })
     }

@@ -1,7 +1,7 @@
 //! What can go wrong with the queue.
 
 use crate::model::SessionId;
-use crate::store::RedisFault;
+use crate::store::{RedisClass, RedisFault};
 
 /// Why the queue did not do it. Each message says what to do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,4 +21,11 @@ pub enum WorkError {
     /// Redis answered what no version of ours answers.
     #[error("the queue answered `{0}`, which this version does not know; are all machines of one version?")]
     Strange(String),
+}
+
+impl WorkError {
+    /// Whether it stays so until somebody mends the data: a key of this one job, say, has another type.
+    pub fn is_of_the_data(&self) -> bool {
+        matches!(self, Self::Redis(fault) if fault.class() == RedisClass::Foreign)
+    }
 }

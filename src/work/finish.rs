@@ -3,7 +3,7 @@
 use redis::{FromRedisValue, ScriptInvocation, Value};
 
 use super::WorkError;
-use super::claim::{Finish, Offer, Outcome, Seat, backoff_ms, json};
+use super::claim::{Beat, Claim, Finish, Offer, Outcome, Seat, backoff_ms, json};
 use super::queue::{Queue, strange};
 use crate::model::SessionId;
 use crate::wire::JobResult;
@@ -35,6 +35,21 @@ impl Queue {
         let mut call = self.scripts.finish.prepare_invoke();
         self.finish_args(&mut call, Told { id, token, outcome, result, retries })?;
         finished(&self.send_until_answered(&call).await?)
+    }
+
+    /// As [`finish`](Self::finish), to a Redis that may have forgotten the claim: it hears first that the job ran
+    /// here, so that a failed job is tried again as if nothing had been forgotten.
+    pub async fn finish_forgotten(
+        &self,
+        seat: &Seat,
+        claim: &Claim,
+        outcome: Outcome,
+        result: &JobResult,
+    ) -> Result<Finish, WorkError> {
+        if self.resume(seat, claim).await? == Beat::Lost {
+            return Ok(Finish::Fenced);
+        }
+        self.finish(&claim.id, &claim.token, outcome, (result, claim.spec.retries)).await
     }
 
     /// Tells how an attempt ended and takes the next job, in one step and one round trip. After an error nobody

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::claim::Outcome;
-use super::{Claim, Queue, WorkError};
+use super::claim::{Before, Finish, Outcome};
+use super::{Claim, Published, Queue, Seat, WorkError};
 use crate::model::SessionId;
 use crate::store::{Durability, ensure_private_dir, read_private, write_atomic};
 use crate::util::clock::whole_ms;
@@ -93,8 +93,31 @@ pub struct Ran {
     pub job: WorkJob,
     /// What was said about it.
     pub spec: JobSpec,
+    /// What the attempts before it came to.
+    #[serde(default)]
+    pub before: Before,
     /// Where it is.
     pub state: RanState,
+}
+
+impl Ran {
+    /// The attempt of this claim, still running.
+    pub fn of(claim: &Claim) -> Self {
+        Self {
+            token: claim.token.clone(),
+            attempt: claim.attempt,
+            job: claim.job.clone(),
+            spec: claim.spec.clone(),
+            before: claim.before,
+            state: RanState::Running,
+        }
+    }
+
+    /// The claim that it was begun with.
+    pub fn claim(self) -> Claim {
+        let Self { token, attempt, job, spec, before, .. } = self;
+        Claim { id: spec.id.clone(), token, attempt, job, spec, cancel: None, before }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -120,13 +143,7 @@ impl Journal {
 
     /// A job was claimed and will be started.
     pub fn running(&self, claim: &Claim) -> io::Result<()> {
-        self.write_ran(&Ran {
-            token: claim.token.clone(),
-            attempt: claim.attempt,
-            job: claim.job.clone(),
-            spec: claim.spec.clone(),
-            state: RanState::Running,
-        })
+        self.write_ran(&Ran::of(claim))
     }
 
     /// An attempt ended, and its result is about to be told, or was.
@@ -189,36 +206,46 @@ impl Journal {
         Ok(())
     }
 
-    /// Tells a Redis that forgot them the results and the published jobs of the last ten minutes; returns the
-    /// ids it did not know. Running jobs tell it themselves, by their next heartbeat.
-    pub async fn reassert(&self, queue: &Queue) -> Result<Vec<SessionId>, WorkError> {
-        let failed = |error: io::Error| WorkError::Invalid(format!("the journal cannot be read: {error}"));
-        let mut told = Vec::new();
-        for ran in self.ran().map_err(failed)? {
-            let RanState::Ended { outcome, result, .. } = &ran.state else { continue };
-            if *outcome == EndedAs::Requeue {
-                continue;
-            }
-            if queue.job(&ran.spec.id).await?.is_some_and(|job| job.state.is_final()) {
-                // It knows how the job ended.
-                continue;
-            }
-            if *outcome == EndedAs::Failed && ran.spec.retries > 0 {
-                // Another try may follow: only the queue knows how many there were.
-                let counted = (&**result, ran.spec.retries);
-                let finish = queue.finish(&ran.spec.id, &ran.token, Outcome::Failed, counted).await?;
-                if finish != super::Finish::Forgotten {
-                    continue;
-                }
-            }
-            if queue.reassert((&ran.job, &ran.spec), &ran.token, (*outcome).into(), result).await? {
-                told.push(ran.spec.id.clone());
+    /// Tells a Redis that forgot it what still runs here. Whether it is lost meanwhile each job's worker finds out.
+    pub async fn resume_running(&self, queue: &Queue, seat: &Seat) -> Result<(), WorkError> {
+        for ran in self.ran().map_err(|error| unreadable(&error))? {
+            if ran.state == RanState::Running {
+                let claim = ran.claim();
+                let resumed = queue.resume(seat, &claim).await.map(|_| ());
+                resumed.or_else(|error| unless_its_own(&claim.id, error))?;
             }
         }
-        for entry in read_all::<PublishedEntry>(&self.published).map_err(failed)? {
+        Ok(())
+    }
+
+    /// Tells a Redis that forgot them the results of the last ten minutes; returns the ids it did not know.
+    pub async fn reassert(&self, queue: &Queue, seat: &Seat) -> Result<Vec<SessionId>, WorkError> {
+        let mut told = Vec::new();
+        let mut attempts = self.ran().map_err(|error| unreadable(&error))?;
+        // What an attempt came to counts before the one after it.
+        attempts.sort_by_key(|ran| ran.attempt);
+        for ran in attempts {
+            let RanState::Ended { outcome, result, .. } = ran.state.clone() else { continue };
+            let claim = ran.claim();
+            if outcome == EndedAs::Requeue {
+                continue;
+            }
+            match reassert(queue, seat, (&claim, outcome), &result).await {
+                Ok(false) => {}
+                Ok(true) => told.push(claim.id),
+                Err(error) => unless_its_own(&claim.id, error)?,
+            }
+        }
+        Ok(told)
+    }
+
+    /// Publishes the jobs of the last ten minutes once more; returns the ids that Redis did not know.
+    pub async fn republish(&self, queue: &Queue) -> Result<Vec<SessionId>, WorkError> {
+        let mut told = Vec::new();
+        for entry in read_all::<PublishedEntry>(&self.published).map_err(|error| unreadable(&error))? {
             match queue.publish(&entry.job, &entry.spec).await {
-                Ok(super::Published::New) => told.push(entry.spec.id),
-                Ok(super::Published::Before(_)) => {}
+                Ok(Published::New) => told.push(entry.spec.id),
+                Ok(Published::Before(_)) => {}
                 Err(error @ WorkError::Full(_)) => {
                     tracing::warn!(job = %entry.spec.id, %error, "Redis forgot it and has no room for it");
                 }
@@ -227,6 +254,40 @@ impl Journal {
         }
         Ok(told)
     }
+}
+
+/// `true` when Redis did not know it.
+async fn reassert(
+    queue: &Queue,
+    seat: &Seat,
+    (claim, ended): (&Claim, EndedAs),
+    result: &JobResult,
+) -> Result<bool, WorkError> {
+    let Claim { id, token, job, spec, .. } = claim;
+    if queue.job(id).await?.is_some_and(|job| job.state.is_final()) {
+        // It knows how the job ended.
+        return Ok(false);
+    }
+    if ended == EndedAs::Failed && spec.retries > 0 {
+        // Another try may follow: only the queue knows how many there were.
+        let failed = Outcome::Failed;
+        return Ok(queue.finish(id, token, failed, (result, spec.retries)).await? == Finish::Forgotten
+            && queue.finish_forgotten(seat, claim, failed, result).await? != Finish::Fenced);
+    }
+    queue.reassert((job, spec), token, ended.into(), result).await
+}
+
+/// What is wrong with one job's data holds up nobody else's.
+fn unless_its_own(id: &SessionId, error: WorkError) -> Result<(), WorkError> {
+    if !error.is_of_the_data() {
+        return Err(error);
+    }
+    tracing::error!(job = %id, %error, "Redis cannot be told of it");
+    Ok(())
+}
+
+fn unreadable(error: &io::Error) -> WorkError {
+    WorkError::Invalid(format!("the journal cannot be read: {error}"))
 }
 
 impl Queue {

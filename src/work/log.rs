@@ -139,6 +139,50 @@ impl Queue {
         Ok(reply.ids.iter().filter_map(|entry| Some((entry.id.clone(), part(entry)?))).collect())
     }
 
+    /// Where the last `lines` lines begin of what is there of an attempt's output now.
+    pub async fn last_lines(&self, id: &SessionId, attempt: u32, lines: usize) -> Result<u64, WorkError> {
+        // Where the newest lines begin, at most as many as are asked for.
+        let mut begins = VecDeque::new();
+        let (mut end, mut after) = (None, "0-0".to_owned());
+        loop {
+            let parts = self.log_after(id, &after, READ_COUNT).await?;
+            let Some((last, _)) = parts.last() else { break };
+            after.clone_from(last);
+            for (_, part) in parts {
+                let LogPart::Output { attempt: of, offset, bytes } = part else { continue };
+                let known = end.unwrap_or(offset);
+                if of != attempt || offset.saturating_add(bytes.len() as u64) <= known {
+                    continue;
+                }
+                if end.is_none_or(|end| end < offset) {
+                    begins.push_back(offset);
+                }
+                let from = known.max(offset);
+                let skipped = usize::try_from(from - offset).unwrap_or(usize::MAX);
+                let fresh = bytes.get(skipped..).unwrap_or_default();
+                let after_newlines = memchr::memchr_iter(b'\n', fresh).map(|at| from + at as u64 + 1);
+                begins.extend(after_newlines);
+                // One more, because the newest may begin nothing.
+                begins.drain(..begins.len().saturating_sub(lines.saturating_add(1)));
+                end = Some(from + fresh.len() as u64);
+            }
+        }
+        let end = end.unwrap_or(0);
+        if begins.back() == Some(&end) {
+            begins.pop_back();
+        }
+        let first = begins.len().saturating_sub(lines);
+        Ok(begins.get(first).copied().unwrap_or(end))
+    }
+
+    /// Makes sure that the end of a job wakes whoever reads its log, also where the job says nothing. To be repeated
+    /// now and then while somebody waits: a retry makes another log.
+    pub async fn watch_log(&self, id: &SessionId) -> Result<(), WorkError> {
+        let mut call = self.scripts.watch.prepare_invoke();
+        call.arg(id.as_str()).arg(KEPT.as_secs());
+        self.send(&call).await.map(|_| ())
+    }
+
     /// A reader that waits for a job's output.
     pub async fn log_reader(&self, id: &SessionId) -> Result<LogReader, WorkError> {
         Ok(LogReader { reader: self.redis.reader(doorbell::BLOCK).await?, key: key(id) })

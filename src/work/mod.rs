@@ -23,7 +23,7 @@ mod scripts;
 mod sign;
 mod view;
 
-pub use claim::{Beat, Claim, Finish, Foreign, Offer, Outcome, Seat};
+pub use claim::{Beat, Before, Claim, Finish, Foreign, Offer, Outcome, Seat};
 pub use control::{Cancelled, Retried};
 pub use doorbell::{BLOCK as BELL_BLOCK, Doorbell, Hint};
 pub use fault::WorkError;

@@ -18,7 +18,7 @@ use crate::wire::{JobSpec, WorkJob};
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long an idempotency key is remembered.
-const KEY_KEPT: Duration = Duration::from_hours(7 * 24);
+pub(super) const KEY_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// Pause before a request that may be sent twice is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);

@@ -46,6 +46,7 @@ pub struct Scripts {
     pub stray: Script,
     pub sweep: Script,
     pub outlive: Script,
+    pub watch: Script,
 }
 
 impl Scripts {
@@ -79,6 +80,7 @@ impl Scripts {
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
             outlive: even_full(include_str!("scripts/outlive.lua")),
+            watch: script(IF_ROOM, include_str!("scripts/watch.lua")),
         }
     }
 }

@@ -33,7 +33,7 @@ const LIVE_MAX: usize = 1_000_000;
 /// Ended jobs that are looked through for a name.
 const NAMES_MAX: usize = 1000;
 
-/// Fewest characters by which the end of an id names it.
+/// Fewest characters by which the end of an id, or the beginning of its random part, names it.
 const ENDING_MIN: usize = 4;
 
 /// One attempt that ended.
@@ -163,10 +163,15 @@ impl Queue {
 
     /// A job's message.
     pub async fn message(&self, id: &SessionId) -> Result<Option<String>, WorkError> {
+        Ok(self.work(id).await?.map(|job| job.message))
+    }
+
+    /// What a job was asked to do; `None` where that is gone, or cannot be read.
+    pub async fn work(&self, id: &SessionId) -> Result<Option<WorkJob>, WorkError> {
         let mut ask = redis::cmd("HGET");
         ask.arg(format!("darkmux:job:{id}")).arg("record");
         let record: Option<Vec<u8>> = self.redis.query(&ask).await?;
-        Ok(record.and_then(|record| WorkJob::parse(&record).ok()).map(|job| job.message))
+        Ok(record.and_then(|record| WorkJob::parse(&record).ok()))
     }
 
     /// The jobs that have not ended, and the newest `ended` others; newest first.
@@ -190,7 +195,8 @@ impl Queue {
     }
 
     /// The jobs that `text` may name: the one with this id, else the newest of this name (one that has not ended
-    /// before one that has), else all whose id begins so, or ends so with four characters and more.
+    /// before one that has), else all whose id begins so; with four characters and more also those whose id ends so, or
+    /// whose part after the last `-` begins so.
     pub async fn find(&self, text: &str) -> Result<Vec<SessionId>, WorkError> {
         if let Ok(id) = SessionId::new(text)
             && self.redis.query::<bool>(redis::cmd("EXISTS").arg(format!("darkmux:job:{id}"))).await?
@@ -206,7 +212,9 @@ impl Queue {
         let ids = self.ids(redis::cmd("ZRANGE").arg(&["darkmux:jobs", "0", &most, "REV"])).await?;
         let like = |id: &SessionId| {
             let id = id.as_str();
-            !text.is_empty() && id.starts_with(text) || text.len() >= ENDING_MIN && id.ends_with(text)
+            let random = id.rsplit_once('-').map_or("", |(_, random)| random);
+            let is_part = text.len() >= ENDING_MIN && (id.ends_with(text) || random.starts_with(text));
+            !text.is_empty() && id.starts_with(text) || is_part
         };
         let like: Vec<SessionId> = ids.into_iter().filter(like).collect();
         // The list of ids remembers longer than the jobs are kept.

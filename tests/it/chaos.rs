@@ -4,6 +4,7 @@
 //!
 //! The same checker must fail runners that hold no lease and are fenced by nothing.
 
+mod away;
 mod history;
 mod machines;
 mod nemesis;

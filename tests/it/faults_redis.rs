@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use darkmux::model::JobState;
-use darkmux::work::Published;
+use darkmux::model::{JobState, SessionId};
+use darkmux::work::{JobView, Published, Queue};
 
 use crate::runner::{ended, publish, running, until, wait_for_async};
 use crate::support::queue::{job, queue};
@@ -158,4 +158,114 @@ async fn an_emptied_redis_hears_everything_again_and_the_flow_says_so() {
     let view = ended(&queue, &running_one).await;
     assert_eq!((view.state, view.attempt), (JobState::Done, 1));
     assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
+}
+
+/// The ids of the jobs that a machine publishes; each adds a line when it starts, and ends when the file is there.
+fn publish_from(home: &Home, dir: &std::path::Path, count: usize) -> Vec<SessionId> {
+    let one = |_| {
+        let script = format!(
+            "echo $DARKMUX_JOB_ID >> {}; {}",
+            dir.join("starts").display(),
+            until_file(&dir.join("go"))
+        );
+        let id = home.ok(["crew", "dispatch", "shell", "--fleet", "--detach", "-m", &script]);
+        SessionId::new(id.trim()).unwrap()
+    };
+    (0..count).map(one).collect()
+}
+
+#[tokio::test]
+async fn what_runs_when_redis_loses_everything_runs_once_whoever_tells_of_it_first() {
+    let mut server = RedisServer::start();
+    let queue = queue(&server.url());
+    // Beats come too late to help.
+    let home = |name| {
+        let slow = member(name, &server.url()).with("DARKMUX_QUEUE_LEASE", "60s");
+        slow.with("DARKMUX_QUEUE_BEAT", "20s").with("DARKMUX_RUNNER_SLOTS", "2")
+    };
+    let homes = [home("studio"), home("laptop"), home("hub")];
+    let mut daemons: Vec<Daemon> = homes[..2].iter().map(Daemon::start).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let ids = publish_from(&homes[2], dir.path(), 4);
+    for id in &ids {
+        running(&queue, id).await;
+    }
+    // The one that published them has free slots, and hands out again what Redis does not know.
+    daemons.push(Daemon::start(&homes[2]));
+    let all_run = async || {
+        for id in &ids {
+            let view = until_there(&queue, id).await;
+            assert_eq!((view.state, view.attempt), (JobState::Running, 1), "{view:?}");
+        }
+    };
+    server.kill();
+    server.restart();
+    all_run().await;
+    server.cli(&["FLUSHALL"]);
+    all_run().await;
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    for id in &ids {
+        let view = ended(&queue, id).await;
+        assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{view:?}");
+    }
+    let starts = std::fs::read_to_string(dir.path().join("starts")).unwrap();
+    assert_eq!(starts.lines().count(), ids.len(), "{starts}");
+    drop(daemons);
+}
+
+async fn until_there(queue: &Queue, id: &SessionId) -> JobView {
+    wait_for_async(async || {
+        let view = queue.job(id).await.ok().flatten();
+        view.filter(|view| view.state == JobState::Running)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_failed_job_that_redis_forgot_still_has_its_tries() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    // Nobody looks before the job has ended.
+    let home = member("studio", &server.url()).with("DARKMUX_QUEUE_LEASE", "30m");
+    let home = home.with("DARKMUX_QUEUE_BEAT", "10m").with("DARKMUX_QUEUE_RECONCILE", "10m");
+    let _daemon = Daemon::start(&home);
+    let go = home.path().join("go");
+    let (work, mut spec) = job("job-1", &format!("{}; exit 3", until_file(&go)));
+    spec.retries = 1;
+    queue.publish(&work, &spec).await.unwrap();
+    running(&queue, &spec.id).await;
+    server.cli(&["FLUSHALL"]);
+    std::fs::write(&go, "").unwrap();
+    let view = wait_for_async(async || {
+        let view = queue.job(&spec.id).await.ok().flatten();
+        view.filter(|view| view.state != JobState::Running)
+    })
+    .await;
+    assert_eq!((view.state, view.attempts.len()), (JobState::Waiting, 1), "{view:?}");
+    assert_eq!(server.cli(&["HGET", "darkmux:job:job-1", "fails"]), "1");
+}
+
+#[tokio::test]
+async fn a_result_that_redis_has_no_place_for_is_told_and_frees_its_slot() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url()).with("DARKMUX_RUNNER_SLOTS", "1");
+    let _daemon = Daemon::start(&home);
+    let go = home.path().join("go");
+    let first = publish(&queue, "job-1", &until_file(&go)).await;
+    running(&queue, &first).await;
+    server.cli(&["DEL", "darkmux:job:job-1"]);
+    server.cli(&["SET", "darkmux:job:job-1", "somebody else's"]);
+    std::fs::write(&go, "").unwrap();
+    let second = publish(&queue, "job-2", "true").await;
+    assert_eq!(ended(&queue, &second).await.state, JobState::Done);
+    wait_for("the reason", || {
+        let log = log_of(&home);
+        (log.contains("cannot be told") && log.contains("give darkmux a database of its own")).then_some(())
+    });
+    wait_for("the record", || home.ok(["flow", "tail", "--json"]).contains("job.untold").then_some(()));
+    // Once the key is mended it is told: it is still in the journal.
+    server.cli(&["DEL", "darkmux:job:job-1", "darkmux:epoch"]);
+    let view = wait_for_async(async || queue.job(&first).await.ok().flatten()).await;
+    assert_eq!(view.state, JobState::Done);
 }

@@ -86,6 +86,7 @@ async fn a_machine_that_crashes_and_is_back_before_the_lease_ends_runs_the_job_a
     let (work, mut spec) = job("once", "sleep 60");
     spec.on_loss = OnLoss::Stop;
     queue.publish(&work, &spec).await.unwrap();
+    queue.watch_log(&spec.id).await.unwrap();
     written(&mark).await;
     running(&queue, &spec.id).await;
     wait_for("its session", || session_state(&home, &spec.id).filter(|state| state["state"] == "running"));
@@ -206,6 +207,7 @@ async fn a_job_whose_host_dies_before_it_is_up_may_have_run_and_is_no_other_mach
     let (work, mut spec) = job("once", &format!("echo x >> {}; kill -9 $PPID; sleep 60", marks.display()));
     spec.on_loss = OnLoss::Stop;
     queue.publish(&work, &spec).await.unwrap();
+    queue.watch_log(&spec.id).await.unwrap();
     let view = ended(&queue, &spec.id).await;
     assert_eq!((view.state, view.attempt), (JobState::Dead, 1), "{view:?}");
     assert!(view.declined.is_empty(), "{view:?}");
@@ -223,6 +225,7 @@ async fn a_job_that_may_not_run_twice_stops_itself_when_its_runner_is_cut_off() 
     let (work, mut spec) = job("once", &format!("sleep 300 & echo $! > {}; wait", pids.display()));
     spec.on_loss = OnLoss::Stop;
     queue.publish(&work, &spec).await.unwrap();
+    queue.watch_log(&spec.id).await.unwrap();
     let other = publish(&queue, "more-than-once", "sleep 300").await;
     running(&queue, &other).await;
     let pid: i64 = written(&pids).await.trim().parse().unwrap();

@@ -427,3 +427,49 @@ fn a_reader_that_goes_away_is_told_that_the_job_goes_on() {
     assert!(said(&here).contains("job job-1 goes on"), "{}", said(&here));
     here.ok(["job", "cancel", "job-1"]);
 }
+
+#[tokio::test]
+async fn an_older_job_that_was_asked_for_something_else_is_said_so() {
+    let server = RedisServer::start();
+    let here = publisher(&server.url());
+    let publish = |message: &str, json: bool| {
+        let args = ["crew", "dispatch", "shell", "--fleet", "--detach", "--key", "nightly", "-m", message];
+        here.command(crate::support::BIN).args(args).args(json.then_some("--json")).output().unwrap()
+    };
+    let first = publish("echo one", true);
+    let document = |output: &std::process::Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
+    assert!(document(&first).get("published_before").is_none(), "{}", describe(&first));
+    let again = publish("echo one", true);
+    assert_eq!(
+        (&document(&again)["published_before"], &document(&again)["differs"]),
+        (&true.into(), &false.into())
+    );
+    assert!(!stderr(&again).contains("warning"), "{}", describe(&again));
+    let other = publish("echo two", true);
+    assert_eq!(other.status.code(), Some(0));
+    assert_eq!(document(&other)["differs"], true);
+    let other = publish("echo two", false);
+    assert_eq!((other.status.code(), &other.stdout), (Some(0), &publish("echo one", false).stdout));
+    assert!(
+        stderr(&other).contains("warning") && stderr(&other).contains("another message"),
+        "{}",
+        describe(&other)
+    );
+}
+
+#[test]
+fn a_wait_that_is_ended_by_a_signal_ends_with_its_status() {
+    let server = RedisServer::start();
+    let studio = member("studio", &server.url()).with("DARKMUX_RUNNER_SLOTS", "3");
+    let _daemon = Daemon::start(&studio);
+    let here = publisher(&server.url());
+    for (name, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+        let mut command = here.command(crate::support::BIN);
+        command.args(["crew", "dispatch", "shell", "--fleet", "-m", "echo begun; sleep 60"]);
+        let mut waits = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        let mut line = [0; 6];
+        waits.0.stdout.take().unwrap().read_exact(&mut line).unwrap();
+        crate::support::signal(i64::from(waits.0.id()), name);
+        assert_eq!(waits.0.wait().unwrap().code(), Some(code), "{name}");
+    }
+}

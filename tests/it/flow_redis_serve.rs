@@ -9,7 +9,7 @@ use crate::flow_redis::{Writer, handles, machine, notes};
 use crate::http_raw::{Event, Events, get};
 use crate::support::{Daemon, Fault, FaultProxy, Home, RedisServer, wait_for};
 
-fn today() -> String {
+pub fn today() -> String {
     darkmux::model::Day::of(jiff::Timestamp::now()).to_string()
 }
 
@@ -27,17 +27,17 @@ fn array(daemon: &Daemon, query: &str) -> Vec<String> {
 }
 
 /// A client as a browser is one: it opens its stream again with the last id it saw.
-struct Browser<'a> {
+pub struct Browser<'a> {
     daemon: &'a Daemon,
     events: Events,
     last: String,
-    notes: Vec<String>,
+    pub notes: Vec<String>,
     errors: usize,
-    gaps: Vec<Value>,
+    pub gaps: Vec<Value>,
 }
 
 impl<'a> Browser<'a> {
-    fn open(daemon: &'a Daemon, last: &str) -> Self {
+    pub fn open(daemon: &'a Daemon, last: &str) -> Self {
         let events = Self::connect(daemon, last);
         Self { daemon, events, last: last.to_owned(), notes: Vec::new(), errors: 0, gaps: Vec::new() }
     }
@@ -47,7 +47,7 @@ impl<'a> Browser<'a> {
         Events::open(daemon.port, &format!("/flow/{}/stream", today()), &[&id])
     }
 
-    fn look(&mut self) {
+    pub fn look(&mut self) {
         let open = self.events.fill();
         let place = self.events.place();
         for event in self.events.take() {
@@ -72,7 +72,7 @@ impl<'a> Browser<'a> {
         }
     }
 
-    fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_mins(1);
         while !done(self) {
             assert!(Instant::now() < deadline, "waited for {what}: {:?}", self.notes.len());
@@ -81,7 +81,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Every note of these machines came once, each machine's in its order.
-    fn check(&self, machines: &[&str], count: usize) {
+    pub fn check(&self, machines: &[&str], count: usize) {
         for name in machines {
             let seen: Vec<&String> = self.notes.iter().filter(|note| note.starts_with(name)).collect();
             assert_eq!(

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use darkmux::model::SessionId;
 use darkmux::wire::{JobResult, Lane};
-use darkmux::work::{JobLog, Outcome, Queue, Seat};
+use darkmux::work::{JobLog, Outcome, Queue, Reconciler, Seat};
 use serde_json::Value;
 
 use crate::support::queue::{job, machine, queue, seat, take};
 use crate::support::runner::{alive, member};
-use crate::support::{Daemon, Home, RedisServer, describe, wait_for};
+use crate::support::{BIN, Daemon, Home, RedisServer, describe, wait_for};
 
 fn home(server: &RedisServer) -> Home {
     Home::new().with("DARKMUX_REDIS_URL", server.url())
@@ -67,8 +67,7 @@ async fn the_list_shows_what_runs_and_the_newest_others() {
     }
     assert!(!text.contains('\u{1b}'), "{text:?}");
     let count = |args: &[&str]| {
-        let output =
-            home.command(crate::support::BIN).args(["job", "ls", "--json"]).args(args).output().unwrap();
+        let output = home.command(BIN).args(["job", "ls", "--json"]).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", describe(&output));
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         document["jobs"].as_array().unwrap().len()
@@ -98,7 +97,7 @@ async fn a_job_is_shown_by_id_name_beginning_and_end() {
     publish(&queue, "alpha-12345678", Some("nightly")).await;
     publish(&queue, "alpha-87654321", None).await;
     end(&queue, &me, Outcome::Failed, 3).await;
-    for name in ["alpha-12345678", "nightly", "alpha-1", "5678"] {
+    for name in ["alpha-12345678", "nightly", "alpha-1", "5678", "1234"] {
         let document = home.json(["job", "show", name, "--json"]);
         assert_eq!(document["job"]["id"], "alpha-12345678", "{name}");
     }
@@ -343,7 +342,7 @@ fn without_redis_every_verb_says_so() {
         &["queue", "resume"],
         &["fleet", "drain", "x"],
     ] {
-        let output = home.command(crate::support::BIN).args(args).output().unwrap();
+        let output = home.command(BIN).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{args:?}: {}", describe(&output));
         assert!(stderr(&output).contains("DARKMUX_REDIS_URL"), "{args:?}: {}", describe(&output));
     }
@@ -357,13 +356,13 @@ fn a_frozen_redis_keeps_no_verb() {
     server.freeze();
     for args in [&["job", "ls"][..], &["job", "show", "x"], &["queue", "status"], &["job", "explain", "x"]] {
         let began = Instant::now();
-        let output = home.command(crate::support::BIN).args(args).output().unwrap();
+        let output = home.command(BIN).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{args:?}: {}", describe(&output));
         assert!(began.elapsed() < Duration::from_secs(6), "{args:?}: {:?}", began.elapsed());
     }
     // A shell waits for completions no longer than a person does.
     let began = Instant::now();
-    let mut ask = home.command(crate::support::BIN);
+    let mut ask = home.command(BIN);
     ask.env("COMPLETE", "fish").args(["--", "darkmux", "job", "show", ""]);
     let output = ask.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -377,7 +376,7 @@ async fn jobs_complete_by_id_and_name() {
     let server = RedisServer::start();
     let (queue, home) = (queue(&server.url()), home(&server));
     publish(&queue, "job-1", Some("nightly")).await;
-    let mut ask = home.command(crate::support::BIN);
+    let mut ask = home.command(BIN);
     ask.env("COMPLETE", "fish").args(["--", "darkmux", "job", "wait", ""]);
     let text = String::from_utf8(ask.output().unwrap().stdout).unwrap();
     assert!(text.contains("job-1\tqueued shell") && text.contains("nightly"), "{text}");
@@ -433,5 +432,61 @@ async fn jobs_and_the_queue_are_served_without_words() {
             (code == "503").then_some(body)
         });
         assert_eq!(body["error"]["code"], "redis_unreachable", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_output_of_every_attempt_is_told_apart_and_can_be_had_alone() {
+    let server = RedisServer::start();
+    let (queue, home) = (queue(&server.url()), home(&server));
+    let (work, mut spec) = job("job-1", "true");
+    spec.retries = 1;
+    queue.publish(&work, &spec).await.unwrap();
+    let me = seat("studio");
+    for (attempt, outcome) in [(1, Outcome::Failed), (2, Outcome::Done)] {
+        let claim = take(&queue, &me).await;
+        let mut log = JobLog::open(&queue, &claim.id, attempt, 100_000).await.unwrap();
+        log.append(0, format!("a{attempt}\nb{attempt}\nc{attempt}").as_bytes()).await.unwrap();
+        let result = JobResult { attempt, exit_code: Some(0), output_bytes: 8, ..JobResult::default() };
+        queue.finish(&claim.id, &claim.token, outcome, (&result, 1)).await.unwrap();
+        server.cli(&["HSET", "darkmux:job:job-1", "due", "1"]);
+        let mut observer = Reconciler::new(
+            queue.clone(),
+            darkmux::util::Clock::System,
+            ("flow".to_owned(), "observer".to_owned()),
+        );
+        if attempt == 1 {
+            observer.look().await.unwrap();
+        }
+    }
+    let both = home.run(["job", "logs", "job-1"]);
+    assert_eq!(both.stdout, b"a1\nb1\nc1a2\nb2\nc2", "{}", describe(&both));
+    assert!(stderr(&both).contains("[attempt 2]"), "{}", describe(&both));
+    let only = |args: &[&str]| {
+        let output = home.command(BIN).args(["job", "logs", "job-1"]).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(only(&["--attempt", "1"]), "a1\nb1\nc1");
+    assert_eq!(only(&["--last-attempt"]), "a2\nb2\nc2");
+    assert_eq!(only(&["-n", "2"]), "b2\nc2");
+    assert_eq!(only(&["-n", "1", "--attempt", "1"]), "c1");
+    assert_eq!(only(&["-n", "9", "--attempt", "1", "-f"]), "a1\nb1\nc1");
+    assert_eq!(only(&["-n", "0"]), "");
+    let none = home.run(["job", "logs", "job-1", "--attempt", "3"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("has no attempt 3"), "{}", describe(&none));
+    for follow in [&["--json"][..], &["-f", "--json"]] {
+        let text = only(follow);
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let said = |line: &Value| line["output"].as_str().map(str::to_owned);
+        assert_eq!(lines.iter().filter_map(said).collect::<String>(), "a1\nb1\nc1a2\nb2\nc2");
+        assert_eq!(
+            (&lines[0]["attempt"], &lines[2]["attempt"], &lines[3]["from"]),
+            (&1.into(), &2.into(), &0.into())
+        );
+        let last = lines.last().unwrap();
+        assert_eq!((&last["job"]["id"], &last["job"]["state"]), (&"job-1".into(), &"done".into()));
+        assert!(lines.iter().all(|line| line["schema"] == 1), "{text}");
     }
 }

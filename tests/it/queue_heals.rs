@@ -8,8 +8,8 @@ use darkmux::store::{Redis, RedisTarget};
 use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
 use darkmux::work::{
-    Beat, Cancelled, Change, Finish, FleetKey, JobLog, JobView, Journal, Offer, Outcome, Published, Queue,
-    Reconciler, Retried, adopted_spec,
+    Beat, Cancelled, Change, Claim, Finish, FleetKey, JobLog, JobView, Journal, Offer, Outcome, Published,
+    Queue, Reconciler, Retried, adopted_spec,
 };
 
 use crate::support::RedisServer;
@@ -101,7 +101,7 @@ async fn a_retried_job_is_not_ended_by_what_its_earlier_life_told() {
     let told =
         queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Failed, &result()).await.unwrap();
     assert!(!told);
-    let resumed = queue.resume(&me, (&claim.job, &claim.spec), &claim.token).await.unwrap();
+    let resumed = queue.resume(&me, &claim).await.unwrap();
     assert_eq!(resumed, Beat::Lost);
     assert_eq!(state(&queue, &id).await, JobState::Queued);
     assert_eq!(take(&queue, &me).await.attempt, 2);
@@ -116,13 +116,14 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     let (work, mut spec) = job("job-1", "true");
     spec.retries = 1;
     let id = publish(&queue, (work, spec)).await;
-    let claim = take(&queue, &seat("studio")).await;
+    let me = seat("studio");
+    let claim = take(&queue, &me).await;
     journal.running(&claim).unwrap();
     journal.ended(&journal.find(&id).unwrap().unwrap(), Outcome::Failed, (&result(), true)).unwrap();
     for _ in 0..2 {
         let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 1)).await.unwrap();
         assert_eq!(told, Finish::Again);
-        assert_eq!(journal.reassert(&queue).await.unwrap(), []);
+        assert_eq!(journal.reassert(&queue, &me).await.unwrap(), []);
     }
     let told =
         queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Failed, &result()).await.unwrap();
@@ -131,8 +132,78 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     assert_eq!(server.cli(&["HGET", "darkmux:job:job-1", "fails"]), "1");
     // A Redis that went back to before the result hears of it, and still has a try left.
     server.cli(&["HSET", "darkmux:job:job-1", "state", "running", "fails", "0"]);
-    journal.reassert(&queue).await.unwrap();
+    journal.reassert(&queue, &me).await.unwrap();
     assert_eq!(state(&queue, &id).await, JobState::Waiting);
+}
+
+#[tokio::test]
+async fn a_forgotten_job_has_the_tries_left_that_it_had() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    let (work, mut spec) = job("job-1", "true");
+    spec.retries = 1;
+    let id = publish(&queue, (work, spec)).await;
+    let fail = async |claim: &Claim| {
+        let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 1)).await.unwrap();
+        assert_eq!(told, Finish::Forgotten);
+        queue.finish_forgotten(&me, claim, Outcome::Failed, &result()).await.unwrap()
+    };
+    let first = take(&queue, &me).await;
+    server.cli(&["FLUSHALL"]);
+    assert_eq!(fail(&first).await, Finish::Again);
+    server.cli(&["HSET", "darkmux:job:job-1", "due", "1"]);
+    let mut observer = reconciler(&queue, "observer");
+    let second = look_until(&mut observer, "its second try", async || match claim_now(&queue, &me).await {
+        Offer::Job(claim) => Some(*claim),
+        _ => None,
+    })
+    .await;
+    assert_eq!((second.attempt, second.before.fails), (2, 1));
+    server.cli(&["FLUSHALL"]);
+    assert_eq!(fail(&second).await, Finish::Accepted);
+    assert_eq!(state(&queue, &id).await, JobState::Failed);
+    // The first one's end, told late, changes nothing.
+    let late = queue.finish_forgotten(&me, &first, Outcome::Failed, &result()).await.unwrap();
+    assert_eq!(late, Finish::Fenced);
+}
+
+#[tokio::test]
+async fn a_forgotten_job_that_is_told_again_still_has_its_key() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    let keyed = |id| {
+        let (work, mut spec) = job(id, "true");
+        spec.key = Some("nightly".to_owned());
+        (work, spec)
+    };
+    let id = publish(&queue, keyed("job-1")).await;
+    let claim = take(&queue, &me).await;
+    server.cli(&["FLUSHALL"]);
+    assert_eq!(queue.resume(&me, &claim).await.unwrap(), Beat::Held);
+    let (work, spec) = keyed("job-2");
+    assert_eq!(queue.publish(&work, &spec).await.unwrap(), Published::Before(id.clone()));
+    server.cli(&["FLUSHALL"]);
+    let told = queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Done, &result()).await;
+    assert!(told.unwrap());
+    assert_eq!(queue.publish(&work, &spec).await.unwrap(), Published::Before(id));
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_over_is_not_begun_again_by_telling_of_it() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    let id = publish(&queue, job("job-1", "true")).await;
+    let given_back = take(&queue, &me).await;
+    queue.decline(&me, &given_back, "not here").await.unwrap();
+    assert_eq!(queue.resume(&me, &given_back).await.unwrap(), Beat::Lost);
+    let other = seat("laptop");
+    let lost = take(&queue, &other).await;
+    assert_eq!(queue.lose(&lost).await.unwrap(), Finish::Again);
+    assert_eq!(queue.resume(&other, &lost).await.unwrap(), Beat::Lost);
+    assert_eq!(state(&queue, &id).await, JobState::Queued);
 }
 
 #[tokio::test]
@@ -206,7 +277,7 @@ async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
     go_back(&id);
     assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Forgotten);
     assert_eq!(queue.lose(&claim).await.unwrap(), Finish::Forgotten);
-    let resumed = queue.resume(&me, (&claim.job, &claim.spec), &claim.token).await.unwrap();
+    let resumed = queue.resume(&me, &claim).await.unwrap();
     assert_eq!(resumed, Beat::Held);
     assert!(matches!(claim_now(&queue, &seat("laptop")).await, Offer::Nothing { .. }));
     assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
@@ -303,6 +374,33 @@ async fn a_forged_job_is_not_signed_by_its_retry() {
         assert_eq!(state(&signed, &id).await, JobState::Dead);
         assert_eq!(signed.retry(&id).await.unwrap(), Retried::Queued);
     }
+}
+
+#[tokio::test]
+async fn a_signed_job_is_run_from_the_lane_that_was_signed_and_no_other() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fleet-key");
+    std::fs::write(&path, "5a".repeat(32)).unwrap();
+    let redis = Redis::new(RedisTarget::parse(&server.url()).unwrap());
+    let signed = Queue::new(redis, numbers(), FleetKey::read(&path).unwrap());
+    let (work, mut spec) = job("job-1", "true");
+    spec.lane.require = vec!["gpu".to_owned()];
+    let id = publish(&signed, (work, spec)).await;
+    // Who has given it back is left out of the lane besides; that is no other lane.
+    let (one, two) = (seat("studio"), seat("laptop"));
+    let claim = take(&signed, &one).await;
+    signed.decline(&one, &claim, "no model").await.unwrap();
+    let claim = take(&signed, &two).await;
+    signed.decline(&two, &claim, "no model").await.unwrap();
+    // Somebody moves it to where machines without a GPU read.
+    let entry = server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "job", "job-1"]);
+    server.cli(&["HSET", "darkmux:job:job-1", "lane", "darkmux:work", "lanedoc", "", "entry", entry.trim()]);
+    let streams = ["darkmux:work".to_owned()];
+    let offer = signed.claim(&seat("hub"), &streams, "n1", false).await.unwrap();
+    let Offer::Refused { why, .. } = offer else { panic!("{offer:?}") };
+    assert!(why.contains("another lane"), "{why}");
+    assert_eq!(state(&signed, &id).await, JobState::Dead);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(token, end, retries)| Op::Finish { token, end, retries }),
         2 => token.clone().prop_map(Op::Decline),
         1 => token.clone().prop_map(Op::Refuse),
-        2 => token.clone().prop_map(Op::Resume),
+        4 => token.clone().prop_map(Op::Resume),
         2 => (token, end).prop_map(|(token, end)| Op::Reassert { token, end }),
         2 => job.clone().prop_map(Op::Cancel),
         3 => job.clone().prop_map(Op::Retry),

@@ -12,6 +12,8 @@ use crate::support::{Daemon, Home, RedisServer, is_alive, signal, wait_for};
 pub async fn publish(queue: &Queue, id: &str, script: &str) -> SessionId {
     let (job, spec) = job(id, script);
     queue.publish(&job, &spec).await.unwrap();
+    // So that its log counts its ends.
+    queue.watch_log(&spec.id).await.unwrap();
     spec.id
 }
 

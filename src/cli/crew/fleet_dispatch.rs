@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::dispatch::{DispatchArgs, message};
 use super::failure;
-use crate::cli::job::{self, Ask, Follow, Followed, Gate, Interrupts};
+use crate::cli::job::{self, Ask, Follow, Followed, Gate, Interrupts, Telling};
 use crate::cli::session::{Screen, block_on};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::config::Config;
@@ -136,17 +136,44 @@ impl Order<'_> {
             Ok(published) => published.map_err(|error| not_accepted(&error, Some(&spec.id)))?,
             Err(_) => return Err(unanswered(queue, &spec.id)),
         };
-        let id = match published {
+        match published {
             Published::New => {
                 self.remember(&work, &spec);
-                spec.id
+                self.wait(queue, &spec.id, &Map::new()).await
             }
             Published::Before(id) => {
-                self.cx.printer.note(&format!("job {id} is there already; it was not published again"));
-                id
+                let more = self.tell_before(queue, &id, &work).await?;
+                self.wait(queue, &id, &more).await
             }
-        };
-        self.wait(queue, &id).await
+        }
+    }
+
+    /// Says that the job is an older one; and whether that one was asked for something else. What a document says
+    /// of it besides.
+    async fn tell_before(
+        &self,
+        queue: &Queue,
+        id: &SessionId,
+        work: &WorkJob,
+    ) -> Result<Map<String, Value>, Failure> {
+        let printer = &self.cx.printer;
+        let older = queue.work(id).await.map_err(|error| job::failure(&error))?;
+        // One that is gone already, or that no version of ours wrote, is compared with nothing.
+        let differs = older.map(|older| (older.role_id != work.role_id, older.message != work.message));
+        match differs {
+            Some((false, true)) => printer.warn(&format!(
+                "job {id} is there already, with another message; it was not published again, and what follows is the \
+                 older one's (another --key or id publishes this one)"
+            )),
+            Some((true, _)) => printer.warn(&format!(
+                "job {id} is there already, in another role; it was not published again, and what follows is the older \
+                 one's (another --key or id publishes this one)"
+            )),
+            _ => printer.note(&format!("job {id} is there already; it was not published again")),
+        }
+        let differs = differs.map(|(role, message)| role || message);
+        let more = [("published_before", json!(true)), ("differs", json!(differs))];
+        Ok(more.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
     }
 
     /// A role that nobody has is a typo; one that others have is fine.
@@ -306,11 +333,12 @@ impl Order<'_> {
         route(self.cx, self.config, (&self.role, &spec.id), payload.into());
     }
 
-    async fn wait(&self, queue: &Queue, id: &SessionId) -> Outcome {
+    /// Waits for the job, where that is asked for; a document has these fields besides.
+    async fn wait(&self, queue: &Queue, id: &SessionId, more: &Map<String, Value>) -> Outcome {
         let (cx, args) = (self.cx, self.args);
         if args.detach && args.json {
             let view = queue.job(id).await.map_err(|error| job::failure(&error))?;
-            cx.printer.json(&json!({ "schema": 1, "job": view }))?;
+            cx.printer.json(&job::with(json!({ "schema": 1, "job": view }), more))?;
             return Ok(Exit::Ok);
         }
         if args.detach {
@@ -335,17 +363,24 @@ impl Order<'_> {
                 ));
                 Ok(Exit::Ok)
             }
-            followed => self.end(queue, id, followed?).await,
+            followed => self.end(queue, id, followed?, more).await,
         }
     }
 
-    async fn end(&self, queue: &Queue, id: &SessionId, followed: Followed) -> Outcome {
+    async fn end(
+        &self,
+        queue: &Queue,
+        id: &SessionId,
+        followed: Followed,
+        more: &Map<String, Value>,
+    ) -> Outcome {
         if matches!(followed, Followed::Ended(_) | Followed::Cancelled(_)) {
             let journal = Journal::new(&self.config.paths.queue(), self.cx.clock.clone());
             // An entry too many is pruned, and tells a job that is there already.
             let _ = journal.forget_published(id);
         }
-        job::report(self.cx, queue, id, followed, self.args.json).await
+        let telling = if self.args.json { Telling::Document(more) } else { Telling::Words };
+        job::report(self.cx, queue, id, followed, telling).await
     }
 
     async fn dry_run(&self, queue: &Queue, presence: Option<&Presence>, spec: &JobSpec) -> Outcome {

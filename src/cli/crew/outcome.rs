@@ -43,9 +43,9 @@ pub fn report(
     match seen {
         Seen::Ended(status) => told(cx, config, table, &status, as_document).map(|()| exit_of(&status)),
         Seen::Cancelled(status) => told(cx, config, table, &status, as_document).map(|()| Exit::Interrupted),
-        Seen::Left | Seen::TimeOver => {
+        seen @ (Seen::Left(_) | Seen::TimeOver) => {
             cx.printer.note(&format!("session {id} runs on; `darkmux session attach {id}` comes back to it"));
-            Ok(Exit::Interrupted)
+            Ok(if let Seen::Left(exit) = seen { exit } else { Exit::Interrupted })
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What is said when following a job is over.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::follow::{Followed, Output};
+use super::follow::{Followed, Output, Part};
 use super::link::failure;
 use super::words;
 use crate::cli::printer::{BAD, DIM, GOOD};
@@ -15,39 +15,60 @@ use crate::work::{JobView, Queue};
 /// Output in a JSON document, in bytes; the end of it counts.
 const OUTPUT_MAX: usize = 1024 * 1024;
 
+/// How the end of following is told.
+#[derive(Debug, Clone, Copy)]
+pub enum Telling<'a> {
+    /// In words.
+    Words,
+    /// As a JSON document with these fields besides.
+    Document(&'a Map<String, Value>),
+}
+
 /// Says how following ended; the exit status of whoever waited.
 pub async fn report(
     cx: &Cx,
     queue: &Queue,
     id: &SessionId,
     followed: Followed,
-    as_document: bool,
+    telling: Telling<'_>,
 ) -> Outcome {
     match followed {
-        Followed::Ended(job) => told(cx, queue, &job, as_document).await.map(|()| words::exit_of(&job)),
-        Followed::Cancelled(job) => told(cx, queue, &job, as_document).await.map(|()| Exit::Interrupted),
-        Followed::Left => {
+        Followed::Ended(job) => told(cx, queue, &job, telling).await.map(|()| words::exit_of(&job)),
+        Followed::Cancelled(job) => told(cx, queue, &job, telling).await.map(|()| Exit::Interrupted),
+        Followed::Left(exit) => {
             cx.printer.note(&format!(
                 "job {id} goes on\n  darkmux job wait {id}      waits for its end\n  \
                  darkmux job logs -f {id}   shows its output\n  darkmux job cancel {id}    ends it"
             ));
-            Ok(Exit::Interrupted)
+            Ok(exit)
         }
-        Followed::TimeOver if as_document => {
+        Followed::TimeOver => {
+            let Telling::Document(more) = telling else { return Err(time_over(id)) };
             let job = queue.job(id).await.map_err(|error| failure(&error))?;
-            cx.printer.json(&json!({ "schema": 1, "job": job, "time_over": true }))?;
+            cx.printer.json(&with(json!({ "schema": 1, "job": job, "time_over": true }), more))?;
             Ok(Exit::TimeLimit)
         }
-        Followed::TimeOver => Err(Failure::new(
-            Exit::TimeLimit,
-            format!("job {id} has not ended; the time to wait for it is over (nothing was ended)"),
-        )),
     }
 }
 
-async fn told(cx: &Cx, queue: &Queue, job: &JobView, as_document: bool) -> Result<(), Failure> {
-    if as_document {
-        cx.printer.json(&document(cx, queue, job).await?)?;
+/// The document with more fields.
+pub fn with(mut document: Value, more: &Map<String, Value>) -> Value {
+    if let Some(fields) = document.as_object_mut() {
+        fields.extend(more.clone());
+    }
+    document
+}
+
+fn time_over(id: &SessionId) -> Failure {
+    Failure::new(
+        Exit::TimeLimit,
+        format!("job {id} has not ended; the time to wait for it is over (nothing was ended)"),
+    )
+}
+
+async fn told(cx: &Cx, queue: &Queue, job: &JobView, telling: Telling<'_>) -> Result<(), Failure> {
+    if let Telling::Document(more) = telling {
+        cx.printer.json(&with(document(cx, queue, job).await?, more))?;
         return Ok(());
     }
     if let Some(why) = words::why(job) {
@@ -68,7 +89,7 @@ async fn told(cx: &Cx, queue: &Queue, job: &JobView, as_document: bool) -> Resul
 /// The JSON document of an ended job.
 async fn document(cx: &Cx, queue: &Queue, job: &JobView) -> Result<Value, Failure> {
     let mut bytes = Vec::new();
-    let mut output = Output::new(cx, Screen::collect(&mut bytes)).of_attempt(job.attempt);
+    let mut output = Output::of(cx, Some(Screen::collect(&mut bytes)), Part::of_attempt(job.attempt, 0));
     output.show_all(queue, &job.id).await?;
     let missing = output.missing();
     drop(output);

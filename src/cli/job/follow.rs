@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::link::failure;
 use super::news::News;
+use crate::cli::printer::DIM;
 use crate::cli::session::{Happening, Screen, Terminal, tell_gap};
 use crate::cli::{Cx, Exit, Failure, FailureContext};
 use crate::model::{MachineId, SessionId};
@@ -74,17 +75,25 @@ pub enum Followed {
     Ended(Box<JobView>),
     /// The user cancelled it and it has ended.
     Cancelled(Box<JobView>),
-    /// The user left; it goes on.
-    Left,
+    /// The user left, by Ctrl-C or another signal, whose status it is; the job goes on.
+    Left(Exit),
     /// The time to follow it is over; it goes on.
     TimeOver,
 }
 
 /// Follows the job until it has ended or the user leaves. Without a screen its output is not shown.
 pub async fn follow(how: &Follow<'_>, screen: Option<Screen<'_>>) -> Result<Followed, Failure> {
+    follow_part(how, screen, Part::default()).await
+}
+
+/// As [`follow`], with this part of the output alone.
+pub async fn follow_part(
+    how: &Follow<'_>,
+    screen: Option<Screen<'_>>,
+    part: Part,
+) -> Result<Followed, Failure> {
     let mut terminal = Terminal::open(None).or_exit(Exit::Internal)?;
-    let mut output =
-        Output { cx: how.cx, screen, missing: false, attempt: 0, at: 0, after: OLDEST.to_owned() };
+    let mut output = Output::of(how.cx, screen, part);
     let followed = until_left(how, &mut output, &mut terminal).await;
     if let Some(screen) = &mut output.screen {
         screen.end()?;
@@ -111,13 +120,14 @@ async fn until_left(
                 return Ok(if cancelled { Followed::Cancelled(job) } else { Followed::Ended(job) });
             }
             happening = terminal.next(false) => happening,
-            () = reached(leave) => return Ok(Followed::Left),
+            () = reached(leave) => return Ok(Followed::Left(Exit::Interrupted)),
             () = reached(how.until) => return Ok(Followed::TimeOver),
         };
         match (happening, how.interrupts) {
             (Happening::Typed(_) | Happening::Resized(_), _) => {}
-            (Happening::End, _) | (Happening::Interrupt, Interrupts::Leave) => return Ok(Followed::Left),
-            (Happening::Interrupt, _) if cancelled => return Ok(Followed::Left),
+            (Happening::End(exit), _) => return Ok(Followed::Left(exit)),
+            (Happening::Interrupt, Interrupts::Leave) => return Ok(Followed::Left(Exit::Interrupted)),
+            (Happening::Interrupt, _) if cancelled => return Ok(Followed::Left(Exit::Interrupted)),
             (Happening::Interrupt, Interrupts::TwiceCancels) if interrupted.is_none() => {
                 interrupted = Some(Instant::now());
                 how.cx.printer.note(&format!(
@@ -177,8 +187,14 @@ async fn pump(how: &Follow<'_>, output: &mut Output<'_>, look_again: &Notify) ->
     let mut pause = RETRY.0;
     loop {
         if let Ok(mut reader) = how.queue.log_reader(how.id).await {
-            while let Ok(parts) = reader.next(&output.after).await {
-                pause = RETRY.0;
+            let mut quiet = true;
+            loop {
+                if quiet && how.queue.watch_log(how.id).await.is_ok() {
+                    // It may have ended before anybody watched.
+                    look_again.notify_one();
+                }
+                let Ok(parts) = reader.next(&output.after).await else { break };
+                (pause, quiet) = (RETRY.0, parts.is_empty());
                 if output.take(parts)? {
                     look_again.notify_one();
                 }
@@ -249,12 +265,34 @@ fn lost(how: &Follow<'_>) -> Failure {
 /// Before the oldest entry.
 const OLDEST: &str = "0-0";
 
+/// Which part of a job's output is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Part {
+    /// Of no attempt before this one.
+    pub first: u32,
+    /// Of no attempt after this one.
+    pub last: Option<u32>,
+    /// From this byte of the first one's.
+    pub from: u64,
+    /// Where the output of another attempt begins is told, on stderr or as a line of JSON.
+    pub marked: bool,
+}
+
+impl Part {
+    /// One attempt's, from this byte.
+    pub fn of_attempt(attempt: u32, from: u64) -> Self {
+        Self { first: attempt, last: Some(attempt), from, marked: false }
+    }
+}
+
 /// What of the output was shown.
 pub struct Output<'a> {
     cx: &'a Cx,
     screen: Option<Screen<'a>>,
     /// Whether a part was no longer kept.
     missing: bool,
+    /// Whose output is shown, from where, and how it is set off from others'.
+    part: Part,
     attempt: u32,
     /// After the last byte of this attempt that was shown.
     at: u64,
@@ -263,14 +301,9 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// Nothing shown yet.
-    pub fn new(cx: &'a Cx, screen: Screen<'a>) -> Self {
-        Self { cx, screen: Some(screen), missing: false, attempt: 0, at: 0, after: OLDEST.to_owned() }
-    }
-
-    /// Leaves out what attempts before this one put out.
-    pub fn of_attempt(self, attempt: u32) -> Self {
-        Self { attempt, ..self }
+    /// Nothing of this part shown yet.
+    pub fn of(cx: &'a Cx, screen: Option<Screen<'a>>, part: Part) -> Self {
+        Self { cx, screen, missing: false, part, attempt: 0, at: 0, after: OLDEST.to_owned() }
     }
 
     /// Whether a part was no longer kept.
@@ -292,8 +325,13 @@ impl<'a> Output<'a> {
     }
 
     fn show(&mut self, attempt: u32, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        let Part { first, last, from, .. } = self.part;
+        if attempt < first || last.is_some_and(|last| attempt > last) {
+            return Ok(());
+        }
         if attempt > self.attempt {
-            (self.attempt, self.at) = (attempt, 0);
+            (self.attempt, self.at) = (attempt, if attempt == first { from } else { 0 });
+            self.begin_attempt()?;
         }
         let end = offset.saturating_add(bytes.len() as u64);
         // A lost attempt that writes on, or what was shown before Redis broke.
@@ -304,11 +342,23 @@ impl<'a> Output<'a> {
             if offset > self.at {
                 self.missing = true;
                 tell_gap(self.cx, self.at, offset);
+                screen.skip(offset)?;
             }
             let known = usize::try_from(self.at.saturating_sub(offset)).unwrap_or(usize::MAX);
             screen.show(bytes.get(known..).unwrap_or_default())?;
         }
         self.at = end;
+        Ok(())
+    }
+
+    fn begin_attempt(&mut self) -> Result<(), Failure> {
+        let Some(screen) = self.screen.as_mut().filter(|_| self.part.marked) else { return Ok(()) };
+        if screen.is_json() {
+            screen.begin_attempt(self.attempt, self.at)?;
+        } else if self.attempt > 1 {
+            let new_line = if screen.is_mid_line() { "\n" } else { "" };
+            self.cx.printer.note(&format!("{new_line}{DIM}[attempt {}]{DIM:#}", self.attempt));
+        }
         Ok(())
     }
 
@@ -344,6 +394,9 @@ impl<'a> Output<'a> {
 
     /// Says what is missing at the end of an attempt that put out `bytes`.
     fn tell_missing(&mut self, attempt: u32, bytes: u64) {
+        if attempt < self.part.first || self.part.last.is_some_and(|last| attempt > last) {
+            return;
+        }
         let shown = if attempt == self.attempt { self.at } else { 0 };
         if self.screen.is_some() && attempt >= self.attempt && bytes > shown {
             tell_gap(self.cx, shown, bytes);
@@ -372,7 +425,7 @@ mod tests {
             let text: Vec<u8> = (0..200_u8).collect();
             let cx = Cx::new(Environment::of([("HOME", "/nowhere")]), Color::Never);
             let mut shown = Vec::new();
-            let mut output = Output::new(&cx, Screen::collect(&mut shown));
+            let mut output = Output::of(&cx, Some(Screen::collect(&mut shown)), Part::default());
             let mut told = 0;
             for (from, length) in cuts {
                 // A writer goes on where Redis stopped, or before it; never after what it told.
@@ -392,7 +445,7 @@ mod tests {
     fn another_attempt_begins_anew() {
         let cx = Cx::new(Environment::of([("HOME", "/nowhere")]), Color::Never);
         let mut shown = Vec::new();
-        let mut output = Output::new(&cx, Screen::collect(&mut shown));
+        let mut output = Output::of(&cx, Some(Screen::collect(&mut shown)), Part::default());
         output.show(1, 0, b"one").unwrap();
         output.show(2, 0, b"two").unwrap();
         output.show(1, 3, b" more").unwrap();

@@ -23,7 +23,7 @@ use clap::Subcommand;
 use super::{Cx, Outcome};
 
 pub use crate::work::JobView;
-pub use ending::report;
+pub use ending::{Telling, report, with};
 pub use explain::print_rows;
 pub use fleet::{all as members, is_alive, needs_accept, preferred, presence};
 pub use follow::{Follow, Followed, Interrupts, follow};

@@ -2,14 +2,18 @@
 //! themselves. Asks nobody.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::fleet::{Facts, Member, meets};
 use crate::model::{JobState, MachineId, Priority, Requirement};
-use crate::util::visible_line;
+use crate::util::{human, visible_line};
 use crate::wire::{Lane, MachineBeat};
 use crate::work::{JobView, QueueStatus, Seat};
+
+/// Without a sign of life for so long a machine may be gone: they come every five seconds.
+const SILENT: Duration = Duration::from_secs(7);
 
 /// What a job asks for, published or not.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +105,9 @@ fn row(ask: &Ask, gate: &Gate, member: &Member) -> Row {
     }
     match member.newest() {
         None => later.push("shows no sign of life; is `darkmux serve` running there?".to_owned()),
+        Some(seen) if seen.age > SILENT => {
+            later.push(format!("not heard of for {}; it may be gone", human::duration(seen.age)));
+        }
         Some(seen) if seen.beat.runner.is_none() => no.extend(of_1_9(ask)),
         Some(seen) => {
             let beat = &seen.beat;
@@ -201,8 +208,6 @@ pub fn headline(job: &JobView, rows: &[Row], paused: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::fixture::job;
     use super::*;
     use crate::fleet::{Origin, Seen};
@@ -292,6 +297,17 @@ mod tests {
                 of(same),
                 Verdict::No,
                 "gave it back: no model",
+            ),
+            (
+                ask(),
+                free.clone(),
+                {
+                    let mut crashed = of(same);
+                    crashed.seen[0].age = Duration::from_secs(9);
+                    crashed
+                },
+                Verdict::Later,
+                "not heard of for 9.0 s",
             ),
             (ask(), free.clone(), of(|beat| beat.roles.clear()), Verdict::No, "can't run there"),
         ]);

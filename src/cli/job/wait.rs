@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use serde_json::Map;
 use tokio::time::Instant;
 
+use super::ending::Telling;
 use super::{Follow, Interrupts, ending, follow, link};
 use crate::cli::session::block_on;
 use crate::cli::{Cx, Outcome, completions};
@@ -44,6 +46,8 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
             until,
         };
         let followed = follow(&how, None).await?;
-        ending::report(cx, &queue, &id, followed, args.json).await
+        let more = Map::new();
+        let telling = if args.json { Telling::Document(&more) } else { Telling::Words };
+        ending::report(cx, &queue, &id, followed, telling).await
     })
 }

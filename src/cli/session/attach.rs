@@ -44,9 +44,13 @@ pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
                 cx.printer.note(&format!("\r[session {} ended{code}{why}]", status.id));
                 Ok(super::exit_of(&status))
             }
-            Seen::Left | Seen::TimeOver => {
+            seen @ (Seen::Left(_) | Seen::TimeOver) => {
                 cx.printer.note(&format!("\r\n[left session {}, which runs on]", session.id));
-                Ok(Exit::Ok)
+                Ok(match seen {
+                    // Leaving is what its key is for.
+                    Seen::Left(exit) if exit != Exit::Interrupted => exit,
+                    _ => Exit::Ok,
+                })
             }
         }
     })

@@ -34,6 +34,14 @@ impl JsonLines {
         lines
     }
 
+    /// The line that says whose output follows, with what was held back.
+    pub fn begin_attempt(&mut self, attempt: u32, from: u64) -> Vec<u8> {
+        let mut lines = self.end();
+        lines.extend(line(&json!({ "schema": 1, "attempt": attempt })));
+        self.at = from;
+        lines
+    }
+
     /// The line for what was held back; empty when nothing was.
     pub fn end(&mut self) -> Vec<u8> {
         self.line(0)

@@ -58,8 +58,9 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
         let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(_) | Seen::Cancelled(_) => Ok(Exit::Ok),
-            Seen::Left | Seen::TimeOver => {
-                Err(Failure::new(Exit::Interrupted, format!("session {} is being ended", session.id)))
+            seen @ (Seen::Left(_) | Seen::TimeOver) => {
+                let exit = if let Seen::Left(exit) = seen { exit } else { Exit::Interrupted };
+                Err(Failure::new(exit, format!("session {} is being ended", session.id)))
             }
         }
     })

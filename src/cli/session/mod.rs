@@ -24,7 +24,7 @@ use crate::session::{self, Table};
 use crate::wire::SessionStatus;
 
 pub use screen::Screen;
-pub use tail::tail_session;
+pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};
 pub use watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 

@@ -165,6 +165,18 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Whether it is JSON that comes out.
+    pub fn is_json(&self) -> bool {
+        self.json.is_some()
+    }
+
+    /// What follows is the output of this attempt, from this byte. JSON alone says so here.
+    pub fn begin_attempt(&mut self, attempt: u32, from: u64) -> io::Result<()> {
+        let Some(json) = &mut self.json else { return Ok(()) };
+        self.out.write_all(&json.begin_attempt(attempt, from))?;
+        self.out.flush()
+    }
+
     /// Gives a terminal back as a shell expects it, when what runs in the session goes on without it; shows
     /// what was held back for the sake of what might have followed.
     pub fn end(&mut self) -> io::Result<()> {

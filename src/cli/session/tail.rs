@@ -78,15 +78,26 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
                 }
                 super::exit_of(&status)
             }
-            Seen::Left | Seen::TimeOver => Exit::Interrupted,
+            Seen::Left(exit) => exit,
+            Seen::TimeOver => Exit::Interrupted,
         })
     })
 }
 
+/// What of a session's output is shown by [`tail_session`], as the arguments of the verb say it.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Tail {
+    pub follow: bool,
+    pub lines: Option<u64>,
+    pub json: bool,
+}
+
 /// As the verb, for a session that was found already.
-pub fn tail_session(cx: &Cx, session: &SessionStatus, follow: bool) -> Outcome {
+pub fn tail_session(cx: &Cx, session: &SessionStatus, tail: Tail) -> Outcome {
     let session = session.id.to_string();
-    run(&TailArgs { session, follow, lines: None, from: None, raw: false, json: false }, cx)
+    let Tail { follow, lines, json } = tail;
+    run(&TailArgs { session, follow, lines, from: None, raw: false, json }, cx)
 }
 
 /// The last line of the JSON form.

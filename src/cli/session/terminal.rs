@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::cli::Exit;
 use crate::pty::{self, RawMode, Signals};
 use crate::wire::WindowSize;
 
@@ -33,8 +34,8 @@ pub enum Happening {
     Resized(WindowSize),
     /// Ctrl-C.
     Interrupt,
-    /// This process is asked to end.
-    End,
+    /// This process is asked to end; the status that says by which signal.
+    End(Exit),
 }
 
 impl Terminal {
@@ -73,9 +74,9 @@ impl Terminal {
                     return Happening::Resized(size);
                 },
                 Some(()) = self.interrupt.recv() => return Happening::Interrupt,
-                Some(()) = self.end.recv() => return Happening::End,
-                Some(()) = self.quit.recv() => return Happening::End,
-                Some(()) = self.hangup.recv() => return Happening::End,
+                Some(()) = self.end.recv() => return Happening::End(Exit::of_signal(SignalKind::terminate())),
+                Some(()) = self.quit.recv() => return Happening::End(Exit::of_signal(SignalKind::quit())),
+                Some(()) = self.hangup.recv() => return Happening::End(Exit::of_signal(SignalKind::hangup())),
             }
         }
     }

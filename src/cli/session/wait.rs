@@ -41,7 +41,7 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
                 }
                 Ok(super::exit_of(&status))
             }
-            Seen::Left => Ok(Exit::Interrupted),
+            Seen::Left(exit) => Ok(exit),
             Seen::TimeOver if args.json => {
                 cx.printer.json(&table.get(&id)?)?;
                 Ok(Exit::TimeLimit)

@@ -47,8 +47,8 @@ pub enum Seen {
     Ended(Box<SessionStatus>),
     /// The user ended the session by Ctrl-C.
     Cancelled(Box<SessionStatus>),
-    /// The session runs on.
-    Left,
+    /// The session runs on; the status of whoever stopped watching: by Ctrl-C, or by which signal.
+    Left(Exit),
     /// The session runs on; the time to watch is over.
     TimeOver,
 }

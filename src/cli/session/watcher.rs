@@ -11,7 +11,7 @@ use super::host;
 use super::screen::Screen;
 use super::terminal::{Happening, Terminal};
 use super::watch::{Keys, Seen, Watch, show_log, tell_gap};
-use crate::cli::{Cx, Failure};
+use crate::cli::{Cx, Exit, Failure};
 use crate::model::SessionId;
 use crate::session::{Attachment, Event, HostClient, LogReader, Table, files};
 use crate::wire::SessionStatus;
@@ -114,12 +114,13 @@ impl<'a> Watcher<'a> {
                     let (bytes, leave) = self.split(&bytes);
                     self.typed.extend_from_slice(bytes);
                     if leave {
-                        return Err(Seen::Left);
+                        return Err(Seen::Left(Exit::Interrupted));
                     }
                 }
                 // The size is told at the next connection.
                 Happening::Resized(_) => {}
-                Happening::Interrupt | Happening::End => return Err(Seen::Left),
+                Happening::Interrupt => return Err(Seen::Left(Exit::Interrupted)),
+                Happening::End(exit) => return Err(Seen::Left(exit)),
             }
         }
     }
@@ -174,9 +175,10 @@ impl<'a> Watcher<'a> {
                     continue;
                 }
                 happening = self.terminal.next(take_keys) => happening,
-                () = reached(leave) => return Ok(Followed::Seen(Seen::Left)),
+                () = reached(leave) => return Ok(Followed::Seen(Seen::Left(Exit::Interrupted))),
                 () = reached(self.how.until) => return Ok(Followed::Seen(Seen::TimeOver)),
             };
+            let mut left = Exit::Interrupted;
             let leaves = match happening {
                 Happening::Typed(bytes) => {
                     let (bytes, leave) = self.split(&bytes);
@@ -192,11 +194,14 @@ impl<'a> Watcher<'a> {
                     input.send(&std::mem::take(&mut self.typed));
                     leaves
                 }
-                Happening::End => true,
+                Happening::End(exit) => {
+                    left = exit;
+                    true
+                }
             };
             if leaves {
                 let _ = tokio::time::timeout(LAST_KEYS, input.flush()).await;
-                return Ok(Followed::Seen(Seen::Left));
+                return Ok(Followed::Seen(Seen::Left(left)));
             }
         }
     }

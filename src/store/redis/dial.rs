@@ -14,7 +14,7 @@ use redis::{
 };
 use tokio::io::AsyncReadExt;
 
-use super::target::Place;
+use super::target::{Place, is_local};
 use super::{Password, RedisClass, RedisFault, RedisTarget};
 use crate::store::read_bounded;
 
@@ -48,6 +48,8 @@ pub struct Server {
     pub role: String,
     /// What it does when its memory is full; `noeviction` is the one policy that forgets no job.
     pub maxmemory_policy: String,
+    /// Whether it is on this machine: a unix socket or a loopback address.
+    pub is_local: bool,
 }
 
 /// A connection, and whose it is.
@@ -67,7 +69,7 @@ pub(super) async fn dial(target: &RedisTarget, answer: Duration) -> Result<Diall
         Place::Sentinel { .. } => master(target, &login).await?,
     };
     let mut connection = connect(target, addr.clone(), login, (CONNECT_TIMEOUT, answer)).await?;
-    let server = ask_who(target, &mut connection).await?;
+    let server = Server { is_local: is_local(&addr), ..ask_who(target, &mut connection).await? };
     if matches!(target.place, Place::Sentinel { .. }) && server.role != "master" {
         // The Sentinels are behind the server; the next dial asks them again.
         return Err(RedisFault::new(RedisClass::ReadOnly, target.shown(), "the named master is a replica"));
@@ -199,6 +201,7 @@ async fn ask_who(target: &RedisTarget, connection: &mut MultiplexedConnection) -
         version: field("redis_version"),
         role: field("role"),
         maxmemory_policy: field("maxmemory_policy"),
+        is_local: false,
     })
 }
 

@@ -123,21 +123,6 @@ impl RedisTarget {
         &self.shown
     }
 
-    /// Whether everything stays on this machine: a unix socket or a loopback address.
-    pub fn is_local(&self) -> bool {
-        let local = |addr: &ConnectionAddr| match addr {
-            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => {
-                host == "localhost"
-                    || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-            }
-            _ => true,
-        };
-        match &self.place {
-            Place::At(addr) => local(addr),
-            Place::Sentinel { nodes, .. } => nodes.iter().all(local),
-        }
-    }
-
     /// Whether a password is known, or where one comes from.
     pub fn has_password(&self) -> bool {
         self.login.password().is_some() || !matches!(self.password, Password::None)
@@ -147,6 +132,16 @@ impl RedisTarget {
 impl fmt::Debug for RedisTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RedisTarget").field(&self.shown).finish()
+    }
+}
+
+/// Whether what is sent there stays on this machine: a unix socket or a loopback address.
+pub(super) fn is_local(addr: &ConnectionAddr) -> bool {
+    match addr {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => {
+            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        _ => true,
     }
 }
 
@@ -203,8 +198,8 @@ mod tests {
 
     #[test]
     fn loopback_is_local() {
-        let local = |url| RedisTarget::parse(url).unwrap().is_local();
+        let local = |url: &str| is_local(info(url).unwrap().addr());
         assert!(local("redis://127.0.0.1") && local("redis://[::1]:1") && local("unix:///x"));
-        assert!(!local("redis://10.0.0.1") && !local("redis+sentinel://localhost:1,10.0.0.1:2/m"));
+        assert!(local("redis://localhost:1") && !local("redis://10.0.0.1"));
     }
 }

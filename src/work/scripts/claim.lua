@@ -4,9 +4,9 @@ local consumer,machine,nonce=ARGV[1],ARGV[2],ARGV[3]
 if ARGV[5]=='1' then
   local id=redis.call('HGET',K..'claims',consumer)
   if id then
-    local h=redis.call('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel')
+    local h=redis.pcall('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel','fails','losses')
     if h[1]=='running' and string.match(h[2] or '','%-(.*)$')==nonce then
-      return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or ''}
+      return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or '',h[9] or 0,h[10] or 0}
     end
   end
 end
@@ -60,7 +60,7 @@ for i=6,#ARGV do
     for n=1,#fields,2 do if fields[n]=='job' then id=fields[n+1] end end
     if not id then return {'foreign',lane,entry,fields} end
     local key=job_key(id)
-    local h=redis.pcall('HMGET',key,'state','entry','record','spec','cancel','attempt','lane')
+    local h=redis.pcall('HMGET',key,'state','entry','record','spec','cancel','attempt','lane','fails','losses')
     -- What stands where its job should is none; the entry stays taken, and the next one may be better.
     if not h.err and not h[1] then return {'foreign',lane,entry,fields} end
     -- Two streams may have entries of one id.
@@ -69,7 +69,7 @@ for i=6,#ARGV do
       local tok=attempt..'-'..nonce
       redis.call('HSET',key,'state','running','attempt',attempt,'tok',tok,'owner',consumer,'machine',machine,'hb',0,'started',now)
       redis.call('HSET',K..'claims',consumer,id)
-      return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or ''}
+      return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or '',h[8] or 0,h[9] or 0}
     end
     if not h.err then drop(lane,entry) end
   end

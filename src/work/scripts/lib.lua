@@ -6,6 +6,10 @@ local TERMINAL={done=true,failed=true,cancelled=true,dead=true}
 local function job_key(id) return K..'job:'..id end
 -- A group starts at 0, so that what was published before it is delivered too.
 local function ensure(lane) redis.pcall('XGROUP','CREATE',lane,G,'0','MKSTREAM') end
+-- A key means this job, unless it means another one since Redis lost it.
+local function remember_key(id,idem,ttl)
+  if idem~='' then redis.call('SET',K..'idem:'..idem,id,'PX',ttl,'NX') end
+end
 -- The lane's entry goes: acknowledged and deleted, so that a group made anew does not deliver it again.
 local function drop(lane,entry)
   if lane and entry and entry~='' then redis.pcall('XACK',lane,G,entry); redis.pcall('XDEL',lane,entry) end
@@ -31,9 +35,9 @@ local function close(key,id,state,ttl,...)
   redis.call('HSET',key,'state',state,'finished',now,...)
   redis.call('SREM',K..'live',id)
   redis.call('EXPIRE',key,ttl)
+  -- Who waits for its output without a log has made one.
   local log=K..'log:'..id
-  redis.call('XADD',log,'*','end',state)
-  redis.call('EXPIRE',log,ttl)
+  if redis.call('EXPIRE',log,ttl)==1 then redis.call('XADD',log,'*','end',state) end
 end
 local function dead_letter(id,why,tok) redis.call('XADD',K..'dead','MAXLEN','~','10000','*','job',id,'why',why,'tok',tok) end
 -- How the running attempt ended, as field and value: `machine started ended how`. `h` is what the hash says of

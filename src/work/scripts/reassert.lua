@@ -1,4 +1,4 @@
--- A result that the server forgot is told again. ARGV: id tok state result ttl_s spec record lane lane_json
+-- A result that the server forgot is told again. ARGV: id tok state result ttl_s spec record lane lane_json idem idem_ttl_ms
 local id,tok=ARGV[1],ARGV[2]
 local key=job_key(id)
 local h=redis.call('HMGET',key,'state','tok','entry','attempt','lane','since')
@@ -11,6 +11,7 @@ drop(h[5],h[3])
 if not h[1] then
   redis.call('HSET',key,'id',id,'lane',ARGV[8],'lanedoc',ARGV[9],'created',now,'record',ARGV[7],'spec',ARGV[6],'losses',0,'fails',0)
   redis.call('ZADD',K..'jobs',now,id)
+  remember_key(id,ARGV[10],ARGV[11])
 end
 redis.call('HSET',key,'tok',tok,'result',ARGV[4],'attempt',a)
 tried(key,ARGV[3])

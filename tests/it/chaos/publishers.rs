@@ -77,7 +77,7 @@ impl Publisher {
     /// What this publisher was told is told to a Redis that lost its newest writes.
     async fn notice_loss(&mut self) {
         let Ok(epoch) = self.queue.epoch().await else { return };
-        if self.epoch.as_ref() != Some(&epoch) && self.journal.reassert(&self.queue).await.is_ok() {
+        if self.epoch.as_ref() != Some(&epoch) && self.journal.republish(&self.queue).await.is_ok() {
             self.epoch = Some(epoch);
         }
     }
@@ -133,6 +133,8 @@ impl Publisher {
                     if *id == spec.id {
                         self.journal.published(job, spec).expect("a journal entry");
                     }
+                    // So that its log counts its ends, where Redis is there for that.
+                    let _ = self.queue.watch_log(id).await;
                     let once = spec.on_loss == OnLoss::Stop;
                     let acked = Acked { id: id.to_string(), key: spec.key.clone(), once };
                     self.acked.lock().expect("no panic").push(acked);

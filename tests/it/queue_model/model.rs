@@ -115,12 +115,14 @@ pub struct Job {
     pub lane: Lane,
     /// The lane that it was published to.
     own: Lane,
-    losses: u32,
-    fails: u32,
+    pub losses: u32,
+    pub fails: u32,
     since: i64,
     is_due: bool,
     is_cancelled: bool,
     entry: Option<u64>,
+    /// Attempts that were given back.
+    left: Vec<Token>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -152,6 +154,12 @@ const STRANGER: usize = usize::MAX;
 pub type Taken = Option<(usize, Token)>;
 
 impl Model {
+    /// Every running job with the token that holds it.
+    pub fn holders(&self) -> Vec<(usize, Token)> {
+        let running = self.jobs.iter().filter(|(_, job)| job.state == JobState::Running);
+        running.filter_map(|(number, job)| Some((*number, job.token.clone()?))).collect()
+    }
+
     fn stream(&mut self, lane: &Lane) -> &mut Stream {
         self.streams.entry(lane.stream().unwrap()).or_default()
     }
@@ -290,6 +298,7 @@ impl Model {
             self.drop_entry(job);
             let declined = self.jobs.get_mut(&job).unwrap();
             (declined.token, declined.attempt) = (None, declined.attempt - 1);
+            declined.left.push(token.clone());
             if declined.is_cancelled {
                 declined.state = JobState::Cancelled;
                 return;
@@ -301,30 +310,52 @@ impl Model {
         }
     }
 
-    /// Whether a runner with this token may take the job back, or tell its result late.
+    /// Whether a runner with this token may tell its result late.
     fn is_free_for(&self, job: usize, token: &Token) -> bool {
         self.jobs
             .get(&job)
             .is_none_or(|job| job.state != JobState::Running && job.attempt <= token.0 && job.since < token.0)
     }
 
-    pub fn resume(&mut self, job: usize, token: &Token, lane: Lane) -> Beat {
+    /// `before` is what failed and was lost before the claim.
+    pub fn resume(
+        &mut self,
+        job: usize,
+        token: &Token,
+        (lane, key): (Lane, Option<usize>),
+        before: (u32, u32),
+    ) -> Beat {
         if let Some(job) = self.running(job, token) {
             job.beats += 1;
             return held(job);
         }
-        let has_ended = self.jobs.get(&job).is_some_and(|job| job.state.is_final());
-        if has_ended || !self.is_free_for(job, token) {
+        let was_left = self.jobs.get(&job).is_some_and(|job| job.left.contains(token));
+        if was_left || !self.has_forgotten(job, token) {
             return Beat::Lost;
         }
         self.drop_entry(job);
+        self.remember_key(job, key);
         let job = self.jobs.entry(job).or_insert_with(|| new(lane));
         (job.state, job.token, job.attempt) = (JobState::Running, Some(token.clone()), token.0);
         (job.beats, job.entry) = (1, None);
+        (job.fails, job.losses) = (job.fails.max(before.0), job.losses.max(before.1));
         held(job)
     }
 
-    pub fn reassert(&mut self, job: usize, token: &Token, end: End, lane: Lane) -> bool {
+    /// A job that was forgotten has its key again, unless that means another one by now.
+    fn remember_key(&mut self, job: usize, key: Option<usize>) {
+        if let (Some(key), false) = (key, self.jobs.contains_key(&job)) {
+            self.keys.entry(key).or_insert(job);
+        }
+    }
+
+    pub fn reassert(
+        &mut self,
+        job: usize,
+        token: &Token,
+        end: End,
+        (lane, key): (Lane, Option<usize>),
+    ) -> bool {
         let known = self.jobs.get(&job);
         if known.is_some_and(|job| job.state.is_final()) {
             return true;
@@ -341,6 +372,7 @@ impl Model {
             return false;
         }
         self.drop_entry(job);
+        self.remember_key(job, key);
         let job = self.jobs.entry(job).or_insert_with(|| new(lane));
         (job.state, job.token, job.attempt) = (end.state(), Some(token.clone()), token.0);
         true
@@ -368,6 +400,7 @@ impl Model {
         }
         (ended.token, ended.losses, ended.fails, ended.is_cancelled) = (None, 0, 0, false);
         (ended.since, ended.state) = (ended.attempt, JobState::Queued);
+        ended.left.clear();
         let lane = ended.own.clone();
         ended.lane = lane.clone();
         let entry = self.enqueue(job, &lane);
@@ -477,6 +510,7 @@ fn new(lane: Lane) -> Job {
         is_due: false,
         is_cancelled: false,
         entry: None,
+        left: Vec::new(),
     }
 }
 

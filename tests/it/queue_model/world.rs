@@ -1,6 +1,6 @@
 //! A real queue and the model of it, side by side.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use darkmux::model::{JobState, MachineId, SessionId};
 use darkmux::store::{Redis, RedisTarget};
@@ -52,6 +52,9 @@ pub struct World<'a> {
     /// The token whose result counts, by job and how often it was retried.
     accepted: HashMap<(usize, u32), Token>,
     lives: HashMap<usize, u32>,
+    /// Attempts that ended, were lost or given back, as Redis knows; and as it knew in the state that was saved.
+    over: HashSet<(usize, Token)>,
+    over_then: HashSet<(usize, Token)>,
 }
 
 fn id(job: usize) -> SessionId {
@@ -60,6 +63,12 @@ fn id(job: usize) -> SessionId {
 
 fn text(token: &Token) -> String {
     format!("{}-{}", token.0, token.1)
+}
+
+/// The lane that a job was published to, and its key.
+fn place(claim: &Claim) -> (Lane, Option<usize>) {
+    let key = claim.spec.key.as_ref().map(|key| key["key-".len()..].parse().unwrap());
+    (claim.spec.lane.clone(), key)
 }
 
 fn documents(number: usize, pinned: bool) -> (WorkJob, JobSpec) {
@@ -89,6 +98,8 @@ impl<'a> World<'a> {
             saved: None,
             accepted: HashMap::new(),
             lives: HashMap::new(),
+            over: HashSet::new(),
+            over_then: HashSet::new(),
         };
         world.command::<()>(&["FLUSHALL"]).await;
         world
@@ -106,6 +117,25 @@ impl<'a> World<'a> {
     }
 
     pub async fn step(&mut self, op: &Op) {
+        let held = self.model.holders();
+        self.act(op).await;
+        self.compare(op).await;
+        // Whatever took a job from its holder ended that attempt; where the database went back, nothing did.
+        if matches!(op, Op::GoBack) {
+            self.over.clone_from(&self.over_then);
+        } else {
+            let holders = self.model.holders();
+            self.over.extend(held.into_iter().filter(|was| !holders.contains(was)));
+        }
+        for holder in self.model.holders() {
+            assert!(!self.over.contains(&holder), "{holder:?} was over and is back after {op:?}");
+        }
+        if matches!(op, Op::Save) {
+            self.over_then.clone_from(&self.over);
+        }
+    }
+
+    async fn act(&mut self, op: &Op) {
         match op {
             Op::Publish { job, key, delayed, pinned } => self.publish(*job, *key, *delayed, *pinned).await,
             Op::Claim { seat, again } => self.claim(*seat, *again).await,
@@ -130,7 +160,6 @@ impl<'a> World<'a> {
             Op::Reassert { token, end } => self.reassert(*token, *end).await,
             _ => self.outside(op).await,
         }
-        self.compare(op).await;
     }
 
     async fn publish(&mut self, number: usize, key: Option<usize>, delayed: bool, pinned: bool) {
@@ -165,7 +194,7 @@ impl<'a> World<'a> {
 
     async fn holder(&mut self, op: &Op, given: &Given) {
         let Given { job, seat, token, claim } = given;
-        let seat = &self.seats[*seat];
+        let seat = &self.seats[*seat].clone();
         match op {
             Op::Beat(_) => {
                 let told = self.queue.beat(&claim.id, &claim.token).await.unwrap();
@@ -174,6 +203,11 @@ impl<'a> World<'a> {
             Op::Decline(_) => {
                 self.queue.decline(seat, claim, "not here").await.unwrap();
                 self.model.decline(*job, token, &seat.consumer);
+                if self.nonces[given.seat] == token.1 {
+                    // Who has had the answer to a claim does not ask for it again.
+                    self.made += 1;
+                    self.nonces[given.seat] = format!("n{}", self.made);
+                }
                 if let Some(job) = self.model.jobs.get(job) {
                     let stream = job.lane.stream().unwrap();
                     if !self.streams.contains(&stream) {
@@ -186,8 +220,9 @@ impl<'a> World<'a> {
                 self.model.refuse(*job, token);
             }
             _ => {
-                let told = self.queue.resume(seat, (&claim.job, &claim.spec), &claim.token).await.unwrap();
-                assert_eq!(told, self.model.resume(*job, token, claim.spec.lane.clone()));
+                let told = self.queue.resume(seat, claim).await.unwrap();
+                let before = (claim.before.fails, claim.before.losses);
+                assert_eq!(told, self.model.resume(*job, token, place(claim), before));
             }
         }
     }
@@ -217,7 +252,7 @@ impl<'a> World<'a> {
         let documents = (&claim.job, &claim.spec);
         let was_final = self.model.jobs.get(job).is_some_and(|job| job.state.is_final());
         let told = self.queue.reassert(documents, &claim.token, end.outcome(), &result()).await.unwrap();
-        assert_eq!(told, self.model.reassert(*job, token, end, claim.spec.lane.clone()));
+        assert_eq!(told, self.model.reassert(*job, token, end, place(claim)));
         let is_final = self.model.jobs.get(job).is_some_and(|job| job.state.is_final());
         if is_final && !was_final {
             self.accept(&given);
@@ -360,7 +395,7 @@ impl<'a> World<'a> {
 
     async fn compare(&self, op: &Op) {
         for number in 0..super::JOBS {
-            let fields = ["state", "tok", "attempt", "hb"];
+            let fields = ["state", "tok", "attempt", "hb", "fails", "losses"];
             let key = format!("darkmux:job:job-{number}");
             let mut ask = redis::cmd("HMGET");
             ask.arg(key).arg(&fields);
@@ -376,6 +411,10 @@ impl<'a> World<'a> {
                 (&state, model.token.as_ref().map(text), Some(model.attempt.to_string())),
                 "job {number} after {op:?}"
             );
+            if !model.state.is_final() {
+                let counts = [model.fails, model.losses].map(|count| Some(count.to_string()));
+                assert_eq!(real[4..], counts, "job {number} after {op:?}");
+            }
             if model.state == JobState::Running {
                 assert_eq!(real[3], Some(model.beats.to_string()), "job {number} after {op:?}");
             }
