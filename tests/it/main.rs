@@ -53,6 +53,7 @@ mod session_screen;
 mod support;
 mod survive;
 mod terminal_ends;
+mod terminal_many;
 mod terminal_tmux;
 mod terminal_ws;
 mod tidy;

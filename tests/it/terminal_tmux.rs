@@ -31,7 +31,7 @@ impl Tmux {
     fn start() -> Self {
         let home = Home::new();
         let settings = "set -g status off\nset -g history-limit 30000\nset -g remain-on-exit on\n\
-                        set -g default-size 80x24\nset -g window-size manual\nset -g escape-time 0\n";
+                        set -g default-size 80x24\nset -g escape-time 0\n";
         std::fs::write(home.path().join("tmux.conf"), settings).unwrap();
         let tmux = Self { home };
         tmux.ok(&["new-session", "-d", "-x", "80", "-y", "24", "sleep 600"]);
@@ -74,7 +74,10 @@ impl Tmux {
         let format = "#{cursor_x},#{cursor_y} #{cursor_flag} #{alternate_on}";
         let cursor = self.ok(&["display-message", "-p", "-t", &window, format]);
         self.ok(&["kill-window", "-t", &window]);
-        Shown { rows: text.lines().map(cells).collect(), cursor }
+        // Attributes last over the ends of rows.
+        let mut attributes = Vec::new();
+        let rows = drawn(&text).lines().map(|row| cells(row, &mut attributes)).collect();
+        Shown { rows, cursor }
     }
 
     /// The lines above the screen as text.
@@ -93,10 +96,10 @@ impl Drop for Tmux {
 }
 
 /// Line drawing that tmux keeps as such, in the characters it stands for.
-fn drawn(row: &str) -> String {
+fn drawn(text: &str) -> String {
     let mut shifted = false;
     let mut out = String::new();
-    for char in row.chars() {
+    for char in text.chars() {
         match char {
             '\u{e}' => shifted = true,
             '\u{f}' => shifted = false,
@@ -110,10 +113,12 @@ fn drawn(row: &str) -> String {
     out
 }
 
-/// The cells of a row as tmux writes it down.
-fn cells(row: &str) -> Vec<String> {
+/// The cells of a row as tmux writes it down, which begins with these attributes.
+fn cells(row: &str, attributes: &mut Vec<u8>) -> Vec<String> {
     let mut parser = vt100::Parser::new(1.try_into().unwrap(), COLS.try_into().unwrap(), 0);
-    parser.process(drawn(row).as_bytes());
+    parser.process(attributes);
+    parser.process(row.as_bytes());
+    *attributes = parser.screen().attributes_formatted().into_bytes();
     let look = |col| {
         let cell = parser.screen().cell(0, col).unwrap();
         let blank = cell.contents().trim().is_empty() && !cell.inverse() && !cell.underline();
@@ -206,6 +211,7 @@ impl Session {
 }
 
 fn compare(picture: &Shown, whole: &Shown, what: &str) {
+    assert!(whole.rows.iter().any(|row| !row.is_empty()), "{what}: tmux shows nothing");
     assert_eq!(picture.cursor, whole.cursor, "{what}: cursor and screen");
     for (number, (picture, whole)) in picture.rows.iter().zip(&whole.rows).enumerate() {
         let differ = picture.iter().zip(whole).position(|(left, right)| left != right);

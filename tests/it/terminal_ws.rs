@@ -107,8 +107,10 @@ async fn a_client_of_gmux_gets_the_frames_of_gmux() {
             "source": "web_client", "owner": true});
         assert_eq!(told, expected, "{said}");
     }
-    let session = api.session(&id);
-    assert_eq!((&session["terminal_cols"], &session["terminal_rows"]), (&json!(100), &json!(30)));
+    wait_for("the size in the session's record", || {
+        let session = api.session(&id);
+        (session["terminal_cols"] == 100 && session["terminal_rows"] == 30).then_some(())
+    });
     // Zero is no size; what is no size is typed as it is.
     ws.say(r#"{"type":"resize","cols":0,"rows":20}"#).await;
     ws.say("{\"type\":\"other\"}\n").await;

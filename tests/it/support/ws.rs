@@ -105,9 +105,15 @@ impl Ws {
 
     /// Reads bytes until they hold `text`; returns all of them.
     pub async fn until(&mut self, text: &str) -> Vec<u8> {
-        let mut all = Vec::new();
-        while memchr::memmem::find(&all, text.as_bytes()).is_none() {
-            all.extend(self.bytes().await);
+        let mut all: Vec<u8> = Vec::new();
+        let mut looked = 0;
+        while memchr::memmem::find(&all[looked..], text.as_bytes()).is_none() {
+            looked = all.len().saturating_sub(text.len());
+            match self.next_within(PATIENCE).await {
+                Some(Frame::Bytes(bytes)) => all.extend(bytes),
+                Some(Frame::Told(_)) => {}
+                end => panic!("{end:?} after {} bytes without {text:?}", all.len()),
+            }
         }
         all
     }
