@@ -47,7 +47,7 @@ pub async fn relay(socket: WebSocket, ready: Ready) {
         None => Shown::Nothing,
     };
     let (ours, stall) = (asked.is_ours(), app.limits.write_stall);
-    let mut down = Down { sink, ours, read_only, at: asked.from, end: 0, stall };
+    let mut down = Down { sink, ours, read_only, at: asked.from, end: 0, stall, took: false };
     let close = match shown {
         Shown::Nothing => Some(Close::Gone),
         Shown::Ended { at, picture, exit_code } => Some(last_words(&mut down, at, picture, exit_code).await),

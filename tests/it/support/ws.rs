@@ -105,11 +105,16 @@ impl Ws {
 
     /// Reads bytes until they hold `text`; returns all of them.
     pub async fn until(&mut self, text: &str) -> Vec<u8> {
+        self.until_within(text, PATIENCE).await
+    }
+
+    /// As [`until`](Self::until), with so much time for each frame.
+    pub async fn until_within(&mut self, text: &str, wait: Duration) -> Vec<u8> {
         let mut all: Vec<u8> = Vec::new();
         let mut looked = 0;
         while memchr::memmem::find(&all[looked..], text.as_bytes()).is_none() {
             looked = all.len().saturating_sub(text.len());
-            match self.next_within(PATIENCE).await {
+            match self.next_within(wait).await {
                 Some(Frame::Bytes(bytes)) => all.extend(bytes),
                 Some(Frame::Told(_)) => {}
                 end => panic!("{end:?} after {} bytes without {text:?}", all.len()),
