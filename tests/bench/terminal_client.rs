@@ -146,6 +146,9 @@ impl Terminal {
                 at += 1;
                 if let Some((is_output, length)) = self.frame() {
                     (self.is_output, self.left) = (is_output, length);
+                    if self.is_web && self.head[0] & 0x0f == 9 {
+                        self.socket.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).expect("a pong");
+                    }
                     self.head.clear();
                 }
             } else {
@@ -165,11 +168,11 @@ impl Terminal {
     }
 
     /// Runs a command; returns the time from the key to the mark that follows its output.
-    pub fn time_of(&mut self, command: &str, round: usize) -> Duration {
+    pub fn time_of(&mut self, command: &str, run: usize) -> Duration {
         // The line as it is typed must not hold the mark.
         let begun = Instant::now();
-        self.send(&format!("{command}; printf 'END-%s\\n' MARK-{round}\r"));
-        let took = self.until(&format!("END-MARK-{round}"), begun);
+        self.send(&format!("{command}; printf 'END-%s\\n' MARK-{run}\r"));
+        let took = self.until(&format!("END-MARK-{run}"), begun);
         self.quiet(Duration::from_millis(150));
         took
     }
