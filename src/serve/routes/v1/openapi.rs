@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use utoipa::OpenApi;
 
-use super::{act, clipboard, events, health, input, launch, runner, scrollback, sessions, wait};
+use super::{act, clipboard, described, events, health, input, launch, runner, scrollback, sessions, wait};
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
 
@@ -51,9 +52,14 @@ struct Document;
     (status = 200, description = "this document, without an envelope", body = Object),
 ))]
 pub async fn document(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let made = || Document::openapi().to_json();
+    let cookie = app.auth.cookie_name().to_owned();
+    let made = move || made(&cookie).map(|document| document.to_string());
     let text = app.blocking("writing the description", made).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+fn made(cookie: &str) -> serde_json::Result<Value> {
+    Ok(described::complete(serde_json::to_value(Document::openapi())?, cookie))
 }
 
 #[cfg(test)]
@@ -64,7 +70,7 @@ mod tests {
 
     #[test]
     fn every_route_is_described_and_nothing_else() {
-        let document = serde_json::to_value(Document::openapi()).unwrap();
+        let document = made("darkmux-1").unwrap();
         let described: BTreeSet<(String, String)> = document["paths"]
             .as_object()
             .unwrap()
