@@ -101,6 +101,19 @@ pub struct SessionObject {
     pub error: Option<String>,
 }
 
+/// One of `GET /v1/events`, as its lines say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventObject {
+    /// What happened.
+    #[schema(pattern = "^session-(upsert|remove|activity|snapshot|notice)$")]
+    pub event: String,
+    /// JSON; its `type` is the event's name.
+    pub data: String,
+    /// Ours: what a client that comes back says in `Last-Event-ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
 /// What a session's program says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusObject {

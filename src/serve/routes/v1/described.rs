@@ -60,6 +60,7 @@ pub(super) fn complete(mut document: Value, cookie: &str) -> Value {
             "description": "A browser that signed in (`darkmux open`); only from the daemon's own pages.",
         },
     });
+    document["components"]["schemas"]["Refusal"]["properties"]["ok"]["enum"] = json!([false]);
     document["security"] = json!([{ "bearer": [] }, { "cookie": [] }]);
     for route in V1 {
         for method in route.methods {
@@ -74,7 +75,11 @@ pub(super) fn complete(mut document: Value, cookie: &str) -> Value {
 
 fn describe(operation: &mut Value, route: &Route, has_body: bool) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        present(parameter);
+        present(&mut parameter["schema"]);
+    }
+    for (kind, content) in contents(operation.get_mut("requestBody")) {
+        present(&mut content["schema"]);
+        bytes(kind, content);
     }
     if let Some(responses) = operation["responses"].as_object_mut() {
         let too_large = [("413", too_large(route.accepts))];
@@ -94,18 +99,40 @@ fn describe(operation: &mut Value, route: &Route, has_body: bool) {
             refusal(responses, status, why);
         }
         mark(responses);
+        for (kind, content) in contents(responses.get_mut("200")) {
+            bytes(kind, content);
+        }
         if route.path != BARE {
             envelope(responses);
         }
     }
 }
 
-/// A parameter that may be absent is absent, rather than null, which a query can't say.
-fn present(parameter: &mut Value) {
-    let kind = &mut parameter["schema"]["type"];
-    if let Some(kinds) = kind.as_array() {
-        let mut kinds: Vec<Value> = kinds.iter().filter(|kind| *kind != "null").cloned().collect();
-        *kind = if kinds.len() == 1 { kinds.remove(0) } else { Value::Array(kinds) };
+/// The kinds of a body with their shapes.
+fn contents(of: Option<&mut Value>) -> impl Iterator<Item = (&String, &mut Value)> {
+    of.and_then(|of| of.get_mut("content")?.as_object_mut()).into_iter().flatten()
+}
+
+/// A parameter or body that may be absent is absent, rather than null.
+fn present(schema: &mut Value) {
+    let is_null = |one: &Value| one == "null" || one["type"] == "null";
+    if let Some(ways) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        ways.retain(|way| !is_null(way));
+        if let [way] = ways.as_mut_slice() {
+            *schema = way.take();
+        }
+    }
+    if let Some(kinds) = schema.get_mut("type").filter(|kind| kind.is_array()) {
+        let all = kinds.as_array_mut().map(std::mem::take).unwrap_or_default();
+        let mut all: Vec<Value> = all.into_iter().filter(|kind| !is_null(kind)).collect();
+        *kinds = if all.len() == 1 { all.remove(0) } else { Value::Array(all) };
+    }
+}
+
+/// Bytes are no list of numbers.
+fn bytes(kind: &str, content: &mut Value) {
+    if kind == "application/octet-stream" || kind.starts_with("image/") {
+        content["schema"] = json!({ "type": "string", "format": "binary" });
     }
 }
 
@@ -121,9 +148,10 @@ fn refusal(responses: &mut Map<String, Value>, status: &str, why: &str) {
     );
     let before = response["description"].as_str().unwrap_or_default();
     let code = why.split(':').next().unwrap_or(why);
-    if !before.contains(code) {
-        let joined = if before.is_empty() { why.to_owned() } else { format!("{before}; {why}") };
-        response["description"] = joined.into();
+    if before.is_empty() || before == code {
+        response["description"] = why.into();
+    } else if !before.contains(code) {
+        response["description"] = format!("{before}; {why}").into();
     }
 }
 
