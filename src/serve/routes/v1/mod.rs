@@ -3,6 +3,7 @@
 
 mod act;
 mod clipboard;
+mod described;
 mod events;
 mod health;
 mod input;
@@ -105,6 +106,10 @@ fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
 /// A body; none is an empty object.
 fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // A list would be taken for the values of the keys, in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad_request("bad_request", "the body is not understood: it is no object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let reason = error.to_string();
         ApiError::bad_request("bad_request", format!("the body is not understood: {}", visible_line(&reason)))

@@ -57,10 +57,10 @@ pub struct WaitQuery {
 #[utoipa::path(post, path = "/v1/sessions/{id}/wait", tag = "sessions",
     params(
         ("id" = String, Path, description = "id, the beginning or end of one, slug, or name"),
-        ("timeout" = Option<u64>, Query, description = "seconds, 1 to 86400; 3600 when absent"),
-        ("for" = Option<String>, Query, description = "`idle` (when absent), `exit`, `text`"),
+        ("timeout" = Option<u64>, Query, minimum = 1, maximum = 86_400, description = "seconds, 1 to 86400; 3600 when absent"),
+        ("for" = Option<String>, Query, pattern = "^(idle|exit|text)$", description = "`idle` (when absent), `exit`, `text`"),
         ("text" = Option<String>, Query, description = "a regular expression that a line of the output fits"),
-        ("from" = Option<u64>, Query, description = "the offset to look from; the oldest output that is held when absent"),
+        ("from" = Option<u64>, Query, format = "uint64", description = "the offset to look from; the oldest output that is held when absent"),
     ),
     responses(
         (status = 200, description = "`data`: what happened", body = Waited),
@@ -69,7 +69,7 @@ pub struct WaitQuery {
         (status = 408, description = "`timeout`", body = Refusal),
         (status = 422, description = "`no_idle_signal`: its program does not say when it waits", body = Refusal),
         (status = 502, description = "`runner_unreachable`", body = Refusal),
-        (status = 503, description = "`busy`: too many wait", body = Refusal),
+        (status = 503, description = "`busy`: too many wait; `stopping`", body = Refusal),
     )
 )]
 pub async fn wait(
