@@ -22,7 +22,7 @@ pub async fn adopt_then_claim(runner: Arc<Runner>) {
 
 /// An attempt that ran goes on with its token; one whose end was perhaps not told is told again.
 fn adopt(runner: &Arc<Runner>, ran: Ran) {
-    let state = ran.state.clone();
+    let (state, stopping) = (ran.state.clone(), ran.stopping.clone());
     let claim = ran.claim();
     let (id, attempt) = (claim.id.clone(), claim.attempt);
     match state {
@@ -36,7 +36,10 @@ fn adopt(runner: &Arc<Runner>, ran: Ran) {
             let started = start::has_session(&runner, &claim);
             drop(shutdown.spawn(async move {
                 if started {
-                    Box::pin(worker::follow(runner, slot, claim)).await;
+                    let adopted = worker::Adopted { stopping };
+                    Box::pin(worker::follow(runner, slot, claim, Some(adopted))).await;
+                } else if let Some(why) = stopping {
+                    worker::end_without_session(runner, slot, claim, why).await;
                 } else {
                     // It was claimed and the daemon died before its session began.
                     worker::begin_if_ours(runner, slot, claim).await;

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use super::end::{self, Verdict};
 use super::start::{self, NoSession, start};
 use super::{Runner, Slot, output};
-use crate::model::{Level, OnLoss, SessionState};
+use crate::model::{EndReason, Level, OnLoss, SessionState};
 use crate::session::HostClient;
 use crate::util::{clock, jitter};
 use crate::wire::SessionStatus;
-use crate::work::{Beat, Claim, Outcome};
+use crate::work::{Beat, Claim, Outcome, Stopping};
 
 /// Pause between two looks at a session that cannot be followed.
 pub const LOOK: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
         return;
     }
     match start(&runner, &claim).await {
-        Ok(()) => Box::pin(follow(runner, slot, claim)).await,
+        Ok(()) => Box::pin(follow(runner, slot, claim, None)).await,
         Err(NoSession::Declined(why)) => decline(&runner, &claim, &why.to_string()).await,
         Err(NoSession::Failed(why)) => {
             end::tell(&runner, &claim, Outcome::Failed, end::unstarted(&runner, &claim, &why)).await;
@@ -90,9 +90,28 @@ pub fn begin_if_ours(
     })
 }
 
+/// An attempt that was told to end and left no session behind.
+pub async fn end_without_session(runner: Arc<Runner>, slot: Slot, claim: Claim, why: Stopping) {
+    let status = end::no_session(&runner, &claim);
+    finish(&runner, &claim, status, Some(why)).await;
+    drop(slot);
+}
+
+/// What the daemon that began the session left in the journal.
+pub struct Adopted {
+    /// Why it told the session to end, if it did.
+    pub stopping: Option<Stopping>,
+}
+
 /// A job whose session runs (or ran): beats, output, end.
-pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim) {
+pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim, adopted: Option<Adopted>) {
+    let is_adopted = adopted.is_some();
     let mut hold = Hold { runner: &runner, claim: &claim, good: Instant::now(), stopping: None };
+    if let Some(why) = adopted.and_then(|adopted| adopted.stopping) {
+        hold.stopping = Some(why);
+        // It may not have heard of it.
+        hold.end_session().await;
+    }
     let ended = {
         let out = output::carry(&runner, &claim);
         tokio::pin!(out);
@@ -111,36 +130,62 @@ pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim) {
             beat = Instant::now() + jitter(runner.queue.config().beat, SPREAD);
         }
     };
-    let stopping = hold.stopping;
+    let mut stopping = hold.stopping;
     let Some(status) = ended else { return };
+    if is_adopted && stopping.is_none() && !ended_well(&status) {
+        match why_ended(&runner, &claim).await {
+            Ok(why) => stopping = why,
+            // The next daemon asks.
+            Err(Stopped) => return,
+        }
+    }
     finish(&runner, &claim, status, stopping).await;
     drop(slot);
 }
 
-async fn finish(runner: &Arc<Runner>, claim: &Claim, status: SessionStatus, stopping: Option<Stop>) {
+/// By itself, and with nothing to complain of.
+fn ended_well(status: &SessionStatus) -> bool {
+    status.exit_code == Some(0) && status.reason == Some(EndReason::Exited)
+}
+
+/// The daemon stops.
+struct Stopped;
+
+/// What Redis says of an attempt that ended while no daemon looked: a cancellation that nobody here heard of may be
+/// why.
+async fn why_ended(runner: &Runner, claim: &Claim) -> Result<Option<Stopping>, Stopped> {
+    let stopped = runner.shutdown.stopped();
+    tokio::pin!(stopped);
+    loop {
+        match runner.ask(claim).await {
+            Ok(Beat::Held | Beat::Forgotten) => return Ok(None),
+            Ok(Beat::Cancel(why)) => return Ok(Some(Stopping::Cancelled(why))),
+            Ok(Beat::Lost) => return Ok(Some(Stopping::Superseded)),
+            // What it is told is refused as well, and that is said then.
+            Err(error) if error.is_of_the_data() => return Ok(None),
+            Err(error) => tracing::debug!(job = %claim.id, %error, "why it ended is not known yet"),
+        }
+        tokio::select! {
+            () = &mut stopped => return Err(Stopped),
+            () = tokio::time::sleep(LOOK * 5) => {}
+        }
+    }
+}
+
+async fn finish(runner: &Arc<Runner>, claim: &Claim, status: SessionStatus, stopping: Option<Stopping>) {
     let verdict = end::verdict(runner, claim, &status);
     match stopping {
-        Some(Stop::Lost) => end::superseded(runner, claim).await,
-        Some(Stop::Cancelled(why)) => {
+        Some(Stopping::Superseded) => end::superseded(runner, claim).await,
+        Some(Stopping::Cancelled(why)) => {
             let Verdict { mut result, .. } = verdict;
             result.error = Some(why);
             end::tell(runner, claim, Outcome::Cancelled, result).await;
         }
         // As when the machine had gone: it is not run again, and nobody takes it for refused.
-        Some(Stop::Fenced) => end::lost(runner, claim).await,
+        Some(Stopping::Fenced) => end::lost(runner, claim).await,
         None if status.state == SessionState::Lost => end::lost(runner, claim).await,
         None => end::tell(runner, claim, verdict.outcome, verdict.result).await,
     }
-}
-
-/// Why a job's session was told to end.
-enum Stop {
-    /// Somebody cancelled it.
-    Cancelled(String),
-    /// Another runner has the job.
-    Lost,
-    /// It may not run twice, and its lease may be over.
-    Fenced,
 }
 
 /// What a worker knows of its hold on the job.
@@ -149,7 +194,7 @@ struct Hold<'a> {
     claim: &'a Claim,
     /// When Redis last said that the job is ours.
     good: Instant,
-    stopping: Option<Stop>,
+    stopping: Option<Stopping>,
 }
 
 impl Hold<'_> {
@@ -158,23 +203,31 @@ impl Hold<'_> {
             Ok(Beat::Held | Beat::Forgotten) => self.good = Instant::now(),
             Ok(Beat::Cancel(why)) => {
                 self.good = Instant::now();
-                self.stop(Stop::Cancelled(why)).await;
+                self.stop(Stopping::Cancelled(why)).await;
             }
-            Ok(Beat::Lost) => self.stop(Stop::Lost).await,
+            Ok(Beat::Lost) => self.stop(Stopping::Superseded).await,
             Err(error) => {
                 tracing::debug!(job = %self.claim.id, %error, "no beat");
                 let over = self.good.elapsed() >= self.runner.queue.config().lease;
                 if over && self.claim.spec.on_loss == OnLoss::Stop {
-                    self.stop(Stop::Fenced).await;
+                    self.stop(Stopping::Fenced).await;
                 }
             }
         }
     }
 
-    async fn stop(&mut self, why: Stop) {
+    async fn stop(&mut self, why: Stopping) {
         if self.stopping.is_none() {
+            // First: a daemon that comes after this one finds a session that ended, and not why.
+            if let Err(error) = self.runner.journal.stopping(self.claim, &why) {
+                tracing::error!(job = %self.claim.id, %error, "why it is ended is not in the journal");
+            }
             self.stopping = Some(why);
         }
+        self.end_session().await;
+    }
+
+    async fn end_session(&self) {
         if !start::has_session(self.runner, self.claim) {
             // Another attempt's session has the job's id by now.
             return;

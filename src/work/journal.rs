@@ -1,7 +1,8 @@
 //! What this machine remembers of the queue on its own disk, so that a Redis that lost its newest writes, or
 //! all of them, can be told again: jobs that it published, and jobs that it runs or ran.
 //!
-//! Invariant: an entry is written before the process it stands for starts, and before a result is told.
+//! Invariant: an entry is written before the process it stands for starts, before its session is told to end, and
+//! before a result is told.
 
 use std::collections::HashSet;
 use std::io;
@@ -45,6 +46,18 @@ pub enum RanState {
         /// Whether Redis has answered it.
         told: bool,
     },
+}
+
+/// Why an attempt's session was told to end. How the session ended does not say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopping {
+    /// Somebody cancelled the job: why.
+    Cancelled(String),
+    /// Another attempt counts.
+    Superseded,
+    /// It may not run twice, and its lease may be over.
+    Fenced,
 }
 
 /// [`Outcome`] on disk.
@@ -97,6 +110,9 @@ pub struct Ran {
     /// What the attempts before it came to.
     #[serde(default)]
     pub before: Before,
+    /// Why its session was told to end, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Stopping>,
     /// Where it is.
     pub state: RanState,
 }
@@ -110,6 +126,7 @@ impl Ran {
             job: claim.job.clone(),
             spec: claim.spec.clone(),
             before: claim.before,
+            stopping: None,
             state: RanState::Running,
         }
     }
@@ -145,6 +162,11 @@ impl Journal {
     /// A job was claimed and will be started.
     pub fn running(&self, claim: &Claim) -> io::Result<()> {
         self.write_ran(&Ran::of(claim))
+    }
+
+    /// The session of an attempt is about to be told to end.
+    pub fn stopping(&self, claim: &Claim, why: &Stopping) -> io::Result<()> {
+        self.write_ran(&Ran { stopping: Some(why.clone()), ..Ran::of(claim) })
     }
 
     /// An attempt ended, and its result is about to be told.

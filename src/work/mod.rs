@@ -29,7 +29,7 @@ pub use doorbell::{BLOCK as BELL_BLOCK, Doorbell, Hint};
 pub use fault::WorkError;
 pub use finish::Told;
 pub use health::{Orphan, QueueHealth};
-pub use journal::{Journal, Ran, RanState};
+pub use journal::{Journal, Ran, RanState, Stopping};
 pub use legacy::adopted_spec;
 pub use log::{JobLog, LogPart, LogReader, PIECE_MAX};
 pub use queue::{Published, Queue};

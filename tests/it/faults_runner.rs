@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use darkmux::model::{JobState, OnLoss, SessionId};
-use darkmux::work::{JobView, Queue};
+use darkmux::work::{Cancelled, JobView, Queue};
 use serde_json::Value;
 
 use crate::runner::{ended, processes_of, publish, running, until, wait_for_async};
@@ -134,6 +134,144 @@ async fn a_runner_killed_between_the_result_and_its_answer_tells_one_result() {
         });
         assert_eq!(results(&server, &id), 1, "{fault:?}");
     }
+}
+
+/// A job that says when it is told to end, and ends when it may.
+fn slow_to_end(home: &Home) -> (String, std::path::PathBuf, std::path::PathBuf) {
+    let (told, go) = (home.path().join("told"), home.path().join("go"));
+    let end = format!(
+        "echo told > {}; until test -e {}; do sleep 0.05; done; exit 143",
+        told.display(),
+        go.display()
+    );
+    (format!("trap '{end}' INT TERM HUP; while :; do sleep 0.05; done"), told, go)
+}
+
+fn session_to_run(home: &Home, id: &SessionId) {
+    wait_for("the session", || session_state(home, id).filter(|state| state["state"] == "running"));
+}
+
+fn session_to_end(home: &Home, id: &SessionId) {
+    let state = wait_for("its end", || session_state(home, id).filter(|state| state["state"] == "exited"));
+    assert_eq!((&state["exit_code"], &state["reason"]), (&143.into(), &"killed".into()), "{state}");
+}
+
+#[tokio::test]
+async fn a_runner_killed_between_the_stop_and_the_result_is_followed_by_one_that_knows_why() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url())
+        .with("DARKMUX_QUEUE_LEASE", "30s")
+        .with("DARKMUX_SESSION_GRACE", "30s");
+    let mut daemon = Daemon::start(&home);
+    let (script, told, go) = slow_to_end(&home);
+    let id = publish(&queue, "job-1", &script).await;
+    session_to_run(&home, &id);
+    assert_eq!(queue.cancel(&id, "enough").await.unwrap(), Cancelled::Asked);
+    written(&told).await;
+    daemon.process.kill();
+    // Redis may have lost it: what this machine knew counts.
+    server.cli(&["HDEL", "darkmux:job:job-1", "cancel"]);
+    std::fs::write(&go, "").unwrap();
+    session_to_end(&home, &id);
+    let _again = Daemon::start(&home);
+    let view = ended(&queue, &id).await;
+    let result = view.result.clone().unwrap();
+    assert_eq!((view.state, view.attempt, result.exit_code), (JobState::Cancelled, 1, Some(143)), "{view:?}");
+    assert_eq!((result.error.as_deref(), results(&server, &id)), (Some("enough"), 1));
+}
+
+#[tokio::test]
+async fn a_session_that_heard_nothing_of_its_stop_is_told_by_the_next_daemon() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url())
+        .with("DARKMUX_QUEUE_LEASE", "30s")
+        .with("DARKMUX_SESSION_GRACE", "30s");
+    let mut daemon = Daemon::start(&home);
+    let (script, told, go) = slow_to_end(&home);
+    let id = publish(&queue, "job-1", &script).await;
+    session_to_run(&home, &id);
+    // Its host hears nothing, so that the daemon dies between its journal and the session.
+    let host = session_state(&home, &id).unwrap()["host_pid"].as_i64().unwrap();
+    signal(host, "STOP");
+    assert_eq!(queue.cancel(&id, "enough").await.unwrap(), Cancelled::Asked);
+    let journal = wait_for("its entry in the journal", || home.journal_of("job-1"));
+    wait_for("the reason in the journal", || {
+        std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"stopping\"")).then_some(())
+    });
+    daemon.process.kill();
+    assert!(!told.exists(), "it was told already");
+    server.cli(&["HDEL", "darkmux:job:job-1", "cancel"]);
+    std::fs::write(&go, "").unwrap();
+    signal(host, "CONT");
+    let _again = Daemon::start(&home);
+    let view = ended(&queue, &id).await;
+    assert_eq!((view.state, view.attempt, results(&server, &id)), (JobState::Cancelled, 1, 1), "{view:?}");
+}
+
+#[tokio::test]
+async fn a_cancellation_that_the_dead_daemon_never_heard_of_is_asked_for_by_the_next() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url())
+        .with("DARKMUX_RUNNER_SLOTS", "8")
+        .with("DARKMUX_QUEUE_LEASE", "30s")
+        .with("DARKMUX_SESSION_GRACE", "30s");
+    let mut daemon = Daemon::start(&home);
+    let (script, _, go) = slow_to_end(&home);
+    // Several: each end races with its worker's first beat.
+    let mut cancelled = Vec::new();
+    for number in 0..7 {
+        cancelled.push(publish(&queue, &format!("cancelled-{number}"), &script).await);
+    }
+    let killed = publish(&queue, "killed", &script).await;
+    for id in cancelled.iter().chain([&killed]) {
+        session_to_run(&home, id);
+    }
+    signal(daemon.process.pid(), "STOP");
+    for id in &cancelled {
+        assert_eq!(queue.cancel(id, "enough").await.unwrap(), Cancelled::Asked);
+    }
+    std::fs::write(&go, "").unwrap();
+    for id in cancelled.iter().chain([&killed]) {
+        home.ok(["session", "kill", id.as_str()]);
+        session_to_end(&home, id);
+    }
+    daemon.process.kill();
+    let _again = Daemon::start(&home);
+    for id in &cancelled {
+        let view = ended(&queue, id).await;
+        assert_eq!((view.state, results(&server, id)), (JobState::Cancelled, 1), "{view:?}");
+    }
+    let view = ended(&queue, &killed).await;
+    assert_eq!((view.state, results(&server, &killed)), (JobState::Failed, 1), "{view:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_was_fenced_stays_so_for_the_next_daemon() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::before(server.port());
+    let queue = queue(&server.url());
+    let home =
+        member("studio", &proxy.url()).with("DARKMUX_QUEUE_LEASE", "2s").with("DARKMUX_SESSION_GRACE", "30s");
+    let mut daemon = Daemon::start(&home);
+    let (script, told, go) = slow_to_end(&home);
+    let (work, mut spec) = job("once", &script);
+    spec.on_loss = OnLoss::Stop;
+    queue.publish(&work, &spec).await.unwrap();
+    queue.watch_log(&spec.id).await.unwrap();
+    session_to_run(&home, &spec.id);
+    proxy.set(Fault::BlackHole);
+    written(&told).await;
+    daemon.process.kill();
+    std::fs::write(&go, "").unwrap();
+    session_to_end(&home, &spec.id);
+    proxy.set(Fault::None);
+    let _again = Daemon::start(&home);
+    let view = ended(&queue, &spec.id).await;
+    assert_eq!((view.state, how_attempts_ended(&view)), (JobState::Dead, vec!["lost"]), "{view:?}");
+    assert_eq!(results(&server, &spec.id), 1);
 }
 
 #[tokio::test]
