@@ -108,6 +108,9 @@ enum Verb {
     /// The process that owns one session's terminal; started by darkmux itself
     #[command(hide = true)]
     HostSession(DeferredArgs<session::HostArgs>),
+    /// The same without a session yet: it waits for one on stdin; started by `darkmux serve` itself
+    #[command(hide = true)]
+    SpareHost,
 }
 
 /// The binary: parses, runs the verb, reports what went wrong.
@@ -158,6 +161,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Inbox(DeferredArgs(args)) => inbox::run(&args, cx),
         Verb::Hook(args) => hook::run(&args, cx),
         Verb::HostSession(DeferredArgs(args)) => session::run_host(&args, cx),
+        Verb::SpareHost => session::run_spare(cx),
     }
 }
 

@@ -71,6 +71,8 @@ pub struct RunnerConfig {
     pub enabled: bool,
     /// Jobs at once.
     pub slots: usize,
+    /// Session hosts that wait ready for jobs, at most one a slot.
+    pub spare_hosts: usize,
     /// Command and shell roles that jobs may run, or `*`.
     pub accept: Vec<String>,
     /// Further variables that jobs get.
@@ -111,6 +113,8 @@ pub struct SessionConfig {
     pub log_bytes: u64,
     /// Time between the polite signals and KILL.
     pub grace: Duration,
+    /// The keys that leave an attached session running.
+    pub detach_key: String,
     /// Ended sessions that stay.
     pub keep: usize,
     /// Bytes of disk that ended sessions may take altogether.
@@ -249,9 +253,12 @@ impl Config {
             _ => PathBuf::from(text),
         };
         let workdirs = list("runner.workdirs").into_iter().map(home);
+        let count = |name| usize::try_from(self.settings.number(name)).unwrap_or(usize::MAX);
+        let slots = count("runner.slots");
         RunnerConfig {
             enabled: self.settings.flag("runner.enabled"),
-            slots: usize::try_from(self.settings.number("runner.slots")).unwrap_or(usize::MAX),
+            slots,
+            spare_hosts: count("runner.spare_hosts").min(slots),
             accept: list("runner.accept"),
             env: list("runner.env"),
             labels: list("runner.labels"),
@@ -303,6 +310,7 @@ impl Config {
             scrollback_bytes: usize::try_from(number("session.scrollback_bytes")).unwrap_or(usize::MAX),
             log_bytes: number("session.log_bytes"),
             grace: self.settings.duration("session.grace"),
+            detach_key: self.settings.text("session.detach_key").unwrap_or_default().to_owned(),
             keep: usize::try_from(number("session.keep")).unwrap_or(usize::MAX),
             keep_bytes: number("session.keep_bytes"),
         }

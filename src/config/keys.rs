@@ -283,6 +283,13 @@ pub const KEYS: &[Key] = &[
         "jobs of the queue that run here at once",
     ),
     acts(
+        "runner.spare_hosts",
+        "DARKMUX_RUNNER_SPARE_HOSTS",
+        Kind::Number(0, 16),
+        "1",
+        "session hosts that wait ready for jobs of the queue, at most one a slot; 0 starts each with its job",
+    ),
+    acts(
         "runner.workdirs",
         "DARKMUX_RUNNER_WORKDIRS",
         Kind::List,
@@ -345,6 +352,13 @@ pub const KEYS: &[Key] = &[
         Kind::Number(1, 4096),
         "128",
         "event streams open at once; the limit of connections follows it",
+    ),
+    acts(
+        "session.detach_key",
+        "DARKMUX_SESSION_DETACH_KEY",
+        Kind::Text,
+        "ctrl-\\",
+        "what leaves an attached session running: a key, or up to three one after the other, as `ctrl-a d`",
     ),
     acts(
         "session.grace",

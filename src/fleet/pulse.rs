@@ -125,15 +125,15 @@ impl Beats {
     }
 
     async fn beat(&mut self) -> Result<(), RedisFault> {
-        let beat = self.pulse.beacon.beat().await;
+        let now = clock::unix_ms(self.pulse.beacon.clock().now());
+        // Both ask the disk: at once, an idle machine is woken half as often.
+        let (beat, running) = tokio::join!(self.pulse.beacon.beat(), self.running(now));
         let uid = beat.machine_uid.clone();
-        let now = beat.beat_ts_ms;
         let Ok(value) = beacon::written(beat) else { return Ok(()) };
         let mut pipe = redis::pipe();
         pipe.ignore_errors();
         set_beat(&mut pipe, &format!("{}{uid}", keys::MACHINE), &value);
         // Of sessions that can't be listed now nobody is told that they ended.
-        let running = self.running(now).await;
         let ids = running.as_ref().map_or_else(
             || self.sessions.clone(),
             |running| running.iter().map(|session| session.session_id.clone()).collect(),

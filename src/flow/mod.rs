@@ -93,6 +93,14 @@ impl Flow {
         Ok(position)
     }
 
+    /// The same for a caller that calls [`Self::sync`] within [`SYNC_INTERVAL`](crate::store::SYNC_INTERVAL) of the
+    /// first record: that one does not wait for the disk, and goes there with what follows.
+    #[must_use]
+    pub fn synced_later(mut self) -> Self {
+        self.sinks.sync_later();
+        self
+    }
+
     /// Brings what was appended to the disk; free when it is there already. An append does it by itself when
     /// the last time is a second ago, and so does dropping the `Flow`; a process that lives on after a burst
     /// calls it.

@@ -30,6 +30,13 @@ impl Sinks {
         Self { audit, local: LocalFile::new(config) }
     }
 
+    /// The first record does not wait for the disk, unless each is to.
+    pub fn sync_later(&mut self) {
+        if self.local.policy == SyncPolicy::Interval {
+            self.local.policy = SyncPolicy::Later;
+        }
+    }
+
     /// The audit chain of which nothing was left when the last record began another.
     pub fn take_gone(&mut self) -> Option<Head> {
         self.audit.as_mut().and_then(AuditChain::take_gone)

@@ -37,3 +37,15 @@ pub fn close_stdout() -> std::io::Result<()> {
     rustix::stdio::dup2_stdout(&null)?;
     Ok(())
 }
+
+/// Points stdin at nothing, which ends the pipe that stdin was.
+pub fn close_stdin() -> std::io::Result<()> {
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    Ok(())
+}
+
+/// Makes `file` what stderr writes to.
+pub fn point_stderr_at(file: &std::fs::File) -> std::io::Result<()> {
+    rustix::stdio::dup2_stderr(file)?;
+    Ok(())
+}

@@ -1,18 +1,14 @@
 //! Keeping the machine awake while it works, and noticing that it slept.
 
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::Runner;
 use crate::util::Clock;
-
-/// How often it is asked whether the machine slept.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// How much further than the timers the wall clock must be.
 const SLEPT: Duration = Duration::from_secs(5);
@@ -91,26 +87,6 @@ impl SleepWatch {
         let wall = Duration::try_from(now.1.duration_since(self.last.1)).unwrap_or_default();
         self.last = now;
         wall.checked_sub(timers).filter(|slept| *slept >= SLEPT)
-    }
-}
-
-/// Makes every worker ask Redis first thing after a sleep: another runner may have its job by now.
-pub(super) async fn watch_for_sleep(runner: Arc<Runner>) {
-    let mut watch = SleepWatch::new(runner.clock.clone());
-    let stopped = runner.shutdown.stopped();
-    tokio::pin!(stopped);
-    loop {
-        tokio::select! {
-            () = &mut stopped => return,
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        if let Some(slept) = watch.look() {
-            tracing::info!(
-                seconds = slept.as_secs(),
-                "the machine slept; every job asks whether it is still its own"
-            );
-            runner.look(None);
-        }
     }
 }
 

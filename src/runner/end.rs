@@ -83,19 +83,19 @@ pub fn no_session(runner: &Runner, claim: &Claim) -> SessionStatus {
 
 /// Keeps the result in the journal and tells it until Redis has answered.
 pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result: JobResult) {
-    let Claim { job, spec, .. } = claim;
+    let Claim { token, job, spec, .. } = claim;
     let ran = Ran::of(claim);
-    let keep = |told: bool| {
-        if let Err(error) = runner.journal.ended(&ran, outcome, (&result, told)) {
+    let noted = |kept: std::io::Result<()>| {
+        if let Err(error) = kept {
             tracing::error!(job = %claim.id, %error, "its result is not in the journal");
         }
     };
-    keep(false);
+    noted(runner.journal.ended(&ran, outcome, &result));
     let finish = tell_until_answered(runner, claim, outcome, &result).await;
     match finish {
         // Nobody may take it for the job's result later.
         Some(Finish::Fenced) => forget(runner, claim),
-        Some(_) => keep(true),
+        Some(_) => noted(runner.journal.answered(&claim.id, token)),
         None => {}
     }
     if let (Some(session), Some(Finish::Accepted)) = (&spec.legacy_session, finish)

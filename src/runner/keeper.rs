@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::transitions::Transition;
-use super::{Runner, parked};
+use super::{Runner, SleepWatch, parked};
 use crate::fleet::PresenceReader;
 use crate::model::{JobState, Level, SessionId};
 use crate::util::jitter;
@@ -31,9 +31,10 @@ pub async fn keep(runner: Arc<Runner>) {
     let observer = (runner.flow_stream.clone(), runner.seat.consumer.clone());
     let mut reconciler = Reconciler::new(runner.queue.clone(), runner.clock.clone(), observer);
     let reader = PresenceReader::new(runner.queue.redis().clone());
-    let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, pruned: Instant::now() };
+    let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, owes: true, pruned: Instant::now() };
     let mut unknown = parked::Unknown::default();
     let mut server = runner.queue.redis().server();
+    let mut sleep = SleepWatch::new(runner.clock.clone());
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
     let mut pause = Duration::MAX;
@@ -45,14 +46,11 @@ pub async fn keep(runner: Arc<Runner>) {
             Ok(()) = server.changed() => {}
             () = tokio::time::sleep(period.min(pause)) => {}
         }
-        pause = Duration::MAX;
+        notice_sleep(&runner, &mut sleep);
         runner.queue.redis().follow_master().await;
-        if let Err(error) = keeper.notice_loss().await {
-            // Redis that is not there fails the look, too; a journal that is broken hides no lost job of others.
-            pause = SOON;
-            tracing::debug!(%error, "Redis is not told what ran here");
-        }
-        match reconciler.look().await {
+        let looked = keeper.look(&mut reconciler).await;
+        pause = if keeper.owes { SOON } else { Duration::MAX };
+        match looked {
             Ok(changes) => {
                 for change in changes {
                     tell(&runner, &change).await;
@@ -67,20 +65,44 @@ pub async fn keep(runner: Arc<Runner>) {
     }
 }
 
+/// Makes every worker ask Redis first thing after a sleep: another runner may have its job by now.
+fn notice_sleep(runner: &Runner, watch: &mut SleepWatch) {
+    if let Some(slept) = watch.look() {
+        let seconds = slept.as_secs();
+        tracing::info!(seconds, "the machine slept; every job asks whether it is still its own");
+        runner.look(None);
+    }
+}
+
 struct Keeper {
     runner: Arc<Runner>,
     epoch: Option<String>,
+    /// Redis was not told what ran here, or is not known to have been.
+    owes: bool,
     pruned: Instant,
 }
 
 impl Keeper {
+    /// A look at the queue, once a Redis of another life was told.
+    async fn look(&mut self, reconciler: &mut Reconciler) -> Result<Vec<Change>, WorkError> {
+        self.owes = true;
+        let glance = reconciler.glance().await?;
+        let another = self.epoch.as_ref() != Some(&glance.epoch);
+        match self.notice_loss(&glance.epoch).await {
+            Ok(()) => self.owes = false,
+            // A journal that is broken hides no lost job of others.
+            Err(error) => tracing::debug!(%error, "Redis is not told what ran here"),
+        }
+        // What it was told belongs to the look.
+        if another { reconciler.look().await } else { reconciler.look_at(glance).await }
+    }
+
     /// Another life of the Redis than before may have lost its newest writes: the journal tells it.
-    async fn notice_loss(&mut self) -> Result<(), WorkError> {
+    async fn notice_loss(&mut self, epoch: &str) -> Result<(), WorkError> {
         let runner = &self.runner;
         let server = runner.queue.redis().server();
-        let epoch = runner.queue.epoch().await?;
         let life = server.borrow().as_ref().map(|server| server.run_id.clone());
-        if self.epoch.as_ref() == Some(&epoch) {
+        if self.epoch.as_deref() == Some(epoch) {
             runner.told.send_replace(life);
             return Ok(());
         }
@@ -97,7 +119,7 @@ impl Keeper {
         }
         tokio::time::sleep(runner.queue.config().beat.min(GRACE)).await;
         let is_over = runner.queue.epoch().await? != epoch;
-        self.epoch = Some(epoch);
+        self.epoch = Some(epoch.to_owned());
         if is_over {
             // It went back once more meanwhile, and everybody tells it anew.
             runner.told.send_replace(None);

@@ -29,10 +29,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use crate::config::{Config, ConfigError, CrewConfig, Environment, FlowConfig, RunnerConfig, SessionConfig};
+use crate::config::{Config, ConfigError, CrewConfig, FlowConfig, RunnerConfig, SessionConfig};
 use crate::fleet::{FactsSource, RunnerGauge};
 use crate::model::{MachineId, SessionId};
-use crate::session::Table;
+use crate::session::{Spares, Table};
 use crate::util::{Clock, Shutdown};
 use crate::work::{Beat, Claim, Journal, Queue, Seat, WorkError};
 use transitions::Transitions;
@@ -60,7 +60,8 @@ struct Runner {
     config: RunnerConfig,
     session: SessionConfig,
     crew: CrewConfig,
-    env: Environment,
+    /// With the environment of every job.
+    spares: Spares,
     home: PathBuf,
     machine: MachineId,
     flow_stream: String,
@@ -104,7 +105,11 @@ pub fn start(
         table: Table::new(config.session().dir),
         session: config.session(),
         crew: config.crew(),
-        env: config.env().clone(),
+        spares: Spares::keep(
+            if runner.enabled { runner.spare_hosts } else { 0 },
+            policy::child_env(config.env(), &runner.env),
+            shutdown,
+        ),
         transitions: Transitions::start(flow, parts.clock.clone(), shutdown),
         queue: parts.queue,
         flow_stream,
@@ -124,8 +129,7 @@ pub fn start(
         awake: KeepAwake::new(),
     });
     drop(shutdown.spawn(adopt::adopt_then_claim(Arc::clone(&runner))));
-    drop(shutdown.spawn(keeper::keep(Arc::clone(&runner))));
-    drop(shutdown.spawn(awake::watch_for_sleep(runner)));
+    drop(shutdown.spawn(keeper::keep(runner)));
     Ok(())
 }
 

@@ -47,8 +47,7 @@ pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
         return Ok(());
     }
     let (spec, files) = prepare(runner, claim).await?;
-    let env = policy::child_env(&runner.env, &runner.config.env);
-    match session::start(&runner.session.dir, &spec, &files, &env).await {
+    match runner.spares.start(&runner.session.dir, &spec, &files).await {
         Ok(_) => Ok(()),
         // Nobody knows whether the job ran: its session tells, or is lost.
         Err(error @ (StartError::HostDied(_) | StartError::Slow(_))) => {
@@ -89,7 +88,7 @@ async fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<Ses
             (ATTEMPT.to_owned(), claim.attempt.to_string()),
             (TOKEN.to_owned(), claim.token.clone()),
         ],
-        inherits: &runner.env,
+        inherits: runner.spares.env(),
         work: Some((claim.id.to_string(), claim.attempt)),
     };
     let ready = launch.prepare(&role, &runner.session).map_err(|error| NoSession::Declined(error.into()))?;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::config::FlowConfig;
 use crate::flow::Flow;
 use crate::model::{Category, FlowRecord, Level, SessionId, Stage, Tier};
+use crate::store::SYNC_INTERVAL;
 use crate::util::{Clock, Shutdown};
 use crate::work::Claim;
 
@@ -40,23 +42,34 @@ impl Transitions {
     /// Starts the task.
     pub fn start(flow: FlowConfig, clock: Clock, shutdown: &Shutdown) -> Self {
         let (records, mut waiting) = mpsc::channel::<FlowRecord>(QUEUE);
-        let writer = Arc::new(std::sync::Mutex::new(Flow::new(flow, clock)));
+        let writer = Arc::new(std::sync::Mutex::new(Flow::new(flow, clock).synced_later()));
         let stopped = shutdown.stopped();
         drop(shutdown.spawn(async move {
             tokio::pin!(stopped);
+            let mut due: Option<Instant> = None;
             loop {
                 let mut batch = Vec::new();
+                let in_time = async {
+                    match due {
+                        Some(due) => tokio::time::sleep_until(due).await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
                     biased;
                     count = waiting.recv_many(&mut batch, 64) => if count == 0 { return },
+                    () = in_time => {}
                     () = &mut stopped => {
                         // What was said before the end is written.
                         waiting.close();
                         if waiting.recv_many(&mut batch, QUEUE).await == 0 { return }
                     }
                 }
+                // Beginnings go to the disk with the next end, or soon.
+                let sync = !batch.iter().all(is_beginning) || due.is_some_and(|due| due <= Instant::now());
+                due = if sync { None } else { due.or_else(|| Some(Instant::now() + SYNC_INTERVAL)) };
                 let writer = Arc::clone(&writer);
-                let written = tokio::task::spawn_blocking(move || write(&writer, batch)).await;
+                let written = tokio::task::spawn_blocking(move || write(&writer, batch, sync)).await;
                 if let Err(error) = written {
                     tracing::error!(%error, "records of jobs could not be written");
                 }
@@ -107,14 +120,19 @@ impl Transitions {
     }
 }
 
-fn write(flow: &std::sync::Mutex<Flow>, batch: Vec<FlowRecord>) {
+/// Whether a record tells of a job that goes on.
+fn is_beginning(record: &FlowRecord) -> bool {
+    record.action == "job.claimed"
+}
+
+fn write(flow: &std::sync::Mutex<Flow>, batch: Vec<FlowRecord>, sync: bool) {
     let mut flow = flow.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for record in batch {
         if let Err(error) = flow.append(record) {
             tracing::error!(%error, "a record of a job was not kept");
         }
     }
-    if let Err(error) = flow.sync() {
+    if sync && let Err(error) = flow.sync() {
         tracing::error!(%error, "records of jobs are not on the disk yet");
     }
 }

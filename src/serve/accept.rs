@@ -1,9 +1,10 @@
 //! The accept loops, of TCP and of the unix socket: one task a connection, under the limits.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tower::ServiceExt;
 
 use super::auth::Peer;
-use super::connections::{Busy, Connections, Ticket};
+use super::connections::{Busy, Connections, Slot, Ticket};
 use super::io::TimedSocket;
+use super::takeover::{Socket, Taken};
 use super::{App, Limits, router};
 use crate::store::is_ours;
-use crate::util::Shutdown;
+use crate::util::{Clock, Shutdown};
 
 /// How long to wait after the system refused a new socket.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
@@ -32,10 +34,16 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
+/// A connection's socket, which can be written to by hand.
+trait Stream: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static {}
+
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
 /// Where connections come from.
 trait Listen: Send {
     /// One connection.
-    type Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    type Socket: Stream;
 
     /// The next one, with its other end. `None`: it is not for us.
     fn accept(&self) -> impl Future<Output = io::Result<Option<(Self::Socket, Peer)>>> + Send;
@@ -89,8 +97,8 @@ pub async fn run_socket(listener: UnixListener, app: Arc<App>) {
 }
 
 async fn answer<L: Listen>(listener: L, app: Arc<App>) {
-    let (limits, shutdown) = (app.limits, app.shutdown.clone());
-    let router = router::build(app);
+    let (limits, clock, shutdown) = (app.limits, app.clock.clone(), app.shutdown.clone());
+    let service = Service { router: router::build(app), limits, clock, shutdown: shutdown.clone() };
     let connections = Connections::new(limits.connections);
     let mut stopped = pin!(shutdown.stopped());
     loop {
@@ -103,10 +111,8 @@ async fn answer<L: Listen>(listener: L, app: Arc<App>) {
             Ok(None) => {}
             Ok(Some((socket, peer))) => match connections.enter() {
                 Some(ticket) => {
-                    let router = router.clone();
-                    let served = serve(socket, peer, ticket, router, (limits, shutdown.clone()));
                     // Ended by the shutdown it was given; nobody asks for its result.
-                    drop(shutdown.spawn(served));
+                    drop(shutdown.spawn(serve(socket, peer, ticket, service.clone())));
                 }
                 None => L::refuse(&socket),
             },
@@ -128,56 +134,102 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-async fn serve<S>(
-    socket: S,
-    peer: Peer,
-    ticket: Ticket,
+async fn serve<S: Stream>(socket: S, peer: Peer, ticket: Ticket, service: Service) {
+    let limits = service.limits;
+    // In a box of its own, which goes before an answer without an end begins.
+    let answered = Box::pin(service.answer(socket, peer, Arc::clone(&ticket.slot))).await;
+    let ended = match answered {
+        Ok(Some((taken, socket))) => Box::pin(taken.run(socket.into(), limits)).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// What every connection is served with.
+#[derive(Clone)]
+struct Service {
     router: Router,
-    (limits, shutdown): (Limits, Shutdown),
-) where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let slot = Arc::clone(&ticket.slot);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let busy = slot.busy();
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        let (slot, answer) = (Arc::clone(&slot), router.clone().oneshot(request));
-        async move {
-            let Ok(response) = answer.await;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                slot.upgraded();
+    limits: Limits,
+    clock: Clock,
+    shutdown: Shutdown,
+}
+
+impl Service {
+    /// Answers requests until the connection ends, or until an answer is to be written by hand.
+    async fn answer<S: Stream>(
+        self,
+        socket: S,
+        peer: Peer,
+        slot: Arc<Slot>,
+    ) -> hyper::Result<Option<(Taken, S)>> {
+        let Self { router, limits, clock, shutdown } = self;
+        let io = TokioIo::new(TimedSocket::new(socket, Arc::clone(&slot), limits));
+        let taken = Arc::new(Mutex::new(None));
+        let (take, asked) = (Arc::clone(&taken), Arc::clone(&slot));
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let busy = asked.busy();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().oneshot(request);
+            let (take, slot, clock) = (Arc::clone(&take), Arc::clone(&asked), clock.clone());
+            async move {
+                let Ok(response) = answer.await;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    slot.upgraded();
+                }
+                match Taken::of(response, busy, &clock) {
+                    Err((response, busy)) => {
+                        Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
+                    }
+                    Ok(taken) => {
+                        *locked(&take) = Some(taken);
+                        // The library is left now.
+                        std::future::pending().await
+                    }
+                }
             }
-            Ok::<_, Infallible>(response.map(|body| InFlight { body, _busy: busy }))
-        }
-    });
-    let io = TokioIo::new(TimedSocket::new(socket, Arc::clone(&ticket.slot), limits));
-    let mut connection = pin!(
-        http1::Builder::new()
+        });
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // The socket keeps the time; this only makes the library look at it after every answer.
             .header_read_timeout(limits.idle_time + limits.head_time)
             .max_buf_size(limits.head_bytes)
             .serve_connection(io, service)
-            .with_upgrades()
-    );
-    let mut stopped = pin!(shutdown.stopped());
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
+            .with_upgrades();
+        let mut stopped = pin!(shutdown.stopped());
+        let mut stopping = false;
+        loop {
+            let answering = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
+                // The library sends what it has before it rests; what the socket did not take, it sends first.
+                Poll::Pending if slot.has_unsent() => Poll::Pending,
+                Poll::Pending => match locked(&taken).take() {
+                    Some(taken) => Poll::Ready(Ok(Some(taken))),
+                    None => Poll::Pending,
+                },
+            });
+            tokio::select! {
+                ended = answering => {
+                    let Some(taken) = ended? else { return Ok(None) };
+                    // Always there: it was not upgraded.
+                    let parts = connection.into_parts();
+                    return Ok(parts.map(|parts| (taken, parts.io.into_inner().into_socket())));
                 }
-                return;
-            }
-            () = ticket.slot.evicted() => return,
-            () = &mut stopped, if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
+                () = slot.evicted() => return Ok(None),
+                () = &mut stopped, if !stopping => {
+                    stopping = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
             }
         }
     }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An answer's body that keeps its connection busy until it is sent.
@@ -216,7 +268,7 @@ mod tests {
     use crate::serve::{AppConfig, FleetView, Hosts, Launching};
     use crate::session::Table;
     use crate::session::live::LiveTable;
-    use crate::util::Clock;
+    use crate::work::Journal;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
 
@@ -272,6 +324,7 @@ mod tests {
                 port,
             },
             live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            journal: Journal::new(&home.path().join("queue"), Clock::System),
             launching: Launching {
                 session: config.session(),
                 crew: config.crew(),

@@ -25,6 +25,8 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Slot {
     phase: Mutex<Phase>,
+    /// The socket did not take all that was written to it.
+    unsent: AtomicBool,
     /// It was upgraded: there is no next request to wait for.
     upgraded: AtomicBool,
     evicted: CancellationToken,
@@ -53,6 +55,16 @@ impl Slot {
     pub fn busy(self: &Arc<Self>) -> Busy {
         *self.locked() = Phase::Busy;
         Busy(Arc::clone(self))
+    }
+
+    /// Notes whether the socket took all that was written to it.
+    pub fn set_unsent(&self, unsent: bool) {
+        self.unsent.store(unsent, Ordering::Relaxed);
+    }
+
+    /// Whether something written waits for the socket.
+    pub fn has_unsent(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed)
     }
 
     /// Resolves when the connection has to make room.
@@ -105,6 +117,7 @@ impl Connections {
         open.next += 1;
         let slot = Arc::new(Slot {
             phase: Mutex::new(Phase::Idle(Instant::now())),
+            unsent: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         });

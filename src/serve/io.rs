@@ -32,6 +32,11 @@ impl<S> TimedSocket<S> {
         Self { socket, slot, limits, read_timer: None, write_timer: None, stalled: None }
     }
 
+    /// The socket without the limits.
+    pub fn into_socket(self) -> S {
+        self.socket
+    }
+
     fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let deadline = match self.slot.phase() {
             Phase::Idle(since) => since + self.limits.idle_time,
@@ -43,6 +48,7 @@ impl<S> TimedSocket<S> {
     }
 
     fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.slot.set_unsent(result.is_pending());
         if result.is_ready() {
             self.stalled = None;
             return result;

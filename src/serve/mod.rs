@@ -26,6 +26,7 @@ mod read_ahead;
 mod router;
 mod routes;
 mod stream;
+mod takeover;
 mod terminal;
 
 pub use accept::{run, run_socket};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command as HostCommand;
+use tokio::process::{ChildStdout, Command as HostCommand};
 
 use super::{HOST_FAILED, STARTED, files};
 use crate::config::{Environment, SessionConfig};
@@ -127,30 +127,41 @@ pub async fn start_again(folder: &Path, env: &Environment) -> Result<(), StartEr
     launch(folder, env).await
 }
 
-async fn launch(folder: &Path, env: &Environment) -> Result<(), StartError> {
+/// Starts a host for the session that is prepared in `folder`.
+pub(super) async fn launch(folder: &Path, env: &Environment) -> Result<(), StartError> {
     let log = folder.join(files::HOST_LOG);
     let log_file = open_log(&log)?;
-    pty::keep_descriptors_here();
-    let mut host = HostCommand::new(own_binary().map_err(StartError::Host)?)
-        .arg0("darkmux")
+    let mut host = host_command(env)
+        .map_err(StartError::Host)?
         .arg("host-session")
         .arg(folder)
-        .env_clear()
-        .envs(env.for_child())
-        .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(log_file)
         .spawn()
         .map_err(StartError::Host)?;
+    match host.stdout.take() {
+        Some(out) => how_it_went(out, folder).await,
+        None => Err(StartError::HostDied(log)),
+    }
+}
+
+/// The program of a host, with this environment, less darkmux's secrets. What it says comes by its stdout.
+pub(super) fn host_command(env: &Environment) -> io::Result<HostCommand> {
+    pty::keep_descriptors_here();
+    let mut host = HostCommand::new(own_binary()?);
+    host.arg0("darkmux").env_clear().envs(env.for_child()).current_dir("/").stdout(Stdio::piped());
+    Ok(host)
+}
+
+/// What a host says about the start of its session in `folder`.
+pub(super) async fn how_it_went(out: ChildStdout, folder: &Path) -> Result<(), StartError> {
+    let log = folder.join(files::HOST_LOG);
     let mut said = String::new();
-    if let Some(out) = host.stdout.take() {
-        let mut out = out.take(MESSAGE_MAX);
-        match tokio::time::timeout(START_TIMEOUT, out.read_to_string(&mut said)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(StartError::Host(error)),
-            Err(_) => return Err(StartError::Slow(log)),
-        }
+    let mut out = out.take(MESSAGE_MAX);
+    match tokio::time::timeout(START_TIMEOUT, out.read_to_string(&mut said)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(StartError::Host(error)),
+        Err(_) => return Err(StartError::Slow(log)),
     }
     match said.as_str() {
         STARTED => Ok(()),
@@ -170,7 +181,12 @@ fn own_binary() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-fn prepare(sessions: &Path, spec: &SessionSpec, files: &[(PathBuf, Vec<u8>)]) -> Result<PathBuf, StartError> {
+/// Makes the folder of a session and fills it.
+pub(super) fn prepare(
+    sessions: &Path,
+    spec: &SessionSpec,
+    files: &[(PathBuf, Vec<u8>)],
+) -> Result<PathBuf, StartError> {
     let folder = sessions.join(spec.id.as_str());
     let failed = |path: &Path| {
         let path = path.to_owned();

@@ -110,6 +110,9 @@ pub enum SyncPolicy {
     Interval,
     /// Each line before its append returns.
     Always,
+    /// As [`Self::Interval`], but the first line does not wait for the disk: the caller sees to it that it is there
+    /// within [`SYNC_INTERVAL`].
+    Later,
 }
 
 /// One file that lines are appended to.
@@ -197,8 +200,11 @@ impl AppendLog {
     /// Notes that a line was written, and syncs it when the policy says so.
     fn written(&mut self) -> Result<(), AppendError> {
         self.dirty = true;
-        let due = self.policy == SyncPolicy::Always
-            || self.synced.is_none_or(|synced| synced.elapsed() >= SYNC_INTERVAL);
+        let due = match self.policy {
+            SyncPolicy::Always => true,
+            SyncPolicy::Interval => self.synced.is_none_or(|synced| synced.elapsed() >= SYNC_INTERVAL),
+            SyncPolicy::Later => self.synced.get_or_insert_with(Instant::now).elapsed() >= SYNC_INTERVAL,
+        };
         if due { self.sync() } else { Ok(()) }
     }
 

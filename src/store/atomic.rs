@@ -30,3 +30,10 @@ pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> io::Re
     }
     Ok(())
 }
+
+/// Brings a file that was written `Cached` to the disk, with its name.
+pub fn sync_written(path: &Path) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    File::open(path)?.sync_all()?;
+    File::open(dir)?.sync_all()
+}

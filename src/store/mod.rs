@@ -12,7 +12,7 @@ mod redis;
 mod socket;
 
 pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
-pub use atomic::{Durability, write_atomic};
+pub use atomic::{Durability, sync_written, write_atomic};
 pub use lock::{FileLock, lock_shared_within, lock_within};
 pub use private::{ensure_private_dir, open_in, open_in_at_hand, read_bounded, read_private};
 pub use redis::{

@@ -201,6 +201,7 @@ impl SessionStatus {
         self.terminal_title = None;
         self.agent_title = None;
         self.agent_session = None;
+        self.slug = None;
         self.report = None;
         self.command.truncate(1);
         self

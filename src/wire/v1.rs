@@ -112,6 +112,13 @@ pub struct StatusObject {
     pub error: bool,
 }
 
+/// Body of `POST /v1/sessions/{id}/rename`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RenameBody {
+    /// 1 to 64 printable characters.
+    pub name: String,
+}
+
 /// `POST /v1/launch`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LaunchBody {

@@ -3,6 +3,7 @@
 //!
 //! Invariant: an entry is written before the process it stands for starts, and before a result is told.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -146,21 +147,45 @@ impl Journal {
         self.write_ran(&Ran::of(claim))
     }
 
-    /// An attempt ended, and its result is about to be told, or was.
-    pub fn ended(&self, ran: &Ran, outcome: Outcome, (result, told): (&JobResult, bool)) -> io::Result<()> {
+    /// An attempt ended, and its result is about to be told.
+    pub fn ended(&self, ran: &Ran, outcome: Outcome, result: &JobResult) -> io::Result<()> {
         let at_ms = clock::unix_ms(self.clock.now());
-        let state =
-            RanState::Ended { outcome: outcome.into(), result: Box::new(result.clone()), at_ms, told };
+        let result = Box::new(result.clone());
+        let state = RanState::Ended { outcome: outcome.into(), result, at_ms, told: false };
         self.write_ran(&Ran { state, ..ran.clone() })
     }
 
+    /// Redis has answered the result of an attempt that is kept as [`ended`](Self::ended). A name says so: each end
+    /// of a job would take another file else.
+    pub fn answered(&self, id: &SessionId, token: &str) -> io::Result<()> {
+        let [kept, told] = attempt_files(id, token).map(|name| self.ran.join(name));
+        match std::fs::rename(kept, told) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn write_ran(&self, ran: &Ran) -> io::Result<()> {
-        write(&self.ran, &attempt_file(&ran.spec.id, &ran.token), ran)
+        let [name, _] = attempt_files(&ran.spec.id, &ran.token);
+        write(&self.ran, &name, ran)
     }
 
     /// The attempts that run or ended lately.
     pub fn ran(&self) -> io::Result<Vec<Ran>> {
-        read_all(&self.ran)
+        let named = |(path, mut ran): (PathBuf, Ran)| {
+            let answered = path.to_str().is_some_and(|path| path.ends_with(TOLD));
+            if let RanState::Ended { told, .. } = &mut ran.state {
+                *told |= answered;
+            }
+            ran
+        };
+        Ok(read_all(&self.ran)?.into_iter().map(named).collect())
+    }
+
+    /// The jobs of which an attempt runs here, or ended and is not told yet: its session is looked into for that.
+    pub fn untold(&self) -> io::Result<HashSet<SessionId>> {
+        let is_told = |state: &RanState| matches!(state, RanState::Ended { told: true, .. });
+        Ok(self.ran()?.into_iter().filter(|ran| !is_told(&ran.state)).map(|ran| ran.spec.id).collect())
     }
 
     /// The newest attempt at this job.
@@ -171,7 +196,7 @@ impl Journal {
 
     /// Nothing more is to be told of this attempt. Others at the same job have entries of their own.
     pub fn forget(&self, id: &SessionId, token: &str) -> io::Result<()> {
-        remove(&self.ran.join(attempt_file(id, token)))
+        attempt_files(id, token).into_iter().try_for_each(|name| remove(&self.ran.join(name)))
     }
 
     /// A job of this machine was accepted.
@@ -198,7 +223,7 @@ impl Journal {
                 self.forget(&ran.spec.id, &ran.token)?;
             }
         }
-        for entry in read_all::<PublishedEntry>(&self.published)? {
+        for (_, entry) in read_all::<PublishedEntry>(&self.published)? {
             if is_old(entry.at_ms) {
                 self.forget_published(&entry.spec.id)?;
             }
@@ -242,7 +267,7 @@ impl Journal {
     /// Publishes the jobs of the last ten minutes once more; returns the ids that Redis did not know.
     pub async fn republish(&self, queue: &Queue) -> Result<Vec<SessionId>, WorkError> {
         let mut told = Vec::new();
-        for entry in read_all::<PublishedEntry>(&self.published).map_err(|error| unreadable(&error))? {
+        for (_, entry) in read_all::<PublishedEntry>(&self.published).map_err(|error| unreadable(&error))? {
             match queue.publish(&entry.job, &entry.spec).await {
                 Ok(Published::New) => told.push(entry.spec.id),
                 Ok(Published::Before(_)) => {}
@@ -306,9 +331,14 @@ fn file_name(id: &SessionId) -> String {
     format!("{id}.json")
 }
 
-/// A token may come from anybody who writes to Redis; its hash names a file.
-fn attempt_file(id: &SessionId, token: &str) -> String {
-    format!("{id}.{}.json", &blake3::hash(token.as_bytes()).to_hex()[..12])
+/// How the name of an attempt's entry ends whose result Redis has answered.
+const TOLD: &str = ".told.json";
+
+/// The names that an attempt's entry may have: before its result was answered, and after. A token may come from
+/// anybody who writes to Redis; its hash names a file.
+fn attempt_files(id: &SessionId, token: &str) -> [String; 2] {
+    let hash = blake3::hash(token.as_bytes()).to_hex();
+    [".json", TOLD].map(|end| format!("{id}.{}{end}", &hash[..12]))
 }
 
 fn write(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
@@ -330,7 +360,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
     })
 }
 
-fn read_all<T: for<'de> Deserialize<'de>>(dir: &Path) -> io::Result<Vec<T>> {
+fn read_all<T: for<'de> Deserialize<'de>>(dir: &Path) -> io::Result<Vec<(PathBuf, T)>> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -338,7 +368,7 @@ fn read_all<T: for<'de> Deserialize<'de>>(dir: &Path) -> io::Result<Vec<T>> {
     };
     let paths = entries.flatten().map(|entry| entry.path());
     let ours = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-    Ok(ours.take(ENTRIES_MAX).filter_map(|path| read(&path)).collect())
+    Ok(ours.take(ENTRIES_MAX).filter_map(|path| read(&path).map(|entry| (path, entry))).collect())
 }
 
 fn remove(path: &Path) -> io::Result<()> {

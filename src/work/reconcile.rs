@@ -55,6 +55,16 @@ struct Seen {
     since: Instant,
 }
 
+/// What a look begins with.
+pub struct Glance {
+    /// Which life of Redis answers.
+    pub epoch: String,
+    /// Whether this observer is the one that looks at what is queued.
+    leads: bool,
+    /// The jobs that have not ended.
+    live: Vec<SessionId>,
+}
+
 /// One observer.
 pub struct Reconciler {
     queue: Queue,
@@ -76,7 +86,24 @@ impl Reconciler {
 
     /// One look at every job that has not ended. Call it about every `queue.reconcile`.
     pub async fn look(&mut self) -> Result<Vec<Change>, WorkError> {
-        let looked = self.look_once().await;
+        let glance = self.glance().await?;
+        self.look_at(glance).await
+    }
+
+    /// Asks what a look begins with, in one write: an idle machine is not woken by each question.
+    pub async fn glance(&mut self) -> Result<Glance, WorkError> {
+        // They are answered in this order.
+        let asked = tokio::try_join!(self.queue.epoch(), self.leads(), self.queue.live_ids());
+        if asked.is_err() {
+            self.forget();
+        }
+        let (epoch, leads, live) = asked?;
+        Ok(Glance { epoch, leads, live })
+    }
+
+    /// The look that a glance began.
+    pub async fn look_at(&mut self, glance: Glance) -> Result<Vec<Change>, WorkError> {
+        let looked = self.look_once(glance).await;
         if looked.is_err() {
             self.forget();
         }
@@ -95,11 +122,10 @@ impl Reconciler {
         self.last = None;
     }
 
-    async fn look_once(&mut self) -> Result<Vec<Change>, WorkError> {
-        let epoch = self.queue.epoch().await?;
+    async fn look_once(&mut self, glance: Glance) -> Result<Vec<Change>, WorkError> {
+        let Glance { epoch, leads: deep, live } = glance;
         self.notice_gaps(epoch);
-        let deep = self.leads().await?;
-        let jobs = self.queue.live().await?;
+        let jobs = self.queue.live(live).await?;
         let now = Instant::now();
         self.seen.retain(|id, _| jobs.iter().any(|job| job.id == *id));
         self.legacy.retain(|id, _| jobs.iter().any(|job| job.id == *id));
@@ -126,9 +152,12 @@ impl Reconciler {
             let mut in_use: Vec<String> = jobs.into_iter().map(|job| job.lane).collect();
             in_use.sort();
             in_use.dedup();
-            self.queue.sweep_lanes(&in_use).await?;
-            self.queue.free_strays(in_use).await?;
-            self.queue.forget_ids().await?;
+            let queue = &self.queue;
+            tokio::try_join!(
+                queue.sweep_lanes(&in_use),
+                queue.free_strays(in_use.clone()),
+                queue.forget_ids()
+            )?;
         }
         Ok(changes)
     }
@@ -254,10 +283,13 @@ struct Live {
 }
 
 impl Queue {
-    async fn live(&self) -> Result<Vec<Live>, WorkError> {
+    async fn live_ids(&self) -> Result<Vec<SessionId>, WorkError> {
         let mut ask = redis::cmd("SMEMBERS");
         ask.arg("darkmux:live");
-        let ids = self.ids(&ask).await?;
+        self.ids(&ask).await
+    }
+
+    async fn live(&self, ids: Vec<SessionId>) -> Result<Vec<Live>, WorkError> {
         let mut jobs = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
             let mut commands = redis::pipe();

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -49,10 +50,7 @@ impl Broker {
 
     /// A client.
     pub fn wire(&self) -> Wire {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("Redis listens");
-        stream.set_nodelay(true).expect("no delay");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
-        Wire { stream, out: Vec::new(), buffer: vec![0; 64 * 1024], at: 0, end: 0 }
+        Wire::connect(self.port)
     }
 }
 
@@ -66,6 +64,16 @@ pub enum Reply {
     Many(Vec<Reply>),
 }
 
+impl Reply {
+    /// One of several.
+    pub fn into_nth(self, at: usize) -> Option<Self> {
+        match self {
+            Self::Many(items) => items.into_iter().nth(at),
+            _ => None,
+        }
+    }
+}
+
 /// A connection that formats, writes, reads and parses on the spot.
 pub struct Wire {
     stream: TcpStream,
@@ -75,7 +83,26 @@ pub struct Wire {
     end: usize,
 }
 
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
 impl Wire {
+    /// A connection to the Redis on this port.
+    pub fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("Redis listens");
+        stream.set_nodelay(true).expect("no delay");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+        Self { stream, out: Vec::new(), buffer: vec![0; 64 * 1024], at: 0, end: 0 }
+    }
+
+    /// Whether Redis has ended the connection; waits for it to say anything.
+    pub fn is_over(&self) -> bool {
+        !self.stream.peek(&mut [0]).is_ok_and(|count| count > 0)
+    }
+
     /// Adds a command to what the next flush sends.
     pub fn put(&mut self, words: &[&[u8]]) {
         write!(self.out, "*{}\r\n", words.len()).expect("memory");

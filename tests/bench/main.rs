@@ -5,7 +5,7 @@
 //! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
 //! ```
 //!
-//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, or `queue-core`,
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, or `sse-redis`, `queue-core`,
 //! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
@@ -75,6 +75,7 @@ const AREAS: &[Area] = &[
     ("dispatch", dispatch::run),
     ("file", file::run),
     ("sse", sse::run),
+    ("sse-redis", sse::run_redis),
     ("idle", idle::run),
     ("terminal", terminal::run),
     ("sessions", sessions::run),
@@ -85,7 +86,7 @@ const AREAS: &[Area] = &[
 ];
 
 #[cfg(target_os = "linux")]
-const NAMES: &str = "cli, dispatch, file, sse, idle, terminal, sessions, queue-core, queue-start, queue-sessions, queue-idle, all";
+const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, queue-core, queue-start, queue-sessions, queue-idle, all";
 
 /// What the command line asks for.
 #[cfg(target_os = "linux")]

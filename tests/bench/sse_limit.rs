@@ -1,4 +1,5 @@
-//! The limit of event streams: one thread, epoll, inotify on the file, the same bytes to every socket.
+//! The limit of event streams: one thread, epoll, inotify on the file or a bare XREAD, the same bytes to every
+//! socket.
 //!
 //! Frames are kept in one piece of memory; a client is an offset in it, so nothing is copied for a client that is
 //! behind. Once all clients have everything the memory is used anew.
@@ -7,12 +8,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fs::inotify;
 
+use crate::broker::{Reply, Wire};
 use crate::http::READ;
 
 const LISTENER: u64 = u64::MAX;
@@ -25,38 +27,113 @@ struct Client {
     waits: bool,
 }
 
+/// Where records come from.
+pub enum Source {
+    /// A growing file.
+    File { file: File, inotify: OwnedFd, offset: u64, torn: Vec<u8> },
+    /// A stream in Redis.
+    Stream { wire: Wire, key: &'static str, last: Vec<u8> },
+}
+
+impl Source {
+    /// From the beginning of a file on.
+    pub fn file(path: &Path) -> Self {
+        let inotify = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
+        inotify::add_watch(&inotify, path, inotify::WatchFlags::MODIFY).expect("inotify");
+        let file = File::open(path).expect("the day's file");
+        Self::File { file, inotify, offset: 0, torn: Vec::new() }
+    }
+
+    /// From the beginning of a stream on.
+    pub fn stream(wire: Wire, key: &'static str) -> Self {
+        let mut source = Self::Stream { wire, key, last: b"0-0".to_vec() };
+        source.ask();
+        source
+    }
+
+    fn ask(&mut self) {
+        if let Self::Stream { wire, key, last } = self {
+            wire.put(&[b"XREAD", b"COUNT", b"256", b"BLOCK", b"0", b"STREAMS", key.as_bytes(), last]);
+            wire.flush();
+        }
+    }
+
+    /// Frames what came; `false` when nothing did.
+    fn frame(&mut self, buffer: &mut [u8], frames: &mut Vec<u8>) -> bool {
+        match self {
+            Self::File { file, offset, torn, .. } => {
+                let count = file.read(buffer).expect("the day's file");
+                torn.extend_from_slice(&buffer[..count]);
+                let mut rest = &torn[..];
+                while let Some(end) = memchr::memchr(b'\n', rest) {
+                    *offset += end as u64 + 1;
+                    let _ = write!(frames, "id: 2026-01-02:{offset:012}\ndata: ");
+                    frames.extend_from_slice(&rest[..end]);
+                    frames.extend_from_slice(b"\n\n");
+                    rest = &rest[end + 1..];
+                }
+                let kept = rest.len();
+                torn.drain(..torn.len() - kept);
+                count > 0
+            }
+            Self::Stream { wire, last, .. } => {
+                let Some(entries) = wire.reply().into_nth(0).and_then(|stream| stream.into_nth(1)) else {
+                    return false;
+                };
+                let Reply::Many(entries) = entries else { return false };
+                for entry in entries {
+                    let Reply::Many(parts) = entry else { continue };
+                    let mut parts = parts.into_iter();
+                    let (Some(Reply::Text(id)), Some(fields)) = (parts.next(), parts.next()) else {
+                        continue;
+                    };
+                    // schema, its version, record, and what we want.
+                    let Some(Reply::Text(record)) = fields.into_nth(3) else { continue };
+                    frames.extend_from_slice(b"id: ");
+                    frames.extend_from_slice(&id);
+                    frames.extend_from_slice(b"\ndata: ");
+                    frames.extend_from_slice(&record);
+                    frames.extend_from_slice(b"\n\n");
+                    *last = id;
+                }
+                true
+            }
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::File { inotify, .. } => inotify.as_fd(),
+            Self::Stream { wire, .. } => wire.as_fd(),
+        }
+    }
+}
+
 struct Server {
     epoll: OwnedFd,
-    file: File,
-    offset: u64,
-    /// What follows the last whole line.
-    torn: Vec<u8>,
+    source: Source,
     frames: Vec<u8>,
     clients: HashMap<u64, Client>,
 }
 
-/// Follows `path` for as long as the program runs; returns the port.
-pub fn serve(path: PathBuf) -> u16 {
+/// Hands on what comes from `source` for as long as the program runs; returns the port.
+pub fn serve(source: Source) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("a port").port();
     std::thread::spawn(move || {
-        let inotify = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
-        inotify::add_watch(&inotify, &path, inotify::WatchFlags::MODIFY).expect("inotify");
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
-        for (fd, token) in
-            [(&OwnedFd::from(listener.try_clone().expect("a handle")), LISTENER), (&inotify, CHANGED)]
-        {
+        for (fd, token) in [(listener.as_fd(), LISTENER), (source.as_fd(), CHANGED)] {
             epoll::add(&epoll, fd, EventData::new_u64(token), EventFlags::IN).expect("epoll");
         }
-        let file = File::open(&path).expect("the day's file");
-        let (torn, frames) = (Vec::new(), Vec::new());
-        Server { epoll, file, offset: 0, torn, frames, clients: HashMap::new() }.run(&listener, &inotify);
+        Server { epoll, source, frames: Vec::new(), clients: HashMap::new() }.run(&listener);
     });
     port
 }
 
 impl Server {
-    fn run(&mut self, listener: &TcpListener, inotify: &OwnedFd) {
+    fn run(&mut self, listener: &TcpListener) {
         let mut events = Vec::with_capacity(256);
         let mut buffer = vec![0; READ];
         let mut next = 0;
@@ -70,7 +147,12 @@ impl Server {
                         next += 1;
                     }
                     CHANGED => {
-                        while rustix::io::read(inotify, &mut buffer[..]).is_ok() {}
+                        if let Source::File { inotify, .. } = &self.source {
+                            while rustix::io::read(inotify, &mut buffer[..]).is_ok() {}
+                        }
+                        if matches!(&self.source, Source::Stream { wire, .. } if wire.is_over()) {
+                            return;
+                        }
                         self.follow(&mut buffer);
                     }
                     client => self.serve(client, event.flags, &mut buffer),
@@ -92,30 +174,20 @@ impl Server {
         self.clients.insert(token, Client { socket, at: self.frames.len(), waits: false });
     }
 
-    /// Frames what was appended and sends it, a bufferful at a time.
+    /// Frames what was added and sends it: of a file all there is, a bufferful at a time; of a stream one reply.
     fn follow(&mut self, buffer: &mut [u8]) {
-        loop {
-            let count = self.file.read(buffer).expect("the day's file");
-            if count == 0 {
-                return;
-            }
-            self.torn.extend_from_slice(&buffer[..count]);
-            let mut rest = &self.torn[..];
-            while let Some(end) = memchr::memchr(b'\n', rest) {
-                self.offset += end as u64 + 1;
-                let _ = write!(self.frames, "id: 2026-01-02:{:012}\ndata: ", self.offset);
-                self.frames.extend_from_slice(&rest[..end]);
-                self.frames.extend_from_slice(b"\n\n");
-                rest = &rest[end + 1..];
-            }
-            let kept = rest.len();
-            self.torn.drain(..self.torn.len() - kept);
+        while self.source.frame(buffer, &mut self.frames) {
+            // The next question goes out before the answers do.
+            self.source.ask();
             for token in self.clients.keys().copied().collect::<Vec<_>>() {
                 self.send(token);
             }
             if self.clients.values().all(|client| client.at == self.frames.len()) {
                 self.frames.clear();
                 self.clients.values_mut().for_each(|client| client.at = 0);
+            }
+            if matches!(self.source, Source::Stream { .. }) {
+                return;
             }
         }
     }

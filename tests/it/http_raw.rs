@@ -143,6 +143,7 @@ pub struct Events {
     raw: Vec<u8>,
     text: Vec<u8>,
     head_read: bool,
+    chunked: bool,
 }
 
 /// One event.
@@ -159,7 +160,7 @@ impl Events {
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let lines = lines(headers);
         write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{lines}\r\n").expect("a request");
-        let mut events = Self { socket, raw: Vec::new(), text: Vec::new(), head_read: false };
+        let mut events = Self { socket, raw: Vec::new(), text: Vec::new(), head_read: false, chunked: false };
         wait_for("the stream to open", || {
             events.fill();
             events.head_read.then_some(())
@@ -185,8 +186,15 @@ impl Events {
             let head = String::from_utf8_lossy(&self.raw[..split]).into_owned();
             assert!(head.starts_with("HTTP/1.1 200"), "{head}");
             assert!(head.contains("text/event-stream"), "{head}");
+            self.chunked = head.contains("chunked");
+            assert!(self.chunked || head.contains("\r\nconnection: close"), "{head}");
             self.raw.drain(..split + 4);
             self.head_read = true;
+        }
+        if !self.chunked {
+            // Its end is that of the connection.
+            self.text.append(&mut self.raw);
+            return true;
         }
         let mut used = 0;
         while let Some(line) = find(&self.raw[used..], b"\r\n") {

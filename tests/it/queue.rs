@@ -433,7 +433,8 @@ async fn an_emptied_redis_is_told_again() {
     let ended = take(&queue, &me).await;
     journal.running(&ended).unwrap();
     let ran = journal.find(&ended.id).unwrap().unwrap();
-    journal.ended(&ran, Outcome::Done, (&result(), true)).unwrap();
+    journal.ended(&ran, Outcome::Done, &result()).unwrap();
+    journal.answered(&ran.spec.id, &ran.token).unwrap();
     queue.finish(&ended.id, &ended.token, Outcome::Done, (&result(), 0)).await.unwrap();
     let running = take(&queue, &me).await;
     journal.running(&running).unwrap();

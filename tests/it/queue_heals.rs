@@ -119,7 +119,9 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     let me = seat("studio");
     let claim = take(&queue, &me).await;
     journal.running(&claim).unwrap();
-    journal.ended(&journal.find(&id).unwrap().unwrap(), Outcome::Failed, (&result(), true)).unwrap();
+    let ran = journal.find(&id).unwrap().unwrap();
+    journal.ended(&ran, Outcome::Failed, &result()).unwrap();
+    journal.answered(&id, &ran.token).unwrap();
     for _ in 0..2 {
         let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 1)).await.unwrap();
         assert_eq!(told, Finish::Again);

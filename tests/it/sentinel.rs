@@ -154,7 +154,7 @@ async fn what_the_replica_had_not_got_is_told_from_the_journal() {
     cluster.link.set(Fault::BlackHole);
     // From here on the replica hears nothing.
     let ran = journal.find(&ended).unwrap().unwrap();
-    journal.ended(&ran, Outcome::Done, (&result(), false)).unwrap();
+    journal.ended(&ran, Outcome::Done, &result()).unwrap();
     queue.finish(&ended, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
     let (work, spec) = job("late", "true");
     queue.publish(&work, &spec).await.unwrap();

@@ -23,7 +23,7 @@ impl Viewer {
             let data: Value = serde_json::from_str(&event.data).expect("JSON on one line");
             assert_eq!(data["type"], event.name);
             if !event.id.is_empty() {
-                self.last = event.id.clone();
+                self.last.clone_from(&event.id);
             }
             match event.name.as_str() {
                 "session-upsert" => {

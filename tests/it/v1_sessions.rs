@@ -8,8 +8,8 @@ use crate::http_raw::ask_socket;
 use crate::support::api::{Api, data, refusal};
 use crate::support::{Home, wait_for};
 
-fn is(answer: (u16, String), status: u16, code: &str) {
-    assert_eq!((answer.0, answer.1.as_str()), (status, code));
+fn is((answered, said): (u16, String), status: u16, code: &str) {
+    assert_eq!((answered, said), (status, code.to_owned()));
 }
 
 /// What the session has shown, once it holds `text`.

@@ -28,6 +28,9 @@ const MOST_PAUSE: Duration = Duration::from_secs(10);
 /// Time between two looks whether Redis still has what it had.
 const VERIFY: Duration = Duration::from_secs(15);
 
+/// Least time between two batches when records come one after the other. The first of them does not wait.
+const COLLECT: Duration = Duration::from_millis(20);
+
 /// Marks in a row that are not ours before somebody else must be shipping under our name.
 const SEEKS_MAX: u32 = 5;
 
@@ -109,6 +112,7 @@ impl Shipper {
         let mut watcher = Watcher::new(&self.config.flow.dir);
         let mut backoff = Backoff::new(LEAST_PAUSE, MOST_PAUSE);
         let mut verified = tokio::time::Instant::now();
+        let mut sent = verified;
         let stopped = self.shutdown.stopped();
         tokio::pin!(stopped);
         loop {
@@ -121,6 +125,7 @@ impl Shipper {
                 Ok(true) => {
                     backoff.reset();
                     verified = tokio::time::Instant::now();
+                    sent = verified;
                     continue;
                 }
                 Ok(false) => {
@@ -141,6 +146,7 @@ impl Shipper {
                 } else {
                     let left = VERIFY.saturating_sub(verified.elapsed());
                     let _ = tokio::time::timeout(left, watcher.changed()).await;
+                    tokio::time::sleep_until(sent + COLLECT).await;
                 }
             };
             tokio::select! {

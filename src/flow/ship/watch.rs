@@ -12,9 +12,10 @@ const LOOK: Duration = Duration::from_millis(200);
 #[cfg(target_os = "linux")]
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Time between two looks beside the notices.
+/// Time between two looks beside the notices; as seldom as Redis is asked whether it has everything, and then at the
+/// same moment.
 #[cfg(target_os = "linux")]
-const SLOW_LOOK: Duration = Duration::from_secs(5);
+const SLOW_LOOK: Duration = Duration::from_secs(15);
 
 /// Watches one folder.
 #[derive(Debug)]

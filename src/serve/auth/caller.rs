@@ -1,13 +1,12 @@
 //! Who asks.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::{Key, Keyring};
@@ -127,12 +126,13 @@ impl Caller {
 }
 
 impl Caller {
-    /// A body that is cut when the caller's token is not valid any more.
-    pub fn until_revoked(&self, body: Body) -> Body {
-        if self.hold.is_none() {
-            return body;
+    /// An answer that is written by hand, cut when the caller's token is not valid any more.
+    pub async fn until_revoked(self, writing: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            () = self.revoked() => Ok(()),
+            written = writing => written,
         }
-        Body::from_stream(body.into_data_stream().take_until(Box::pin(self.revoked())))
     }
 }
 

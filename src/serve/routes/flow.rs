@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::read_ahead::{self, Pieces};
 use super::super::stream::{Keep, events};
+use super::super::takeover;
 use super::{day_file, fleet_day};
 use crate::flow::read::{DayReader, newest};
 use crate::flow::shared::probe;
@@ -221,7 +222,9 @@ pub async fn stream(
     };
     let (keepalive, shutdown, clock) = (app.limits.keepalive, app.shutdown.clone(), app.clock.clone());
     let keep = Keep { keepalive, shutdown, clock };
-    Ok((StatusCode::OK, head, caller.until_revoked(events(seat, from, keep))).into_response())
+    Ok(takeover::answer((StatusCode::OK, head), move |outlet| {
+        caller.until_revoked(events(seat, from, keep, outlet))
+    }))
 }
 
 /// Where a client wants to go on.

@@ -1,16 +1,16 @@
-//! The stream of one client: from the files and from Redis until it has caught up, then from the ring.
+//! The stream of one client: from the files and from Redis until it has caught up, then parked.
 
 use std::io;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use futures_util::stream;
+use axum::body::Bytes;
 use tokio::time::Instant;
 
 use super::frame;
 use super::hub::{Caught, Seat};
 use super::ring::{Break, Found};
 use crate::model::{Place, Position};
+use crate::serve::takeover::Outlet;
 use crate::util::{Clock, Shutdown, clock};
 
 /// Time until Redis is asked again for what a client has not seen.
@@ -27,17 +27,19 @@ pub struct Keep {
     pub clock: Clock,
 }
 
-/// The events after `from`, for as long as the client listens and the daemon runs.
-pub fn events(seat: Seat, from: Place, keep: Keep) -> Body {
+/// Sends the events after `from`, for as long as the client listens and the daemon runs.
+pub async fn events(seat: Seat, from: Place, keep: Keep, mut outlet: Outlet) -> io::Result<()> {
+    // Something to send at once: the head goes out with it.
+    outlet.queue(frame::begin(from));
     let arrived = seat.now == from;
     let quiet = Instant::now();
+    let stopped = keep.shutdown.stopped();
     let client = Client { at: from, arrived, seat, keep, quiet, over: false, unanswered: false };
-    // Something to send at once: the head goes out with it.
-    let begin = (Some(frame::begin(from)), client);
-    Body::from_stream(stream::unfold(begin, async |(first, mut client)| match first {
-        Some(first) => Some((Ok(first), (None, client))),
-        None => client.next().await.map(|frames| (frames, (None, client))),
-    }))
+    tokio::select! {
+        biased;
+        () = stopped => Ok(()),
+        served = client.serve(outlet) => served,
+    }
 }
 
 struct Client {
@@ -54,27 +56,42 @@ struct Client {
     unanswered: bool,
 }
 
+/// What a client's task does next.
+enum Step {
+    Send(Bytes),
+    /// There is nothing, as of its last look.
+    Park,
+}
+
 impl Client {
-    /// The next bytes; `None` when the daemon stops or the stream has to be opened anew.
-    async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        if self.over {
-            return None;
+    /// Until the stream has to be opened anew.
+    async fn serve(mut self, mut outlet: Outlet) -> io::Result<()> {
+        loop {
+            outlet.flush().await?;
+            if self.over {
+                return Ok(());
+            }
+            self.quiet = Instant::now();
+            // In a box of its own: a parked client, and most are, has no use for it.
+            match Box::pin(self.step()).await? {
+                Step::Send(frames) => outlet.queue(frames),
+                Step::Park => {
+                    let Some(back) = self.seat.park(&outlet, self.at).await? else { continue };
+                    self.at = back.at;
+                    back.unsent.into_iter().for_each(|bytes| outlet.queue(bytes));
+                }
+            }
+            tokio::task::consume_budget().await;
         }
-        let stopped = self.keep.shutdown.stopped();
-        let frames = tokio::select! {
-            biased;
-            () = stopped => return None,
-            frames = self.frames() => frames,
-        };
-        self.quiet = Instant::now();
-        Some(frames)
     }
 
-    async fn frames(&mut self) -> io::Result<Bytes> {
+    async fn step(&mut self) -> io::Result<Step> {
         loop {
+            self.seat.begin_look();
             if let Some(cause) = self.seat.went_down() {
                 self.over = true;
-                return Ok(frame::error(&clock::seconds(self.keep.clock.now()), &cause).into());
+                let last = frame::error(&clock::seconds(self.keep.clock.now()), &cause);
+                return Ok(Step::Send(last.into()));
             }
             let until = match self.seat.look(self.at) {
                 Found::Frames(frames, end) if self.arrived => {
@@ -82,35 +99,33 @@ impl Client {
                     if frames.is_empty() {
                         continue;
                     }
-                    return Ok(frames);
+                    return Ok(Step::Send(frames));
                 }
-                Found::Gap(gap) => return Ok(self.jump(gap)),
+                Found::Gap(gap) => return Ok(Step::Send(self.jump(gap))),
                 Found::Behind(until) if self.arrived => Some(until),
                 Found::Nothing if self.arrived => None,
                 // A place that the client named may be ahead of the files or of Redis; both are asked once.
                 _ => {
                     self.arrived = true;
                     if let Some(gap) = self.seat.is_ahead(self.at).await {
-                        return Ok(self.jump(gap));
+                        return Ok(Step::Send(self.jump(gap)));
                     }
                     let day = self.seat.now.local.day.max(self.at.local.day);
                     Some(Place { local: Position { day, offset: u64::MAX }, ..self.seat.end() })
                 }
             };
-            let mut waits_for_fleet = false;
-            if let Some(until) = until {
-                let before = self.at;
-                let frames = self.catch_up(until).await?;
-                if !frames.is_empty() {
-                    return Ok(frames.into());
-                }
-                if self.at != before {
-                    continue;
-                }
-                waits_for_fleet = self.at.fleet < until.fleet;
+            let Some(until) = until else { return Ok(Step::Park) };
+            let before = self.at;
+            let frames = self.catch_up(until).await?;
+            if !frames.is_empty() {
+                return Ok(Step::Send(frames.into()));
             }
-            if let Some(sign) = self.wait(waits_for_fleet).await {
-                return Ok(sign);
+            if self.at != before {
+                continue;
+            }
+            // Redis or the files have not yet what the ring had.
+            if let Some(sign) = self.wait(self.at.fleet < until.fleet).await {
+                return Ok(Step::Send(sign));
             }
         }
     }

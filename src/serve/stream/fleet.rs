@@ -67,12 +67,14 @@ impl Shared {
                     backoff.reset();
                     self.went_up();
                     self.add_theirs(&batch);
+                    self.hand_out_in_turns().await;
                 }
                 Err(fault) => {
                     let (since, tries) = failing.get_or_insert((began, 0));
                     *tries += 1;
                     if since.elapsed() >= PATIENCE {
                         self.went_down(&fleet, *tries, &fault);
+                        self.hand_out_in_turns().await;
                     }
                     tokio::time::sleep(backoff.pause()).await;
                 }

@@ -1,18 +1,21 @@
 //! What all clients share: the ring, who listens, and how the fleet's flow is doing.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::fanout::{Ahead, Back, Fanout};
 use super::frame;
 use super::ring::{Break, Found, Ring};
-use crate::flow::read::{FlowTail, Next};
+use crate::flow::read::{Bell, FlowTail, Next, Watch};
 use crate::flow::shared::{Catch, SharedFlow, Twins};
 use crate::model::{FleetAt, Place, Position};
+use crate::serve::Limits;
+use crate::serve::takeover::Outlet;
 use crate::util::{Clock, Shutdown};
 
 /// Bytes of frames kept for clients that are a little behind.
@@ -49,8 +52,10 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Held while frames are made and added, so that each carries the place of both parts.
     pub(super) making: Mutex<Twins>,
-    /// Ends the local reader's pause when clients leave or come.
-    pub(super) moved: Condvar,
+    /// The clients that have got everything.
+    fanout: Fanout<Standing>,
+    /// How often those get a sign of life at least.
+    keepalive: Duration,
     /// Counts what was added to the ring.
     pub(super) news: watch::Sender<u64>,
     /// Whether it is known where the fleet's flow is, or that it is away.
@@ -69,10 +74,20 @@ pub(super) struct State {
     pub(super) cause: String,
 }
 
+/// What a client knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    at: Place,
+    gaps: u64,
+    downs: u64,
+}
+
 /// The ring and what ends its readers.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) ring: Ring,
+    /// Ends the local reader's pause when clients leave or come.
+    bell: Bell,
     /// Dropped with the ring; the readers of an earlier one find out by it.
     pub(super) stop: CancellationToken,
 }
@@ -84,13 +99,13 @@ impl Drop for Live {
 }
 
 impl Hub {
-    /// A hub for the flow in `dir`, and for that of the fleet, with at most `most` clients.
+    /// A hub for the flow in `dir`, and for that of the fleet, under these limits.
     pub fn new(
         dir: PathBuf,
         fleet: Option<SharedFlow>,
         clock: Clock,
         shutdown: Shutdown,
-        most: usize,
+        limits: &Limits,
     ) -> Self {
         let is_up = fleet.is_some();
         let shared = Shared {
@@ -99,10 +114,11 @@ impl Hub {
             shutdown,
             settled: watch::Sender::new(fleet.is_none()),
             fleet,
-            most,
+            most: limits.streams,
+            fanout: Fanout::new(limits.keepalive / 2, Bytes::from_static(frame::KEEPALIVE)),
+            keepalive: limits.keepalive,
             state: Mutex::new(State { clients: 0, live: None, downs: 0, is_up, cause: String::new() }),
             making: Mutex::default(),
-            moved: Condvar::new(),
             news: watch::Sender::new(0),
             readers: Semaphore::new(READERS),
         };
@@ -118,7 +134,7 @@ impl Hub {
             .spawn_blocking(move || FlowTail::now(&shared.dir, &shared.clock))
             .await
             .map_err(std::io::Error::other)??;
-        let Some(mut seat) = self.sit(now) else { return Ok(None) };
+        let Some(mut seat) = self.sit(now)? else { return Ok(None) };
         if self.shared.fleet.is_some() {
             let mut settled = self.shared.settled.subscribe();
             // Who comes while it is not known takes the moment's place, as those do who find Redis away.
@@ -130,28 +146,37 @@ impl Hub {
         Ok(Some(seat))
     }
 
-    fn sit(&self, now: Position) -> Option<Seat> {
+    fn sit(&self, now: Position) -> std::io::Result<Option<Seat>> {
         let mut state = self.shared.locked();
         if state.clients >= self.shared.most {
-            return None;
+            return Ok(None);
+        }
+        if state.live.is_none() {
+            state.live = Some(self.begin(now)?);
         }
         state.clients += 1;
-        if state.live.is_none() {
-            let stop = CancellationToken::new();
-            state.live = Some(Live { ring: Ring::new(Place::local(now), RING_BYTES), stop: stop.clone() });
-            let shared = Arc::clone(&self.shared);
-            let local = stop.clone();
-            // Both end with the last client, some time later, or with the daemon.
-            drop(self.shared.shutdown.spawn_blocking(move || shared.follow_files(now, &local)));
-            if let Some(fleet) = self.shared.fleet.clone() {
-                self.shared.settled.send_replace(false);
-                drop(self.shared.shutdown.spawn(Arc::clone(&self.shared).follow_fleet(fleet, stop)));
-            }
-        }
-        self.shared.moved.notify_all();
-        let gaps = state.live.as_ref().map_or(0, |live| live.ring.gaps());
+        let gaps = state.live.as_ref().map_or(0, |live| {
+            live.bell.ring();
+            live.ring.gaps()
+        });
         let (news, downs) = (self.shared.news.subscribe(), state.downs);
-        Some(Seat { hub: self.clone(), now: Place::local(now), gaps, news, downs })
+        let now = Place::local(now);
+        Ok(Some(Seat { hub: self.clone(), now, gaps, news, downs, round: 0 }))
+    }
+
+    /// Starts the readers. They end with the last client, some time later, or with the daemon.
+    fn begin(&self, now: Position) -> std::io::Result<Live> {
+        let shared = &self.shared;
+        let (watch, bell) = Watch::new(&shared.dir)?;
+        let stop = CancellationToken::new();
+        let (files, local) = (Arc::clone(shared), stop.clone());
+        drop(shared.shutdown.spawn_blocking(move || files.follow_files(now, watch, &local)));
+        drop(shared.shutdown.spawn(Arc::clone(shared).keep_alive(stop.clone())));
+        if let Some(fleet) = shared.fleet.clone() {
+            shared.settled.send_replace(false);
+            drop(shared.shutdown.spawn(Arc::clone(shared).follow_fleet(fleet, stop.clone())));
+        }
+        Ok(Live { ring: Ring::new(Place::local(now), RING_BYTES), bell, stop })
     }
 }
 
@@ -175,9 +200,50 @@ impl Shared {
         }
     }
 
-    /// Wakes every client.
+    /// There is something for everybody; what those get who are parked is handed out next.
     pub(super) fn tell(&self) {
+        self.fanout.tell();
         self.news.send_modify(|count| *count += 1);
+    }
+
+    /// Gives parked clients what there is, from a thread that may be kept.
+    pub(super) fn hand_out(&self) {
+        while self.fanout.hand_out(|standing| self.ahead(standing)) {}
+    }
+
+    /// The same among other tasks.
+    pub(super) async fn hand_out_in_turns(&self) {
+        while self.fanout.hand_out(|standing| self.ahead(standing)) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn ahead(&self, standing: &Standing) -> Ahead<Standing> {
+        let state = self.locked();
+        let Some(live) = state.live.as_ref().filter(|_| state.downs == standing.downs) else {
+            return Ahead::Other;
+        };
+        match live.ring.after(standing.at, standing.gaps) {
+            Found::Frames(frames, at) => Ahead::Frames(frames, Standing { at, ..*standing }),
+            Found::Nothing => Ahead::Nothing,
+            Found::Behind(_) | Found::Gap(_) => Ahead::Other,
+        }
+    }
+
+    /// Looks after those that are parked as often as they need it, until `stop`.
+    async fn keep_alive(self: Arc<Self>, stop: CancellationToken) {
+        let stopped = self.shutdown.stopped();
+        tokio::select! {
+            () = stopped => {}
+            () = stop.cancelled() => {}
+            () = async {
+                loop {
+                    tokio::time::sleep(self.keepalive / 2).await;
+                    self.fanout.tell();
+                    self.hand_out_in_turns().await;
+                }
+            } => {}
+        }
     }
 }
 
@@ -190,6 +256,8 @@ pub struct Seat {
     gaps: u64,
     downs: u64,
     news: watch::Receiver<u64>,
+    /// What was told when its last look began.
+    round: u64,
 }
 
 /// What a client that is behind got.
@@ -199,9 +267,14 @@ pub(super) struct Caught {
 }
 
 impl Seat {
+    /// A look begins: what is told from now on ends a wait.
+    pub(super) fn begin_look(&mut self) {
+        self.news.mark_unchanged();
+        self.round = self.hub.shared.fanout.round();
+    }
+
     /// What there is for this client at `at`. A gap is told once.
     pub(super) fn look(&mut self, at: Place) -> Found {
-        self.news.mark_unchanged();
         let state = self.hub.shared.locked();
         // Without a ring the readers have ended, because the daemon stops.
         let Some(live) = &state.live else { return Found::Nothing };
@@ -210,6 +283,17 @@ impl Seat {
             self.gaps = live.ring.gaps();
         }
         found
+    }
+
+    /// Waits among those that have got everything until this client has to see for itself; where it is then, and what
+    /// is left to send. `None` when there was something since its last look.
+    pub(super) async fn park(&mut self, outlet: &Outlet, at: Place) -> std::io::Result<Option<Back<Place>>> {
+        let standing = Standing { at, gaps: self.gaps, downs: self.downs };
+        let shared = &self.hub.shared;
+        let Some(mut parking) = shared.fanout.park(outlet, standing, self.round) else { return Ok(None) };
+        let gone = std::io::ErrorKind::BrokenPipe;
+        let back = parking.back().await.ok_or(gone)?;
+        Ok(Some(Back { at: back.at.at, unsent: back.unsent }))
     }
 
     /// The place of the newest frame.
@@ -308,8 +392,8 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut state = self.hub.shared.locked();
         state.clients -= 1;
-        if state.clients == 0 {
-            self.hub.shared.moved.notify_all();
+        if let Some(live) = state.live.as_ref().filter(|_| state.clients == 0) {
+            live.bell.ring();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The reader of this machine's files that all clients share. It looks only while there are clients.
+//! The reader of this machine's files that all clients share. It looks only while there are clients: when the
+//! system tells of a change, and now and then. What it finds it hands out on the spot.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -8,14 +9,15 @@ use tokio_util::sync::CancellationToken;
 use super::frame;
 use super::hub::{CHUNK_BYTES, Shared, shrunk};
 use super::ring::Break;
-use crate::flow::read::{FlowTail, Gap, Next};
+use crate::flow::read::{FlowTail, Gap, Next, Watch};
 use crate::flow::shared::Way;
 use crate::model::{Place, Position};
 
-/// Time between two looks at a quiet flow.
+/// Time between two looks at a quiet flow, where nothing tells of its growth.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// Time until the next look after something came: more of it goes into one write.
+/// Time until the next look after something came, where nothing tells of its growth: more of it goes into one
+/// write.
 const LIVELY: Duration = Duration::from_millis(4);
 
 /// Time until the next look after the flow could not be read.
@@ -30,41 +32,39 @@ struct Gathered {
 }
 
 impl Shared {
-    /// Looks, hands on, pauses, until there have been no clients for a while or the daemon stops.
-    pub(super) fn follow_files(&self, from: Position, stop: &CancellationToken) {
+    /// Looks, hands on, waits, until there have been no clients for a while or the daemon stops.
+    pub(super) fn follow_files(&self, from: Position, mut watch: Watch, stop: &CancellationToken) {
         let mut tail = FlowTail::new(&self.dir, self.clock.clone(), from);
-        let mut pause = Duration::ZERO;
         let mut left: Option<Instant> = None;
+        let mut pause = Duration::ZERO;
         loop {
             let mut state = self.locked();
-            if state.clients > 0 {
+            let is_over = self.shutdown.is_stopping() || stop.is_cancelled();
+            if state.clients > 0 && !is_over {
                 left = None;
-                if !pause.is_zero() {
-                    let waited = self.moved.wait_timeout(state, pause);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                drop(state);
+                pause = self.look_at_files(&mut tail, pause);
+                self.hand_out();
+                match pause {
+                    Duration::ZERO => {}
+                    FAILED => watch.pause(FAILED),
+                    pause => watch.wait(pause),
                 }
-            }
-            if state.clients == 0 {
-                let gone = left.get_or_insert_with(Instant::now).elapsed();
-                let Some(rest) = self.linger().checked_sub(gone).filter(|rest| !rest.is_zero()) else {
-                    state.live = None;
-                    return;
-                };
-                if self.shutdown.is_stopping() {
-                    state.live = None;
-                    return;
-                }
-                // Short enough for a daemon that stops.
-                let rest = rest.min(Duration::from_secs(1));
-                drop(self.moved.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner));
                 continue;
             }
-            if self.shutdown.is_stopping() || stop.is_cancelled() {
+            let gone = left.get_or_insert_with(Instant::now).elapsed();
+            let rest = self.linger().saturating_sub(gone);
+            if is_over || rest.is_zero() {
                 state.live = None;
+                drop(state);
+                // Who is parked looks for itself.
+                self.tell();
+                self.hand_out();
                 return;
             }
             drop(state);
-            pause = self.look_at_files(&mut tail, pause);
+            // Short enough for a daemon that stops.
+            watch.pause(rest.min(Duration::from_secs(1)));
         }
     }
 

@@ -14,8 +14,8 @@ use super::supervise::{self, EndSignals, Ended};
 use super::told::{self, Told};
 use super::viewers::Viewers;
 use super::{
-    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, listen, register, socket_path,
-    tell_starter, write_state,
+    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, files, listen, register,
+    socket_path, tell_starter, write_state,
 };
 use crate::config::{Config, ConfigError};
 use crate::flow::Flow;
@@ -25,7 +25,7 @@ use crate::session::STARTED;
 use crate::session::output::Output;
 use crate::session::records::Records;
 use crate::session::table;
-use crate::store::Durability;
+use crate::store::{Durability, bind_socket, sync_written};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
 
@@ -38,13 +38,12 @@ pub(super) async fn host(
     clock: &Clock,
 ) -> Result<(), HostError> {
     let runs = further_run(folder);
-    let mut records = Records::new(
-        flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok(),
-        &spec,
-    );
+    let flow = flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok();
+    // The process does not wait for the disk: see `told::sync_in_time`.
+    let mut records = Records::new(flow.map(Flow::synced_later), &spec);
     let asked = EndSignals::new()?;
     let socket = socket_path(folder);
-    let listener = listen::bind(&socket)?;
+    let listener = bind_socket(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes, runs.end)?);
     records.start(&spec);
     let started = match command(folder, &spec, &socket, config).and_then(Command::spawn) {
@@ -158,6 +157,7 @@ impl Earlier {
         // Whoever asked for the run may have counted it.
         status.runs = before.runs.saturating_add(u32::from(before.state.is_final()));
         status.created_at = before.created_at;
+        status.name = before.name;
         status.slug = before.slug;
         status.agent_title = before.agent_title;
         status.agent_session = before.agent_session;
@@ -220,6 +220,7 @@ async fn running(
     let beside = [
         clients.spawn(model::follow(Arc::clone(&host))),
         clients.spawn(told::save(Arc::clone(&host))),
+        clients.spawn(told::sync_in_time(Arc::clone(&host))),
         clients.spawn(register::register(daemon, host.spec.id.clone())),
     ];
     let ended = supervise::supervise(&host, (child, kept_open), (stops, asked), showing).await;
@@ -268,7 +269,7 @@ async fn finish(host: &Host, ended: &Ended, clients: &Shutdown) {
     // What it left running in the background ends with it.
     supervise::end_tree(ended.tree).await;
     host.told.records().sync();
-    if let Err(error) = write_state(&host.folder, &status, Durability::Synced) {
+    if let Err(error) = sync_written(&host.folder.join(files::STATE)) {
         tracing::warn!(%error, "the state is not on the disk yet");
     }
 }

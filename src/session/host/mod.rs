@@ -12,9 +12,12 @@ mod events;
 mod listen;
 mod model;
 mod register;
+mod spare;
 mod supervise;
 mod told;
 mod viewers;
+
+pub use spare::{SpareError, run_spare};
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::output::Output;
@@ -133,21 +137,31 @@ impl Host {
 pub fn run(folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     // It leads a kernel session already when it was started by hand.
     let _ = pty::detach();
+    run_on(None, folder, config, clock)
+}
+
+/// What runs a host's tasks: one thread.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Runs the host on `ready`, where that was made ahead.
+fn run_on(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     let lease = folder.join(files::LEASE);
     let _lease = FileLock::try_take(&lease)
         .map_err(|source| HostError::File { path: lease, source })?
         .map_err(HostError::HasHost)?;
-    let done = live(folder, config, clock);
+    let done = live(ready, folder, config, clock);
     if let Err(error) = &done {
         give_up(folder, error, clock);
     }
     done
 }
 
-fn live(folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
+fn live(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     let spec = read_spec(&folder.join(files::SPEC))?;
     let flow = config.flow().map(|flow| Flow::new(flow, clock.clone()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = ready.map_or_else(runtime, Ok)?;
     let done = runtime.block_on(begin::host(folder, spec, config, flow, clock));
     // A thread that still waits for a slow disk is not waited for.
     runtime.shutdown_background();

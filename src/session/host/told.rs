@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Host, write_state};
 use crate::session::records::Records;
 use crate::session::screen::{Notice, bounded, title};
-use crate::store::Durability;
+use crate::store::{Durability, SYNC_INTERVAL};
 use crate::wire::{SessionReport, SessionStatus};
 
 /// Shortest time between two writes of the state file.
@@ -181,6 +181,15 @@ impl Host {
         });
     }
 
+    /// The user gives the session a name.
+    pub(super) fn named(&self, name: String) {
+        self.change(|status| {
+            let changed = status.name.as_ref() != Some(&name);
+            status.name = Some(name);
+            changed
+        });
+    }
+
     /// The session's readable name in URLs.
     pub(super) fn slug(&self, slug: Option<String>) {
         self.change(|status| {
@@ -194,6 +203,12 @@ impl Host {
     pub(super) fn read(&self) {
         self.change(|status| std::mem::take(&mut status.unread));
     }
+}
+
+/// Brings the record of the start to the disk, unless the session ended before it must be there.
+pub(super) async fn sync_in_time(host: Arc<Host>) {
+    tokio::time::sleep(SYNC_INTERVAL).await;
+    let _ = tokio::task::spawn_blocking(move || host.told.records().sync()).await;
 }
 
 /// Brings changes of the state to the disk, a few times a second at most, until the final state is written there.

@@ -97,8 +97,22 @@ impl Place {
     fn write(&self, out: &mut String, cells: &Cells) {
         self.save(out, cells);
         self.limits(out, cells, self.origin);
-        self.go(out, cells, self.cursor, self.origin);
+        if self.origin && !(self.top..=self.bottom).contains(&self.cursor.0) {
+            self.go_outside(out);
+        } else {
+            self.go(out, cells, self.cursor, self.origin);
+        }
         out.push_str(&cells.attributes_formatted());
+    }
+
+    /// Moves the cursor out of the region that positions are counted in: only the saved cursor leads there.
+    fn go_outside(&self, out: &mut String) {
+        out.push_str("\x1b8");
+        let (from, to) = (self.saved.0, self.cursor.0);
+        if from != to {
+            let _ = write!(out, "\x1b[{}{}", from.abs_diff(to), if to > from { 'B' } else { 'A' });
+        }
+        let _ = write!(out, "\x1b[{}G", self.cursor.1 + 1);
     }
 
     /// Keeps the saved cursor, while the region is the whole screen: it may lie outside the region of now.

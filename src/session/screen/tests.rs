@@ -1,3 +1,5 @@
+//! A snapshot at any cut and what follows show what the whole stream shows.
+
 use super::*;
 use proptest::prelude::*;
 use vt100::Parser;
@@ -144,7 +146,7 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_snapshot_at_any_cut_and_the_rest_are_the_whole(stream in stream(), cut in any::<prop::sample::Index>()) {

@@ -23,6 +23,10 @@ const OTHERS: &[(&str, &str)] = &[
         "DARKMUX_SERVE_TOKEN",
         "a token (at least 64 hexadecimal digits) that `serve` takes beside its file's. No child process gets it",
     ),
+    (
+        "CODEX_HOME",
+        "Codex' folder, when it is not `~/.codex`; darkmux looks there whether you have set `notify` yourself",
+    ),
     ("BROWSER", "what `open` opens a page with; `%s` stands for the address"),
     ("COMPLETE", "set by the completion scripts of `darkmux completions`; names the shell that asks"),
     ("DISPLAY", "with `WAYLAND_DISPLAY`: whether there is a desktop that `open` can open a browser on"),
@@ -41,7 +45,13 @@ const GIVEN: &[(&str, &str)] = &[
     ("DARKMUX_JOB_ID", "in jobs of the queue: the job's id"),
     ("DARKMUX_SESSION_ID", "the session's id"),
     ("DARKMUX_SOCKET", "the socket of the session's host"),
+    ("COLORTERM", "`truecolor`"),
+    ("GMUX", "`1`: hooks made for gmux find what they look for, here and in the three below"),
+    ("GMUX_ADAPTER", "the adapter that knows the session's program, else `shell`"),
+    ("GMUX_SESSION_ID", "as `DARKMUX_SESSION_ID`"),
+    ("GMUX_SOCKET", "as `DARKMUX_SOCKET`"),
     ("TERM", "kind of the terminal"),
+    ("TERM_PROGRAM", "`darkmux`"),
 ];
 
 fn kind(kind: Kind) -> String {

@@ -83,7 +83,11 @@ fn keep(session: &FilePath, ending: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     let mut all: Vec<_> = fs::read_dir(&dir)?.flatten().map(|entry| entry.path()).collect();
     all.sort();
     for old in all.iter().take(all.len().saturating_sub(FILES_MAX)) {
-        fs::remove_file(old)?;
+        match fs::remove_file(old) {
+            // Another paste did it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     Ok(path)
 }

@@ -71,6 +71,8 @@ pub const V1: &[Route] = &[
         .taking(Accepts::Bytes(INPUT_MAX)),
     Route::post("/v1/sessions/{id}/kill", "/v1/sessions/none/kill", Act, || post(act::kill)).taking(SMALL),
     Route::post("/v1/sessions/{id}/read", "/v1/sessions/none/read", Act, || post(act::read)).taking(SMALL),
+    Route::post("/v1/sessions/{id}/rename", "/v1/sessions/none/rename", Act, || post(act::rename))
+        .taking(SMALL),
     Route::post("/v1/sessions/{id}/restart", "/v1/sessions/none/restart", Act, || post(act::restart))
         .taking(SMALL),
     Route::post("/v1/sessions/{id}/resume", "/v1/sessions/none/resume", Act, || post(act::resume))
@@ -132,6 +134,8 @@ fn refused(error: LifeError) -> ApiError {
         LifeError::Alive(_) | LifeError::NotResumable { .. } => {
             ApiError::bad_request("not_resumable", message)
         }
+        LifeError::Untold(_) => ApiError::new(StatusCode::CONFLICT, "not_told", message),
+        LifeError::NameTaken { .. } => ApiError::new(StatusCode::CONFLICT, "name_taken", message),
         LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
         LifeError::Start(error) => not_started(&error),
         LifeError::File { .. } => ApiError::internal("changing the session", &message),

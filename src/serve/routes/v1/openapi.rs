@@ -23,6 +23,7 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         act::dismiss,
         act::kill,
         act::read,
+        act::rename,
         act::restart,
         act::resume,
         clipboard::paste,

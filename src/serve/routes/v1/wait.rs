@@ -30,6 +30,9 @@ const TIMEOUT_MAX: u64 = 86_400;
 /// Output of an ended session read at a time, in bytes.
 const PIECE: usize = 256 * 1024;
 
+/// How soon a host that does not answer is asked again.
+const HOST_AGAIN: Duration = Duration::from_millis(200);
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -172,8 +175,13 @@ async fn text(
 ) -> Result<Waited, ApiError> {
     let found = |line| Waited { line: Some(line), ..waited("text") };
     let folder = app.live.folder(id);
-    let alive = app.live.get(id).is_some_and(|session| session.is_alive());
-    if alive && let Ok(host) = HostClient::connect(&folder).await {
+    let alive = || app.live.get(id).is_some_and(|session| session.is_alive());
+    while alive() {
+        // It is being started, or too busy: the wait's own time limit ends this.
+        let Ok(host) = HostClient::connect(&folder).await else {
+            tokio::time::sleep(HOST_AGAIN).await;
+            continue;
+        };
         let mut events =
             host.attach(Some(from.unwrap_or(0)), false).await.map_err(|e| unreachable(&e))?.events;
         loop {
