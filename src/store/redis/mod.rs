@@ -210,6 +210,7 @@ impl Inner {
 
 /// Dials in a task of its own: a caller that is not asked to go on for a while, because its task waits for something
 /// else meanwhile, would hold up everybody, and that something with them.
+#[allow(clippy::disallowed_methods)] // Bounded, and nothing is lost with it: no stop need wait for it.
 fn dial_apart(inner: &Arc<Inner>) -> watch::Receiver<Option<Dialled>> {
     let (told, dialling) = watch::channel(None);
     let inner = Arc::clone(inner);
