@@ -189,18 +189,13 @@ async fn serve_until_told(
             auth: auth_config(config, address.port())?,
             live: live.clone(),
             launching: launching(config, address),
+            journal: Journal::new(&config.paths.queue(), clock.clone()),
             limits,
             clock: clock.clone(),
         },
         shutdown.clone(),
     );
-    let info = DaemonInfo {
-        pid: std::process::id(),
-        port: address.port(),
-        bind: address.ip(),
-        version: crate::VERSION.to_owned(),
-        started_at: clock::millis(clock.now()),
-    };
+    let info = info(address, clock);
     let app = Arc::new(app);
     live.start().await;
     let (socket, near) = LocalSocket::bind(config.paths.daemon_socket())?;
@@ -235,6 +230,17 @@ async fn serve_until_told(
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
     Ok(())
+}
+
+/// What the daemon says of itself.
+fn info(address: SocketAddr, clock: &Clock) -> DaemonInfo {
+    DaemonInfo {
+        pid: std::process::id(),
+        port: address.port(),
+        bind: address.ip(),
+        version: crate::VERSION.to_owned(),
+        started_at: clock::millis(clock.now()),
+    }
 }
 
 /// What decides who may do what; makes the token at the daemon's first start.

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { askAccess, listLaunchers, listSessions } from './act.js';
+import { askAccess, listLaunchers, listSessions, signOut } from './act.js';
 import { backoff, openSessionEvents } from './api.js';
 import { signInWithCode, takeCode } from './login/signin.js';
 import { readSession } from './v1.js';
@@ -17,17 +17,26 @@ import { fields } from './wire.js';
 /** Changes of one moment go into the store together. */
 const BATCH_MS = 40;
 
-/** @param {(action: Action) => void} dispatch */
-export function createAccount(dispatch) {
+/**
+ * @param {(action: Action) => void} dispatch
+ * @param {() => void} onLeft the sessions that anybody may see are to be asked for
+ */
+export function createAccount(dispatch, onLeft) {
   /** @type {ReturnType<typeof openSessionEvents> | null} */
   let events = null;
   /** @type {Map<string, Session>} */
   let changed = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let again;
   let attempt = 0;
+  let signedIn = false;
+  /** The reader has signed out, and need not be told. */
+  let left = false;
 
   function flush() {
+    clearTimeout(timer);
     timer = undefined;
     const sessions = [...changed.values()];
     changed = new Map();
@@ -36,8 +45,12 @@ export function createAccount(dispatch) {
 
   function follow() {
     events ??= openSessionEvents({
-      // What went away while nobody listened is in no event.
-      onOpen: () => void listSessions().then((sessions) => dispatch({ type: 'sessions/loaded', sessions })).catch(() => {}),
+      // What went away while nobody listened is in no event of its own, and what is not named here is gone.
+      onComplete(ids) {
+        flush();
+        if (ids) dispatch({ type: 'sessions/kept', ids });
+        else void listSessions().then((sessions) => dispatch({ type: 'sessions/loaded', sessions })).catch(() => {});
+      },
       onUpsert(body) {
         const session = readSession(fields(body).session);
         if (session.id === '') return;
@@ -60,15 +73,29 @@ export function createAccount(dispatch) {
       if (access === 'none') {
         events?.close();
         events = null;
+        if (signedIn || left) {
+          // What was known of them is no longer this page's to show.
+          dispatch({ type: 'sessions/loaded', sessions: [] });
+          onLeft();
+        }
+        if (signedIn) say('signed-out', 'Signed out: the token that this page came with has been replaced or ended. Run darkmux open to sign in again.');
+        signedIn = false;
+        left = false;
         return;
       }
+      signedIn = true;
+      dispatch({ type: 'toast/closed', key: 'signed-out' });
       follow();
       if (access === 'act') dispatch({ type: 'launchers/loaded', launchers: await listLaunchers() });
     } catch {
-      setTimeout(look, backoff(attempt, Math.random()));
+      clearTimeout(again);
+      again = setTimeout(look, backoff(attempt, Math.random()));
       attempt += 1;
     }
   }
+
+  /** @param {string} key @param {string} text */
+  const say = (key, text) => dispatch({ type: 'toast/raised', key, tone: 'warning', text, at: Date.now() });
 
   return {
     async start() {
@@ -76,7 +103,7 @@ export function createAccount(dispatch) {
       if (code !== '') {
         await signInWithCode(code).catch((error) => {
           const why = error instanceof Error ? error.message : String(error);
-          dispatch({ type: 'toast/raised', key: 'code', tone: 'warning', text: `Not signed in: ${why} Run darkmux open again.`, at: Date.now() });
+          say('code', `Not signed in: ${why.replace(/[.]?$/, '.')} Run darkmux open again.`);
         });
       }
       await look();
@@ -84,5 +111,17 @@ export function createAccount(dispatch) {
     /** Whether sessions come by events, and need not be asked for. */
     follows: () => events !== null,
     look: () => void look(),
+    /** Takes the cookie from this browser. @returns {Promise<string>} why it did not, or nothing */
+    async leave() {
+      try {
+        await signOut();
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error);
+      }
+      signedIn = false;
+      left = true;
+      await look();
+      return '';
+    },
   };
 }

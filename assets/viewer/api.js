@@ -150,7 +150,7 @@ export function openStream(day, from, events) {
  * @typedef {object} SessionEvents
  * @property {(body: unknown) => void} onUpsert
  * @property {(id: string) => void} onRemove
- * @property {() => void} onOpen
+ * @property {(ids: string[] | null) => void} onComplete All that there is has been told; null where the ids are too many.
  * @property {(refused: boolean) => void} onLost `refused`: the daemon answered with something that is no stream.
  */
 
@@ -170,8 +170,8 @@ export function openSessionEvents(events) {
     source = opened;
     opened.onopen = () => {
       attempt = 0;
-      events.onOpen();
     };
+    opened.addEventListener('session-snapshot', ({ data }) => events.onComplete(idsOf(parse(data))));
     opened.addEventListener('session-upsert', ({ data }) => events.onUpsert(parse(data)));
     opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
     opened.onerror = () => {
@@ -190,6 +190,12 @@ export function openSessionEvents(events) {
       source.close();
     },
   };
+}
+
+/** @param {unknown} body @returns {string[] | null} */
+function idsOf(body) {
+  const { ids } = Object(body);
+  return Array.isArray(ids) ? ids.map(String) : null;
 }
 
 /** @param {string} data @returns {unknown} undefined when it is no JSON */

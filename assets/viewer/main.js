@@ -11,10 +11,12 @@ import { createControl } from './control.js';
 import { createFeed } from './feed.js';
 import { noFilters, parseHash, toHash } from './filters.js';
 import { startKeys } from './keys.js';
+import { hasCode } from './login/signin.js';
 import { createNotifier } from './notify.js';
 import { createPolls } from './polls.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
+import { createAccountView } from './views/account.js';
 import { createAsk } from './views/ask.js';
 import { byId } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
@@ -55,7 +57,7 @@ const store = createStore(initialState(mode, Date.now()));
 store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) });
 
 const feed = createFeed(mode, store.dispatch, () => polls.sessionsChanged());
-const account = createAccount(store.dispatch);
+const account = createAccount(store.dispatch, () => polls.sessionsChanged());
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
 const control = createControl(store.dispatch, createAsk(), account.look);
 
@@ -77,6 +79,7 @@ const actions = {
   openSession(session) {
     filter({ session });
     showPane('flow');
+    terminal.focus();
   },
   closeSession: () => filter({ session: '' }),
   /** @param {import('./types.js').SessionView} view */
@@ -109,6 +112,7 @@ const terminal = createTerminal({
   seen: control.seen,
 });
 const views = [
+  createAccountView(account.leave),
   createToolbar((day) => location.assign(`${day ? `/play/${day}` : '/'}${location.hash}`)),
   createFilterBar(actions),
   createSessionDetail(actions),
@@ -172,7 +176,11 @@ function nextSession(by) {
   if (next) actions.openSession(next.id);
 }
 
-addEventListener('popstate', () => store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) }));
+addEventListener('popstate', () => {
+  // What `darkmux open` printed, put into the address of a page that is open already.
+  if (hasCode()) void account.start();
+  else store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) });
+});
 function resume() {
   feed.resume();
   terminal.wake();
@@ -187,7 +195,10 @@ document.addEventListener('visibilitychange', () => {
     return;
   }
   if (Date.now() - hiddenAt > AWAY_MS || store.state().source !== 'live') resume();
-  if (mode.kind !== 'demo') polls.refresh();
+  if (mode.kind === 'demo') return;
+  // Another tab may have signed in or out.
+  account.look();
+  polls.refresh();
 });
 setInterval(() => {
   if (document.visibilityState === 'visible') store.dispatch({ type: 'clock/ticked', now: Date.now() });

@@ -26,7 +26,7 @@ const SETTLE_MS = 200;
 export function createPolls(dispatch, onUnreachable, follows) {
   /**
    * @param {() => Promise<unknown>} ask
-   * @param {(body: unknown) => Action} toAction
+   * @param {(body: unknown) => Action | null} toAction
    * @param {() => Action} [onRefusal]
    */
   function poll(ask, toAction, onRefusal) {
@@ -35,7 +35,8 @@ export function createPolls(dispatch, onUnreachable, follows) {
       if (busy) return;
       busy = true;
       try {
-        dispatch(toAction(await ask()));
+        const action = toAction(await ask());
+        if (action) dispatch(action);
       } catch (error) {
         if (!(error instanceof api.StatusError)) onUnreachable();
         else if (onRefusal) dispatch(onRefusal());
@@ -45,7 +46,8 @@ export function createPolls(dispatch, onUnreachable, follows) {
     };
   }
 
-  const askSessions = poll(api.getSessions, (body) => ({ type: 'sessions/loaded', sessions: readSessions(body) }));
+  // The events may have begun while the answer was on its way, and they know more.
+  const askSessions = poll(api.getSessions, (body) => (follows() ? null : { type: 'sessions/loaded', sessions: readSessions(body) }));
   const sessions = async () => {
     if (!follows()) await askSessions();
   };

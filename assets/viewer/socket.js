@@ -55,6 +55,8 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
   /** Offset up to which output is older than this connection. */
   let old = 0;
   let snapshotDue = false;
+  /** Offset of the first byte after the picture that is due. */
+  let next = 0;
   let attempt = 0;
   let over = false;
   /** @type {number | null} */
@@ -98,7 +100,9 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
     if (message.type === 'attached') {
       attempt = 0;
       snapshotDue = message.snapshot === true;
-      position = Number(message.at) || 0;
+      next = Number(message.at) || 0;
+      // A picture that never comes is no place to go on from.
+      position = snapshotDue ? -1 : next;
       old = Number(message.end) || 0;
       events.onOpen(message.read_only === true);
     } else if (message.type === 'terminal_resize') {
@@ -114,11 +118,14 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
   function received(bytes) {
     if (snapshotDue) {
       snapshotDue = false;
+      position = next;
       events.onSnapshot(bytes);
       return;
     }
+    const known = Math.min(Math.max(old - position, 0), bytes.length);
     position += bytes.length;
-    events.onOutput(bytes, position > old);
+    if (known > 0) events.onOutput(bytes.subarray(0, known), false);
+    if (known < bytes.length) events.onOutput(bytes.subarray(known), true);
   }
 
   /** @param {string | Uint8Array<ArrayBuffer>} message @returns {boolean} whether it is on its way */

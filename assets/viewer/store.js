@@ -25,6 +25,7 @@ import { isRecord, keyOf, toEntry } from './record.js';
  *   | {type: 'problem/found', problem: string}
  *   | {type: 'sessions/loaded', sessions: Session[]}
  *   | {type: 'sessions/upserted', sessions: Session[]}
+ *   | {type: 'sessions/kept', ids: string[]}
  *   | {type: 'sessions/removed', id: string}
  *   | {type: 'access/changed', access: import('./types.js').Access}
  *   | {type: 'launchers/loaded', launchers: import('./types.js').Launcher[]}
@@ -119,6 +120,7 @@ export function reduce(state, action) {
     case 'sessions/loaded': return { ...state, sessions: action.sessions, sessionsLoaded: true };
     case 'sessions/upserted':
       return { ...state, sessions: upserted(state.sessions, action.sessions), sessionsLoaded: true };
+    case 'sessions/kept': return { ...state, sessions: kept(state.sessions, action.ids), sessionsLoaded: true };
     case 'sessions/removed': return { ...state, sessions: state.sessions.filter(({ id }) => id !== action.id) };
     case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access };
     case 'launchers/loaded': return { ...state, launchers: action.launchers };
@@ -156,6 +158,12 @@ function upserted(sessions, changed) {
   const byId = new Map(sessions.map((session) => [session.id, session]));
   for (const session of changed) byId.set(session.id, session);
   return [...byId.values()].sort((a, b) => (b.created || 0) - (a.created || 0) || a.id.localeCompare(b.id));
+}
+
+/** @param {readonly Session[]} sessions @param {readonly string[]} ids */
+function kept(sessions, ids) {
+  const there = new Set(ids);
+  return sessions.filter(({ id }) => there.has(id));
 }
 
 /**

@@ -62,6 +62,7 @@
  * @property {string} needsYou What it waits for a person to say.
  * @property {boolean} unread
  * @property {boolean} resumable
+ * @property {number} runs How often its program has been started.
  * @property {number} cols 0 when unknown; as is the next.
  * @property {number} rows
  */

@@ -64,6 +64,7 @@ function session(value) {
     needsYou: '',
     unread: s.unread === true,
     resumable: false,
+    runs: 0,
     cols: 0,
     rows: 0,
   };

@@ -18,6 +18,7 @@ use super::{Cx, Exit, Outcome};
 use crate::config::{Config, Environment, keys};
 use crate::crew::{Availability, Crew};
 use crate::fleet::RosterFile;
+use crate::model::SessionState;
 use crate::session::Table;
 use crate::store::Redis;
 use crate::util::visible_line;
@@ -109,12 +110,27 @@ fn candidates(
 
 /// Completes a session by id or name, with what it is.
 pub fn sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
-    config().map_or_else(Vec::new, |config| sessions_of(&config, typed))
+    config().map_or_else(Vec::new, |config| sessions_of(&config, typed, |_| true))
 }
 
-fn sessions_of(config: &Config, typed: &OsStr) -> Vec<CompletionCandidate> {
+/// As [`sessions`], those that run.
+pub fn live_sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
+    config().map_or_else(Vec::new, |config| sessions_of(&config, typed, |state| !state.is_final()))
+}
+
+/// As [`sessions`], those that have ended.
+pub fn ended_sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
+    config().map_or_else(Vec::new, |config| sessions_of(&config, typed, SessionState::is_final))
+}
+
+fn sessions_of(
+    config: &Config,
+    typed: &OsStr,
+    wanted: impl Fn(SessionState) -> bool,
+) -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
-    for session in Table::new(config.session().dir).list().unwrap_or_default() {
+    let sessions = Table::new(config.session().dir).list().unwrap_or_default();
+    for session in sessions.into_iter().filter(|session| wanted(session.state)) {
         let what = session.role.as_ref().map_or("", |role| role.as_str());
         let help = format!("{} {what}", session.state.as_str());
         found.push((session.id.to_string(), help.clone()));
@@ -221,7 +237,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let env = Environment::of([("HOME", dir.path())]);
         let config = Config::load(env, &[]).unwrap();
-        assert!(sessions_of(&config, "".as_ref()).is_empty());
+        assert!(sessions_of(&config, "".as_ref(), |_| true).is_empty());
         assert_eq!(names(&roles_of(&config, "she".as_ref())), ["shell"]);
         assert!(machines_of(&config, "".as_ref()).is_empty());
 
@@ -233,7 +249,7 @@ mod tests {
         let session = config.paths.sessions().join("s1");
         std::fs::create_dir_all(&session).unwrap();
         std::fs::write(session.join("state.json"), "{ torn").unwrap();
-        assert!(sessions_of(&config, "".as_ref()).is_empty());
+        assert!(sessions_of(&config, "".as_ref(), |_| true).is_empty());
         let roles = config.paths.roles();
         std::fs::create_dir_all(&roles).unwrap();
         std::fs::write(roles.join("sherlock.json"), "{ torn").unwrap();

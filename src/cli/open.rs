@@ -1,5 +1,6 @@
 //! `darkmux open`.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,13 +11,15 @@ use tokio::time::timeout;
 use super::session::block_on;
 use super::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::client::Client;
+use crate::store::{Durability, write_atomic};
 
 /// How long the browser's starter may take to fail; one that runs on is the browser itself.
 const STARTING: Duration = Duration::from_secs(3);
 
 /// Open the viewer in the browser, signed in.
 ///
-/// The address holds a code that works once within a minute. Without a desktop it is printed.
+/// The address holds a code that works once within a minute. The browser gets it by a page in darkmux' folder, which
+/// some confined browsers (snap, flatpak) can't read: `--print` is for those, and for machines without a desktop.
 #[derive(Debug, Args)]
 pub struct OpenArgs {
     /// Print the address and open nothing
@@ -36,7 +39,9 @@ pub fn run(args: &OpenArgs, cx: &Cx) -> Outcome {
         let url = format!("http://localhost:{}/#code={code}", client.info().port);
         if !args.print {
             match opener(cx) {
-                Some(opener) if opened(&opener, &url, cx).await => {
+                Some(opener)
+                    if opened(&opener, &Ticket::write(cx.config()?.paths.home(), &url)?, cx).await =>
+                {
                     cx.printer.note(&format!("opened http://localhost:{}, signed in", client.info().port));
                     return Ok(Exit::Ok);
                 }
@@ -51,6 +56,35 @@ pub fn run(args: &OpenArgs, cx: &Cx) -> Outcome {
     })
 }
 
+/// A page for this user alone that leads to the address with the code: the arguments of programs are everybody's to read.
+struct Ticket(PathBuf);
+
+/// What the names of such pages begin with.
+const TICKET: &str = "open-";
+
+impl Ticket {
+    fn write(home: &Path, url: &str) -> Result<Self, Failure> {
+        // The code of an older one is worth nothing any more.
+        for entry in std::fs::read_dir(home)?.flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(TICKET.as_bytes()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        let path = home.join(format!("{TICKET}{}.html", uuid::Uuid::new_v4().simple()));
+        let page = format!(
+            "<!doctype html><meta charset=\"utf-8\"><meta name=\"referrer\" content=\"no-referrer\">\
+             <meta http-equiv=\"refresh\" content=\"0;url={url}\"><title>darkmux</title>\n"
+        );
+        write_atomic(&path, page.as_bytes(), Durability::Cached)?;
+        Ok(Self(path))
+    }
+
+    fn address(&self) -> String {
+        format!("file://{}", self.0.display())
+    }
+}
+
 /// The command that opens an address, without the address or with `%s` in its place.
 fn opener(cx: &Cx) -> Option<Vec<String>> {
     if let Some(browser) = cx.env.get("BROWSER") {
@@ -63,7 +97,8 @@ fn opener(cx: &Cx) -> Option<Vec<String>> {
     desktop.map(|_| vec!["xdg-open".to_owned()])
 }
 
-async fn opened(opener: &[String], url: &str, cx: &Cx) -> bool {
+async fn opened(opener: &[String], ticket: &Ticket, cx: &Cx) -> bool {
+    let url = &ticket.address();
     let mut words: Vec<String> = opener.iter().map(|word| word.replace("%s", url)).collect();
     if words == opener {
         words.push(url.to_owned());

@@ -113,6 +113,8 @@ pub struct SessionConfig {
     pub log_bytes: u64,
     /// Time between the polite signals and KILL.
     pub grace: Duration,
+    /// The keys that leave an attached session running.
+    pub detach_key: String,
     /// Ended sessions that stay.
     pub keep: usize,
     /// Bytes of disk that ended sessions may take altogether.
@@ -308,6 +310,7 @@ impl Config {
             scrollback_bytes: usize::try_from(number("session.scrollback_bytes")).unwrap_or(usize::MAX),
             log_bytes: number("session.log_bytes"),
             grace: self.settings.duration("session.grace"),
+            detach_key: self.settings.text("session.detach_key").unwrap_or_default().to_owned(),
             keep: usize::try_from(number("session.keep")).unwrap_or(usize::MAX),
             keep_bytes: number("session.keep_bytes"),
         }

@@ -354,6 +354,13 @@ pub const KEYS: &[Key] = &[
         "event streams open at once; the limit of connections follows it",
     ),
     acts(
+        "session.detach_key",
+        "DARKMUX_SESSION_DETACH_KEY",
+        Kind::Text,
+        "ctrl-\\",
+        "what leaves an attached session running: a key, or up to three one after the other, as `ctrl-a d`",
+    ),
+    acts(
         "session.grace",
         "DARKMUX_SESSION_GRACE",
         Kind::Duration,

@@ -12,6 +12,7 @@
 pub mod adapter;
 mod agent;
 mod builtin;
+mod command;
 mod error;
 mod files;
 mod folder;
@@ -26,12 +27,14 @@ mod shell;
 mod template;
 
 pub use agent::{Agent, NoAgent};
+pub use command::{Adapted, Again, adapt, rerun};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};
 pub use launch::{Launch, Ready, SessionFile};
 pub use list::{Availability, RoleEntry};
 pub use program::find as find_program;
 pub use role::{Launcher, Prompt, Role, Source};
+pub use shell::login as login_shell;
 
 use std::sync::Arc;
 

@@ -24,3 +24,17 @@ pub fn program(config: &CrewConfig) -> Result<PathBuf, CannotRun> {
         .or_else(|| program::is_executable(standard).then(|| standard.to_owned()))
         .ok_or(CannotRun::NoShell)
 }
+
+/// The user's shell as somebody gets it who signs in: the command of a session without one.
+pub fn login(config: &CrewConfig) -> Result<Vec<String>, CannotRun> {
+    let own = config.shell.as_ref().filter(|shell| shell.is_absolute() && program::is_executable(shell));
+    let shell = match own {
+        Some(shell) => shell.clone(),
+        None => program(config)?,
+    };
+    let name = shell.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let login = KNOWN.contains(&name).then(|| "-l".to_owned());
+    // A path that is no text can stand in no session's file.
+    let Some(shell) = shell.to_str() else { return Err(CannotRun::NoShell) };
+    Ok(std::iter::once(shell.to_owned()).chain(login).collect())
+}

@@ -268,6 +268,7 @@ mod tests {
     use crate::serve::{AppConfig, FleetView, Hosts, Launching};
     use crate::session::Table;
     use crate::session::live::LiveTable;
+    use crate::work::Journal;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
 
@@ -323,6 +324,7 @@ mod tests {
                 port,
             },
             live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            journal: Journal::new(&home.path().join("queue"), Clock::System),
             launching: Launching {
                 session: config.session(),
                 crew: config.crew(),

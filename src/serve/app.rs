@@ -22,7 +22,7 @@ use crate::flow::ship::ShipStatus;
 use crate::session::Table;
 use crate::session::live::LiveTable;
 use crate::util::{Clock, Shutdown, clock};
-use crate::work::Queue;
+use crate::work::{Journal, Queue};
 
 /// What is known of this machine and of the others.
 #[derive(Debug, Clone)]
@@ -69,6 +69,8 @@ pub struct AppConfig {
     pub live: LiveTable,
     /// What sessions are started with.
     pub launching: Launching,
+    /// What the runner has still to tell.
+    pub journal: Journal,
     /// The limits.
     pub limits: Limits,
     /// Where the time comes from.
@@ -88,6 +90,7 @@ pub struct App {
     pub(super) auth: Auth,
     pub(super) live: LiveTable,
     pub(super) launching: Launching,
+    pub(super) journal: Journal,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -130,6 +133,7 @@ impl App {
             auth: Auth::new(&auth),
             live,
             launching,
+            journal: config.journal,
             v1_streams: Arc::new(Semaphore::new(limits.streams)),
             waits: Arc::new(Semaphore::new(limits.waits)),
             terminals: Arc::new(Semaphore::new(limits.terminals)),

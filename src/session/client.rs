@@ -32,7 +32,7 @@ const SNAPSHOT_MAX: usize = 16 * 1024 * 1024;
 /// session is started again; its output can be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the session runs under a host of an older darkmux, which shows no screen; restart the session to see it"
+    "the session runs under a host of an older darkmux, which cannot do this; it can once the session is restarted"
 )]
 pub struct OldHost;
 
@@ -128,6 +128,20 @@ impl HostClient {
     pub async fn stop(&mut self, grace: Option<Duration>) -> io::Result<()> {
         let query = grace.map(|grace| format!("?grace_ms={}", grace.as_millis())).unwrap_or_default();
         self.ask(Method::POST, &format!("/v1/stop{query}"), Bytes::new()).await?;
+        Ok(())
+    }
+
+    /// Gives the session a name. [`OldHost`] where the host takes none.
+    pub async fn set_name(&mut self, name: &str) -> io::Result<()> {
+        let body = serde_json::json!({ "name": name }).to_string();
+        self.ask(Method::POST, "/v1/name", body.into()).await.map_err(old_if_unknown)?;
+        Ok(())
+    }
+
+    /// Gives the session's terminal another size. Whoever attaches next with a size has its own.
+    pub async fn resize(&mut self, size: WindowSize) -> io::Result<()> {
+        let body = serde_json::json!(size).to_string();
+        self.ask(Method::POST, "/v1/resize", body.into()).await?;
         Ok(())
     }
 

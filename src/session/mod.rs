@@ -17,6 +17,7 @@ mod last_screen;
 pub mod life;
 pub mod live;
 mod log;
+mod name;
 mod output;
 mod records;
 mod rename;
@@ -36,7 +37,8 @@ pub use host_events::{HostEvent, HostEvents};
 pub use id::{new_id, new_session_id};
 pub use last_screen::last_screen;
 pub use log::{LogReader, LogWriter};
-pub use rename::{rename, spec_in};
+pub use name::{name_taken, parse_name};
+pub use rename::{first_spec_in, rename, spec_in};
 pub use settle::settle;
 pub use spare::Spares;
 pub use spawn::{Command, StartError, start, start_again};
@@ -50,6 +52,8 @@ use std::path::{Path, PathBuf};
 pub mod files {
     /// What the session was asked to be.
     pub const SPEC: &str = "spec.json";
+    /// What it was asked to be first, once it was run again.
+    pub const FIRST_SPEC: &str = "first.json";
     /// What the session is; written by its host.
     pub const STATE: &str = "state.json";
     /// Locked by the host while it lives.

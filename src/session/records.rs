@@ -77,9 +77,10 @@ impl Records {
         self.write((level, Stage::Dispatch), action, payload);
     }
 
-    /// Its agent waits for a person.
+    /// Its agent waits for a person. The question itself is the session's: everybody on this machine may read the flow.
     pub fn needs_you(&mut self, question: &str) {
-        self.write((Level::Info, Stage::Review), "session.needs_you", json!({ "question": question }));
+        let payload = json!({ "question_chars": question.chars().count() });
+        self.write((Level::Info, Stage::Review), "session.needs_you", payload);
     }
 
     /// Its agent ended a turn, and the session goes on.

@@ -10,7 +10,19 @@ use crate::wire::SessionSpec;
 
 /// What the session in a folder was asked to be; `None` where there is none that can be read.
 pub fn spec_in(folder: &Path) -> io::Result<Option<SessionSpec>> {
-    let bytes = read_private(&folder.join(files::SPEC), STATE_MAX)?;
+    read(folder, files::SPEC)
+}
+
+/// As [`spec_in`], what it was asked to be at its first run.
+pub fn first_spec_in(folder: &Path) -> io::Result<Option<SessionSpec>> {
+    match read(folder, files::FIRST_SPEC)? {
+        Some(spec) => Ok(Some(spec)),
+        None => spec_in(folder),
+    }
+}
+
+fn read(folder: &Path, name: &str) -> io::Result<Option<SessionSpec>> {
+    let bytes = read_private(&folder.join(name), STATE_MAX)?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 

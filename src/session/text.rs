@@ -11,8 +11,8 @@ use crate::util::visible_line;
 /// Longest pattern, in bytes.
 const PATTERN_MAX: usize = 1024;
 
-/// Largest pattern once it is compiled, in bytes.
-const COMPILED_MAX: usize = 1024 * 1024;
+/// Largest pattern once it is compiled, in bytes: looking takes at worst this times the output.
+const COMPILED_MAX: usize = 32 * 1024;
 
 /// Bytes of one line that are looked at; of a longer one the newest.
 const LINE_MAX: usize = 16 * 1024;

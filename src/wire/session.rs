@@ -16,11 +16,13 @@ pub const SESSION_SCHEMA: u32 = 1;
 pub const HOST_PROTOCOL: u32 = 2;
 
 /// Columns and rows of a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WindowSize {
     /// Columns, at least 1.
+    #[schema(minimum = 1)]
     pub cols: u16,
     /// Rows, at least 1.
+    #[schema(minimum = 1)]
     pub rows: u16,
 }
 
@@ -201,6 +203,7 @@ impl SessionStatus {
         self.terminal_title = None;
         self.agent_title = None;
         self.agent_session = None;
+        self.slug = None;
         self.report = None;
         self.command.truncate(1);
         self

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::WindowSize;
@@ -80,7 +81,7 @@ pub struct SessionObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Ours: where it is in its life.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^(starting|running|exited|lost)$")]
     pub state: SessionState,
     /// Ours: what it waits for a person to say or to decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,7 +90,7 @@ pub struct SessionObject {
     pub runs: u32,
     /// Ours: why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^(exited|timeout|killed|failed)$")]
     pub reason: Option<EndReason>,
     /// Ours: how its program ended, `{"code":N}` or `{"signal":N}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,6 +99,19 @@ pub struct SessionObject {
     /// Ours: what went wrong, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// One of `GET /v1/events`, as its lines say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventObject {
+    /// What happened.
+    #[schema(pattern = "^session-(upsert|remove|activity|snapshot|notice)$")]
+    pub event: String,
+    /// JSON; its `type` is the event's name.
+    pub data: String,
+    /// Ours: what a client that comes back says in `Last-Event-ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// What a session's program says of itself.
@@ -110,6 +124,13 @@ pub struct StatusObject {
     /// Whether something went wrong.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub error: bool,
+}
+
+/// Body of `POST /v1/sessions/{id}/rename`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RenameBody {
+    /// 1 to 64 printable characters.
+    pub name: String,
 }
 
 /// `POST /v1/launch`.
@@ -129,11 +150,18 @@ pub struct LaunchBody {
     pub peer: Option<String>,
     /// Ours: a name for it.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
     pub name: Option<String>,
     /// Ours: the first size of its terminal.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[serde(default, deserialize_with = "size")]
     pub size: Option<WindowSize>,
+}
+
+/// A size is an object. Read as it is, it could be a list as well.
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WindowSize>, D::Error> {
+    let said = Option::<BTreeMap<String, serde_json::Value>>::deserialize(from)?;
+    let size = said.map(|said| serde_json::from_value(said.into_iter().collect()));
+    size.transpose().map_err(D::Error::custom)
 }
 
 /// What `launch`, `resume` and `restart` answer.
@@ -238,6 +266,7 @@ pub struct Pasted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RegisterBody {
     /// The session.
+    #[schema(pattern = "^[a-z0-9_-]{1,64}$")]
     pub session_id: String,
 }
 

@@ -4,6 +4,7 @@
 //! Invariant: an entry is written before the process it stands for starts, before its session is told to end, and
 //! before a result is told.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -201,6 +202,12 @@ impl Journal {
             ran
         };
         Ok(read_all(&self.ran)?.into_iter().map(named).collect())
+    }
+
+    /// The jobs of which an attempt runs here, or ended and is not told yet: its session is looked into for that.
+    pub fn untold(&self) -> io::Result<HashSet<SessionId>> {
+        let is_told = |state: &RanState| matches!(state, RanState::Ended { told: true, .. });
+        Ok(self.ran()?.into_iter().filter(|ran| !is_told(&ran.state)).map(|ran| ran.spec.id).collect())
     }
 
     /// The newest attempt at this job.

@@ -5,7 +5,7 @@
 //! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
 //! ```
 //!
-//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, or `sse-redis`, `queue-core`,
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, or `sse-redis`, `queue-core`,
 //! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
@@ -47,6 +47,8 @@ mod queue;
 #[cfg(target_os = "linux")]
 mod queue_limit;
 #[cfg(target_os = "linux")]
+mod sessions;
+#[cfg(target_os = "linux")]
 mod sse;
 #[cfg(target_os = "linux")]
 mod sse_limit;
@@ -54,6 +56,8 @@ mod sse_limit;
 mod table;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(target_os = "linux")]
+mod terminal_client;
 #[cfg(target_os = "linux")]
 mod terminal_limit;
 
@@ -74,6 +78,7 @@ const AREAS: &[Area] = &[
     ("sse-redis", sse::run_redis),
     ("idle", idle::run),
     ("terminal", terminal::run),
+    ("sessions", sessions::run),
     ("queue-core", queue::run_core),
     ("queue-start", queue::run_start),
     ("queue-sessions", queue::run_sessions),
@@ -81,7 +86,7 @@ const AREAS: &[Area] = &[
 ];
 
 #[cfg(target_os = "linux")]
-const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, queue-core, queue-start, queue-sessions, queue-idle, all";
+const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, queue-core, queue-start, queue-sessions, queue-idle, all";
 
 /// What the command line asks for.
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! The limit of a terminal behind a socket: one thread reads it and writes frames, one reads frames and types.
 //!
-//! It merges what the kernel has ready into frames of up to 64 KiB, as a host does, keeps the newest 2 MiB, and
-//! writes while the lock is held: one client, no log, no end.
+//! It merges what the kernel has ready into frames of up to 64 KiB, as a host does, keeps the newest 2 MiB, which a
+//! client gets first, and writes while the lock is held: one client, no log, no end.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -77,7 +77,14 @@ fn is_ready(pty: &blocking::Pty) -> bool {
 fn attach(mut client: UnixStream, pty: &blocking::Pty, kept: &Mutex<Kept>) -> std::io::Result<()> {
     read_head(&mut client)?;
     write!(client, "HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: {UPGRADE}\r\n\r\n")?;
-    kept.lock().expect("nobody panics with it").client = Some(client.try_clone()?);
+    {
+        let mut kept = kept.lock().expect("nobody panics with it");
+        for piece in kept.ring[kept.ring.len().saturating_sub(RING)..].chunks(FRAME) {
+            client.write_all(&header(Kind::Output, piece.len()))?;
+            client.write_all(piece)?;
+        }
+        kept.client = Some(client.try_clone()?);
+    }
     let mut decoder = Decoder::default();
     let mut buffer = [0; 8192];
     loop {

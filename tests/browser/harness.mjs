@@ -18,6 +18,8 @@ const POLL_MS = 20;
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+  // Without a graphics card the terminal draws itself with elements, which a test can read.
+  '--disable-3d-apis',
 ];
 
 /** @param {string} name */
@@ -92,19 +94,27 @@ export const pill = (page) => page.locator('#source').innerText();
 /** @param {import('playwright-core').Page} page @param {string} text */
 export const waitForPill = (page, text) => until(`the source pill says "${text}"`, async () => (await pill(page)) === text);
 
+/** No faults but those that a test caused itself. @param {string[]} faults @param {RegExp} [caused] */
+export function checkFaults(faults, caused) {
+  const found = faults.filter((fault) => !caused?.test(fault));
+  check(found.length === 0, `faults on the page:\n${found.join('\n')}`);
+}
+
 /**
  * Runs a test in a fresh browser and ends the process with its outcome.
  *
  * @param {(page: import('playwright-core').Page, faults: string[]) => Promise<void>} test
  *   `faults` fills with console errors, uncaught errors, dialogs and violations of the CSP
+ * @param {{flags?: string[], without?: string[], options?: import('playwright-core').BrowserContextOptions}} [how]
  */
-export async function browserTest(test) {
+export async function browserTest(test, { flags = [], without = [], options = {} } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'darkmux-browser-'));
   /** @type {import('playwright-core').BrowserContext | undefined} */
   let context;
   try {
     context = await chromium.launchPersistentContext(profile, {
-      executablePath: browserPath(), headless: true, args: FLAGS, viewport: { width: 1280, height: 800 },
+      executablePath: browserPath(), headless: true, viewport: { width: 1280, height: 800 }, ...options,
+      args: [...FLAGS.filter((flag) => !without.includes(flag)), ...flags],
     });
     const page = context.pages()[0] ?? await context.newPage();
     await test(page, await watch(page));
@@ -117,8 +127,8 @@ export async function browserTest(test) {
   }
 }
 
-/** @param {import('playwright-core').Page} page */
-async function watch(page) {
+/** Records what must not happen on a page. @param {import('playwright-core').Page} page */
+export async function watch(page) {
   /** @type {string[]} */
   const faults = [];
   page.on('console', (message) => {

@@ -197,7 +197,13 @@ fn open_starts_the_browser_with_a_code_or_prints_it() {
     let output = with(format!("{} {}", browser.display(), opened.display()));
     assert!(output.status.success() && output.stdout.is_empty(), "{}", describe(&output));
     assert!(!describe(&output).contains("code="), "{}", describe(&output));
-    assert_eq!(door.me(&[&of(&std::fs::read_to_string(&opened).unwrap())])["scope"], "act");
+    // The code is in a file for us alone, not in anybody's arguments.
+    let asked = std::fs::read_to_string(&opened).unwrap();
+    let ticket = std::path::PathBuf::from(asked.strip_prefix("file://").expect("a file"));
+    assert_eq!(std::fs::metadata(&ticket).unwrap().permissions().mode() & 0o777, 0o600);
+    let page = std::fs::read_to_string(&ticket).unwrap();
+    let url = page.split_once("0;url=").unwrap().1.split_once('"').unwrap().0;
+    assert_eq!(door.me(&[&of(url)])["scope"], "act");
     let output = with("false".to_owned());
     of(&String::from_utf8(output.stdout).unwrap());
 

@@ -49,6 +49,65 @@ fn sessions_are_listed_with_their_state() {
 }
 
 #[test]
+fn signing_in_watching_rotating_and_guessing() {
+    passes("signin.mjs");
+}
+
+#[test]
+fn a_terminal_is_launched_typed_into_and_resized() {
+    passes("terminal.mjs");
+}
+
+#[test]
+fn two_pages_share_a_terminal() {
+    passes("viewers.mjs");
+}
+
+#[test]
+fn a_terminal_is_drawn_by_webgl() {
+    passes("webgl.mjs");
+}
+
+#[test]
+fn a_phone_has_every_key_and_pane() {
+    passes("phone.mjs");
+}
+
+#[test]
+fn a_session_that_needs_somebody_is_answered_in_the_inbox() {
+    passes("needs.mjs");
+}
+
+#[test]
+fn a_session_is_renamed() {
+    passes("rename.mjs");
+}
+
+#[test]
+fn a_foreign_page_can_neither_read_nor_connect() {
+    passes("foreign.mjs");
+}
+
+#[test]
+fn a_terminal_goes_on_after_the_death_of_the_daemon() {
+    let home = Home::new();
+    let mut daemon = Daemon::start(&home);
+    let port = daemon.port.to_string();
+    let mut page = script(&home, &daemon, "again.mjs");
+    let mut page = Running(page.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    let said = BufReader::new(page.0.stdout.take().unwrap()).lines();
+    for line in said.map_while(Result::ok) {
+        match line.strip_prefix("DO ") {
+            Some("kill") => daemon.process.kill(),
+            Some("start") => daemon = Daemon::start_with(&home, ["serve", "--port", &port]),
+            _ => continue,
+        }
+        writeln!(page.0.stdin.as_mut().unwrap(), "done").unwrap();
+    }
+    assert!(page.0.wait().unwrap().success(), "again.mjs failed; it said why above");
+}
+
+#[test]
 fn the_fleet_is_listed_and_outlives_its_redis() {
     let redis = RedisServer::start();
     let home = Home::new().with("DARKMUX_REDIS_URL", redis.url()).with("DARKMUX_RUNNER_SLOTS", "3");

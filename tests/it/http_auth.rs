@@ -4,7 +4,7 @@ use darkmux::serve::{Access, Route, routes};
 use serde_json::json;
 
 use crate::http_raw::{Answer, ask_socket, ask_with};
-use crate::support::{Door, Home};
+use crate::support::{Door, Home, forged};
 
 /// What a route answers to somebody who may use it, with the body `{}` where its method has one. A route that is not
 /// here fails the walk: who adds one says what it answers, and so looks at who may use it.
@@ -51,6 +51,7 @@ fn success(method: &str, path: &str) -> u16 {
             "/v1/sessions/{id}/attach"
             | "/v1/sessions/{id}/dismiss"
             | "/v1/sessions/{id}/kill"
+            | "/v1/sessions/{id}/rename"
             | "/v1/sessions/{id}/restart"
             | "/v1/sessions/{id}/resume"
             | "/v1/sessions/{id}/wait",
@@ -95,6 +96,7 @@ fn ways(door: &Door) -> Vec<Way> {
         headers: headers.iter().map(|line| (*line).to_owned()).collect(),
         expected,
     };
+    let as_nobody = |case: &Case| if case.needs_token() { 401 } else { case.success };
     // The gate asks who it is before it asks from which page.
     vec![
         way("nobody", &[&host], |case| match (case.needs_token(), case.is_read) {
@@ -113,9 +115,10 @@ fn ways(door: &Door) -> Vec<Way> {
             if case.needs_token() { 401 } else { 403 }
         }),
         way("wrong token", &[&host, &wrong], |_| 401),
-        way("wrong cookie", &[&host, &own, "Cookie: darkmux-1=act.1.x.y"], |case| {
-            if case.needs_token() { 401 } else { case.success }
-        }),
+        way("no cookie", &[&host, &own, "Cookie: darkmux-1=act.1.x.y"], as_nobody),
+        way("wrong cookie", &[&host, &own, &forged(&signed, "mac")], as_nobody),
+        way("late cookie", &[&host, &own, &forged(&signed, "expires")], as_nobody),
+        way("cookie that wants more", &[&host, &own, &forged(&watching, "scope")], as_nobody),
         way("two tokens", &[&host, &bearer, &wrong], |_| 401),
         way("token", &[&host, &bearer], |case| case.success),
         way("token, foreign page", &[&host, &bearer, evil, cross], |case| case.success),

@@ -60,8 +60,7 @@ fn what_the_terminal_still_holds_at_the_end_reaches_a_slow_caller() {
 }
 
 /// The names of the verbs that need the host, with what they take.
-const ASKING: [&[&str]; 6] = [
-    &["session", "attach", "s"],
+const ASKING: [&[&str]; 5] = [
     &["session", "tail", "-f", "s"],
     &["session", "wait", "s"],
     &["session", "send", "s", "x"],
@@ -96,6 +95,18 @@ fn a_host_that_was_stopped_is_named_by_every_verb_and_goes_on_later() {
     signal(host, "CONT");
     home.ok(["session", "kill", "s"]);
     assert_eq!(state(&home, "s")["reason"], "killed");
+}
+
+#[tokio::test]
+async fn who_attaches_to_a_host_that_was_stopped_is_told_and_has_the_terminal_back() {
+    let home = Home::new();
+    let id = detached(&home, "sleep 60");
+    let host = state(&home, &id)["host_pid"].as_i64().unwrap();
+    signal(host, "STOP");
+    let mut tty = Tty::start(&home, ["session", "attach", &id]);
+    tty.expect(&format!("kill -CONT {host}")).await;
+    assert_eq!(tty.wait().await.shell_code(), 125);
+    signal(host, "CONT");
 }
 
 #[test]

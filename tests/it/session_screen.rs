@@ -325,7 +325,7 @@ async fn an_agent_reports_itself_and_the_flow_tells_when_it_waits() {
     let status = state_that(&mut events, |status| status.unread).await;
     assert_eq!(status.report.unwrap().needs_you.as_deref(), Some("delete it?"));
     let question = wait_for("the record", || session.records("session.needs_you").pop());
-    assert_eq!(question["payload"]["question"], "delete it?");
+    assert_eq!(question["payload"], serde_json::json!({ "question_chars": "delete it?".len() }));
     assert_eq!(question["session_id"], session.id.as_str());
     wait_for("the other record", || session.records("session.idle").pop());
 

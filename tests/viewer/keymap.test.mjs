@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { barKey, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
+import { barKey, isReport, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
 
 const press = (code, held = '', key = '') => ({
   key, code, ctrlKey: held.includes('c'), metaKey: held.includes('m'), altKey: held.includes('a'), shiftKey: held.includes('s'),
 });
+const plain = { application: false, ctrl: false };
 const PC = { mac: false, selection: false };
 const MAC = { mac: true, selection: false };
 
@@ -28,12 +29,22 @@ test('keys that type something else', () => {
 });
 
 test('the bar of a phone types arrows as the program wants them, and control characters', () => {
-  assert.equal(barKey('up', false), '\x1b[A');
-  assert.equal(barKey('up', true), '\x1bOA');
-  assert.equal(barKey('esc', true), '\x1b');
-  assert.equal(barKey('nonsense', false), '');
+  assert.equal(barKey('up', plain), '\x1b[A');
+  assert.equal(barKey('up', { application: true, ctrl: false }), '\x1bOA');
+  assert.equal(barKey('esc', { application: true, ctrl: true }), '\x1b');
+  assert.equal(barKey('nonsense', plain), '');
   assert.equal(withCtrl('c'), '\x03');
   assert.equal(withCtrl('[A'), '\x1bA');
   assert.equal(withCtrl(' '), '\0');
   assert.equal(withCtrl('é'), 'é');
+});
+
+test('with Ctrl armed an arrow goes by words', () => {
+  assert.equal(barKey('left', { application: true, ctrl: true }), '\x1b[1;5D');
+  assert.equal(barKey('up', { application: false, ctrl: true }), '\x1b[1;5A');
+});
+
+test('reports are told from what somebody does', () => {
+  for (const report of ['\x1b[I', '\x1b[O', '\x1b[<35;4;5M', '\x1b[<39;1;1M']) assert.ok(isReport(report), JSON.stringify(report));
+  for (const typed of ['\x1b', '\x1b[A', '\x1b[<0;4;5M', '\x1b[<32;4;5M', '\x1b[<36;4;5M', '\x1b[<64;4;5M', '\x1bOA', 'I', '\x1b[Ix']) assert.ok(!isReport(typed), JSON.stringify(typed));
 });

@@ -57,6 +57,20 @@ test('begins with a snapshot and goes on at the byte where it was lost', (contex
   assert.equal(sockets.length, 2, 'an end is not retried');
 });
 
+test('a picture that never came is asked for again, and what is known is told from what is new', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const { sockets, seen } = open();
+  sockets[0].tell({ type: 'attached', at: 1000, end: 1000, snapshot: true });
+  sockets[0].drop(1006);
+  context.mock.timers.tick(200);
+  assert.equal(sockets[1].url.searchParams.get('from'), null);
+  sockets[1].tell({ type: 'attached', at: 1000, end: 1003, snapshot: true });
+  sockets[1].show('screen');
+  sockets[1].show('oldnew');
+  assert.deepEqual(seen.shown, ['[screen]', 'old', 'new']);
+  assert.deepEqual(seen.old, ['old']);
+});
+
 test('what is too old to go on with is replaced by a snapshot', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   const { sockets, seen } = open();

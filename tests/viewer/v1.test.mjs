@@ -65,3 +65,12 @@ test('a command line is split as a shell would', () => {
   assert.deepEqual(splitCommand(`sh -c 'echo "a b"' "" x\\ y "q\\"q"`), ['sh', '-c', 'echo "a b"', '', 'x y', 'q"q']);
   assert.equal(splitCommand(`echo 'a`), null);
 });
+
+test('what the daemon does not name in its snapshot is gone', () => {
+  let state = initialState({ kind: 'live', label: '', src: '' }, 0);
+  state = reduce(state, { type: 'sessions/kept', ids: [] });
+  assert.ok(state.sessionsLoaded);
+  state = reduce(state, { type: 'sessions/upserted', sessions: ['a', 'b', 'c'].map((id) => readSession({ id })) });
+  state = reduce(state, { type: 'sessions/kept', ids: ['c', 'a', 'never-seen'] });
+  assert.deepEqual(state.sessions.map(({ id }) => id), ['a', 'c']);
+});

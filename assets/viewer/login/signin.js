@@ -38,13 +38,17 @@ export const signInWithToken = (token) => trade('/auth/login', { token });
 /** @param {string} code */
 export const signInWithCode = (code) => trade('/auth/code', { code });
 
+const CODE = /^#code=([0-9a-f]{64})$/;
+
+export const hasCode = () => CODE.test(location.hash);
+
 /**
  * Takes the one-time code out of the page's address, so that it is in no history and no bookmark.
  *
  * @returns {string} empty when there is none
  */
 export function takeCode() {
-  const code = /^#code=([0-9a-f]{64})$/.exec(location.hash)?.[1] ?? '';
+  const code = CODE.exec(location.hash)?.[1] ?? '';
   if (code) history.replaceState(null, '', location.pathname + location.search);
   return code;
 }

@@ -57,11 +57,21 @@ const APPLICATION = { up: '\x1bOA', down: '\x1bOB', right: '\x1bOC', left: '\x1b
 
 /**
  * @param {string} name of a key of the bar
- * @param {boolean} application whether the program asked for application cursor keys
+ * @param {{application: boolean, ctrl: boolean}} now whether the program asked for application cursor keys, and whether
+ *   the bar's Ctrl is armed
  * @returns {string} what it types
  */
-export function barKey(name, application) {
+export function barKey(name, { application, ctrl }) {
+  if (ctrl && APPLICATION[name]) return `\x1b[1;5${APPLICATION[name].slice(-1)}`;
   return (application && APPLICATION[name]) || NAMED[name] || '';
+}
+
+/** That the terminal came into view or left it, and where the mouse is: programs ask for it, nobody types it. */
+const REPORT = /^\x1b\[(?:[IO]$|<(?:35|39|43|47|51|55|59|63);)/;
+
+/** @param {string} text from the terminal @returns {boolean} */
+export function isReport(text) {
+  return REPORT.test(text);
 }
 
 /**

@@ -15,12 +15,12 @@ const VENDOR = '../vendor';
 /** The sixteen colours, readable on both grounds. */
 const PALETTE = {
   light: {
-    background: '#ffffff', foreground: '#1b1f1e', cursor: '#0f6e60', cursorAccent: '#ffffff', selectionBackground: '#bfe0d9',
+    background: '#ffffff', foreground: '#1b1f1e', cursor: '#0f6e60', cursorAccent: '#ffffff', selectionBackground: '#bfe0d9', overviewRulerBorder: '#00000000',
     black: '#1b1f1e', red: '#b3261e', green: '#2b6b3f', yellow: '#8a5a00', blue: '#2457a8', magenta: '#8a3f97', cyan: '#0f6e60', white: '#6b7371',
     brightBlack: '#5f6663', brightRed: '#c8372d', brightGreen: '#357f4c', brightYellow: '#9c6a0c', brightBlue: '#2f6bc7', brightMagenta: '#a04eae', brightCyan: '#15806f', brightWhite: '#3a403e',
   },
   dark: {
-    background: '#101312', foreground: '#e4e8e6', cursor: '#7fd1c0', cursorAccent: '#101312', selectionBackground: '#2f4f49',
+    background: '#101312', foreground: '#e4e8e6', cursor: '#7fd1c0', cursorAccent: '#101312', selectionBackground: '#2f4f49', overviewRulerBorder: '#00000000',
     black: '#2a302e', red: '#ff9188', green: '#86c99a', yellow: '#e3b55e', blue: '#8ab4f8', magenta: '#d7a6e2', cyan: '#7fd1c0', white: '#d5dad8',
     brightBlack: '#7d8683', brightRed: '#ffb0a9', brightGreen: '#a4dcb5', brightYellow: '#f0cb85', brightBlue: '#adcbfb', brightMagenta: '#e5c3ed', brightCyan: '#a4e3d6', brightWhite: '#ffffff',
   },
@@ -77,6 +77,7 @@ export async function createXterm(parent, { mayAnswer, openLink }) {
     fontFamily: FONT,
     fontSize: FONT_SIZE,
     scrollback: SCROLLBACK,
+    overviewRuler: { width: 8 },
     theme: PALETTE[scheme()],
     minimumContrastRatio: 3,
     macOptionIsMeta: true,

@@ -22,6 +22,8 @@ export function createAsk() {
   const dialog = byId('ask', HTMLDialogElement);
   const field = byId('ask-field', HTMLInputElement);
   const yes = byId('ask-yes', HTMLButtonElement);
+  // Not a button that submits: Enter in the field would press the first of those.
+  byId('ask-no', HTMLButtonElement).addEventListener('click', () => dialog.close());
 
   return (question) => new Promise((resolve) => {
     if (dialog.open) return resolve(null);

@@ -5,7 +5,6 @@
  */
 
 import { age } from '../format.js';
-import { oneLine } from '../sanitize.js';
 import { waiting } from '../v1.js';
 import { label } from './sessions.js';
 import { byId, h, reconcile, setText } from './dom.js';
@@ -60,10 +59,10 @@ function inboxRow(id, actions) {
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const line = field.value;
-    if (line === '' || field.disabled) return;
-    field.disabled = true;
+    if (line === '' || field.readOnly) return;
+    field.readOnly = true;
     if (await actions.answer(id, line)) field.value = '';
-    field.disabled = false;
+    field.readOnly = false;
   });
   const element = h('li', { class: 'inbox-item', data: { sessionId: id } },
     h('div', { class: 'session-line' }, title, when), question, form);
@@ -73,7 +72,7 @@ function inboxRow(id, actions) {
     update(session, state) {
       setText(title, label(session));
       setText(when, age(state.now - session.created));
-      setText(question, oneLine(session.needsYou, MAX_QUESTION));
+      setText(question, session.needsYou.trim().slice(0, MAX_QUESTION));
       form.hidden = state.access !== 'act';
     },
   };

@@ -8,6 +8,7 @@
 import { isOpen, sessionCommands } from '../commands.js';
 import { moment, utc } from '../format.js';
 import { oneLine } from '../sanitize.js';
+import { signInHint } from './account.js';
 import { byId, commandLine, copyButton, h, replace, setText } from './dom.js';
 import { label, outcome, ranFor, tone } from './sessions.js';
 
@@ -45,7 +46,7 @@ export function createSessionDetail(actions) {
         h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: actions.closeSession } }, '✕')),
       facts && h('p', { class: 'detail-line' }, ...idParts(id)),
       facts && (session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.')),
-      session && state.access === 'none' && signInHint(),
+      session && state.access === 'none' && h('div', { class: 'sign-in' }, ...signInHint('To see its terminal here and to type into it, sign this browser in:')),
       facts && session && h('dl', { class: 'facts' }, ...factsOf(session, ran)));
   }
 
@@ -87,12 +88,6 @@ function buttons(session, { act, rename }) {
     open && button('End', 'kill', 'Ask its program to end, and make it'),
     !open && button('Resume', 'resume', 'Start it again in the same place, where its agent can: in the same conversation'),
     !open && button('Dismiss', 'dismiss', 'Remove it, with all of its output'));
-}
-
-function signInHint() {
-  return h('div', { class: 'sign-in' },
-    h('p', {}, 'To see its terminal here and to type into it, sign this browser in:'), commandLine('darkmux open'),
-    h('p', { class: 'note' }, 'or ', h('a', { href: '/auth/login' }, 'give the token'), ' of this machine.'));
 }
 
 /** @param {string} id */

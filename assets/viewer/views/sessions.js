@@ -47,7 +47,9 @@ export function tone(session) {
 /** @param {Session} session @param {number} now @returns {string} how long it ran, or has been running */
 export function ranFor(session, now) {
   const from = Number.isNaN(session.started) ? session.created : session.started;
-  return duration((isOpen(session.state) ? now : session.ended) - from);
+  const ms = (isOpen(session.state) ? now : session.ended) - from;
+  // Where times are whole seconds, none is less than one.
+  return ms === 0 ? '<1 s' : duration(ms);
 }
 
 /**

@@ -7,7 +7,7 @@
 
 import { uploadPicture } from '../act.js';
 import { openTerminal } from '../socket.js';
-import { barKey, meaning, withCtrl } from '../terminal/keymap.js';
+import { barKey, isReport, meaning, withCtrl } from '../terminal/keymap.js';
 import { createXterm, FONT_SIZE } from '../terminal/xterm.js';
 import { byId, setText } from './dom.js';
 
@@ -22,7 +22,7 @@ const encoder = new TextEncoder();
 
 /**
  * @typedef {object} TerminalActions
- * @property {(text: string) => void} warn
+ * @property {(text: string, tone?: 'note') => void} warn
  * @property {(url: string) => void} openLink
  * @property {() => void} leave
  * @property {(id: string) => void} seen Somebody looks at it.
@@ -37,7 +37,7 @@ export function createTerminal(actions) {
   const finder = byId('terminal-search', HTMLInputElement);
   const bar = byId('keybar', HTMLElement);
   const ctrl = byId('keybar-ctrl', HTMLButtonElement);
-  /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean} | null} */
+  /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean, next: boolean, over: string} | null} */
   let shown = null;
 
   /** @param {string} text @param {string} [tone] */
@@ -50,11 +50,17 @@ export function createTerminal(actions) {
   /** @param {string} text */
   function type(text) {
     if (!shown?.connection || text === '') return;
-    if (shown.readOnly) return actions.warn('This page may watch and not type.');
-    const typed = ctrl.getAttribute('aria-pressed') === 'true' ? withCtrl(text) : text;
-    ctrl.setAttribute('aria-pressed', 'false');
+    const report = isReport(text);
+    // What nobody typed must neither take the size over nor be refused aloud.
+    if (report && (!shown.own || shown.readOnly || shown.over !== '')) return;
+    if (shown.over !== '') return actions.warn(shown.over, 'note');
+    if (shown.readOnly) return actions.warn('This page may watch and not type.', 'note');
+    const typed = !report && armed() ? withCtrl(text) : text;
+    if (!report) ctrl.setAttribute('aria-pressed', 'false');
     if (!shown.connection.type(encoder.encode(typed))) actions.warn('Not connected: what you typed was not sent.');
   }
+
+  const armed = () => ctrl.getAttribute('aria-pressed') === 'true';
 
   function fit() {
     if (!shown?.xterm || !shown.connection) return;
@@ -90,7 +96,7 @@ export function createTerminal(actions) {
 
   /** @param {string} id @param {number} run */
   async function open(id, run, readOnly = false) {
-    const mine = { id, run, readOnly, xterm: /** @type {Xterm | null} */ (null), connection: /** @type {Connection | null} */ (null), own: false, live: false };
+    const mine = { id, run, readOnly, xterm: /** @type {Xterm | null} */ (null), connection: /** @type {Connection | null} */ (null), own: false, live: false, next: false, over: '' };
     close();
     shown = mine;
     say('Connecting…');
@@ -111,25 +117,38 @@ export function createTerminal(actions) {
         actions.seen(id);
       },
       onSnapshot(bytes) {
-        mine.live = false;
-        term.reset();
+        // In the order in which the terminal reads: it answers what it reads, some time after it was written.
+        mine.next = false;
+        term.write('', () => {
+          mine.live = false;
+          term.reset();
+        });
         term.write(bytes);
       },
       onOutput(bytes, live) {
-        mine.live = live;
+        if (live !== mine.next) term.write('', () => { mine.live = live; });
+        mine.next = live;
         term.write(bytes);
       },
       onSize: sized,
       onLost: () => say('Connection lost; it comes back by itself', 'warn'),
       onEnd(how, exitCode) {
+        mine.over = how === 'refused' ? 'This page may not type here.' : 'The session has ended: there is nobody to read what you type. Resume starts it again.';
+        // Its last picture has no cursor.
+        term.write('\x1b[?25l');
         say(ended(how, exitCode), how === 'exited' && exitCode === 0 ? '' : 'warn');
         claim.hidden = true;
       },
     });
     term.onData(type);
-    term.onBinary((text) => mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
+    term.onBinary((text) => !mine.readOnly && mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
     term.attachCustomKeyEventHandler((event) => keyed(event, xterm));
-    term.focus();
+    focus();
+  }
+
+  /** On a touch screen the focus brings the keyboard up, which is the reader's to ask for. */
+  function focus() {
+    if (!matchMedia('(pointer: coarse)').matches) shown?.xterm?.term.focus();
   }
 
   /** @param {KeyboardEvent} event @param {Xterm} xterm @returns {boolean} whether the terminal is to take it */
@@ -173,7 +192,10 @@ export function createTerminal(actions) {
     event.stopPropagation();
     if (file.size > MAX_PICTURE) return actions.warn('The picture is larger than 10 MiB.');
     try {
-      type(await uploadPicture(shown.id, file));
+      const mine = shown;
+      const path = await uploadPicture(mine.id, file);
+      // Another terminal may be shown by now.
+      if (shown === mine) type(path);
     } catch (error) {
       actions.warn(`The picture was not sent: ${error instanceof Error ? error.message : error}`);
     }
@@ -191,9 +213,9 @@ export function createTerminal(actions) {
   bar.addEventListener('pointerdown', (event) => event.preventDefault());
   bar.addEventListener('click', ({ target }) => {
     const key = target instanceof HTMLElement ? target.dataset.key : undefined;
-    if (key === 'ctrl') ctrl.setAttribute('aria-pressed', String(ctrl.getAttribute('aria-pressed') !== 'true'));
+    if (key === 'ctrl') ctrl.setAttribute('aria-pressed', String(!armed()));
     else if (key === 'paste') void navigator.clipboard?.readText().then((text) => shown?.xterm?.term.paste(text)).catch(() => actions.warn('The browser does not let this page read the clipboard.'));
-    else if (key) type(barKey(key, shown?.xterm?.term.modes.applicationCursorKeysMode ?? false));
+    else if (key) type(barKey(key, { application: shown?.xterm?.term.modes.applicationCursorKeysMode ?? false, ctrl: armed() }));
   });
   pane.addEventListener('paste', pasted, { capture: true });
   new ResizeObserver(fit).observe(screen);
@@ -212,9 +234,11 @@ export function createTerminal(actions) {
       pane.hidden = !visible;
       if (!session || !may) return void (shown && close());
       if (!visible) return;
-      const run = session.started || 0;
+      // Two runs can begin in one second, which is all that the times tell.
+      const run = session.runs;
       if (shown?.id !== id || shown.run !== run) void open(id, run);
     },
+    focus,
     wake: () => shown?.connection?.wake(),
   };
 }

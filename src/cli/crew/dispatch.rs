@@ -2,7 +2,7 @@
 //! machines is in `fleet_dispatch`.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
@@ -11,17 +11,14 @@ use serde_json::json;
 
 use super::fleet_dispatch::{self, FleetArgs};
 use super::{failure, outcome};
-use crate::cli::session::{Keys, Screen, Watch, block_on, watch};
+use crate::cli::session::{Keys, Screen, Watch, block_on, free_name, start_failure, watch, workdir};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
 use crate::crew::{Crew, Launch, MESSAGE_MAX, Ready, Role, SessionFile};
 use crate::model::{MachineId, RoleId, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
-use crate::wire::{SessionSpec, SessionStatus};
-
-/// Longest name of a session, in characters.
-const NAME_MAX: usize = 64;
+use crate::wire::SessionSpec;
 
 /// Hand a message to a role and run it in a session of its own.
 ///
@@ -54,7 +51,7 @@ pub struct DispatchArgs {
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
     pub(super) timeout: Option<Duration>,
     /// Name the session
-    #[arg(long, value_name = "NAME", value_parser = session_name, allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME", value_parser = session::parse_name, allow_hyphen_values = true)]
     pub(super) name: Option<String>,
     /// Id of the session, instead of a new one
     #[arg(long, value_name = "ID")]
@@ -96,7 +93,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         return dry_run(cx, &job, args.json);
     }
     let table = Table::new(config.session().dir);
-    check_name(args.name.as_deref(), &table)?;
+    free_name(args.name.as_deref(), &table)?;
     block_on(async {
         session::start(&config.session().dir, &job.spec, &job.files, &cx.env).await.map_err(start_failure)?;
         if let (Some(target), Some(role)) = (&target, &job.spec.role) {
@@ -108,7 +105,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         }
         let keys =
             if args.interactive { Keys::Attached } else { Keys::Wait { cancel: args.cancel_on_interrupt } };
-        let how = Watch { from: (!args.json).then_some(0), hold: true, keys, until: None };
+        let how = Watch { from: (!args.json).then_some(0), hold: true, keys, until: None, screen: false };
         let seen = match watch(cx, &table, &job.spec.id, &how, Screen::live()).await {
             Err(failure) if failure.is_silent() => return Ok(outcome::unread(cx, &job.spec.id)),
             seen => seen?,
@@ -160,16 +157,6 @@ impl Job {
     }
 }
 
-fn start_failure(error: session::StartError) -> Failure {
-    let exit = match &error {
-        session::StartError::Process(_) => Exit::CannotRun,
-        session::StartError::Exists(_) => Exit::Usage,
-        session::StartError::File { .. } => Exit::Failed,
-        _ => Exit::Internal,
-    };
-    Failure::new(exit, error)
-}
-
 /// What the role is to do, from wherever it comes.
 pub(super) fn message(args: &DispatchArgs) -> Result<String, Failure> {
     if let Some(message) = &args.message {
@@ -195,50 +182,6 @@ pub(super) fn message(args: &DispatchArgs) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| {
         Failure::new(Exit::Usage, "the message is not UTF-8; put the data into a file and name the file")
     })
-}
-
-fn workdir(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
-    let refused = |error: &dyn std::fmt::Display| {
-        let shown =
-            wanted.map_or("the current folder".to_owned(), |dir| format!("--workdir {}", dir.display()));
-        Failure::new(Exit::Usage, format!("{shown}: {error}; give --workdir a folder that can be used"))
-    };
-    let dir = match wanted {
-        Some(dir) => std::path::absolute(dir),
-        None => std::env::current_dir(),
-    }
-    .map_err(|error| refused(&error))?;
-    match std::fs::metadata(&dir) {
-        Ok(meta) if !meta.is_dir() => Err(refused(&"it is no folder")),
-        Err(error) => Err(refused(&error)),
-        // The session's files are JSON.
-        Ok(_) if dir.to_str().is_none() => Err(refused(&"its path is not UTF-8")),
-        Ok(_) => Ok(dir),
-    }
-}
-
-/// A name means one running session, and never another one's id.
-fn check_name(name: Option<&str>, table: &Table) -> Result<(), Failure> {
-    let Some(name) = name else { return Ok(()) };
-    let taken = |session: &SessionStatus| {
-        session.id.as_str() == name || session.name.as_deref() == Some(name) && !session.state.is_final()
-    };
-    match table.list()?.iter().find(|session| taken(session)) {
-        Some(session) => Err(Failure::new(
-            Exit::Usage,
-            format!("`{name}` names session {} already; give another name", session.id),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn session_name(text: &str) -> Result<String, String> {
-    let printable = !text.trim().is_empty() && crate::util::visible_line(text) == text;
-    if printable && text.chars().count() <= NAME_MAX {
-        Ok(text.trim().to_owned())
-    } else {
-        Err(format!("a name has 1 to {NAME_MAX} printable characters"))
-    }
 }
 
 fn dry_run(cx: &Cx, job: &Job, as_document: bool) -> Outcome {

@@ -19,7 +19,7 @@ use crate::util::human;
 #[derive(Debug, Args)]
 pub struct KillArgs {
     /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
-    #[arg(add = ArgValueCompleter::new(completions::sessions))]
+    #[arg(add = ArgValueCompleter::new(completions::live_sessions))]
     session: String,
     /// Time before KILL, instead of the configured one
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
@@ -55,7 +55,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
         if args.signal.is_some() {
             return Ok(Exit::Ok);
         }
-        let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None };
+        let how = Watch { from: None, hold: false, keys: Keys::Ignored, until: None, screen: false };
         match watch(cx, &table, &session.id, &how, Screen::stdout(Form::Raw)).await? {
             Seen::Ended(_) | Seen::Cancelled(_) => Ok(Exit::Ok),
             seen @ (Seen::Left(_) | Seen::TimeOver) => {

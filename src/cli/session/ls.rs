@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::cli::printer::{BAD, DIM, GOOD, WARN};
+use crate::cli::printer::{BAD, BOLD, DIM, GOOD, WARN};
 use crate::cli::table::{Cell, Table as Rows};
 use crate::cli::{Cx, Exit, Outcome};
 use crate::flow::Flow;
@@ -18,6 +18,8 @@ use crate::wire::{SessionList, SessionStatus};
 const RECENT: Duration = Duration::from_hours(24);
 
 /// List sessions.
+///
+/// `*` before what a session is about: its agent ended a turn that nobody has looked at.
 #[derive(Debug, Args)]
 pub struct LsArgs {
     /// Also those that ended more than a day ago
@@ -40,7 +42,7 @@ pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
         return Ok(Exit::Ok);
     }
     if sessions.is_empty() {
-        cx.printer.note("no sessions; `darkmux crew dispatch shell --message 'echo hi'` starts one");
+        cx.printer.note("no sessions; `darkmux session new` starts one");
         return Ok(Exit::Ok);
     }
     let mut rows = Rows::new(&["ID", "STATE", "AGE", "RAN", "NAME", "WHAT"]);
@@ -71,8 +73,14 @@ fn row(session: &SessionStatus, now: Timestamp) -> Vec<Cell> {
         Cell::styled(age, DIM),
         Cell::from(ran.map(human::duration).unwrap_or_default()),
         Cell::from(session.name.as_deref().unwrap_or_default()),
-        Cell::styled(session::what(session), DIM),
+        what(session),
     ]
+}
+
+/// What it is about, with a mark when its agent ended a turn that nobody has looked at.
+fn what(session: &SessionStatus) -> Cell {
+    let what = session::what(session);
+    if session.unread { Cell::styled(format!("* {what}"), BOLD) } else { Cell::styled(what, DIM) }
 }
 
 fn state(session: &SessionStatus) -> Cell {

@@ -1,16 +1,25 @@
-//! `darkmux session`: look at sessions, type into them, wait for them, end them.
+//! `darkmux session`: start sessions, look at them, type into them, wait for them, end them, run them again.
 
+mod again;
 mod attach;
+mod detach;
+mod dismiss;
 mod host;
 mod json_lines;
+mod keys;
 mod kill;
 mod ls;
+mod modes;
+mod new;
+mod rename;
 mod replay;
 mod screen;
 mod send;
+mod starting;
 mod tail;
 mod terminal;
 mod wait;
+mod waits;
 mod watch;
 mod watcher;
 
@@ -24,6 +33,7 @@ use crate::session::{self, Table};
 use crate::wire::SessionStatus;
 
 pub use screen::Screen;
+pub use starting::{free_name, start_failure, workdir};
 pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};
 pub use watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
@@ -32,6 +42,7 @@ pub use watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum SessionVerb {
+    New(new::NewArgs),
     #[command(visible_alias = "list")]
     Ls(ls::LsArgs),
     Attach(attach::AttachArgs),
@@ -39,6 +50,10 @@ pub enum SessionVerb {
     Send(send::SendArgs),
     Wait(wait::WaitArgs),
     Kill(kill::KillArgs),
+    Resume(again::ResumeArgs),
+    Restart(again::RestartArgs),
+    Rename(rename::RenameArgs),
+    Dismiss(dismiss::DismissArgs),
 }
 
 /// Runs the verb.
@@ -50,6 +65,11 @@ pub fn run(verb: SessionVerb, cx: &Cx) -> Outcome {
         SessionVerb::Send(args) => send::run(&args, cx),
         SessionVerb::Wait(args) => wait::run(&args, cx),
         SessionVerb::Kill(args) => kill::run(&args, cx),
+        SessionVerb::New(args) => new::run(&args, cx),
+        SessionVerb::Resume(args) => again::resume(&args, cx),
+        SessionVerb::Restart(args) => again::restart(&args, cx),
+        SessionVerb::Rename(args) => rename::run(&args, cx),
+        SessionVerb::Dismiss(args) => dismiss::run(&args, cx),
     }
 }
 

@@ -4,7 +4,19 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use super::json_lines::JsonLines;
+use super::modes::Modes;
 use super::replay::Replay;
+use crate::util::visible_line;
+
+/// Keeps the terminal's title, and brings it back.
+const PUSH_TITLE: &[u8] = b"\x1b[22;0t";
+const POP_TITLE: &[u8] = b"\x1b[23;0t";
+
+/// Erases the lines above the screen.
+const ERASE_ABOVE: &[u8] = b"\x1b[3J";
+
+/// The beginning of a picture, in which it may erase what was there, in bytes.
+const PICTURE_HEAD: usize = 256;
 
 /// What becomes of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,22 +29,14 @@ pub enum Form {
     Text,
 }
 
-/// What full-screen programs say at their beginning and at their end.
-const ESCAPE: u8 = 0x1b;
-const ENTER_ALTERNATE: &[u8] = b"\x1b[?1049h";
-const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
-
-/// No mouse, no bracketed paste, normal keys, a visible cursor, no colours.
-const PLAIN_MODES: &[u8] =
-    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m";
-
 /// The place for a session's output.
 pub struct Screen<'a> {
-    out: Box<dyn Write + 'a>,
+    out: Out<'a>,
     form: Form,
     held_cr: bool,
     mid_line: bool,
-    modes: Modes,
+    /// Whether a picture was shown.
+    pictured: bool,
     /// How many bytes of the past are still to come.
     past: u64,
     replay: Replay,
@@ -41,29 +45,36 @@ pub struct Screen<'a> {
     json: Option<JsonLines>,
 }
 
-/// What a session may have left a terminal in.
-#[derive(Debug, Default)]
-struct Modes {
-    changed: bool,
-    alternate: bool,
+/// Where the bytes go. A terminal gets back what was changed on it, also when this process comes to grief.
+struct Out<'a> {
+    to: Box<dyn Write + 'a>,
+    modes: Modes,
+    titled: bool,
 }
 
-impl Modes {
-    /// Looks for what changes modes, and who has the alternate screen.
-    fn follow(&mut self, bytes: &[u8]) {
-        self.changed |= memchr::memchr(ESCAPE, bytes).is_some();
-        let last = |sequence| memchr::memmem::rfind(bytes, sequence);
-        let (enter, leave) = (last(ENTER_ALTERNATE), last(LEAVE_ALTERNATE));
-        if enter != leave {
-            self.alternate = enter > leave;
-        }
+impl Out<'_> {
+    /// What follows changes nothing that is not undone.
+    fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.modes.follow(bytes);
+        self.to.write_all(bytes)
     }
 
-    /// What brings the modes back that a shell expects.
-    fn undo(self) -> Vec<u8> {
-        let leave: &[u8] = if self.alternate { LEAVE_ALTERNATE } else { b"" };
-        let plain: &[u8] = if self.changed { PLAIN_MODES } else { b"" };
-        [leave, plain].concat()
+    /// Gives a terminal back.
+    fn restore(&mut self) -> io::Result<()> {
+        let modes = std::mem::take(&mut self.modes);
+        let titled = std::mem::take(&mut self.titled);
+        if io::stdout().is_terminal() {
+            self.to.write_all(&modes.undo())?;
+            self.to.write_all(if titled { POP_TITLE } else { b"" })?;
+        }
+        self.to.flush()
+    }
+}
+
+impl Drop for Out<'_> {
+    fn drop(&mut self) {
+        // A terminal that went away has nothing to be given back.
+        let _ = self.restore();
     }
 }
 
@@ -103,11 +114,11 @@ impl<'a> Screen<'a> {
     fn new(out: Box<dyn Write + 'a>, form: Form) -> Self {
         let strip = anstream::adapter::StripBytes::new();
         Self {
-            out,
+            out: Out { to: out, modes: Modes::default(), titled: false },
             form,
             held_cr: false,
             mid_line: false,
-            modes: Modes::default(),
+            pictured: false,
             past: 0,
             replay: Replay::default(),
             strip,
@@ -120,11 +131,45 @@ impl<'a> Screen<'a> {
         Self { past: count, ..self }
     }
 
+    /// Gives the terminal a title until the end.
+    pub fn title(&mut self, title: &str) -> io::Result<()> {
+        if self.form == Form::Raw && io::stdout().is_terminal() {
+            self.out.titled = true;
+            let title = visible_line(title);
+            self.out.to.write_all(&[PUSH_TITLE, b"\x1b]2;", title.as_bytes(), b"\x07"].concat())?;
+        }
+        Ok(())
+    }
+
+    /// Shows the picture of a session's whole screen. What stood on the terminal before goes up, and is not erased.
+    pub fn picture(&mut self, bytes: &[u8], rows: u16) -> io::Result<()> {
+        if !std::mem::replace(&mut self.pictured, true) {
+            let up = format!("\x1b[{rows};1H{}", "\n".repeat(usize::from(rows)));
+            self.out.to.write_all(up.as_bytes())?;
+        }
+        // It begins with what erases the lines above the screen, which are the user's.
+        let head = bytes.len().min(PICTURE_HEAD);
+        let (before, after) = match memchr::memmem::find(&bytes[..head], ERASE_ABOVE) {
+            Some(at) => (&bytes[..at], &bytes[at + ERASE_ABOVE.len()..]),
+            None => (&bytes[..0], bytes),
+        };
+        if self.past < u64::MAX / 2 {
+            self.past = 0;
+        }
+        self.out.raw(before)?;
+        self.put(after)
+    }
+
+    /// What comes next, up to `count` bytes of it, is of the past.
+    pub fn begin_past(&mut self, count: u64) {
+        self.past = self.past.max(count);
+    }
+
     /// Shows bytes, at once.
     pub fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(json) = &mut self.json {
-            self.out.write_all(&json.output(bytes))?;
-            return self.out.flush();
+            self.out.to.write_all(&json.output(bytes))?;
+            return self.out.to.flush();
         }
         if self.past == 0 {
             return self.put(bytes);
@@ -142,25 +187,24 @@ impl<'a> Screen<'a> {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.mid_line = bytes.last().map_or(self.mid_line, |last| *last != b'\n');
         if self.form == Form::Raw {
-            self.modes.follow(bytes);
-            self.out.write_all(bytes)?;
-            return self.out.flush();
+            self.out.raw(bytes)?;
+            return self.out.to.flush();
         }
         let bytes = undo_newlines(&mut self.held_cr, bytes);
         if self.form == Form::Text {
             for piece in self.strip.strip_next(&bytes) {
-                self.out.write_all(piece)?;
+                self.out.to.write_all(piece)?;
             }
         } else {
-            self.out.write_all(&bytes)?;
+            self.out.to.write_all(&bytes)?;
         }
-        self.out.flush()
+        self.out.to.flush()
     }
 
     /// What follows begins at `to`; what lies between is missing.
     pub fn skip(&mut self, to: u64) -> io::Result<()> {
         match &mut self.json {
-            Some(json) => self.out.write_all(&json.gap(to)),
+            Some(json) => self.out.to.write_all(&json.gap(to)),
             None => Ok(()),
         }
     }
@@ -173,24 +217,21 @@ impl<'a> Screen<'a> {
     /// What follows is the output of this attempt, from this byte. JSON alone says so here.
     pub fn begin_attempt(&mut self, attempt: u32, from: u64) -> io::Result<()> {
         let Some(json) = &mut self.json else { return Ok(()) };
-        self.out.write_all(&json.begin_attempt(attempt, from))?;
-        self.out.flush()
+        self.out.to.write_all(&json.begin_attempt(attempt, from))?;
+        self.out.to.flush()
     }
 
     /// Gives a terminal back as a shell expects it, when what runs in the session goes on without it; shows
     /// what was held back for the sake of what might have followed.
     pub fn end(&mut self) -> io::Result<()> {
         if let Some(json) = &mut self.json {
-            self.out.write_all(&json.end())?;
-            return self.out.flush();
+            self.out.to.write_all(&json.end())?;
+            return self.out.to.flush();
         }
         if std::mem::take(&mut self.held_cr) {
-            self.out.write_all(b"\r")?;
+            self.out.to.write_all(b"\r")?;
         }
-        if io::stdout().is_terminal() {
-            self.out.write_all(std::mem::take(&mut self.modes).undo().as_slice())?;
-        }
-        self.out.flush()
+        self.out.restore()
     }
 
     /// Whether a terminal's cursor was left in the middle of a line.
@@ -222,21 +263,6 @@ fn undo_newlines<'b>(held_cr: &mut bool, bytes: &'b [u8]) -> Cow<'b, [u8]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn a_terminal_comes_back_as_a_shell_expects_it() {
-        let undo = |pieces: &[&str]| {
-            let mut modes = Modes::default();
-            for piece in pieces {
-                modes.follow(piece.as_bytes());
-            }
-            modes.undo()
-        };
-        assert_eq!(undo(&["plain"]), b"");
-        assert_eq!(undo(&["\x1b[1mbold"]), PLAIN_MODES);
-        assert!(undo(&["\x1b[?1049h", "text"]).starts_with(LEAVE_ALTERNATE));
-        assert!(!undo(&["\x1b[?1049h", "text\x1b[?1049l"]).starts_with(LEAVE_ALTERNATE));
-    }
 
     proptest! {
         #[test]

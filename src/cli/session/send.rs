@@ -1,28 +1,54 @@
 //! `darkmux session send`.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::host;
+use super::keys::{NamedKey, parse_key};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::model::SessionId;
+use crate::session::{HostClient, ScreenFormat};
 
 /// Largest text typed at a time, in bytes.
 const TEXT_MAX: u64 = 1024 * 1024;
 
+/// What begins and ends a text that is pasted.
+const PASTE: (&str, &str) = ("\x1b[200~", "\x1b[201~");
+
 /// Type into a session.
+///
+/// A text of several lines is pasted, where the program knows pasting. Enter is pressed after the text, unless keys
+/// are named.
 #[derive(Debug, Args)]
 pub struct SendArgs {
     /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
-    #[arg(add = ArgValueCompleter::new(completions::sessions))]
+    #[arg(add = ArgValueCompleter::new(completions::live_sessions))]
     session: String,
-    /// Text to type; `-` reads it from standard input
-    text: String,
+    /// Text to type; `-` reads it from standard input, as does no text and no key
+    #[arg(allow_hyphen_values = true)]
+    text: Option<String>,
     /// Do not press Enter after it
-    #[arg(long)]
-    no_enter: bool,
+    #[arg(long, visible_alias = "no-enter")]
+    no_submit: bool,
+    /// Press this key after the text: enter, esc, tab, up, f5, ctrl-c, alt-x …; may be given several times
+    #[arg(short, long = "key", value_name = "NAME", value_parser = parse_key)]
+    keys: Vec<NamedKey>,
+}
+
+/// What is typed, one piece after the other.
+struct Typed {
+    text: Vec<u8>,
+    keys: Vec<NamedKey>,
+    submit: bool,
+}
+
+/// What the program wants to be typed in another way.
+#[derive(Default)]
+struct Wants {
+    paste: bool,
+    application: bool,
 }
 
 /// Runs the verb.
@@ -32,12 +58,12 @@ pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
     if session.state.is_final() {
         return Err(ended(&session.id));
     }
-    let bytes = bytes(args)?;
+    let typed = typed(args)?;
     super::block_on(async {
         let Some(mut client) = host::connect(&table, &session.id).await? else {
             return Err(ended(&session.id));
         };
-        match client.input(&bytes).await {
+        match typed.send(&mut client).await {
             Ok(()) => Ok(Exit::Ok),
             // The host's own words: it took no more.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -54,26 +80,98 @@ pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
 fn ended(id: &SessionId) -> Failure {
     Failure::new(
         Exit::Failed,
-        format!("session {id} has ended; `darkmux session tail {id}` shows its output"),
+        format!(
+            "session {id} has ended; `darkmux session tail {id}` shows its output, `darkmux session resume {id}` runs \
+             it again"
+        ),
     )
 }
 
-/// What is typed.
-fn bytes(args: &SendArgs) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    if args.text == "-" {
-        io::stdin().take(TEXT_MAX + 1).read_to_end(&mut bytes)?;
-    } else {
-        bytes.extend_from_slice(args.text.as_bytes());
+/// What is to be typed.
+fn typed(args: &SendArgs) -> Result<Typed, Failure> {
+    let mut text = Vec::new();
+    match args.text.as_deref() {
+        None if args.keys.is_empty() && io::stdin().is_terminal() => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "nothing to type: give a text, `-` for standard input, or --key",
+            ));
+        }
+        Some("-") => read(&mut text)?,
+        None if args.keys.is_empty() => read(&mut text)?,
+        Some(given) => text.extend_from_slice(given.as_bytes()),
+        None => {}
     }
-    if bytes.len() as u64 > TEXT_MAX {
+    if text.len() as u64 > TEXT_MAX {
         return Err(Failure::new(
             Exit::Usage,
             format!("nothing was typed: the text has more than {TEXT_MAX} bytes; send it in pieces"),
         ));
     }
-    if !args.no_enter {
-        bytes.push(b'\r');
+    Ok(Typed { text, keys: args.keys.clone(), submit: !args.no_submit && args.keys.is_empty() })
+}
+
+fn read(into: &mut Vec<u8>) -> io::Result<()> {
+    io::stdin().take(TEXT_MAX + 1).read_to_end(into).map(|_| ())
+}
+
+impl Typed {
+    async fn send(&self, client: &mut HostClient) -> io::Result<()> {
+        let is_long = self.text.contains(&b'\n');
+        let asks = is_long || self.keys.iter().any(NamedKey::is_cursor);
+        let wants = if asks { wants(client).await? } else { Wants::default() };
+        let text = if is_long && wants.paste { pasted(&self.text) } else { self.text.clone() };
+        if !text.is_empty() {
+            client.input(&text).await?;
+        }
+        // Apart from the text: programs take what comes at once for pasted.
+        if self.submit {
+            client.input(b"\r").await?;
+        }
+        for key in &self.keys {
+            client.input(&key.bytes(wants.application)).await?;
+        }
+        Ok(())
     }
-    Ok(bytes)
+}
+
+/// What the program switched on, as far as its host knows.
+async fn wants(client: &mut HostClient) -> io::Result<Wants> {
+    match client.screen(ScreenFormat::Ansi).await {
+        Ok(screen) => {
+            let is_on = |on: &[u8]| memchr::memmem::rfind(&screen, on).is_some();
+            Ok(Wants { paste: is_on(b"\x1b[?2004h"), application: is_on(b"\x1b[?1h") })
+        }
+        Err(error) if crate::session::OldHost::is(&error) => Ok(Wants::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The text as a terminal pastes it. It cannot end the pasting by itself.
+fn pasted(text: &[u8]) -> Vec<u8> {
+    let (begin, end) = PASTE;
+    let mut out = begin.as_bytes().to_vec();
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            0x1b => {}
+            b'\r' if after.first() == Some(&b'\n') => {}
+            b'\n' => out.push(b'\r'),
+            byte => out.push(*byte),
+        }
+    }
+    out.extend_from_slice(end.as_bytes());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_text_stays_within_its_marks() {
+        assert_eq!(pasted(b"a\nb\r\nc"), b"\x1b[200~a\rb\rc\x1b[201~");
+        assert_eq!(pasted(b"a\x1b[201~\nrm"), b"\x1b[200~a[201~\rrm\x1b[201~");
+    }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::time::Instant;
 
+use super::detach::Detach;
 use super::screen::Screen;
 use super::terminal::Terminal;
 use super::watcher::Watcher;
@@ -23,8 +24,10 @@ pub enum Keys {
         /// The first Ctrl-C ends it.
         cancel: bool,
     },
-    /// All keys are typed into the session; Ctrl-\ leaves it running.
+    /// All keys are typed into the session; the detach key leaves it running.
     Attached,
+    /// Nothing is typed; Ctrl-C and the detach key leave.
+    Looking,
 }
 
 /// How to watch.
@@ -38,6 +41,8 @@ pub struct Watch {
     pub keys: Keys,
     /// Stop watching, not the session, at this moment.
     pub until: Option<Instant>,
+    /// Begin with the screen as it is, unless `from` says where to go on.
+    pub screen: bool,
 }
 
 /// How watching ended.
@@ -64,10 +69,13 @@ pub async fn watch(
     let signals = match how.keys {
         Keys::Ignored => None,
         Keys::Wait { .. } => Some(Signals::Here),
-        Keys::Attached => Some(Signals::AsBytes),
+        Keys::Attached | Keys::Looking => Some(Signals::AsBytes),
     };
+    let keys = (how.keys != Keys::Ignored).then(|| cx.config()).transpose()?;
+    let detach = keys.map(|config| Detach::new(&config.session().detach_key)).transpose();
+    let detach = detach.map_err(|words| Failure::new(Exit::Usage, words))?;
     let terminal = Terminal::open(signals).or_exit(Exit::Internal)?;
-    let mut watcher = Watcher::new(cx, (table, id), how, screen, terminal);
+    let mut watcher = Watcher::new(cx, (table, id), (how, detach), screen, terminal);
     let seen = match watcher.run().await {
         Ok(Seen::Ended(status)) if watcher.ending => Ok(Seen::Cancelled(status)),
         seen => seen,

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::detach::Detach;
 use super::host;
 use super::screen::Screen;
 use super::terminal::{Happening, Terminal};
 use super::watch::{Keys, Seen, Watch, show_log, tell_gap};
 use crate::cli::{Cx, Exit, Failure};
 use crate::model::SessionId;
-use crate::session::{Attachment, Event, HostClient, LogReader, Table, files};
-use crate::wire::SessionStatus;
+use crate::session::{Attachment, Event, HostClient, LogReader, OldHost, ScreenAttach, Table, files};
+use crate::wire::frames::Owner;
+use crate::wire::{SessionStatus, WindowSize};
 
 /// How long a host that should be there may not answer.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -31,13 +33,18 @@ const LAST_KEYS: Duration = Duration::from_secs(1);
 /// Typed bytes that the session has not read and that still let more be typed, in bytes.
 const TYPED_MAX: usize = 4 * 1024 * 1024;
 
-/// The key that leaves a session running: Ctrl-\.
-const DETACH_KEY: u8 = 0x1c;
+/// Ctrl-C.
+const INTERRUPT: u8 = 0x03;
+
+/// Output of the past that stands for a screen that nobody has any more, in bytes.
+const PAST: u64 = 64 * 1024;
 
 /// How a connection ended.
 enum Followed {
     Seen(Seen),
     Broke(io::Error),
+    /// The screen has our size now, and is wanted anew.
+    Anew,
 }
 
 /// Watches one session.
@@ -56,6 +63,19 @@ pub(super) struct Watcher<'a> {
     interrupted: Option<Instant>,
     /// The user asked for the session's end.
     pub ending: bool,
+    detach: Option<Detach>,
+    screens: Screens,
+}
+
+/// What is known of the session's screens.
+#[derive(Debug, Default)]
+struct Screens {
+    /// The host is of an older version and has none.
+    none: bool,
+    /// The size was taken over.
+    claimed: bool,
+    /// The size told last, and whether it was another viewer's.
+    size: Option<(WindowSize, bool)>,
 }
 
 impl<'a> Watcher<'a> {
@@ -63,30 +83,38 @@ impl<'a> Watcher<'a> {
     pub fn new(
         cx: &'a Cx,
         (table, id): (&'a Table, &'a SessionId),
-        how: &'a Watch,
+        (how, detach): (&'a Watch, Option<Detach>),
         screen: Screen<'a>,
         terminal: Terminal,
     ) -> Self {
         let (typed, heard) = (Vec::new(), Instant::now());
         let (at, interrupted, ending) = (how.from, None, false);
-        Self { cx, table, id, how, screen, terminal, at, typed, heard, interrupted, ending }
+        let screens = Screens::default();
+        Self { cx, table, id, how, screen, terminal, at, typed, heard, interrupted, ending, detach, screens }
     }
 
     /// To the session's end, or until the user leaves it.
     pub async fn run(&mut self) -> Result<Seen, Failure> {
         self.heard = Instant::now();
         loop {
-            let folder = self.table.folder(self.id);
-            let (at, hold) = (self.at, self.how.hold);
-            let attach = async move { HostClient::connect(&folder).await?.attach(at, hold).await };
+            let attach = self.attach();
             let error = match self.unless_left(attach).await {
                 Err(seen) => return Ok(seen),
                 Ok(Err(error)) => error,
                 Ok(Ok(attachment)) => match self.follow(attachment).await? {
                     Followed::Seen(seen) => return Ok(seen),
+                    Followed::Anew => {
+                        self.at = None;
+                        continue;
+                    }
                     Followed::Broke(error) => error,
                 },
             };
+            if OldHost::is(&error) && !self.screens.none {
+                self.screens.none = true;
+                self.at_past(self.table.get(self.id)?);
+                continue;
+            }
             if let Some(status) = self.ended()? {
                 return Ok(Seen::Ended(Box::new(status)));
             }
@@ -96,6 +124,39 @@ impl<'a> Watcher<'a> {
             if let Err(seen) = self.unless_left(tokio::time::sleep(RETRY)).await {
                 return Ok(seen);
             }
+        }
+    }
+
+    /// A connection, as this watching wants it.
+    fn attach(&mut self) -> impl Future<Output = io::Result<Attachment>> + use<> {
+        let folder = self.table.folder(self.id);
+        let (at, hold) = (self.at, self.how.hold);
+        let screen = self.how.screen && !self.screens.none;
+        let read_only = self.how.keys == Keys::Looking;
+        let size = Terminal::size().filter(|_| screen && !read_only);
+        // Once: a connection that broke takes nothing over from who came meanwhile.
+        let claim = size.filter(|_| !std::mem::replace(&mut self.screens.claimed, true));
+        self.screens.size = None;
+        async move {
+            let mut client = HostClient::connect(&folder).await?;
+            if let Some(size) = claim {
+                // Before the picture is made.
+                client.resize(size).await?;
+            }
+            if screen {
+                client.attach_screen(ScreenAttach { from: at, size, read_only }).await
+            } else {
+                client.attach(at, hold).await
+            }
+        }
+    }
+
+    /// Goes on with the end of what was put out, where there is no screen to begin with.
+    fn at_past(&mut self, status: Option<SessionStatus>) {
+        if let (None, true, Some(status)) = (self.at, self.how.screen, status) {
+            let end = status.output.end;
+            self.at = Some(end.saturating_sub(PAST));
+            self.screen.begin_past(end.min(PAST));
         }
     }
 
@@ -112,7 +173,7 @@ impl<'a> Watcher<'a> {
             match happening {
                 Happening::Typed(bytes) => {
                     let (bytes, leave) = self.split(&bytes);
-                    self.typed.extend_from_slice(bytes);
+                    self.typed.extend_from_slice(&bytes);
                     if leave {
                         return Err(Seen::Left(Exit::Interrupted));
                     }
@@ -130,6 +191,7 @@ impl<'a> Watcher<'a> {
         let Some(status) = self.table.get(self.id)?.filter(|status| status.state.is_final()) else {
             return Ok(None);
         };
+        self.at_past(Some(status.clone()));
         if let Some(at) = self.at {
             let mut log = LogReader::new(self.table.folder(&status.id).join(files::OUTPUT));
             let cx = self.cx;
@@ -147,7 +209,9 @@ impl<'a> Watcher<'a> {
     async fn follow(&mut self, attachment: Attachment) -> Result<Followed, Failure> {
         let Attachment { mut events, mut input } = attachment;
         self.heard = Instant::now();
-        if let (true, Some(size)) = (self.how.keys != Keys::Ignored, Terminal::size()) {
+        let screen = self.how.screen && !self.screens.none;
+        let sizes = matches!(self.how.keys, Keys::Attached | Keys::Wait { .. });
+        if let (true, false, Some(size)) = (sizes, screen, Terminal::size()) {
             input.resize(size);
         }
         input.send(&std::mem::take(&mut self.typed));
@@ -161,8 +225,10 @@ impl<'a> Watcher<'a> {
                     match event {
                         Ok(Some(Event::Output(bytes))) => self.show(&bytes)?,
                         Ok(Some(Event::Gap(from, to))) => self.gap(from, to)?,
-                        // Only who asks for the screen gets these.
-                        Ok(Some(Event::Snapshot { .. } | Event::Size { .. })) => {}
+                        Ok(Some(Event::Snapshot { at, bytes })) => self.picture(at, &bytes)?,
+                        Ok(Some(Event::Size { size, owner })) => if self.is_taken_over(size, owner) {
+                            return Ok(Followed::Anew);
+                        },
                         Ok(Some(Event::End(status))) => return Ok(Followed::Seen(Seen::Ended(status))),
                         Ok(None) => return Ok(Followed::Broke(io::ErrorKind::UnexpectedEof.into())),
                         Err(error) => return Ok(Followed::Broke(error)),
@@ -182,11 +248,15 @@ impl<'a> Watcher<'a> {
             let leaves = match happening {
                 Happening::Typed(bytes) => {
                     let (bytes, leave) = self.split(&bytes);
-                    input.send(bytes);
+                    input.send(&bytes);
                     leave
                 }
                 Happening::Resized(size) => {
-                    input.resize(size);
+                    match (sizes, screen) {
+                        (true, true) => input.state_size(size),
+                        (true, false) => input.resize(size),
+                        (false, _) => {}
+                    }
                     false
                 }
                 Happening::Interrupt => {
@@ -223,12 +293,25 @@ impl<'a> Watcher<'a> {
         Ok(())
     }
 
+    /// Shows the screen as it was at an offset.
+    fn picture(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.at = Some(at);
+        self.screen.picture(bytes, Terminal::size().unwrap_or_default().rows)
+    }
+
+    /// Whether the terminal has got our size from another viewer's: what is shown was made for that one.
+    fn is_taken_over(&mut self, size: WindowSize, owner: Owner) -> bool {
+        let before = self.screens.size.replace((size, owner == Owner::Other));
+        owner == Owner::You && before.is_some_and(|(last, others)| others && last != size)
+    }
+
     /// What of the typed bytes goes to the session, and whether the user leaves it.
-    fn split<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], bool) {
-        let key = bytes.iter().position(|byte| *byte == DETACH_KEY);
-        match key.filter(|_| self.how.keys != Keys::Ignored) {
-            Some(at) => (&bytes[..at], true),
-            None => (bytes, false),
+    fn split(&mut self, bytes: &[u8]) -> (Vec<u8>, bool) {
+        let Some(detach) = &mut self.detach else { return (Vec::new(), false) };
+        let (typed, leaves) = detach.split(bytes);
+        match self.how.keys {
+            Keys::Looking | Keys::Ignored => (Vec::new(), leaves || bytes.contains(&INTERRUPT)),
+            Keys::Attached | Keys::Wait { .. } => (typed, leaves),
         }
     }
 

@@ -175,8 +175,13 @@ fn merged(mut settings: Map<String, Value>, darkmux: &str) -> Option<Value> {
     Some(Value::Object(settings))
 }
 
-/// The name that the command itself gives the conversation.
+/// The name that the command itself gives the conversation, or that it goes on with because we said so.
 pub fn conversation_in(args: &[String]) -> Option<String> {
+    if let [resume, name, ..] = args
+        && resume == "--resume"
+    {
+        return Some(name.clone());
+    }
     GRAMMAR.value(args, &["--session-id"]).map(|(value, ..)| value.to_owned())
 }
 

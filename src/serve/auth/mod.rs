@@ -166,6 +166,11 @@ impl Auth {
         (scope, cookie::set(&self.cookie_name, key, scope, door.now, door.is_tls))
     }
 
+    /// The name of the cookie of a browser that signed in.
+    pub(super) fn cookie_name(&self) -> &str {
+        &self.cookie_name
+    }
+
     /// The value of `Set-Cookie` that takes the cookie away.
     pub(super) fn no_cookie(&self) -> String {
         cookie::unset(&self.cookie_name)

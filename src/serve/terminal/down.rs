@@ -16,6 +16,9 @@ use crate::wire::frames::Owner;
 /// Output of this size is sent without waiting for more, in bytes.
 const ENOUGH: usize = 64 * 1024;
 
+/// A frame that took so long waited for the client.
+const WAITED: Duration = Duration::from_millis(100);
+
 /// What is to be done next.
 enum Next {
     Event(Event),
@@ -69,6 +72,8 @@ pub struct Down {
     pub end: u64,
     /// Longest time for one frame.
     pub stall: Duration,
+    /// The client took a frame that had to wait for it: it is there, however much lies between it and a ping.
+    pub took: bool,
 }
 
 impl Down {
@@ -91,6 +96,9 @@ impl Down {
             };
             if let Err(close) = sent {
                 return close;
+            }
+            if std::mem::take(&mut self.took) {
+                heartbeat.heard();
             }
         }
     }
@@ -143,8 +151,12 @@ impl Down {
 
     /// Sends one frame, unless the client takes nothing for too long.
     pub async fn send(&mut self, message: Message) -> Result<(), Close> {
-        match tokio::time::timeout_at(Instant::now() + self.stall, self.sink.send(message)).await {
-            Ok(Ok(())) => Ok(()),
+        let begun = Instant::now();
+        match tokio::time::timeout_at(begun + self.stall, self.sink.send(message)).await {
+            Ok(Ok(())) => {
+                self.took |= begun.elapsed() >= WAITED;
+                Ok(())
+            }
             Ok(Err(_)) => Err(Close::Gone),
             Err(_) => Err(Close::TooSlow),
         }

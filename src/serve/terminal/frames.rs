@@ -55,6 +55,10 @@ pub enum Close {
     TooSlow,
     /// The daemon stops; the session goes on.
     ShuttingDown,
+    /// The client sent something that is no frame.
+    Garbage,
+    /// The client sent a frame that is too large.
+    TooBig,
 }
 
 impl Close {
@@ -67,6 +71,8 @@ impl Close {
             Self::Gone => 4004,
             Self::TooSlow => 4008,
             Self::ShuttingDown => 1001,
+            Self::Garbage => 1002,
+            Self::TooBig => 1009,
         }
     }
 
@@ -78,6 +84,8 @@ impl Close {
             Self::Gone => "gone",
             Self::TooSlow => "too slow",
             Self::ShuttingDown => "shutting down",
+            Self::Garbage => "not a frame",
+            Self::TooBig => "frames have 256 KiB at most",
         }
     }
 

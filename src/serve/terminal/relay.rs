@@ -20,6 +20,9 @@ use crate::session::live::LiveSession;
 /// How long a client may take for the frame that says why its socket is closed.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a socket that cannot be read any more stays open for what it was told.
+const LINGER: Duration = Duration::from_millis(300);
+
 /// What a socket needs.
 pub struct Ready {
     /// The daemon.
@@ -44,7 +47,7 @@ pub async fn relay(socket: WebSocket, ready: Ready) {
         None => Shown::Nothing,
     };
     let (ours, stall) = (asked.is_ours(), app.limits.write_stall);
-    let mut down = Down { sink, ours, read_only, at: asked.from, end: 0, stall };
+    let mut down = Down { sink, ours, read_only, at: asked.from, end: 0, stall, took: false };
     let close = match shown {
         Shown::Nothing => Some(Close::Gone),
         Shown::Ended { at, picture, exit_code } => Some(last_words(&mut down, at, picture, exit_code).await),
@@ -66,6 +69,10 @@ pub async fn relay(socket: WebSocket, ready: Ready) {
             let _ = down.sink.send(close.message()).await;
             // Closing before the client has answered could take the last frames from it.
             while let Some(Ok(_)) = frames.next().await {}
+            if matches!(close, Close::Garbage | Close::TooBig) {
+                // What it still sends cannot be read, and closing at once would take the frame from it, too.
+                tokio::time::sleep(LINGER).await;
+            }
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }

@@ -3,6 +3,8 @@
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
+use tungstenite::Error;
+use tungstenite::error::ProtocolError;
 
 use super::frames::{Asked, Close};
 use super::relay::Heartbeat;
@@ -31,7 +33,8 @@ pub async fn run(
                             return close;
                         }
                     }
-                    Some(Err(_)) | None => return None,
+                    Some(Err(error)) => return refused(error),
+                    None => return None,
                 }
             }
             flushed = input.flush(), if input.waiting() > 0 => {
@@ -41,6 +44,16 @@ pub async fn run(
                 }
             }
         }
+    }
+}
+
+/// What a client is told whose frames cannot be read; nothing when it just went away.
+fn refused(error: axum::Error) -> Option<Close> {
+    match error.into_inner().downcast_ref::<Error>()? {
+        Error::Capacity(_) => Some(Close::TooBig),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) | Error::Utf8(_) => Some(Close::Garbage),
+        _ => None,
     }
 }
 

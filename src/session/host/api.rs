@@ -11,6 +11,7 @@
 //! | `GET /v1/attach?from=N&hold=1` | upgrade to [`frames`](crate::wire::frames) | 101 |
 //! | `GET /v1/attach?screen=1&from=N&cols=C&rows=R&read_only=1` | the same, beginning with the screen | 101 |
 //! | `GET /v1/screen?format=text` | | the screen's rows; with `ansi` the bytes that draw it |
+//! | `POST /v1/name` `{name}` | gives the session a name | 204 |
 //! | `GET /v1/events` | | what happens, one JSON object a line |
 //!
 //! The agent's side is in [`agent`](super::agent). Errors are `{"error": "…"}` with a 4xx or 5xx status.
@@ -25,12 +26,14 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode, header};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::viewers::ViewerKind;
 use super::{Host, agent, attach, events};
 use crate::model::SessionState;
 use crate::pty;
+use crate::session::name::parse_name;
 use crate::session::output::{Chunk, OutputReader};
 use crate::util::Shutdown;
 use crate::wire::frames::{MAX_PAYLOAD, PROTOCOL_HEADER, UPGRADE};
@@ -41,6 +44,9 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest body that names the session, in bytes.
+const NAME_BODY_MAX: usize = 4096;
 
 /// How long typed bytes may wait for the process; less than a client waits for an answer.
 const INPUT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,6 +67,7 @@ pub(super) async fn answer(
         (&Method::GET, "/v1/attach") => start_attach(host, &clients, request),
         (&Method::POST, "/v1/input") => input(&host, request).await,
         (&Method::POST, "/v1/resize") => resize(&host, request).await,
+        (&Method::POST, "/v1/name") => name(&host, request).await,
         (&Method::POST, "/v1/signal") => signal(&host, &request),
         (&Method::POST, "/v1/stop") => stop(&host, &request),
         (&Method::GET, "/v1/screen") => screen(&host, &request).await,
@@ -179,6 +186,27 @@ async fn resize(host: &Host, request: Request<Incoming>) -> Response<Body> {
     match host.resize(size, None) {
         Ok(()) => done(StatusCode::NO_CONTENT),
         Err(error) => failure(StatusCode::CONFLICT, error),
+    }
+}
+
+/// A name that the user gives.
+#[derive(Debug, Deserialize)]
+struct Name {
+    name: String,
+}
+
+async fn name(host: &Host, request: Request<Incoming>) -> Response<Body> {
+    let bytes = match body_within(request, NAME_BODY_MAX).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    let asked = serde_json::from_slice::<Name>(&bytes).map_err(|error| error.to_string());
+    match asked.and_then(|asked| parse_name(&asked.name)) {
+        Ok(name) => {
+            host.named(name);
+            done(StatusCode::NO_CONTENT)
+        }
+        Err(error) => failure(StatusCode::BAD_REQUEST, error),
     }
 }
 

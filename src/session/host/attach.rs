@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -192,7 +193,10 @@ impl Viewer {
 async fn new_size(sized: &mut watch::Receiver<Sized>, echo: &Notify) -> Sized {
     tokio::select! {
         // The sender lives as long as the host.
-        _ = sized.changed() => {}
+        _ = sized.changed() => {
+            // What changed because of this client is its echo, too.
+            let _ = echo.notified().now_or_never();
+        }
         () = echo.notified() => {}
     }
     *sized.borrow_and_update()

@@ -25,7 +25,7 @@ use crate::session::STARTED;
 use crate::session::output::Output;
 use crate::session::records::Records;
 use crate::session::table;
-use crate::store::{Durability, sync_written};
+use crate::store::{Durability, bind_socket, sync_written};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
 
@@ -43,7 +43,7 @@ pub(super) async fn host(
     let mut records = Records::new(flow.map(Flow::synced_later), &spec);
     let asked = EndSignals::new()?;
     let socket = socket_path(folder);
-    let listener = listen::bind(&socket)?;
+    let listener = bind_socket(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes, runs.end)?);
     records.start(&spec);
     let started = match command(folder, &spec, &socket, config).and_then(Command::spawn) {
@@ -157,6 +157,7 @@ impl Earlier {
         // Whoever asked for the run may have counted it.
         status.runs = before.runs.saturating_add(u32::from(before.state.is_final()));
         status.created_at = before.created_at;
+        status.name = before.name;
         status.slug = before.slug;
         status.agent_title = before.agent_title;
         status.agent_session = before.agent_session;

@@ -1,8 +1,5 @@
 //! The host's socket: HTTP/1.1 for this user alone.
 
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::{Host, api};
-use crate::store::ensure_private_dir;
+use crate::store::is_ours;
 use crate::util::Shutdown;
 
 /// Connections at a time; more wait to be accepted.
@@ -24,18 +21,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause after an error of `accept`, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// Binds the socket, 0600. The caller holds the lease, so whatever is there is left over.
-pub(super) fn bind(socket: &Path) -> io::Result<UnixListener> {
-    socket.parent().map_or(Ok(()), ensure_private_dir)?;
-    match std::fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(socket)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
 
 /// Serves clients until `clients` stops.
 pub(super) async fn accept(host: Arc<Host>, listener: UnixListener, clients: Shutdown) {
@@ -61,10 +46,6 @@ pub(super) async fn accept(host: Arc<Host>, listener: UnixListener, clients: Shu
             }
         }
     }
-}
-
-fn is_ours(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw())
 }
 
 async fn serve(host: Arc<Host>, stream: UnixStream, clients: Shutdown) {

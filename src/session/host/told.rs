@@ -181,6 +181,15 @@ impl Host {
         });
     }
 
+    /// The user gives the session a name.
+    pub(super) fn named(&self, name: String) {
+        self.change(|status| {
+            let changed = status.name.as_ref() != Some(&name);
+            status.name = Some(name);
+            changed
+        });
+    }
+
     /// The session's readable name in URLs.
     pub(super) fn slug(&self, slug: Option<String>) {
         self.change(|status| {

@@ -3,24 +3,37 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::LifeError;
 use super::end::{current, end, lease};
 use crate::model::SessionId;
 use crate::session::{Table, files, socket_path};
-use crate::store::{Durability, write_atomic};
+use crate::store::{Durability, FileLock, write_atomic};
+use crate::wire::SessionStatus;
+use crate::work::Journal;
 
 /// What the name of a folder begins with that is being deleted. No id begins so.
 const GONE: &str = ".gone-";
+
+/// How long a host may take from the rewritten spec to its lease.
+const STARTING: Duration = Duration::from_mins(1);
 
 /// Whether the session in `folder` is to be removed.
 pub(in crate::session) fn is_dismissed(folder: &Path) -> bool {
     folder.join(files::DISMISSED).exists()
 }
 
-/// Removes a session with everything it left, ending it first when it runs.
-pub async fn dismiss(table: &Table, id: &SessionId) -> Result<(), LifeError> {
+/// Removes a session with everything it left, ending it first when it runs. An attempt of a job whose end is not told
+/// stays: the runner would take it for lost.
+pub async fn dismiss(table: &Table, journal: &Journal, id: &SessionId) -> Result<(), LifeError> {
     current(table, id)?;
+    let untold = journal.clone();
+    let untold = tokio::task::spawn_blocking(move || untold.untold()).await;
+    let untold = untold.unwrap_or_else(|error| Err(io::Error::other(error)));
+    if untold.map_err(LifeError::file(table.folder(id)))?.contains(id) {
+        return Err(LifeError::Untold(id.clone()));
+    }
     let mark = table.folder(id).join(files::DISMISSED);
     write_atomic(&mark, b"", Durability::Synced).map_err(LifeError::file(&mark))?;
     finish(table, id).await
@@ -32,11 +45,46 @@ async fn finish(table: &Table, id: &SessionId) -> Result<(), LifeError> {
         Ok(_) | Err(LifeError::None(_)) => {}
         Err(error) => return Err(error),
     }
-    let held = lease(table, id).await?;
+    let held = lease(table, id).await.map_err(|error| gone_already(error, id))?;
+    delete(table, id, held).await
+}
+
+/// Somebody else was quicker.
+fn gone_already(error: LifeError, id: &SessionId) -> LifeError {
+    match error {
+        LifeError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            LifeError::None(id.clone())
+        }
+        error => error,
+    }
+}
+
+/// Removes the ended session `seen`, and no other run of it: one that runs again meanwhile stays, and is not ended.
+pub(super) async fn remove_ended(table: &Table, seen: &SessionStatus) -> Result<(), LifeError> {
+    let (id, folder) = (&seen.id, table.folder(&seen.id));
+    let alive = || LifeError::Alive(id.clone());
+    let path = folder.join(files::LEASE);
+    let held =
+        FileLock::try_take(&path).map_err(LifeError::file(&path)).map_err(|error| gone_already(error, id))?;
+    let held = held.map_err(|_| alive())?;
+    let now = current(table, id)?;
+    // Between rewriting the spec and the host's lease nobody holds one.
+    let spec = std::fs::metadata(folder.join(files::SPEC)).and_then(|spec| spec.modified());
+    let is_begun = spec.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < STARTING));
+    if !now.state.is_final() || now.runs != seen.runs || now.ended_at != seen.ended_at || is_begun {
+        return Err(alive());
+    }
+    delete(table, id, held).await
+}
+
+/// Renames the folder out of sight, and deletes it.
+async fn delete(table: &Table, id: &SessionId, held: FileLock) -> Result<(), LifeError> {
     let folder = table.folder(id);
     let gone = table.dir().join(format!("{GONE}{id}-{}", uuid::Uuid::new_v4().simple()));
     let socket = socket_path(&folder);
-    std::fs::rename(&folder, &gone).map_err(LifeError::file(&folder))?;
+    std::fs::rename(&folder, &gone)
+        .map_err(LifeError::file(&folder))
+        .map_err(|error| gone_already(error, id))?;
     drop(held);
     let deleted = tokio::task::spawn_blocking(move || {
         // A host that was killed leaves it, and not always in the folder.
@@ -82,7 +130,7 @@ fn sweep(dir: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::model::{MachineId, SessionState};
-    use crate::wire::SessionStatus;
+    use crate::util::Clock;
     use std::fs;
 
     fn ended(table: &Table, id: &str) -> SessionId {
@@ -101,12 +149,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let table = Table::new(root.path().to_owned());
         let [dismissed, marked, kept] = ["a", "b", "c"].map(|id| ended(&table, id));
-        dismiss(&table, &dismissed).await.unwrap();
-        assert!(matches!(dismiss(&table, &dismissed).await, Err(LifeError::None(_))));
+        let journal = Journal::new(&root.path().join("queue"), Clock::System);
+        dismiss(&table, &journal, &dismissed).await.unwrap();
+        assert!(matches!(dismiss(&table, &journal, &dismissed).await, Err(LifeError::None(_))));
         // As after a crash before the renaming, and one before the deleting.
         fs::write(table.folder(&marked).join(files::DISMISSED), "").unwrap();
         fs::create_dir_all(root.path().join(".gone-x-1/output")).unwrap();
         finish_dismissals(&table).await.unwrap();
+        fs::remove_dir_all(root.path().join("queue")).ok();
         let left: Vec<_> =
             fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [kept.as_str()]);

@@ -7,6 +7,7 @@
 
 mod dismiss;
 mod end;
+mod name;
 mod read;
 mod rerun;
 mod retain;
@@ -14,8 +15,9 @@ mod sweep;
 
 pub use dismiss::{dismiss, finish_dismissals};
 pub use end::end;
+pub use name::set_name;
 pub use read::mark_read;
-pub use rerun::{Rerun, rerun, restart};
+pub use rerun::{Rerun, may_run_again, rerun, restart};
 pub use retain::{Keep, retain, retain_folders};
 pub use sweep::Sweeper;
 
@@ -37,6 +39,20 @@ pub enum LifeError {
     /// It must have ended first.
     #[error("session {0} still runs; end it first, or restart it")]
     Alive(SessionId),
+    /// Another session is meant by it.
+    #[error("`{name}` names session {other} already; give another name")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The session that has it.
+        other: SessionId,
+    },
+    /// The runner still looks into it.
+    #[error(
+        "session {0} is an attempt of a job whose end is not told yet; `darkmux job cancel {0}` ends the job, and once \
+         Redis has answered the session can be dismissed"
+    )]
+    Untold(SessionId),
     /// It cannot be run again.
     #[error("session {id} cannot be run again: {why}")]
     NotResumable {

@@ -1,14 +1,14 @@
 //! Running an ended session again, in the same folder and under the same id.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::LifeError;
 use super::end::{current, end, lease};
 use crate::config::Environment;
 use crate::model::SessionId;
-use crate::session::{Table, files, spec_in, start_again};
+use crate::session::{Table, files, first_spec_in, spec_in, start_again};
 use crate::store::{Durability, write_atomic};
-use crate::wire::{SessionStatus, WindowSize};
+use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 
 /// How the next run differs from the first.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,8 @@ pub struct Rerun {
     pub argv: Option<Vec<String>>,
     /// Whether it goes on with what was said before, so that its message is not said again.
     pub goes_on: bool,
+    /// Whether it begins as the first run did, with what was said to that, whatever the last one was.
+    pub anew: bool,
     /// Variables that its process gets besides, instead of those of these names.
     pub env: Vec<(String, String)>,
     /// Further files (name and content) in its folder.
@@ -49,8 +51,13 @@ pub async fn rerun(
     let path = folder.join(files::SPEC);
     let spec = spec_in(&folder).map_err(LifeError::file(&path))?;
     let mut spec = spec.ok_or_else(|| not("what it was asked to be cannot be read"))?;
-    if spec.dispatch.as_ref().is_some_and(|facts| facts.work_id.is_some()) {
-        return Err(not("it is an attempt of a job; `darkmux job retry` runs the job again"));
+    if is_attempt(&spec) {
+        return Err(not(ATTEMPT));
+    }
+    let first = first_spec(&folder, &spec)?;
+    if how.anew {
+        spec.argv = first.argv;
+        spec.stdin_file = first.stdin_file;
     }
     if let Some(argv) = how.argv {
         spec.argv = argv;
@@ -76,6 +83,34 @@ pub async fn rerun(
     current(table, id)
 }
 
+/// What the first run was asked to be, which is kept before the second one.
+fn first_spec(folder: &Path, spec: &SessionSpec) -> Result<SessionSpec, LifeError> {
+    let path = folder.join(files::FIRST_SPEC);
+    if !path.exists() {
+        let text = serde_json::to_vec(spec).map_err(|error| LifeError::file(&path)(error.into()))?;
+        write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
+    }
+    let first = first_spec_in(folder).map_err(LifeError::file(&path))?;
+    Ok(first.unwrap_or_else(|| spec.clone()))
+}
+
+/// Why a job's session is not run again by itself.
+const ATTEMPT: &str = "it is an attempt of a job; `darkmux job retry` runs the job again";
+
+fn is_attempt(spec: &SessionSpec) -> bool {
+    spec.dispatch.as_ref().is_some_and(|facts| facts.work_id.is_some())
+}
+
+/// Refuses what [`rerun`] would refuse for ever, so that nothing is ended for a run that cannot be.
+pub fn may_run_again(table: &Table, id: &SessionId) -> Result<(), LifeError> {
+    let folder = table.folder(id);
+    let spec = spec_in(&folder).map_err(LifeError::file(folder.join(files::SPEC)))?;
+    match spec {
+        Some(spec) if is_attempt(&spec) => Err(LifeError::NotResumable { id: id.clone(), why: ATTEMPT }),
+        _ => Ok(()),
+    }
+}
+
 /// Ends the session when it runs, and runs it again.
 pub async fn restart(
     table: &Table,
@@ -83,6 +118,7 @@ pub async fn restart(
     how: Rerun,
     env: &Environment,
 ) -> Result<SessionStatus, LifeError> {
+    may_run_again(table, id)?;
     end(table, id, None).await?;
     rerun(table, id, how, env).await
 }

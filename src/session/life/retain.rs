@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{LifeError, dismiss};
+use super::LifeError;
+use super::dismiss::remove_ended;
 use crate::model::SessionId;
 use crate::session::{Table, files};
 use crate::wire::SessionStatus;
@@ -37,10 +38,10 @@ pub async fn retain(
         if needed(status) {
             continue;
         }
-        match dismiss(table, &status.id).await {
+        match remove_ended(table, status).await {
             Ok(()) => gone.push(status.id.clone()),
             // Somebody else did it, or runs it again.
-            Err(LifeError::None(_)) => {}
+            Err(LifeError::None(_) | LifeError::Alive(_)) => {}
             Err(error) => tracing::warn!(%error, session = %status.id, "an old session is not removed yet"),
         }
     }

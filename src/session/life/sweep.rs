@@ -12,7 +12,7 @@ use crate::model::SessionId;
 use crate::session::live::LiveTable;
 use crate::session::settle;
 use crate::util::{Clock, Shutdown, jitter};
-use crate::work::{Journal, RanState};
+use crate::work::Journal;
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_mins(3);
@@ -97,10 +97,8 @@ impl Sweeper {
     /// Jobs whose attempt runs, or whose end is not told yet.
     async fn untold(&self) -> io::Result<HashSet<SessionId>> {
         let journal = self.journal.clone();
-        let ran = tokio::task::spawn_blocking(move || journal.ran()).await;
-        let ran = ran.unwrap_or_else(|error| Err(io::Error::other(error)))?;
-        let is_over = |state: &RanState| matches!(state, RanState::Ended { told: true, .. });
-        Ok(ran.into_iter().filter(|ran| !is_over(&ran.state)).map(|ran| ran.spec.id).collect())
+        let untold = tokio::task::spawn_blocking(move || journal.untold()).await;
+        untold.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     async fn sweep_folders(&self, untold: &HashSet<SessionId>) -> io::Result<()> {

@@ -16,7 +16,7 @@ const NAMED: usize = 5;
 const GMUX: &str = "sess-";
 
 impl LiveTable {
-    /// The session that `text` names: an id; else a slug or a name (a running one before an ended one, the newest
+    /// The session that `text` names: an id; else a name, else a slug (a running one before an ended one, the newest
     /// first); else the only one whose id or slug begins so, with or without `sess-`, or whose id
     /// ends so with at least [`ENDING_MIN`] characters.
     pub fn find(&self, text: &str) -> Result<Arc<LiveSession>, FindError> {
@@ -30,12 +30,16 @@ impl LiveTable {
             return Err(none());
         }
         let all = self.list();
-        let is_named = |session: &&Arc<LiveSession>| {
-            session.slug() == text || session.status().name.as_deref() == Some(text)
-        };
-        let named = || all.iter().filter(is_named);
-        if let Some(session) = named().find(|session| session.is_alive()).or_else(|| named().next()) {
-            return Ok(Arc::clone(session));
+        // A name is given by people; a program can choose its slug, and must not take another's name.
+        let is_named = |session: &&Arc<LiveSession>| session.status().name.as_deref() == Some(text);
+        let has_slug = |session: &&Arc<LiveSession>| session.slug() == text;
+        for is_it in [&is_named as &dyn Fn(&&Arc<LiveSession>) -> bool, &has_slug] {
+            let mut fitting = all.iter().filter(|session| is_it(session));
+            let first = fitting.next();
+            let alive = first.into_iter().chain(fitting).find(|session| session.is_alive());
+            if let Some(session) = alive.or(first) {
+                return Ok(Arc::clone(session));
+            }
         }
         let is_like = |session: &&Arc<LiveSession>| {
             let id = session.id().as_str();

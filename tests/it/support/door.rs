@@ -67,6 +67,22 @@ impl Door {
     }
 }
 
+/// The header of a cookie, with one part changed: `scope`, `expires` or `mac`.
+pub fn forged(header: &str, part: &str) -> String {
+    let (name, value) = header.split_once('=').expect("a cookie");
+    let mut parts: Vec<String> = value.split('.').map(str::to_owned).collect();
+    assert_eq!(parts.len(), 4, "{header}");
+    match part {
+        "scope" => "act".clone_into(&mut parts[0]),
+        "expires" => parts[1] = (parts[1].parse::<i64>().unwrap() - 91 * 24 * 3600).to_string(),
+        _ => {
+            let first = if parts[3].starts_with('0') { "1" } else { "0" };
+            parts[3].replace_range(..1, first);
+        }
+    }
+    format!("{name}={}", parts.join("."))
+}
+
 /// The header with the cookie of this answer.
 pub fn cookie(answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{answer:?}");

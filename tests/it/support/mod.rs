@@ -8,10 +8,11 @@ pub mod queue;
 mod redis;
 pub mod runner;
 mod tty;
+pub mod ws;
 
-pub use door::{Door, cookie};
+pub use door::{Door, cookie, forged};
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
-pub use tty::Tty;
+pub use tty::{Tty, blank};
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,5 +1,6 @@
 //! A person at a terminal: a process on a real PTY whose screen is read and whose keys are pressed.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use darkmux::model::ExitStatus;
@@ -14,6 +15,16 @@ pub struct Tty {
     reader: Reader,
     writer: Writer,
     seen: Vec<u8>,
+    picture: vt100::Parser,
+}
+
+/// The terminal's size.
+const SIZE: WindowSize = WindowSize { cols: 100, rows: 30 };
+
+/// A terminal that shows nothing yet.
+pub fn blank() -> vt100::Parser {
+    let one = |number| NonZeroU16::new(number).unwrap();
+    vt100::Parser::new(one(SIZE.rows), one(SIZE.cols), 0)
 }
 
 impl Tty {
@@ -29,10 +40,35 @@ impl Tty {
             env: home.vars().map(|(key, value)| (key.into(), value.into())).collect(),
             cwd: home.path().to_owned(),
             stdin: None,
-            size: WindowSize { cols: 100, rows: 30 },
+            size: SIZE,
         };
         let started = command.spawn().expect("a process on a terminal");
-        Self { child: started.child, reader: started.reader, writer: started.writer, seen: Vec::new() }
+        let (reader, writer) = (started.reader, started.writer);
+        Self { child: started.child, reader, writer, seen: Vec::new(), picture: blank() }
+    }
+
+    /// What stands on the terminal, as far as it was read.
+    pub fn picture(&self) -> &vt100::Screen {
+        self.picture.screen()
+    }
+
+    /// Waits until what stands on the terminal fits.
+    pub async fn until(&mut self, what: &str, fits: impl Fn(&vt100::Screen) -> bool) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !fits(self.picture()) {
+            let mut buffer = [0; 4096];
+            let read = tokio::time::timeout_at(deadline, self.reader.read(&mut buffer)).await;
+            let shown = || self.picture().contents();
+            let count = read.unwrap_or_else(|_| panic!("waited for {what}; there stands\n{}", shown()));
+            let count = count.expect("a terminal that can be read");
+            assert!(count > 0, "ended before {what}; there stands\n{}", shown());
+            self.take(&buffer[..count]);
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.seen.extend_from_slice(bytes);
+        self.picture.process(bytes);
     }
 
     pub fn pid(&self) -> i64 {
@@ -53,7 +89,7 @@ impl Tty {
             let count = read.unwrap_or_else(|_| panic!("waited for {text:?}, saw {:?}", saw()));
             let count = count.expect("a terminal that can be read");
             assert!(count > 0, "ended before {text:?}, saw {:?}", String::from_utf8_lossy(&self.seen));
-            self.seen.extend_from_slice(&buffer[..count]);
+            self.take(&buffer[..count]);
         }
     }
 
@@ -70,7 +106,7 @@ impl Tty {
             let saw = || String::from_utf8_lossy(&self.seen);
             match read.unwrap_or_else(|_| panic!("it does not end, saw {:?}", saw())) {
                 Ok(0) | Err(_) => break,
-                Ok(count) => self.seen.extend_from_slice(&buffer[..count]),
+                Ok(count) => self.take(&buffer[..count]),
             }
         }
         tokio::time::timeout(Duration::from_secs(5), self.child.wait())

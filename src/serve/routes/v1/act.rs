@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::launch::{TOLD, launched};
-use super::{done, find, refused, to_the_end};
+use super::{body, done, find, refused, to_the_end};
+use crate::crew::{Again, rerun};
 use crate::model::SessionId;
 use crate::serve::app::data;
-use crate::serve::{ApiError, App, Launching};
+use crate::serve::{ApiError, App};
 use crate::session::life::{self, LifeError};
 use crate::session::live::LiveSession;
-use crate::wire::v1::{Launched, Refusal};
+use crate::session::parse_name;
+use crate::wire::v1::{Launched, Refusal, RenameBody};
 
 /// Ends a session; one that has ended stays as it is.
 #[utoipa::path(post, path = "/v1/sessions/{id}/kill", tag = "sessions",
@@ -45,6 +48,7 @@ async fn end(app: &App, id: &SessionId) -> Result<(), ApiError> {
     responses(
         (status = 200, description = "it is gone", body = Object),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`not_told`: a job's attempt whose end is not told yet", body = Refusal),
         (status = 504, description = "`kill_timeout`", body = Refusal),
     )
 )]
@@ -52,7 +56,7 @@ pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
     let id = find(&app, &id)?.id().clone();
     let here = Arc::clone(&app);
     to_the_end(&app, async move {
-        match life::dismiss(here.live.table(), &id).await {
+        match life::dismiss(here.live.table(), &here.journal, &id).await {
             // Somebody else did it.
             Ok(()) | Err(LifeError::None(_)) => here.live.remove(&id),
             Err(error) => return Err(refused(error)),
@@ -76,7 +80,7 @@ pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
 pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = find(&app, &id)?.id().clone();
     let here = Arc::clone(&app);
-    data(&to_the_end(&app, async move { again(&here, &id).await }).await?)
+    data(&to_the_end(&app, async move { again(&here, &id, Again::GoesOn).await }).await?)
 }
 
 /// Ends a session when it runs, and runs it again.
@@ -93,24 +97,53 @@ pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
 pub async fn restart(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let session = find(&app, &id)?;
     let id = session.id().clone();
-    if session.is_attempt() {
-        let why = "it is an attempt of a job; `darkmux job retry` runs the job again";
-        return Err(refused(LifeError::NotResumable { id, why }));
-    }
     let here = Arc::clone(&app);
     let restarted = to_the_end(&app, async move {
+        life::may_run_again(here.live.table(), &id).map_err(refused)?;
         end(&here, &id).await?;
-        again(&here, &id).await
+        again(&here, &id, Again::Anew).await
     });
     data(&restarted.await?)
 }
 
-async fn again(app: &App, id: &SessionId) -> Result<Launched, ApiError> {
-    let how = Launching::rerun(app.live.table(), id).map_err(refused)?;
+async fn again(app: &App, id: &SessionId, how: Again) -> Result<Launched, ApiError> {
+    let how = rerun(app.live.table(), id, how).map_err(refused)?;
     let ran = life::rerun(app.live.table(), id, how, &app.launching.env).await;
     let launched = launched(app, id).await;
     ran.map_err(refused)?;
     Ok(launched)
+}
+
+/// Gives a session another name.
+#[utoipa::path(post, path = "/v1/sessions/{id}/rename", tag = "sessions", request_body = RenameBody,
+    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    responses(
+        (status = 200, description = "it has the name", body = Object),
+        (status = 400, description = "`bad_request`, `validation_error`", body = Refusal),
+        (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`name_taken`: another session that runs has it", body = Refusal),
+    )
+)]
+pub async fn rename(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    bytes: Bytes,
+) -> Result<Response, ApiError> {
+    let id = find(&app, &id)?.id().clone();
+    let asked: RenameBody = body(&bytes)?;
+    let name = parse_name(&asked.name)
+        .map_err(|message| ApiError::bad_request("validation_error", format!("`name`: {message}")))?;
+    let here = Arc::clone(&app);
+    to_the_end(&app, async move {
+        life::set_name(here.live.table(), &id, &name).await.map_err(refused)?;
+        here.live.announce(&id).await;
+        let named = |session: &LiveSession| session.status().name.as_ref() == Some(&name);
+        let known = here.live.when(&id, |session| session.is_none_or(named).then_some(()));
+        let _ = tokio::time::timeout(TOLD, known).await;
+        Ok(())
+    })
+    .await?;
+    done()
 }
 
 /// Says that a person has seen it. One that does not exist has been seen by everybody.

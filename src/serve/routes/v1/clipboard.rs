@@ -36,7 +36,7 @@ const ENDINGS: &[(&str, &str)] = &[
 /// Keeps the body as a file of the session's machine.
 #[utoipa::path(post, path = "/v1/sessions/{id}/clipboard", tag = "sessions",
     params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
-    request_body(content = Vec<u8>, content_type = "image/png"),
+    request_body(description = "any `image/…` is taken", content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "image/png"))),
     responses(
         (status = 200, description = "`data`: the file", body = Pasted),
         (status = 400, description = "`empty_body`", body = Refusal),
@@ -83,7 +83,11 @@ fn keep(session: &FilePath, ending: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     let mut all: Vec<_> = fs::read_dir(&dir)?.flatten().map(|entry| entry.path()).collect();
     all.sort();
     for old in all.iter().take(all.len().saturating_sub(FILES_MAX)) {
-        fs::remove_file(old)?;
+        match fs::remove_file(old) {
+            // Another paste did it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     Ok(path)
 }

@@ -18,7 +18,7 @@ use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
 use crate::session::live::{LiveEvent, LiveSession, News, Subscription};
 use crate::util::{Shutdown, visible, visible_line};
-use crate::wire::v1::Refusal;
+use crate::wire::v1::{EventObject, Refusal};
 
 /// A sign of life.
 const BEAT: &[u8] = b":\n\n";
@@ -36,7 +36,7 @@ const NOTICE_MAX: usize = 1000;
 #[utoipa::path(get, path = "/v1/events", tag = "sessions",
     params(("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was seen")),
     responses(
-        (status = 200, description = "`session-upsert`, `session-remove`, `session-activity`, and ours: `session-snapshot` after the first part, `session-notice`", content_type = "text/event-stream", body = String),
+        (status = 200, description = "`session-upsert`, `session-remove`, `session-activity`, and ours: `session-snapshot` after the first part, `session-notice`", content_type = "text/event-stream", body = EventObject),
         (status = 503, description = "`too_many_streams`", body = Refusal),
     )
 )]

@@ -31,9 +31,9 @@ pub struct InputQuery {
 #[utoipa::path(post, path = "/v1/sessions/{id}/input", tag = "sessions",
     params(
         ("id" = String, Path, description = "id, the beginning or end of one, slug, or name"),
-        ("submit" = Option<u8>, Query, description = "1: the return key after it"),
+        ("submit" = Option<u8>, Query, maximum = 1, description = "1: the return key after it"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Option<Vec<u8>>, content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "`data`: `{\"output_end\"}`, the offset after all that was shown before", body = Object),
         (status = 400, description = "`empty_body`, `no_socket`: it has ended", body = Refusal),

@@ -41,7 +41,7 @@ fn invalid(message: impl Into<String>) -> ApiError {
 }
 
 /// Starts a program in a terminal.
-#[utoipa::path(post, path = "/v1/launch", tag = "sessions", request_body = LaunchBody, responses(
+#[utoipa::path(post, path = "/v1/launch", tag = "sessions", request_body = Option<LaunchBody>, responses(
     (status = 200, description = "`data`: the session", body = Launched),
     (status = 400, description = "`bad_request`, `validation_error`, `unknown_peer`, `launcher_unavailable`", body = Refusal),
     (status = 500, description = "`launch_failed`", body = Refusal),

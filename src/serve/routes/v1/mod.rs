@@ -3,6 +3,7 @@
 
 mod act;
 mod clipboard;
+mod described;
 mod events;
 mod health;
 mod input;
@@ -71,6 +72,8 @@ pub const V1: &[Route] = &[
         .taking(Accepts::Bytes(INPUT_MAX)),
     Route::post("/v1/sessions/{id}/kill", "/v1/sessions/none/kill", Act, || post(act::kill)).taking(SMALL),
     Route::post("/v1/sessions/{id}/read", "/v1/sessions/none/read", Act, || post(act::read)).taking(SMALL),
+    Route::post("/v1/sessions/{id}/rename", "/v1/sessions/none/rename", Act, || post(act::rename))
+        .taking(SMALL),
     Route::post("/v1/sessions/{id}/restart", "/v1/sessions/none/restart", Act, || post(act::restart))
         .taking(SMALL),
     Route::post("/v1/sessions/{id}/resume", "/v1/sessions/none/resume", Act, || post(act::resume))
@@ -103,6 +106,10 @@ fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
 /// A body; none is an empty object.
 fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // A list would be taken for the values of the keys, in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad_request("bad_request", "the body is not understood: it is no object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let reason = error.to_string();
         ApiError::bad_request("bad_request", format!("the body is not understood: {}", visible_line(&reason)))
@@ -132,6 +139,8 @@ fn refused(error: LifeError) -> ApiError {
         LifeError::Alive(_) | LifeError::NotResumable { .. } => {
             ApiError::bad_request("not_resumable", message)
         }
+        LifeError::Untold(_) => ApiError::new(StatusCode::CONFLICT, "not_told", message),
+        LifeError::NameTaken { .. } => ApiError::new(StatusCode::CONFLICT, "name_taken", message),
         LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
         LifeError::Start(error) => not_started(&error),
         LifeError::File { .. } => ApiError::internal("changing the session", &message),

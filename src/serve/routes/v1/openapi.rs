@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use utoipa::OpenApi;
 
-use super::{act, clipboard, events, health, input, launch, runner, scrollback, sessions, wait};
+use super::{act, clipboard, described, events, health, input, launch, runner, scrollback, sessions, wait};
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
 
@@ -23,6 +24,7 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         act::dismiss,
         act::kill,
         act::read,
+        act::rename,
         act::restart,
         act::resume,
         clipboard::paste,
@@ -51,20 +53,26 @@ struct Document;
     (status = 200, description = "this document, without an envelope", body = Object),
 ))]
 pub async fn document(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let made = || Document::openapi().to_json();
+    let cookie = app.auth.cookie_name().to_owned();
+    let made = move || made(&cookie).map(|document| document.to_string());
     let text = app.blocking("writing the description", made).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+fn made(cookie: &str) -> serde_json::Result<Value> {
+    Ok(described::complete(serde_json::to_value(Document::openapi())?, cookie))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::router::Access;
     use crate::serve::routes::v1::V1;
     use std::collections::BTreeSet;
 
     #[test]
     fn every_route_is_described_and_nothing_else() {
-        let document = serde_json::to_value(Document::openapi()).unwrap();
+        let document = made("darkmux-1").unwrap();
         let described: BTreeSet<(String, String)> = document["paths"]
             .as_object()
             .unwrap()
@@ -86,5 +94,58 @@ mod tests {
                 assert!(operation["responses"]["200"].is_object(), "{method} {path}");
             }
         }
+    }
+
+    #[test]
+    fn who_may_ask_and_how_it_is_refused_is_told_of_every_operation() {
+        let document = made("darkmux-1").unwrap();
+        assert_eq!(document["info"]["title"], "darkmux");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let schemes = &document["components"]["securitySchemes"];
+        assert_eq!(schemes["cookie"]["name"], "darkmux-1");
+        for way in document["security"].as_array().unwrap() {
+            assert!(way.as_object().unwrap().keys().all(|name| schemes[name].is_object()), "{way}");
+        }
+        for route in V1 {
+            for method in route.methods.iter().filter(|method| **method != "HEAD") {
+                let responses = &document["paths"][route.path][method.to_lowercase()]["responses"];
+                let says = |status: &str, word: &str| {
+                    let said = responses[status]["description"].as_str().unwrap_or_default();
+                    assert_eq!(said.matches(word).count(), 1, "{method} {} {status}: {said}", route.path);
+                };
+                says("401", "`unauthorized`");
+                says("429", "`too_many_attempts`");
+                let acts = route.access == Access::Act;
+                assert_eq!(responses["403"].to_string().contains("`read_only`"), acts, "{}", route.path);
+                if *method == "POST" {
+                    says("413", "`too_large`");
+                    says("415", "`unsupported_media_type`");
+                }
+                for status in ["429", "503"].iter().filter(|status| responses[*status].is_object()) {
+                    let header = &responses[*status]["headers"]["Retry-After"];
+                    assert!(header.is_object(), "{} {status}", route.path);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_bytes_and_what_may_be_absent_is_not_null() {
+        let document = made("darkmux-1").unwrap();
+        let session = |action: &str| &document["paths"][format!("/v1/sessions/{{id}}/{action}")];
+        let bytes = &session("input")["post"]["requestBody"]["content"]["application/octet-stream"];
+        assert_eq!(bytes["schema"]["format"], "binary");
+        for parameter in session("wait")["post"]["parameters"].as_array().unwrap() {
+            assert!(parameter["schema"]["type"].is_string(), "{parameter}");
+        }
+        let launch = &document["paths"]["/v1/launch"]["post"];
+        assert_eq!(
+            launch["requestBody"]["content"]["application/json"]["schema"]["$ref"],
+            "#/components/schemas/LaunchBody"
+        );
+        assert_ne!(launch["requestBody"]["required"], true);
+        let answer = &launch["responses"]["200"]["content"]["application/json"]["schema"];
+        assert_eq!(answer["properties"]["data"]["$ref"], "#/components/schemas/Launched");
+        assert!(document["components"]["schemas"]["LaunchBody"].is_object());
     }
 }

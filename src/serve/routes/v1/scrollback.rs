@@ -33,11 +33,12 @@ pub struct OutputQuery {
 #[utoipa::path(get, path = "/v1/sessions/{id}/scrollback", tag = "sessions",
     params(
         ("id" = String, Path, description = "id, the beginning or end of one, slug, or name"),
-        ("from" = Option<u64>, Query, description = "an offset; the first byte is 0"),
+        ("from" = Option<u64>, Query, format = "uint64", description = "an offset; the first byte is 0"),
     ),
     responses(
         (status = 200, description = "the bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 503, description = "`busy`: too many files are read", body = Refusal),
     )
 )]
 pub async fn scrollback(

@@ -30,6 +30,9 @@ const TIMEOUT_MAX: u64 = 86_400;
 /// Output of an ended session read at a time, in bytes.
 const PIECE: usize = 256 * 1024;
 
+/// How soon a host that does not answer is asked again.
+const HOST_AGAIN: Duration = Duration::from_millis(200);
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,10 +57,10 @@ pub struct WaitQuery {
 #[utoipa::path(post, path = "/v1/sessions/{id}/wait", tag = "sessions",
     params(
         ("id" = String, Path, description = "id, the beginning or end of one, slug, or name"),
-        ("timeout" = Option<u64>, Query, description = "seconds, 1 to 86400; 3600 when absent"),
-        ("for" = Option<String>, Query, description = "`idle` (when absent), `exit`, `text`"),
+        ("timeout" = Option<u64>, Query, minimum = 1, maximum = 86_400, description = "seconds, 1 to 86400; 3600 when absent"),
+        ("for" = Option<String>, Query, pattern = "^(idle|exit|text)$", description = "`idle` (when absent), `exit`, `text`"),
         ("text" = Option<String>, Query, description = "a regular expression that a line of the output fits"),
-        ("from" = Option<u64>, Query, description = "the offset to look from; the oldest output that is held when absent"),
+        ("from" = Option<u64>, Query, format = "uint64", description = "the offset to look from; the oldest output that is held when absent"),
     ),
     responses(
         (status = 200, description = "`data`: what happened", body = Waited),
@@ -66,7 +69,7 @@ pub struct WaitQuery {
         (status = 408, description = "`timeout`", body = Refusal),
         (status = 422, description = "`no_idle_signal`: its program does not say when it waits", body = Refusal),
         (status = 502, description = "`runner_unreachable`", body = Refusal),
-        (status = 503, description = "`busy`: too many wait", body = Refusal),
+        (status = 503, description = "`busy`: too many wait; `stopping`", body = Refusal),
     )
 )]
 pub async fn wait(
@@ -172,8 +175,13 @@ async fn text(
 ) -> Result<Waited, ApiError> {
     let found = |line| Waited { line: Some(line), ..waited("text") };
     let folder = app.live.folder(id);
-    let alive = app.live.get(id).is_some_and(|session| session.is_alive());
-    if alive && let Ok(host) = HostClient::connect(&folder).await {
+    let alive = || app.live.get(id).is_some_and(|session| session.is_alive());
+    while alive() {
+        // It is being started, or too busy: the wait's own time limit ends this.
+        let Ok(host) = HostClient::connect(&folder).await else {
+            tokio::time::sleep(HOST_AGAIN).await;
+            continue;
+        };
         let mut events =
             host.attach(Some(from.unwrap_or(0)), false).await.map_err(|e| unreachable(&e))?.events;
         loop {

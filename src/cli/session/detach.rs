@@ -1,0 +1,155 @@
+//! The keys that leave an attached session running.
+
+/// The value of a key with Ctrl, as a modifier of the longer forms (1 and this).
+const CTRL: u16 = 4;
+
+/// Modifiers that say nothing: caps lock, num lock.
+const LOCKS: u16 = 64 | 128;
+
+/// Most keys of a sequence.
+const KEYS_MAX: usize = 3;
+
+/// One key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    /// The character on it, in lower case.
+    code: u8,
+    ctrl: bool,
+}
+
+impl Key {
+    fn parse(text: &str) -> Option<Self> {
+        let lower = text.to_ascii_lowercase();
+        let rest = ["ctrl-", "ctrl+", "c-", "^"].iter().find_map(|start| lower.strip_prefix(start));
+        let (name, ctrl) = rest.filter(|rest| !rest.is_empty()).map_or((text, false), |rest| (rest, true));
+        let code = match *name.as_bytes() {
+            [code] if code.is_ascii_graphic() => code,
+            _ => return None,
+        };
+        // What Ctrl makes nothing of is no key with Ctrl.
+        let has_ctrl = code.is_ascii_lowercase() || matches!(code, b'\\' | b']' | b'^' | b'_' | b'@');
+        (!ctrl || has_ctrl).then_some(Self { code, ctrl })
+    }
+
+    /// The byte that a terminal sends for it.
+    fn byte(self) -> u8 {
+        if self.ctrl { self.code & 0x1f } else { self.code }
+    }
+
+    /// Whether `bytes` begin with it: as its byte, or in one of the longer forms that programs switch on. Returns how
+    /// many bytes it took.
+    fn at(self, bytes: &[u8]) -> Option<usize> {
+        if bytes.first() == Some(&self.byte()) {
+            return Some(1);
+        }
+        let body = bytes.strip_prefix(b"\x1b[")?;
+        let len = body.iter().position(|byte| (0x40..=0x7e).contains(byte))?;
+        let text = std::str::from_utf8(&body[..len]).ok()?;
+        let mut fields = text.split(';').map(|field| field.split(':').map(|part| part.parse::<u16>().ok()));
+        let mut field = || fields.next().map(|mut parts| (parts.next().flatten(), parts.next().flatten()));
+        let (code, mods, pressed) = match body[len] {
+            b'u' => {
+                let (code, _) = field()?;
+                let (mods, event) = field().unwrap_or_default();
+                // A key that is let go was pressed before.
+                (code?, mods.unwrap_or(1), event != Some(3))
+            }
+            b'~' => {
+                let (kind, _) = field()?;
+                let (mods, _) = field()?;
+                let (code, _) = field()?;
+                (code?, mods?, kind == Some(27))
+            }
+            _ => return None,
+        };
+        let mods = mods.saturating_sub(1) & !LOCKS;
+        let same = code == u16::from(self.code) && mods == if self.ctrl { CTRL } else { 0 };
+        (same && pressed).then_some(len + 3)
+    }
+}
+
+/// Looks for the keys in what is typed.
+#[derive(Debug)]
+pub(super) struct Detach {
+    keys: Vec<Key>,
+    /// How many of them were pressed, and the bytes they came as.
+    pressed: usize,
+    held: Vec<u8>,
+}
+
+impl Detach {
+    /// The keys as the setting names them: `ctrl-\`, `ctrl-a d`.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let keys: Option<Vec<Key>> = text.split_whitespace().map(Key::parse).collect();
+        let keys = keys.filter(|keys| (1..=KEYS_MAX).contains(&keys.len()));
+        // A first key without Ctrl could not be typed any more.
+        let keys = keys.filter(|keys| keys[0].ctrl).ok_or_else(|| {
+            format!(
+                "session.detach_key is `{}`; write a key such as `ctrl-\\` or keys such as `ctrl-a d`, the first \
+                 with ctrl",
+                crate::util::visible_line(text)
+            )
+        })?;
+        Ok(Self { keys, pressed: 0, held: Vec::new() })
+    }
+
+    /// What goes to the session of what was typed, and whether the user leaves it.
+    pub fn split(&mut self, bytes: &[u8]) -> (Vec<u8>, bool) {
+        let mut typed = Vec::with_capacity(bytes.len());
+        let mut at = 0;
+        while at < bytes.len() {
+            if let Some(len) = self.keys[self.pressed].at(&bytes[at..]) {
+                self.held.extend_from_slice(&bytes[at..at + len]);
+                at += len;
+                self.pressed += 1;
+                if self.pressed == self.keys.len() {
+                    (self.pressed, self.held) = (0, Vec::new());
+                    return (typed, true);
+                }
+            } else if self.pressed > 0 {
+                // Something else: they were meant for the session, and it may be the first of them.
+                self.pressed = 0;
+                typed.append(&mut self.held);
+            } else {
+                typed.push(bytes[at]);
+                at += 1;
+            }
+        }
+        (typed, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_leaves_in_every_form_a_terminal_has_for_it() {
+        for typed in ["a\x1cb", "a\x1b[92;5ub", "a\x1b[92;133u", "a\x1b[92;5:1u", "a\x1b[27;5;92~"] {
+            let mut detach = Detach::new("ctrl-\\").unwrap();
+            assert_eq!(detach.split(typed.as_bytes()), (b"a".to_vec(), true), "{typed:?}");
+        }
+        for typed in ["\\", "\x1b[92u", "\x1b[92;5:3u", "\x1b[97;5u", "\x1b[A", "\x1b", "\x1b[27;5", "\x1b[~"]
+        {
+            let mut detach = Detach::new("C-\\").unwrap();
+            assert_eq!(detach.split(typed.as_bytes()), (typed.as_bytes().to_vec(), false), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn keys_one_after_the_other_leave_and_reach_the_session_otherwise() {
+        let mut detach = Detach::new("ctrl-a d").unwrap();
+        assert_eq!(detach.split(b"x\x01"), (b"x".to_vec(), false));
+        assert_eq!(detach.split(b"dy"), (Vec::new(), true));
+        assert_eq!(detach.split(b"\x01c"), (b"\x01c".to_vec(), false));
+        assert_eq!(detach.split(b"\x01\x01d"), (b"\x01".to_vec(), true));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in ["", "d", "ctrl-", "ctrl-1", "ctrl-a b c d", "f12", "ctrl-\u{e4}"] {
+            assert!(Detach::new(text).is_err(), "{text}");
+        }
+        assert!(Detach::new("^]").is_ok() && Detach::new("Ctrl+B x").is_ok());
+    }
+}

@@ -1,0 +1,84 @@
+/** A program that needs somebody is in the inbox, and is answered there; and it is restarted, ended, resumed, dismissed. */
+
+import { browserTest, check, checkFaults, until } from './harness.mjs';
+import { api, connected, open, session, sh, shows, signIn } from './terminals.mjs';
+
+const QUESTION = 'Delete the old index? It is 40 GB. <img src=x onerror=alert(1)>';
+const ASKS = `
+say() { curl -sS --unix-socket "$DARKMUX_SOCKET" -X PUT -d "$1" http://session/status; }
+say '{"label":"asking","working":false,"needs_you":"${QUESTION}"}'
+read answer
+say '{"label":"indexing","working":true}'
+echo "answer was $answer"
+exec cat`;
+
+await browserTest(async (page, faults) => {
+  // Headless browsers show no notification; what the page asks for is recorded. Nobody looks at the page.
+  await page.addInitScript(() => {
+    const told = /** @type {string[]} */ ([]);
+    class Recorded {
+      static permission = 'granted';
+      /** @param {string} title @param {{body: string}} options */
+      constructor(title, { body }) {
+        told.push(`${title}: ${body}`);
+      }
+    }
+    Object.assign(window, { told, Notification: Recorded });
+    document.hasFocus = () => false;
+  });
+  const told = () => page.evaluate(() => /** @type {any} */ (window).told);
+  await signIn(page);
+  check(await page.locator('#inbox-panel').isHidden(), 'the inbox is shown though nobody waits');
+  const id = await sh(ASKS);
+  const item = page.locator(`#inbox li[data-session-id="${id}"]`);
+  await until('the question is in the inbox', () => item.isVisible());
+  const asked = await item.locator('.inbox-question').innerText();
+  check(asked === QUESTION, `the question is shown as: ${asked}`);
+  check(await item.locator('img').count() === 0, 'an element came out of a question');
+  const notices = await told();
+  check(notices.length === 1 && notices[0].endsWith(`needs you: ${QUESTION}`), `the system was told: ${JSON.stringify(notices)}`);
+  const listed = page.locator(`#sessions li[data-session-id="${id}"]`);
+  check((await listed.locator('.session-outcome').innerText()) === 'needs you', 'the list does not say that it needs somebody');
+
+  await item.locator('input').fill('yes, but keep $HOME "as it is"');
+  await page.keyboard.press('Enter');
+  await until('it is in the inbox no more', () => page.locator('#inbox-panel').isHidden());
+  await until('the list says what it does', async () => (await listed.locator('.session-outcome').innerText()) === 'indexing');
+  await open(page, id);
+  await shows(page, 'answer was yes, but keep $HOME "as it is"');
+
+  const detail = page.locator('#session-detail');
+  /** @param {string} name */
+  const press = (name) => detail.getByRole('button', { name, exact: true }).click();
+  await press('Restart');
+  await page.locator('#ask-yes').click();
+  await until('it asks again', () => item.isVisible());
+  check((await session(id)).runs === 2, `it ran ${(await session(id)).runs} times`);
+  await connected(page);
+  await item.locator('input').fill('second');
+  await page.keyboard.press('Enter');
+  await shows(page, 'answer was second');
+
+  await press('End');
+  await page.keyboard.press('Escape');
+  check((await session(id)).alive === true, 'it was ended though the question was not answered');
+  await press('End');
+  await page.locator('#ask-yes').click();
+  await until('it has ended', async () => (await session(id)).alive === false);
+  await until('it may be resumed', () => detail.getByRole('button', { name: 'Resume', exact: true }).isVisible());
+  await press('Resume');
+  await until('it runs again', async () => (await session(id)).alive === true && (await session(id)).runs === 3);
+  await until('it asks a third time', () => item.isVisible());
+  await connected(page);
+  await item.locator('input').fill('third');
+  await page.keyboard.press('Enter');
+  await shows(page, 'answer was third');
+
+  await api('POST', `/v1/sessions/${id}/kill`);
+  await until('it may be dismissed', () => detail.getByRole('button', { name: 'Dismiss', exact: true }).isVisible());
+  await press('Dismiss');
+  await page.locator('#ask-yes').click();
+  await until('it is in the list no more', async () => await listed.count() === 0);
+  check(await page.locator('#terminal-pane').isHidden(), 'the terminal of a dismissed session is shown');
+  checkFaults(faults);
+});

@@ -1,0 +1,150 @@
+/**
+ * A terminal in the page: started from the dialog, typed into, resized, with a full-screen program, links, a pasted
+ * picture, and after its end.
+ */
+
+import { statSync, readFileSync, readdirSync } from 'node:fs';
+import { browserTest, check, checkFaults, until } from './harness.mjs';
+import { connected, enter, open, rows, screen, session, sh, shows, signIn, start } from './terminals.mjs';
+
+/** @param {import('playwright-core').Page} page @param {string} name */
+const current = async (page, name) => {
+  await until(`the session ${name} is in view`, async () => (await page.locator('#session-detail h2').textContent() ?? '').includes(name));
+  await connected(page);
+  return new URLSearchParams(new URL(page.url()).hash.slice(1)).get('session') ?? '';
+};
+
+await browserTest(async (page, faults) => {
+  await signIn(page);
+
+  // The dialog: a command of one's own, refused and then started; then a launcher.
+  await page.keyboard.press('n');
+  await page.locator('#launch-with').selectOption({ label: 'A command…' });
+  await page.locator('#launch-command').fill('sh -c "unclosed');
+  await page.locator('#launch button[type=submit]').click();
+  await until('a quote that is not closed is told', async () => /quote/.test(await page.locator('#launch-problem').innerText()));
+  await page.locator('#launch-command').fill('/bin/sh -c "PS1=\'> \' exec /bin/sh"');
+  await page.locator('#launch-folder').fill('/no/such/folder');
+  await page.locator('#launch button[type=submit]').click();
+  await until('a folder that is not there is told', async () => /folder|directory/.test(await page.locator('#launch-problem').innerText()));
+  await page.locator('#launch-folder').fill('/');
+  await page.locator('#launch-name').fill('by hand');
+  await page.locator('#launch button[type=submit]').click();
+  const id = await current(page, 'by hand');
+  check((await session(id)).cwd === '/', 'the session does not run in the folder that was given');
+
+  await enter(page, 'echo it-$((6*7))-works');
+  await shows(page, /^it-42-works$/m);
+  await enter(page, "printf '\\033[31mred\\033[0m \\344\\275\\240 \\360\\237\\230\\200|\\n'");
+  await shows(page, /red 你 😀\|/);
+  await until('a colour is drawn', async () => await page.locator('#terminal .xterm-rows span[class*="xterm-fg-1"]').count() > 0);
+
+  // Its own keys: search, and leaving it for the keys of the page.
+  await page.keyboard.press('Control+Shift+F');
+  await page.locator('#terminal-search').fill('42-works');
+  await page.keyboard.press('Enter');
+  await until('what was found is selected', async () => await page.locator('#terminal .xterm-selection div').count() > 0);
+  await page.keyboard.press('Escape');
+  check(await page.locator('#terminal-search').isHidden(), 'the search stays');
+  await page.keyboard.press('Control+Shift+L');
+  await page.keyboard.press('?');
+  await until('the help is shown', () => page.locator('#help').isVisible());
+  await page.keyboard.press('Escape');
+  check(!(await screen(page)).includes('?'), 'a key of the page was typed');
+
+  // The size of the page is the size of the program's terminal.
+  const sizes = [];
+  for (const viewport of [{ width: 1280, height: 800 }, { width: 1000, height: 520 }]) {
+    await page.setViewportSize(viewport);
+    const shown = (await until('the terminal has as many rows as fit', async () => {
+      const count = (await rows(page)).length;
+      const { terminal_rows: told } = await session(id);
+      return count === told && !sizes.includes(`${count}`) && count;
+    }));
+    sizes.push(`${shown}`);
+    await enter(page, 'clear; stty size');
+    await shows(page, new RegExp(`^${shown} \\d+$`, 'm'));
+  }
+
+  // A full-screen program is the same after the page is loaded again.
+  await enter(page, 'clear; seq 1 300 > /tmp/$$.txt; exec vim -N -u NONE -n /tmp/$$.txt');
+  await shows(page, /^300|"\/tmp/m);
+  await page.keyboard.type('150Gzz');
+  await page.keyboard.type('Oinserted');
+  await shows(page, /^inserted$/m);
+  await until('the mode of vim is shown', async () => /INSERT/.test(await screen(page)));
+  const before = await rows(page);
+  await page.reload();
+  await connected(page);
+  await shows(page, /^inserted$/m);
+  const after = await rows(page);
+  check(JSON.stringify(after) === JSON.stringify(before), `before the reload:\n${before.join('\n')}\nafter:\n${after.join('\n')}`);
+  await page.locator('#terminal .xterm-helper-textarea').focus();
+  await page.keyboard.press('Escape');
+  await page.keyboard.type(':q!');
+  await page.keyboard.press('Enter');
+
+  // Ended: its last picture, its code, and no keyboard.
+  const failing = await sh('echo last-words; sleep 0.2; exit 7');
+  await until('it has ended', async () => (await session(failing)).alive === false);
+  await open(page, failing);
+  await shows(page, 'last-words');
+  await until('its code is shown', async () => (await page.locator('#terminal-state').innerText()) === 'Ended with 7');
+  await enter(page, 'x');
+  await until('typing says that it has ended', () => page.locator('.toast', { hasText: 'has ended' }).isVisible());
+
+  // The launcher of the list is a shell.
+  await page.locator('#launch-button').click();
+  await page.locator('#launch-with').selectOption({ label: 'Shell' });
+  await page.locator('#launch-name').fill('from the list');
+  await page.locator('#launch-folder').fill('');
+  await page.locator('#launch button[type=submit]').click();
+  await current(page, 'from the list');
+  await enter(page, 'echo launched-$((1+1))');
+  await shows(page, 'launched-2');
+
+  // Links ask first.
+  const linked = await sh("read go; printf 'see http://127.0.0.1:9/some/page and\\n\\033]8;;http://127.0.0.1:9/hidden\\033\\\\here\\033]8;;\\033\\\\\\n'; exec cat");
+  await open(page, linked);
+  await enter(page, '');
+  await shows(page, 'see http');
+  const pages = page.context().pages().length;
+  for (const [row, column, wanted] of [[1, 12, 'http://127.0.0.1:9/some/page'], [2, 1, 'http://127.0.0.1:9/hidden']]) {
+    await clickCell(page, Number(row), Number(column));
+    await until('the link asks', () => page.locator('#ask').isVisible());
+    check((await page.locator('#ask-text').innerText()) === wanted, `the question names ${await page.locator('#ask-text').innerText()}`);
+    await page.keyboard.press('Escape');
+    await until('the question is closed', () => page.locator('#ask').isHidden());
+  }
+  check(page.context().pages().length === pages, 'a link was opened without a yes');
+
+  // A picture is kept on the session's machine, and its path is typed.
+  const pasting = await start('/bin/cat');
+  await open(page, pasting);
+  await page.locator('#terminal .xterm-helper-textarea').evaluate((field) => {
+    const bytes = Uint8Array.from(atob('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='), (char) => char.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], 'shot.png', { type: 'image/png' }));
+    field.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+  });
+  await shows(page, '.png');
+  const path = (await rows(page)).join('').match(/\/\S+?\.png/)?.[0] ?? '';
+  check(readFileSync(path).subarray(1, 4).toString() === 'PNG', `no picture at ${path}`);
+  check((statSync(path).mode & 0o777) === 0o600, 'the picture can be read by others');
+  check(readdirSync(path.replace(/\/[^/]*$/, '')).length === 1, 'more than one file was kept');
+  checkFaults(faults, /status of 4(00|22)/);
+});
+
+/** @param {import('playwright-core').Page} page @param {number} row @param {number} column */
+async function clickCell(page, row, column) {
+  const box = await page.locator('#terminal .xterm-screen').boundingBox();
+  const count = (await rows(page)).length;
+  check(box, 'the terminal has no place');
+  const height = box.height / count;
+  const x = box.x + column * 7.85;
+  const y = box.y + (row + 0.5) * height;
+  await page.mouse.move(x - 3, y);
+  await page.mouse.move(x, y, { steps: 3 });
+  await until('the link is under the mouse', () => page.locator('#terminal .xterm-screen.xterm-cursor-pointer, #terminal .xterm-cursor-pointer').count());
+  await page.mouse.click(x, y);
+}

@@ -1,0 +1,246 @@
+//! How a terminal's WebSocket ends, and clients that stand still.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::api::Api;
+use crate::support::ws::{Frame, Ws};
+use crate::support::{Daemon, PATIENCE, signal, wait_for};
+
+/// What a session's host wrote last.
+fn state(api: &Api, id: &str) -> Value {
+    let file = api.home.darkmux().join("sessions").join(id).join("state.json");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    memchr::memmem::find(bytes, what).is_some()
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_it_is_watched_says_how() {
+    let api = Api::start();
+    let id = api.sh("read x; echo last words; exit 7");
+    let mut ours = Ws::open(&api, &id, "?darkmux=1").await;
+    let mut other = Ws::open(&api, &id, "").await;
+    assert_eq!(ours.told().await["type"], "attached");
+    assert_eq!(ours.told().await["type"], "terminal_resize");
+    ours.type_in("\r").await;
+    ours.until("last words\r\n").await;
+    assert_eq!(ours.end().await, (vec![json!({"type": "exit", "exit_code": 7})], Frame::Closed(Some(4000))));
+    other.until("last words\r\n").await;
+    assert_eq!(other.end().await.1, Frame::Closed(Some(4000)));
+
+    // Who comes later sees what there was.
+    for query in ["?darkmux=1", "?darkmux=1&from=3"] {
+        let mut late = Ws::open(&api, &id, query).await;
+        let attached = late.told().await;
+        assert_eq!((&attached["snapshot"], &attached["at"]), (&json!(true), &attached["end"]));
+        assert!(contains(&late.bytes().await, b"last words"));
+        assert_eq!(
+            late.end().await,
+            (vec![json!({"type": "exit", "exit_code": 7})], Frame::Closed(Some(4000)))
+        );
+    }
+    let mut late = Ws::open(&api, &id, "").await;
+    assert!(contains(&late.bytes().await, b"last words"));
+    assert_eq!(late.end().await, (Vec::new(), Frame::Closed(Some(4000))));
+}
+
+#[tokio::test]
+async fn sessions_that_end_while_somebody_comes_always_answer() {
+    let api = Api::start();
+    for round in 0..12 {
+        let id = api.sh(&format!("sleep 0.0{round}; echo gone-{round}; exit {round}"));
+        let mut all = Vec::new();
+        let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+        let code = loop {
+            match ws.next().await {
+                Frame::Bytes(bytes) => all.extend(bytes),
+                Frame::Told(told) if told["type"] == "exit" => break told["exit_code"].clone(),
+                Frame::Told(_) => {}
+                end => panic!("{end:?} in round {round}"),
+            }
+        };
+        assert_eq!(code, round);
+        assert_eq!(ws.next().await, Frame::Closed(Some(4000)));
+        assert!(contains(&all, format!("gone-{round}").as_bytes()), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn no_session_no_terminal() {
+    let api = Api::start();
+    assert_eq!(Ws::try_open(&api, "/ws/sess-00000000").await.err(), Some(404));
+    let mut ws = Ws::try_open(&api, "/ws/sess-00000000?darkmux=1").await.ok().unwrap();
+    assert_eq!(ws.end().await, (Vec::new(), Frame::Closed(Some(4004))));
+}
+
+#[tokio::test]
+async fn a_killed_host_ends_the_terminal_and_the_session_is_lost() {
+    let api = Api::start();
+    let id = api.sh("echo before; exec cat");
+    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.type_in("x\n").await;
+    ws.until("x\r\nx\r\n").await;
+    signal(state(&api, &id)["host_pid"].as_i64().unwrap(), "KILL");
+    assert_eq!(ws.end().await, (Vec::new(), Frame::Closed(Some(4004))));
+    assert_eq!(api.ended(&id)["state"], "lost");
+    let mut late = Ws::open(&api, &id, "?darkmux=1").await;
+    assert!(contains(&late.bytes().await, b"before"), "what it had shown is kept");
+    let exit = json!({"type": "exit", "exit_code": api.session(&id)["exit_code"]});
+    assert_eq!(late.end().await, (vec![exit], Frame::Closed(Some(4000))));
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_says_so_and_its_clients_go_on_with_the_next() {
+    let mut api = Api::start();
+    let id = api.sh("stty -echo; exec cat");
+    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    let mut at = ws.told().await["at"].as_u64().unwrap();
+    ws.bytes().await;
+    ws.type_in("one\n").await;
+    at += ws.until("one\r\n").await.len() as u64;
+    signal(api.daemon.process.pid(), "TERM");
+    assert_eq!(ws.end().await, (Vec::new(), Frame::Closed(Some(1001))));
+    assert!(api.daemon.process.0.wait().unwrap().success());
+
+    // It goes on while no daemon runs.
+    api.home.ok(["session", "send", &id, "two"]);
+    api.daemon = Daemon::start(&api.home);
+    let mut ws = Ws::open(&api, &id, &format!("?darkmux=1&from={at}")).await;
+    assert_eq!(ws.told().await["snapshot"], false);
+    let got = ws.until("two\r\n").await;
+    api.daemon.process.kill();
+    assert_eq!(ws.end().await, (Vec::new(), Frame::Cut));
+    api.home.ok(["session", "send", &id, "three"]);
+    api.daemon = Daemon::start(&api.home);
+    let at = at + got.len() as u64;
+    let mut ws = Ws::open(&api, &id, &format!("?darkmux=1&from={at}")).await;
+    let rest = ws.until("three\r\n").await;
+    let whole = api.get(&format!("/v1/sessions/{id}/scrollback")).body;
+    assert!(whole.ends_with(&[got, rest].concat()), "{:?}", String::from_utf8_lossy(&whole));
+}
+
+#[tokio::test]
+async fn a_new_token_ends_the_terminals_of_the_old_one() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.bytes().await;
+    api.home.ok(["auth", "rotate"]);
+    assert_eq!(ws.end().await.1, Frame::Closed(Some(4001)));
+    assert_eq!(Ws::try_open(&api, &format!("/ws/{id}")).await.err(), Some(401));
+}
+
+/// An upgraded connection whose client never answers anything.
+async fn deaf(api: &Api, id: &str) -> TcpStream {
+    let (port, token) = (api.daemon.port, &api.token);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = format!(
+        "GET /ws/{id}?darkmux=1 HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_quiet_terminal_stays_open_and_one_that_answers_nothing_does_not() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let mut quiet = Ws::open(&api, &id, "?darkmux=1").await;
+    let begun = Instant::now();
+    let mut deaf = deaf(&api, &id).await;
+    let mut heard = Vec::new();
+    let ends = tokio::time::timeout(Duration::from_mins(1), deaf.read_to_end(&mut heard));
+    let reads = async {
+        // Longer than a connection may be idle; reading answers the pings.
+        while let Some(frame) =
+            quiet.next_within(Duration::from_secs(66).saturating_sub(begun.elapsed())).await
+        {
+            assert!(matches!(frame, Frame::Told(_) | Frame::Bytes(_)), "{frame:?}");
+        }
+        assert!(begun.elapsed() >= Duration::from_secs(66));
+    };
+    let (ended, ()) = tokio::join!(
+        async {
+            let ended = ends.await;
+            (ended, begun.elapsed())
+        },
+        reads
+    );
+    ended.0.expect("it is cut").unwrap();
+    assert!(ended.1 >= Duration::from_secs(29), "{:?}", ended.1);
+    assert!(contains(&heard, &[0x89, 0]), "it was asked first");
+    assert!(contains(&heard, &[&4008_u16.to_be_bytes()[..], b"too slow"].concat()));
+    quiet.type_in("still\n").await;
+    quiet.until("still\r\nstill\r\n").await;
+}
+
+/// Memory of a process that is its own or read from files, in KiB.
+#[cfg(target_os = "linux")]
+fn memory(pid: i64) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Open files and sockets of a process.
+#[cfg(target_os = "linux")]
+fn descriptors(pid: i64) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Linux only: what the processes take is read from /proc.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_reads_nothing_slows_nobody_and_goes_on_later() {
+    let api = Api::start();
+    let id = api.sh("read x; exec yes");
+    let host = state(&api, &id)["host_pid"].as_i64().unwrap();
+    let mut stalled = Ws::open(&api, &id, "?darkmux=1").await;
+    let mut at = stalled.told().await["at"].as_u64().unwrap();
+    stalled.bytes().await;
+    let mut alone = Ws::open(&api, &id, "?darkmux=1").await;
+    alone.bytes().await;
+    alone.type_in("\r").await;
+    let daemon = api.daemon.process.pid();
+    let before = (memory(host), memory(daemon));
+    let open = descriptors(daemon);
+    let mut bytes = 0;
+    let mut longest = Duration::ZERO;
+    let begun = Instant::now();
+    // The daemon lets the one go that takes nothing.
+    while bytes < 10_000_000 || descriptors(daemon) >= open {
+        assert!(begun.elapsed() < Duration::from_secs(80), "it is not let go");
+        let asked = Instant::now();
+        bytes += alone.bytes().await.len();
+        longest = longest.max(asked.elapsed());
+    }
+    assert!(longest < Duration::from_secs(5), "{longest:?} without output");
+    let after = (memory(host), memory(daemon));
+    // Scrollback and model of a host have bounds of their own; the daemon keeps nothing.
+    assert!(after.0 < before.0 + 24 * 1024, "host: {} KiB, {} before", after.0, before.0);
+    assert!(after.1 < before.1 + 16 * 1024, "daemon: {} KiB, {} before", after.1, before.1);
+
+    // The one that stood still finds what was sent to it, and goes on after that.
+    loop {
+        match stalled.next_within(PATIENCE).await.expect("what was on its way") {
+            Frame::Bytes(bytes) => at += bytes.len() as u64,
+            Frame::Told(_) => {}
+            Frame::Closed(code) => break assert_eq!(code, Some(4008)),
+            Frame::Cut => break,
+        }
+    }
+    let mut again = Ws::open(&api, &id, &format!("?darkmux=1&from={at}")).await;
+    let attached = again.told().await;
+    assert!(attached["snapshot"] == true || attached["at"] == at, "{attached}");
+    again.until("y\r\ny\r\n").await;
+    drop((alone, again));
+    wait_for("it to be killed", || (api.act(&id, "kill").status == 200).then_some(()));
+}
