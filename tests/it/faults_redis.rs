@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use darkmux::model::{JobState, SessionId};
 use darkmux::work::{JobView, Published, Queue};
 
-use crate::runner::{ended, publish, running, until, wait_for_async};
+use crate::runner::{ended, output, publish, running, until, wait_for_async};
 use crate::support::queue::{job, queue};
 use crate::support::runner::member;
 use crate::support::{Daemon, Fault, FaultProxy, Home, RedisServer, wait_for};
@@ -268,4 +268,37 @@ async fn a_result_that_redis_has_no_place_for_is_told_and_frees_its_slot() {
     server.cli(&["DEL", "darkmux:job:job-1", "darkmux:epoch"]);
     let view = wait_for_async(async || queue.job(&first).await.ok().flatten()).await;
     assert_eq!(view.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn a_job_that_prints_while_redis_is_out_of_reach_holds_up_nothing_on_its_machine() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::before(server.port());
+    let queue = queue(&server.url());
+    let home = member("studio", &proxy.url()).with("DARKMUX_QUEUE_LEASE", "1m");
+    let _daemon = Daemon::start(&home);
+    let go = home.path().join("go");
+    let script = format!("until test -e {}; do echo line; sleep 0.03; done", go.display());
+    let ids = [publish(&queue, "job-1", &script).await, publish(&queue, "job-2", &script).await];
+    for id in &ids {
+        running(&queue, id).await;
+        wait_for_async(async || output(&queue, id).await.contains("line").then_some(())).await;
+    }
+    // Beats come while output dials, and output while beats do.
+    for fault in [Fault::BlackHole, Fault::Reset, Fault::BlackHole] {
+        proxy.set(fault);
+        // So long it lasts: two dials that nobody answers.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        proxy.set(Fault::None);
+        for id in &ids {
+            let hb = || server.cli(&["HGET", &format!("darkmux:job:{id}"), "hb"]);
+            let before = hb();
+            wait_for("a sign of life", || (hb() != before).then_some(()));
+        }
+    }
+    std::fs::write(&go, "").unwrap();
+    for id in &ids {
+        let view = ended(&queue, id).await;
+        assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{view:?}");
+    }
 }

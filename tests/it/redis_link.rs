@@ -33,6 +33,38 @@ async fn a_restarted_server_is_found_again_and_known_as_another() {
 }
 
 #[tokio::test]
+async fn a_caller_that_does_not_go_on_while_it_dials_holds_up_nobody() {
+    let server = RedisServer::start();
+    let redis = redis(&server.url());
+    let mut first = std::pin::pin!(ping(&redis));
+    tokio::select! {
+        biased;
+        _ = &mut first => panic!("a connection takes longer than one look"),
+        () = std::future::ready(()) => {}
+    }
+    // As in a task that waits for one thing and was in the midst of another.
+    let second = tokio::time::timeout(Duration::from_secs(10), ping(&redis)).await;
+    assert_eq!(second.expect("nobody holds it up").unwrap(), "PONG");
+    assert_eq!(first.await.unwrap(), "PONG");
+}
+
+#[tokio::test]
+async fn a_dial_that_its_caller_gave_up_serves_the_next() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::before(server.port());
+    let redis = redis(&proxy.url());
+    proxy.set(Fault::BlackHole);
+    let given_up = tokio::time::timeout(Duration::from_millis(50), ping(&redis)).await;
+    assert!(given_up.is_err());
+    assert_eq!(ping(&redis).await, Err(RedisClass::Silent));
+    proxy.set(Fault::None);
+    let began = Instant::now();
+    while ping(&redis).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_costs_a_bounded_time_and_nothing_afterwards() {
     let server = RedisServer::start();
     let redis = redis(&server.url());

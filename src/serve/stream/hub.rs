@@ -192,6 +192,8 @@ impl Shared {
 
     /// It is known where the fleet's flow is.
     pub(super) fn settle(&self, at: FleetAt, stop: &CancellationToken) {
+        // Frames that are being made carry the place of before, and would take the ring back to it.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(live) = self.locked().live.as_mut().filter(|_| !stop.is_cancelled()) {
             let end = Place { fleet: Some(at), ..live.ring.end() };
             // Nobody has a place in it yet.

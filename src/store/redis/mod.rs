@@ -4,7 +4,7 @@
 //! Invariants: a request ends within a bounded time; a connection that timed out or belongs to a replica is
 //! replaced before the next request; every new connection asks Sentinel (where there is one) and learns who
 //! answered, so that a restarted, emptied or promoted server shows as another [`Server`]. Nothing is retried
-//! here: only the caller knows what may be sent twice.
+//! here: only the caller knows what may be sent twice. No caller waits for another one to go on.
 //!
 //! Not here: which keys there are and what they mean (`work`, `flow`, `fleet`).
 
@@ -16,13 +16,13 @@ pub use dial::Server;
 pub use error::{RedisClass, RedisFault};
 pub use target::{Password, RedisTarget, RedisUrlError};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ConnectionAddr, FromRedisValue, Pipeline, Script, ScriptInvocation};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long the server may take for an answer that waits for nothing.
@@ -57,7 +57,12 @@ struct Slot {
     open: Option<Open>,
     dialled: u64,
     failed: Option<(Instant, RedisFault)>,
+    /// There while somebody dials; brings what came of it.
+    dialling: Option<watch::Receiver<Option<Dialled>>>,
 }
+
+/// What came of dialling: a connection and its number.
+type Dialled = Result<(u64, MultiplexedConnection), RedisFault>;
 
 struct Open {
     /// Which connection it is, counted from 1.
@@ -121,7 +126,7 @@ impl Redis {
         // Bounded by the time that a Sentinel may take; when none answers, the server that is there must do.
         let Ok(login) = dial::login(target).await else { return };
         let Ok(named) = dial::master(target, &login).await else { return };
-        let mut slot = self.inner.slot.lock().await;
+        let mut slot = self.inner.slot();
         if slot.open.as_ref().is_some_and(|open| open.addr != named) {
             slot.open = None;
         }
@@ -148,25 +153,47 @@ impl Redis {
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisFault> {
-        // Held while dialling, so that one dials at a time; each dial is bounded.
-        let mut slot = self.inner.slot.lock().await;
-        let broken = self.inner.broken.load(Ordering::Relaxed);
-        if let Some(open) = slot.open.as_ref().filter(|open| open.number > broken) {
-            return Ok((open.number, open.connection.clone()));
+        let mut dialling = {
+            let mut slot = self.inner.slot();
+            let broken = self.inner.broken.load(Ordering::Relaxed);
+            if let Some(open) = slot.open.as_ref().filter(|open| open.number > broken) {
+                return Ok((open.number, open.connection.clone()));
+            }
+            if let Some((at, fault)) = &slot.failed
+                && at.elapsed() < FAILURE_KEPT
+            {
+                return Err(fault.clone());
+            }
+            slot.open = None;
+            // One dials at a time; who comes meanwhile waits for the same one. One that was cut off is none.
+            let under_way = slot.dialling.clone().filter(|dialling| dialling.has_changed().is_ok());
+            under_way.unwrap_or_else(|| slot.dialling.insert(dial_apart(&self.inner)).clone())
+        };
+        match dialling.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(dialled)) => dialled.clone(),
+            _ => Err(RedisFault::new(RedisClass::Unreachable, self.shown(), "dialling was cut off")),
         }
-        if let Some((at, fault)) = &slot.failed
-            && at.elapsed() < FAILURE_KEPT
-        {
-            return Err(fault.clone());
-        }
-        slot.open = None;
-        match dial::dial(&self.inner.target, ANSWER_TIMEOUT).await {
+    }
+}
+
+impl Inner {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the place of the connection with a new one; each dial is bounded.
+    async fn dial(&self) -> Dialled {
+        let dialled = dial::dial(&self.target, ANSWER_TIMEOUT).await;
+        let mut slot = self.slot();
+        slot.dialling = None;
+        match dialled {
             Ok(dial::Dialled { connection, server, addr }) => {
                 slot.dialled += 1;
                 slot.failed = None;
                 let number = slot.dialled;
                 slot.open = Some(Open { number, connection: connection.clone(), addr });
-                self.inner.server.send_if_modified(|known| {
+                drop(slot);
+                self.server.send_if_modified(|known| {
                     let changed = known.as_ref() != Some(&server);
                     *known = Some(server);
                     changed
@@ -179,6 +206,20 @@ impl Redis {
             }
         }
     }
+}
+
+/// Dials in a task of its own: a caller that is not asked to go on for a while, because its task waits for something
+/// else meanwhile, would hold up everybody, and that something with them.
+#[allow(clippy::disallowed_methods)] // Bounded, and nothing is lost with it: no stop need wait for it.
+fn dial_apart(inner: &Arc<Inner>) -> watch::Receiver<Option<Dialled>> {
+    let (told, dialling) = watch::channel(None);
+    let inner = Arc::clone(inner);
+    drop(tokio::spawn(async move {
+        let dialled = inner.dial().await;
+        // Nobody may wait any longer.
+        told.send_replace(Some(dialled));
+    }));
+    dialling
 }
 
 /// A connection for blocking reads alone. Dropping it, also in the middle of a read, closes it; the server
