@@ -162,6 +162,8 @@ fn wrong_launches_are_refused_with_a_code() {
     is(launch(&large), 413, "too_large");
     assert_eq!(api.sessions().len(), 0);
     // The program is tried, and what is left tells why it did not start.
+    is(launch(&json!([])), 400, "bad_request");
+    is(launch(&json!({ "size": [80, 24] })), 400, "bad_request");
     is(launch(&json!({ "command": ["/nowhere/program"] })), 500, "launch_failed");
     let left = &api.sessions()[0];
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{find, query};
+use crate::model::SessionId;
 use crate::serve::app::data;
 use crate::serve::{ApiError, App};
 use crate::session::HostClient;
@@ -20,6 +22,9 @@ use crate::wire::v1::Refusal;
 
 /// What the return key types.
 const RETURN: &[u8] = b"\r";
+
+/// How long it may take until it is known that a session has ended.
+const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Query of `input`.
 #[derive(Debug, Deserialize)]
@@ -63,17 +68,25 @@ pub async fn input(
     }
     let mut host = HostClient::connect(&app.live.folder(session.id())).await.map_err(|e| unreachable(&e))?;
     let end = host.status().await.map_err(|error| unreachable(&error))?.output.end;
-    let failed = |error: io::Error| {
-        let message = format!("it was not typed, or not all of it: {}", visible_line(&error.to_string()));
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "write_failed", message)
-    };
-    if !bytes.is_empty() {
-        host.input(&bytes).await.map_err(failed)?;
-    }
-    if submit {
-        host.input(RETURN).await.map_err(failed)?;
+    for typed in [bytes.as_ref(), if submit { RETURN } else { b"" }] {
+        if typed.is_empty() {
+            continue;
+        }
+        if let Err(error) = host.input(typed).await {
+            return Err(not_typed(&app, session.id(), &error).await);
+        }
     }
     data(&json!({ "output_end": end }))
+}
+
+/// Why it was not typed: what was typed first may have ended the session.
+async fn not_typed(app: &App, id: &SessionId, error: &io::Error) -> ApiError {
+    let known = app.live.when(id, |session| session.is_none_or(|session| !session.is_alive()).then_some(()));
+    if tokio::time::timeout(END_PATIENCE, known).await.is_ok() {
+        return ended();
+    }
+    let message = format!("it was not typed, or not all of it: {}", visible_line(&error.to_string()));
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "write_failed", message)
 }
 
 /// Nobody reads what is typed into it any more.
