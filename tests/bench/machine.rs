@@ -106,7 +106,7 @@ impl Drop for Machine {
         for session in sessions.flatten() {
             if let Some(id) = session.file_name().to_str() {
                 // One that has ended says so and is left alone.
-                let _ = self.darkmux(&["session", "kill", id]).status();
+                let _ = self.darkmux(&["session", "kill", "--now", id]).status();
             }
         }
     }

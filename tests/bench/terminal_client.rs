@@ -100,15 +100,18 @@ impl Terminal {
     }
 
     fn send(&mut self, text: &str) {
-        let mut frame = if self.is_web {
-            // A key of zeroes masks nothing.
-            let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("few keys");
-            vec![0x82, 0x80 | length, 0, 0, 0, 0]
-        } else {
-            header(Kind::Input, text.len()).to_vec()
+        // A key of zeroes masks nothing.
+        let head = |piece: &[u8]| {
+            let few = u8::try_from(piece.len()).expect("a small piece");
+            if self.is_web {
+                vec![0x82, 0x80 | few, 0, 0, 0, 0]
+            } else {
+                header(Kind::Input, piece.len()).to_vec()
+            }
         };
-        frame.extend_from_slice(text.as_bytes());
-        self.socket.write_all(&frame).expect("input is taken");
+        let frames: Vec<u8> =
+            text.as_bytes().chunks(120).flat_map(|piece| [&head(piece), piece].concat()).collect();
+        self.socket.write_all(&frames).expect("input is taken");
     }
 
     /// Whether a frame is output, and how long it is; `None` while its header is not whole.

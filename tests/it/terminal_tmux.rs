@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use crate::support::{Home, PATIENCE, describe, wait_for};
 
 const COLS: u16 = 80;
-const ROWS: u16 = 24;
 
 /// What tmux shows in one of its windows.
 #[derive(Debug, PartialEq)]

@@ -13,6 +13,9 @@ use super::relay::Heartbeat;
 use crate::session::{Event, Events};
 use crate::wire::frames::Owner;
 
+/// The slowest connection that a picture is sent over, in bytes a millisecond.
+const SLOWEST: u64 = 16;
+
 /// Output of this size is sent without waiting for more, in bytes.
 const ENOUGH: usize = 64 * 1024;
 
@@ -56,6 +59,14 @@ fn gather(first: Bytes, events: &mut Events, ahead: &mut Option<Event>) -> Bytes
         }
     }
     joined.map_or(first, Bytes::from)
+}
+
+/// How much is in a frame, in bytes.
+fn length(message: &Message) -> u64 {
+    match message {
+        Message::Binary(bytes) => bytes.len() as u64,
+        _ => 0,
+    }
 }
 
 /// The client's side of a socket.
@@ -152,7 +163,8 @@ impl Down {
     /// Sends one frame, unless the client takes nothing for too long.
     pub async fn send(&mut self, message: Message) -> Result<(), Close> {
         let begun = Instant::now();
-        match tokio::time::timeout_at(begun + self.stall, self.sink.send(message)).await {
+        let patience = self.stall + Duration::from_millis(length(&message) / SLOWEST);
+        match tokio::time::timeout_at(begun + patience, self.sink.send(message)).await {
             Ok(Ok(())) => {
                 self.took |= begun.elapsed() >= WAITED;
                 Ok(())

@@ -147,7 +147,8 @@ impl Viewer {
                 Chunk::Bytes(bytes) => put(&mut frame, Kind::Output, &bytes),
                 // Too slow for what is held: it sees what there is now.
                 Chunk::Gap(..) if self.kind.screen => {
-                    self.send_screen(&mut down, &mut reader, true).await?;
+                    let answered = self.host.viewers.answered();
+                    self.send_screen(&mut down, &mut reader, answered).await?;
                     continue;
                 }
                 Chunk::Gap(from, to) => {

@@ -92,7 +92,7 @@ impl Follower {
                 end = activity(&self.host, self.seen, self.activity_after) => {
                     self.seen = end;
                     self.activity_after = Instant::now() + ACTIVITY_PAUSE;
-                    if !self.host.viewers.watched() {
+                    if !self.host.viewers.attended() {
                         return Some(HostEvent::Activity);
                     }
                 }

@@ -123,11 +123,6 @@ impl Viewers {
         });
     }
 
-    /// Whether somebody shows the screen.
-    pub fn watched(&self) -> bool {
-        self.known().viewers.iter().any(|viewer| viewer.kind.screen)
-    }
-
     /// Whether somebody shows the screen and may type: a person, who has seen what there is.
     pub fn attended(&self) -> bool {
         self.known().viewers.iter().any(|viewer| viewer.kind.screen && !viewer.kind.read_only)
