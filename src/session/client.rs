@@ -152,7 +152,7 @@ impl HostClient {
         self.upgrade(&format!("/v1/attach?{from}hold={}", u8::from(hold)), false).await
     }
 
-    /// Looks at the session's screen and types into it. First comes [`Event::Snapshot`], then [`Event::Size`], then
+    /// Looks at the session's screen and types into it. First comes [`Event::Snapshot`](super::Event::Snapshot), then [`Event::Size`](super::Event::Size), then
     /// the output that follows the snapshot, no byte lost or doubled. A snapshot that comes later takes the place of
     /// everything before it: this viewer was too slow for what is held. [`OldHost`] where there is no screen.
     pub async fn attach_screen(self, how: ScreenAttach) -> io::Result<Attachment> {

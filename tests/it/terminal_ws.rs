@@ -170,7 +170,9 @@ async fn who_may_only_watch_changes_nothing_and_is_told() {
     owner.type_in("wner\n").await;
     owner.until("oooowner\r\noooowner\r\n").await;
     assert_eq!(raw(&api, &id), b"oooowner\r\noooowner\r\n");
-    assert_eq!(api.session(&id)["terminal_cols"], 90);
+    crate::support::wait_for("the size in the list", || {
+        (api.session(&id)["terminal_cols"] == 90).then_some(())
+    });
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Who asks, and what they may.
 //!
 //! A request comes over the daemon's unix socket (this user, may do everything), with a token (`Authorization:
-//! Bearer`), with a cookie that was given for a token or a one-time code, or with nothing. [`admit`] finds out and
+//! Bearer`), with a cookie that was given for a token or a one-time code, or with nothing. [`admit()`] finds out and
 //! refuses before a handler runs; a handler that wants to know takes the extractor [`Caller`].
 //!
 //! Invariants: what is not known is refused; tokens are compared by their BLAKE3 hashes, in constant time, and no

@@ -14,7 +14,7 @@
 //! | `POST /v1/name` `{name}` | gives the session a name | 204 |
 //! | `GET /v1/events` | | what happens, one JSON object a line |
 //!
-//! The agent's side is in [`agent`](super::agent). Errors are `{"error": "…"}` with a 4xx or 5xx status.
+//! The agent's side is in [`agent`](mod@super::agent). Errors are `{"error": "…"}` with a 4xx or 5xx status.
 
 use std::convert::Infallible;
 use std::sync::Arc;

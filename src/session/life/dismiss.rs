@@ -3,7 +3,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use super::LifeError;
 use super::end::{current, end, lease};
@@ -15,9 +14,6 @@ use crate::work::Journal;
 
 /// What the name of a folder begins with that is being deleted. No id begins so.
 const GONE: &str = ".gone-";
-
-/// How long a host may take from the rewritten spec to its lease.
-const STARTING: Duration = Duration::from_mins(1);
 
 /// Whether the session in `folder` is to be removed.
 pub(in crate::session) fn is_dismissed(folder: &Path) -> bool {
@@ -69,8 +65,8 @@ pub(super) async fn remove_ended(table: &Table, seen: &SessionStatus) -> Result<
     let held = held.map_err(|_| alive())?;
     let now = current(table, id)?;
     // Between rewriting the spec and the host's lease nobody holds one.
-    let spec = std::fs::metadata(folder.join(files::SPEC)).and_then(|spec| spec.modified());
-    let is_begun = spec.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < STARTING));
+    let changed = |file| std::fs::metadata(folder.join(file)).and_then(|meta| meta.modified()).ok();
+    let is_begun = changed(files::SPEC) > changed(files::STATE);
     if !now.state.is_final() || now.runs != seen.runs || now.ended_at != seen.ended_at || is_begun {
         return Err(alive());
     }

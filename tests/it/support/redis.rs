@@ -197,9 +197,11 @@ impl Drop for FaultProxy {
 fn carry(mut from: TcpStream, mut into: TcpStream, replies: bool, switch: &AtomicU8, over: &AtomicBool) {
     let mut buffer = vec![0; 64 * 1024];
     let _ = from.set_read_timeout(Some(Duration::from_millis(20)));
+    // No network loses bytes in the middle and passes those behind them: such a connection ends with the fault.
+    let mut torn = false;
     while !over.load(Ordering::SeqCst) {
         let fault = Fault::of(switch.load(Ordering::SeqCst));
-        if fault == Fault::Reset {
+        if fault == Fault::Reset || torn && fault != Fault::DropReplies {
             break;
         }
         if fault == Fault::BlackHole {
@@ -216,7 +218,11 @@ fn carry(mut from: TcpStream, mut into: TcpStream, replies: bool, switch: &Atomi
                 }
                 match Fault::of(switch.load(Ordering::SeqCst)) {
                     Fault::Reset => break,
-                    Fault::DropReplies if replies => continue,
+                    Fault::DropReplies if replies => {
+                        torn = true;
+                        continue;
+                    }
+                    _ if torn => break,
                     Fault::Delay => std::thread::sleep(Duration::from_millis(50)),
                     _ => {}
                 }
