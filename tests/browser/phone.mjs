@@ -74,9 +74,10 @@ await browserTest(async (page, faults) => {
   await connected(page);
   for (const name of ['Rename', 'Restart', 'End', 'Records']) {
     const button = page.locator('#session-detail').getByRole('button', { name, exact: true });
-    check(await button.isVisible(), `a phone does not offer: ${name}`);
-    const at = await button.boundingBox();
-    check(at && at.x >= 0 && at.x + at.width <= 390 && at.height >= 30, `${name} is not to be tapped: ${JSON.stringify(at)}`);
+    await until(`a phone offers: ${name}`, () => button.isVisible());
+    // The head is built anew whenever the session changes.
+    const at = await until(`${name} has a place`, () => button.boundingBox());
+    check(at.x >= 0 && at.x + at.width <= 390 && at.height >= 30, `${name} is not to be tapped: ${JSON.stringify(at)}`);
   }
   await page.locator('#session-detail').getByRole('button', { name: 'Records', exact: true }).tap();
   await fits(page, 'the records of a session');
