@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use crate::support::api::{Api, data, refusal};
 use crate::support::{Home, Running, describe, is_alive, wait_for};
 
-fn new(home: &Home, script: &str) -> String {
+pub fn new(home: &Home, script: &str) -> String {
     home.ok(["session", "new", "-d", "--", "sh", "-c", script]).trim().to_owned()
 }
 
-fn session(home: &Home, id: &str) -> Value {
+pub fn session(home: &Home, id: &str) -> Value {
     let sessions = home.json(["session", "ls", "--all", "--json"]);
     let mut all = sessions["sessions"].as_array().unwrap().iter();
     all.find(|session| session["id"] == id).cloned().unwrap_or_default()
 }
 
-fn tail(home: &Home, id: &str) -> String {
+pub fn tail(home: &Home, id: &str) -> String {
     home.ok(["session", "tail", id])
 }
 

@@ -7,24 +7,11 @@ use darkmux::model::{MachineId, SessionId, SessionState};
 use darkmux::wire::SessionStatus;
 use serde_json::Value;
 
+use crate::session_cli::{new, session, tail};
 use crate::support::{BIN, Home, Tty, blank, signal, wait_for};
 
 /// The key that leaves.
 const LEAVE: &str = "\u{1c}";
-
-fn new(home: &Home, script: &str) -> String {
-    home.ok(["session", "new", "-d", "--", "sh", "-c", script]).trim().to_owned()
-}
-
-fn session(home: &Home, id: &str) -> Value {
-    let sessions = home.json(["session", "ls", "--all", "--json"]);
-    let mut all = sessions["sessions"].as_array().unwrap().iter();
-    all.find(|session| session["id"] == id).cloned().unwrap_or_default()
-}
-
-fn tail(home: &Home, id: &str) -> String {
-    home.ok(["session", "tail", id])
-}
 
 /// Every cell, the cursor and the modes of a screen.
 fn cells(screen: &vt100::Screen) -> (String, String, (u16, u16), bool) {

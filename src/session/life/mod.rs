@@ -17,7 +17,7 @@ pub use dismiss::{dismiss, finish_dismissals};
 pub use end::end;
 pub use name::set_name;
 pub use read::mark_read;
-pub use rerun::{Rerun, may_run_again, rerun, restart};
+pub use rerun::{Rerun, may_run_again, rerun};
 pub use retain::{Keep, retain, retain_folders};
 pub use sweep::Sweeper;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::LifeError;
-use super::end::{current, end, lease};
+use super::end::{current, lease};
 use crate::config::Environment;
 use crate::model::SessionId;
 use crate::session::{Table, files, first_spec_in, spec_in, start_again};
@@ -109,16 +109,4 @@ pub fn may_run_again(table: &Table, id: &SessionId) -> Result<(), LifeError> {
         Some(spec) if is_attempt(&spec) => Err(LifeError::NotResumable { id: id.clone(), why: ATTEMPT }),
         _ => Ok(()),
     }
-}
-
-/// Ends the session when it runs, and runs it again.
-pub async fn restart(
-    table: &Table,
-    id: &SessionId,
-    how: Rerun,
-    env: &Environment,
-) -> Result<SessionStatus, LifeError> {
-    may_run_again(table, id)?;
-    end(table, id, None).await?;
-    rerun(table, id, how, env).await
 }

@@ -26,7 +26,6 @@ use lines::Lines;
 use modes::Modes;
 pub(super) use osc::{Notice, bounded, title};
 use sequence::{Pending, Step};
-#[allow(unused_imports)]
 pub(super) use skip::Plain;
 
 /// Rows that `vt100` keeps itself, so that a terminal that grows shows again what had left it.
