@@ -154,6 +154,7 @@ async fn who_may_only_watch_changes_nothing_and_is_told() {
     let api = Api { home: door.home, daemon: door.daemon, token: door.token };
     let id = api.launch(&["cat"]);
     let mut owner = Ws::open(&api, &id, "?darkmux=1&cols=90&rows=20").await;
+    wait_for("the size of the owner", || (api.session(&id)["terminal_cols"] == 90).then_some(()));
     let watcher = format!("Authorization: Bearer {}", door.read_only);
     let own = format!("Authorization: Bearer {}", api.token);
     for (bearer, query) in [(&watcher, ""), (&own, "&read_only=1")] {
