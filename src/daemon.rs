@@ -188,6 +188,7 @@ async fn serve_until_told(
             hosts: Hosts::new(address.port(), &config.serve().hosts),
             auth: auth_config(config, address.port())?,
             live: live.clone(),
+            peers: crate::peer::Peers::default(),
             launching: launching(config, address),
             journal: Journal::new(&config.paths.queue(), clock.clone()),
             limits,

@@ -16,7 +16,7 @@ pub const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
 
 /// Most that is read of the words of a refusal, in bytes.
-const REFUSAL_MAX: usize = 16 * 1024;
+pub const REFUSAL_MAX: usize = 16 * 1024;
 
 /// The WebSocket of a terminal.
 pub type PeerSocket = WebSocketStream<Upgraded>;

@@ -324,6 +324,7 @@ mod tests {
                 port,
             },
             live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            peers: crate::peer::Peers::default(),
             journal: Journal::new(&home.path().join("queue"), Clock::System),
             launching: Launching {
                 session: config.session(),

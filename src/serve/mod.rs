@@ -15,6 +15,7 @@ mod app;
 pub mod auth;
 mod connections;
 mod error;
+mod forward;
 mod guard;
 mod io;
 mod launching;

@@ -91,7 +91,7 @@ fn done() -> Result<Response, ApiError> {
 
 /// The session that a path names.
 fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
-    app.live.find(text).map_err(|error| match error {
+    app.live.find(app.onward(text).unwrap_or(text)).map_err(|error| match error {
         FindError::None(text) => {
             ApiError::not_found(format!("there is no session `{}`", visible_line(&text)))
         }
