@@ -23,6 +23,7 @@ mod man;
 mod open;
 mod printer;
 mod queue;
+mod remote;
 mod serve;
 mod session;
 mod table;
