@@ -21,6 +21,7 @@ use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, Runne
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
+use crate::peer::{Peers, PeersParts};
 use crate::runner::{self, RunnerParts};
 use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
 use crate::serve::reach;
@@ -177,6 +178,7 @@ async fn serve_until_told(
     make_room(limits);
     let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
     let live = LiveTable::new(Table::new(config.session().dir), config.env().home(), shutdown.clone());
+    let peers = peers(config, &beacon, &flow, &shutdown)?;
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
@@ -188,7 +190,7 @@ async fn serve_until_told(
             hosts: Hosts::new(address.port(), &config.serve().hosts),
             auth: auth_config(config, address.port())?,
             live: live.clone(),
-            peers: crate::peer::Peers::default(),
+            peers: peers.clone(),
             launching: launching(config, address),
             journal: Journal::new(&config.paths.queue(), clock.clone()),
             limits,
@@ -199,6 +201,7 @@ async fn serve_until_told(
     let info = info(address, clock);
     let app = Arc::new(app);
     live.start().await;
+    peers.start();
     let (socket, near) = LocalSocket::bind(config.paths.daemon_socket())?;
     drop(shutdown.spawn(serve::run_socket(near, Arc::clone(&app))));
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
@@ -249,6 +252,17 @@ fn auth_config(config: &Config, port: u16) -> Result<AuthConfig, DaemonError> {
     TokenFile::new(config.paths.auth_token()).ensure()?;
     let (serve_token, require_all) = (config.serve_token()?, config.serve().require_all);
     Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port })
+}
+
+/// The peers that this machine is the hub of.
+fn peers(
+    config: &Config,
+    beacon: &Beacon,
+    flow: &FlowConfig,
+    shutdown: &Shutdown,
+) -> Result<Peers, ConfigError> {
+    let (flow, clock) = (flow.clone(), beacon.clock().clone());
+    Peers::new(PeersParts { config: config.clone(), node_id: beacon.uid(), flow, clock }, shutdown)
 }
 
 /// The queue in this Redis, with the fleet's key where there is one.

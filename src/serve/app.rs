@@ -68,7 +68,7 @@ pub struct AppConfig {
     pub auth: AuthConfig,
     /// The sessions in memory.
     pub live: LiveTable,
-    /// Other machines' daemons.
+    /// The peers and their sessions.
     pub peers: Peers,
     /// What sessions are started with.
     pub launching: Launching,

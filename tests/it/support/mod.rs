@@ -4,9 +4,11 @@
 
 pub mod api;
 mod door;
+pub mod hub;
 pub mod queue;
 mod redis;
 pub mod runner;
+pub mod spoke;
 mod tty;
 pub mod ws;
 
