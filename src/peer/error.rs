@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
+use tungstenite::error::ProtocolError;
+
 use crate::fleet::AddressError;
 use crate::util::visible_line;
 
@@ -80,6 +82,7 @@ impl PeerError {
     pub fn of_socket(error: &tungstenite::Error) -> Self {
         match error {
             tungstenite::Error::Capacity(_) => Self::Shape("a frame is too large".to_owned()),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Lost,
             tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => {
                 Self::Shape("what it sends are no frames".to_owned())
             }

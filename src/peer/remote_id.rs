@@ -36,17 +36,22 @@ impl<'a> RemoteId<'a> {
 
     /// `rest` as one segment of a path.
     pub fn segment(&self) -> String {
-        let mut out = String::with_capacity(self.rest.len());
-        for byte in self.rest.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-_.~@:".contains(&byte) {
-                out.push(char::from(byte));
-            } else {
-                // Writing to memory can't fail.
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-        out
+        encoded(self.rest)
     }
+}
+
+/// A text as a part of a URL.
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~@:".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to memory can't fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 #[cfg(test)]

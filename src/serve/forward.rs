@@ -41,9 +41,20 @@ pub fn is_carried(path: &str) -> bool {
 
 impl App {
     /// The peer that a session belongs to, and what it calls it; `None` for a session of this machine.
-    pub(super) fn elsewhere<'a>(&self, id: &'a str) -> Option<(PeerClient, RemoteId<'a>)> {
-        let id = RemoteId::parse(self.onward(id)?)?;
-        Some((self.peers.client(id.peer)?, id))
+    pub(super) fn elsewhere<'a>(&self, id: &'a str) -> Result<Option<(PeerClient, RemoteId<'a>)>, ApiError> {
+        let Some(id) = self.onward(id).and_then(RemoteId::parse) else { return Ok(None) };
+        Ok(self.peer(id.peer)?.map(|client| (client, id)))
+    }
+
+    /// The direct peer of this name. Fails for one that can't be asked yet: its token could not be had.
+    fn peer(&self, name: &str) -> Result<Option<PeerClient>, ApiError> {
+        match (self.peers.client(name), self.peers.status(name)) {
+            (None, Some(status)) => {
+                let why = status.last_error.unwrap_or_else(|| "it is being connected".to_owned());
+                Err(unavailable(name, &PeerError::Failed(why)))
+            }
+            (client, _) => Ok(client),
+        }
     }
 
     /// A way (`dev@server`, or a session before it) without this machine's own name at its end; `None` when nothing
@@ -62,8 +73,12 @@ impl App {
 /// Carries a request to the machine of its session, or lets the handler have it.
 pub async fn forward(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let Ok(Path(id)) = request.extract_parts::<Path<String>>().await else { return next.run(request).await };
-    let Some((client, remote)) = app.elsewhere(&id) else { return next.run(request).await };
-    carry(&app, &client, remote, request).await.unwrap_or_else(IntoResponse::into_response)
+    let carried = match app.elsewhere(&id) {
+        Ok(None) => return next.run(request).await,
+        Ok(Some((client, remote))) => carry(&app, &client, remote, request).await,
+        Err(error) => Err(error),
+    };
+    carried.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn carry(
@@ -174,7 +189,7 @@ async fn output(mut answer: PeerStream, peer: &str, shutdown: Shutdown) -> Resul
 /// Starts a session on another machine: the body goes on as it is, with what is left of the way in `peer`.
 pub async fn launch(app: &App, machine: &str, mut body: Map<String, Value>) -> Result<Response, ApiError> {
     let (direct, further) = peer::launch_on(machine);
-    let client = app.peers.client(direct).ok_or_else(|| {
+    let client = app.peer(direct)?.ok_or_else(|| {
         let message = format!("no peer `{}` is known here", visible_line(direct));
         ApiError::bad_request("unknown_peer", message)
     })?;

@@ -14,7 +14,7 @@ use crate::client::Sent;
 use crate::wire::WindowSize;
 
 /// How long an action may take: longer than the daemon waits for the other machine.
-const ACT_TIME: Duration = Duration::from_secs(60);
+const ACT_TIME: Duration = Duration::from_mins(1);
 
 /// How long typing and small changes may take.
 const QUICK_TIME: Duration = Duration::from_secs(20);

@@ -28,19 +28,16 @@ pub async fn tail(cx: &Cx, remote: Remote, how: Tail) -> Outcome {
         Tail { raw: true, .. } => Screen::stdout(Form::Raw),
         _ => Screen::later(),
     };
-    let (mut screen, at) = match how.lines {
-        Some(lines) => {
-            let (start, held) = held(&remote).await?;
-            let from = last_lines(&held, lines);
-            let mut screen = screen(start + from as u64);
-            screen.show(&held[from..])?;
-            (screen, start + held.len() as u64)
-        }
-        None => {
-            let mut screen = screen(how.from.unwrap_or(0));
-            let at = rest(cx, &remote, how.from.unwrap_or(0), how.from.is_some(), &mut screen).await?;
-            (screen, at)
-        }
+    let (mut screen, at) = if let Some(lines) = how.lines {
+        let (start, held) = held(&remote).await?;
+        let from = last_lines(&held, lines);
+        let mut screen = screen(start + from as u64);
+        screen.show(&held[from..])?;
+        (screen, start + held.len() as u64)
+    } else {
+        let mut screen = screen(how.from.unwrap_or(0));
+        let at = rest(cx, &remote, how.from.unwrap_or(0), how.from.is_some(), &mut screen).await?;
+        (screen, at)
     };
     let exit = if how.follow { follow(cx, &remote, at, &mut screen).await? } else { Exit::Ok };
     screen.end()?;

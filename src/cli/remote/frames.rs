@@ -1,5 +1,6 @@
 //! A terminal of another machine, as the daemon's WebSocket brings it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -82,11 +83,12 @@ impl Line {
     /// Connects.
     pub async fn open(remote: &Remote, how: Opening) -> Result<Self, Failure> {
         let mut path = format!("/ws/{}?darkmux=1", remote.session.id);
+        // Writing to memory can't fail.
         if let Some(from) = how.from {
-            path += &format!("&from={from}");
+            let _ = write!(path, "&from={from}");
         }
         if let Some(WindowSize { cols, rows }) = how.size {
-            path += &format!("&cols={cols}&rows={rows}");
+            let _ = write!(path, "&cols={cols}&rows={rows}");
         }
         if how.read_only {
             path += "&read_only=1";

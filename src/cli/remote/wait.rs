@@ -10,6 +10,7 @@ use super::{Remote, failure, list};
 use crate::cli::session::Terminal;
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::client::{ClientError, Sent};
+use crate::peer::encoded;
 use crate::util::visible_line;
 
 /// How long the daemons are asked to wait at a time, in seconds.
@@ -34,10 +35,7 @@ impl WaitFor {
         match self {
             Self::Exit => "for=exit".to_owned(),
             Self::Idle => "for=idle".to_owned(),
-            Self::Text(text) => {
-                let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-                format!("for=text&text={encoded}")
-            }
+            Self::Text(text) => format!("for=text&text={}", encoded(text)),
         }
     }
 }
@@ -64,14 +62,12 @@ pub async fn wait(cx: &Cx, remote: Remote, what: &WaitFor, until: Option<Instant
     let died = waited["reason"] == "died";
     if json {
         let session = now.map(|session| session.raw);
-        match what {
-            WaitFor::Exit => cx.printer.json(&session)?,
-            _ => {
-                let reason = if died { json!("ended") } else { waited["reason"].clone() };
-                let line = waited.get("line").cloned().unwrap_or(Value::Null);
-                cx.printer
-                    .json(&json!({ "schema": 1, "reason": reason, "line": line, "session": session }))?;
-            }
+        if *what == WaitFor::Exit {
+            cx.printer.json(&session)?;
+        } else {
+            let reason = if died { json!("ended") } else { waited["reason"].clone() };
+            let line = &waited["line"];
+            cx.printer.json(&json!({ "schema": 1, "reason": reason, "line": line, "session": session }))?;
         }
     }
     match what {
@@ -97,14 +93,15 @@ pub async fn wait(cx: &Cx, remote: Remote, what: &WaitFor, until: Option<Instant
 async fn waited(remote: &Remote, what: &WaitFor, until: Option<Instant>) -> Result<Option<Value>, Failure> {
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let seconds = left.map_or(AT_A_TIME, |left| left.as_secs_f64().ceil() as u64).min(AT_A_TIME);
+        let seconds =
+            left.map_or(AT_A_TIME, |left| left.as_secs() + u64::from(left.subsec_nanos() > 0)).min(AT_A_TIME);
         if seconds == 0 {
             return Ok(None);
         }
         let path = format!("{}?{}&timeout={seconds}", remote.path("wait"), what.query());
         let asked = remote.client.act(&path, Sent::Nothing, Duration::from_secs(seconds) + BESIDE);
         let answer = match left {
-            Some(left) => tokio::time::timeout(left, asked).await.unwrap_or_else(|_| Ok(Value::Null)),
+            Some(left) => tokio::time::timeout(left, asked).await.unwrap_or(Ok(Value::Null)),
             None => asked.await,
         };
         match answer {

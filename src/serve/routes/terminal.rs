@@ -34,7 +34,7 @@ pub async fn terminal(
     upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
     let Query(asked) = asked.map_err(|error| ApiError::bad_request("bad_request", error.body_text()))?;
-    let elsewhere = app.elsewhere(&id);
+    let elsewhere = app.elsewhere(&id)?;
     let session = if elsewhere.is_none() { app.live.find(app.onward(&id).unwrap_or(&id)).ok() } else { None };
     if elsewhere.is_none() && session.is_none() && !asked.is_ours() {
         return Err(ApiError::not_found("there is no such session"));

@@ -72,6 +72,10 @@ pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<
     )
 )]
 pub async fn attach(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    if let Some((_, to)) = app.elsewhere(&id)? {
+        let (transport, ws_path) = ("websocket".to_owned(), format!("/ws/{}@{}", to.segment(), to.peer));
+        return data(&AttachObject { transport, ws_path, socket_path: None });
+    }
     let session = find(&app, &id)?.object();
     data(&AttachObject {
         transport: "websocket".to_owned(),
