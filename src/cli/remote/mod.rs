@@ -31,7 +31,7 @@ const LIST_TIME: Duration = Duration::from_secs(5);
 /// The machine that a session is on.
 #[derive(Debug, Clone, Default, Args)]
 pub struct On {
-    /// Machine that the session is on, as in ID@MACHINE; this one when there is none
+    /// Machine that is meant, as in ID@MACHINE; dev@server for one that only server knows
     #[arg(long, value_name = "MACHINE", add = ArgValueCompleter::new(completions::machines))]
     pub machine: Option<String>,
 }
