@@ -154,8 +154,8 @@ impl Plan {
         }
         let key = FleetKey::read(&places.config.paths.fleet_key()).map_err(JoiningError::Conflict)?;
         let key = key.map(|key| key.fingerprint());
-        let redis = places.config.redis()?.and_then(|redis| without_password(redis.target.shown()));
-        let offered = greeting.redis.as_deref().and_then(without_password);
+        let own = places.config.redis_url().map(|(url, _)| url);
+        let (redis, offered) = (own.as_deref().map(server), greeting.redis.as_deref().map(server));
         Ok(Self {
             fleet_key: Share::of(key.as_deref(), greeting.fleet_key.as_deref()),
             redis: Share::of(redis.as_deref(), offered.as_deref()),
@@ -173,6 +173,12 @@ impl Plan {
         all.into_iter().filter(|(share, _)| *share == Share::Replace).map(|(_, what)| what).collect()
     }
 
+    /// Whether the Redis that would come from there is on its loopback: of use on that computer alone.
+    pub fn redis_is_near(&self) -> bool {
+        let target = self.greeting.redis.as_deref().map(RedisTarget::parse);
+        self.redis.changes() && matches!(target, Some(Ok(target)) if target.is_near())
+    }
+
     /// The files that change.
     pub fn changed(&self, places: &Places<'_>) -> Vec<PathBuf> {
         let paths = &places.config.paths;
@@ -185,6 +191,12 @@ impl Plan {
         }
         files
     }
+}
+
+/// Which server a URL names, however it is written, and without a password.
+fn server(url: &str) -> String {
+    let plain = without_password(url).unwrap_or_else(|| url.to_owned());
+    RedisTarget::parse(&plain).map_or(plain, |target| target.shown().to_owned())
 }
 
 /// Where another machine reaches the daemon of this one; `None` where it can't.

@@ -53,9 +53,11 @@ fn look(paths: &Paths) -> Result<String, TokenError> {
     let token = TokenFile::new(paths.auth_token()).read()?;
     TokenFile::new(paths.fleet_token()).read()?;
     let further = NamedTokens::new(paths.read_only_tokens()).read()?.len();
+    let machines = NamedTokens::new(paths.machine_tokens()).read()?.len();
     let Some(_) = token else { return Ok("none yet; the daemon makes one at its first start".to_owned()) };
     let further = if further == 0 { String::new() } else { format!(", {further} read-only") };
-    Ok(format!("yours alone{further}"))
+    let machines = if machines == 0 { String::new() } else { format!(", {machines} of joined machines") };
+    Ok(format!("yours alone{further}{machines}"))
 }
 
 fn age(paths: &Paths, now: std::time::SystemTime) -> Option<Duration> {

@@ -32,8 +32,8 @@ pub(super) enum Offered {
     Nothing,
     /// It is of no use elsewhere, for this reason.
     Withheld(String),
-    /// It is given; without its password, in words, and as it is.
-    Given(String, JoinRedis),
+    /// It is given.
+    Given(JoinRedis),
 }
 
 /// A machine that asks to be kept.
@@ -94,8 +94,7 @@ impl Inviting {
         match redis.target.password().await {
             Ok(password) => {
                 let password = password.map(|password| password.expose().to_owned());
-                let shown = redis.target.shown().to_owned();
-                Offered::Given(shown, JoinRedis { url, password, stream: redis.stream })
+                Offered::Given(JoinRedis { url, password, stream: redis.stream })
             }
             Err(error) => Offered::Withheld(error.to_string()),
         }

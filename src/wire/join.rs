@@ -30,7 +30,7 @@ pub struct Invited {
     pub machine_id: String,
     /// Whether the fleet's key was made for it.
     pub made_fleet_key: bool,
-    /// Redis without its password, where it is given to who joins.
+    /// The URL of Redis without its password, where it is given to who joins.
     pub redis: Option<String>,
     /// What the one who invites should know.
     pub notes: Vec<String>,
@@ -62,7 +62,7 @@ pub struct JoinGreeting {
     pub used_by: Option<String>,
     /// The fingerprint of the fleet's key.
     pub fleet_key: Option<String>,
-    /// Redis without its password.
+    /// The URL of Redis, without its password.
     pub redis: Option<String>,
     /// Why there is no Redis, where there could be one.
     pub redis_withheld: Option<String>,

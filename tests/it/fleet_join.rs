@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::http_raw::ask_with;
-use crate::support::{Daemon, Home, RedisServer, describe, free_port, wait_for};
+use crate::support::{Daemon, Home, RedisServer, Tty, describe, free_port, wait_for};
 
 /// A password that nobody else has.
 const PASSWORD: &str = "canary-Jn4W";
@@ -234,6 +234,43 @@ fn a_machine_that_nobody_reaches_joins_one_way() {
     let left = laptop.json(["fleet", "leave", "--json"]);
     assert_eq!(left["left"][0]["told"], true, "{left:#}");
     assert!(!exists(&laptop, "fleet-key") && !exists(&laptop, "peers/hub.token"));
+}
+
+#[test]
+fn who_is_left_by_the_hub_gives_back_what_came_from_it() {
+    let (hub, laptop) = (machine("hub"), machine("laptop"));
+    let (_hub_daemon, laptop_daemon) = (serve(&hub), serve(&laptop));
+    joined(&laptop, &invite(&hub));
+    let to_laptop = read(&hub, "peers/laptop.token");
+    let left = hub.json(["fleet", "leave", "laptop", "--json"]);
+    assert_eq!(left["left"][0]["told"], true, "{left:#}");
+    assert_eq!(status_with(&laptop_daemon, &to_laptop), 401);
+    assert!(exists(&hub, "fleet-key"), "it is the hub's own");
+    assert!(!exists(&laptop, "peers/hub.token") && exists(&laptop, "fleet-key"));
+    assert_eq!(laptop.json(["fleet", "list", "--json"])["machines"], json!([]));
+    laptop.ok(["fleet", "leave", "hub"]);
+    assert!(!exists(&laptop, "fleet-key") && !exists(&laptop, "peers/hub.json"));
+}
+
+#[tokio::test]
+async fn on_a_terminal_there_is_a_picture_and_a_question() {
+    let (hub, laptop) = (machine("hub"), machine("laptop"));
+    let _daemon = serve(&hub);
+    let mut tty = Tty::start(&hub, ["fleet", "invite"]);
+    tty.expect("darkmux fleet join").await;
+    tty.expect("\u{2580}").await;
+    let code = invite(&hub);
+    for (answer, says) in [("n", "nothing was changed"), ("y", "joined")] {
+        let mut tty = Tty::start(&laptop, ["fleet", "join"]);
+        tty.expect("the code that").await;
+        tty.press(&format!("{code}\r")).await;
+        tty.expect("[y/N]").await;
+        assert!(!exists(&laptop, "peers/hub.token"), "nobody said yes");
+        tty.press(&format!("{answer}\r")).await;
+        tty.expect(says).await;
+    }
+    wait_for("the join to end", || (!exists(&laptop, "peers/.joining")).then_some(()));
+    assert!(exists(&laptop, "peers/hub.token"));
 }
 
 #[test]

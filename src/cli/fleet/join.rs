@@ -132,7 +132,7 @@ pub fn failure(error: JoiningError) -> Failure {
 
 fn share(share: Share, what: &str) -> String {
     match share {
-        Share::None => format!("no {what}: there is none"),
+        Share::None => "none comes from there".to_owned(),
         Share::Same => format!("{what} stays: it is the same"),
         Share::Take => format!("{what} comes from there"),
         Share::Replace => format!("{WARN}{what} comes from there, in the place of this machine's{WARN:#}"),
@@ -154,14 +154,20 @@ fn tell(plan: &Plan, places: &Places<'_>, cx: &Cx) {
     ));
     if plan.own_address.is_none() {
         note(format!(
-            "             its own daemon listens on loopback only: it reaches {id}, and {id} does not reach it \
-             (`darkmux config set serve.bind ADDRESS`)"
+            "             nobody else reaches its own daemon (loopback only, or no port yet): it reaches {id}, and {id} \
+             does not reach it (`darkmux config set serve.bind ADDRESS`)"
         ));
     }
     note(format!("  key        {}", share(plan.fleet_key, "the fleet's key")));
     let redis =
         greeting.redis.as_deref().map_or(String::new(), |redis| format!(" ({})", visible_line(redis)));
     note(format!("  Redis      {}{redis}", share(plan.redis, "the fleet's Redis")));
+    if plan.redis_is_near() {
+        note(
+            "             it is on loopback: of use on the same computer, or through a tunnel of its own"
+                .to_owned(),
+        );
+    }
     if let Some(why) = &greeting.redis_withheld {
         note(format!("             {}", visible_line(why)));
     }

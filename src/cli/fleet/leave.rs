@@ -7,7 +7,7 @@ use super::join::failure;
 use crate::cli::session::block_on;
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::client::{Left, Places, part};
-use crate::fleet::join::Joined;
+use crate::fleet::join::{Joined, Took};
 use crate::util::{closest, visible_line};
 
 /// Take back a join: tokens, roster, and what came with it, here and on the other machine as far as it answers.
@@ -70,10 +70,15 @@ fn tell(joined: &Joined, left: &Left, cx: &Cx) -> Result<(), Failure> {
     for kept in &left.kept {
         cx.printer.note(&format!("not undone: {}", visible_line(kept)));
     }
-    cx.printer.note(&format!(
-        "not undone: {id} still knows the fleet's key and Redis' password; change them to shut a machine out that you do not \
-         trust any more. A daemon that runs goes on with them until it is restarted"
-    ));
+    let words = if joined.took == Took::default() {
+        format!(
+            "not undone: {id} may remember the fleet's key and Redis' password; change them to shut out a machine that you \
+             do not trust any more"
+        )
+    } else {
+        "restart `darkmux serve` on this machine: until then it goes on with what came from there".to_owned()
+    };
+    cx.printer.note(&words);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::fleet::join::{Head, InviteCode, SealError, reply};
+use crate::fleet::join::{Head, InviteCode, Joined, SealError, Took, reply};
 use crate::model::MachineId;
 use crate::serve::app::{json, of_json};
 use crate::serve::auth::{Caller, Invitation, Opened, Peer};
@@ -42,7 +42,7 @@ pub async fn invite(State(app): State<Arc<App>>, body: Bytes) -> Result<Response
     let made_fleet_key = app.blocking("making the fleet's key", move || inviting.ensure_key()).await?;
     let mut notes = Vec::new();
     let redis = match app.inviting.redis(&address).await {
-        Offered::Given(shown, _) => Some(shown),
+        Offered::Given(redis) => Some(redis.url),
         Offered::Withheld(why) => {
             notes.push(format!("Redis is not passed on: {why}"));
             None
@@ -125,7 +125,14 @@ fn forget(inviting: &Inviting, caller: &Caller) -> Result<Option<MachineId>, Str
     let tokens = inviting.tokens();
     let name = tokens.name_of(&key).map_err(|error| error.to_string())?;
     let Some(id) = name.and_then(|name| MachineId::new(&name).ok()) else { return Ok(None) };
-    inviting.files().forget(&id).map_err(|error| error.to_string())?;
+    let files = inviting.files();
+    match files.find(&id).map_err(|error| error.to_string())? {
+        // What came from there stays until it is left here, too: a caller does not change this machine's settings.
+        Some(joined) if joined.took != Took::default() => {
+            files.keep(&Joined { address: None, ..joined }, None, 0).map_err(|error| error.to_string())?;
+        }
+        _ => drop(files.forget(&id).map_err(|error| error.to_string())?),
+    }
     // Last: as long as it is valid this can be asked again.
     tokens.remove(id.as_str()).map_err(|error| error.to_string())?;
     Ok(Some(id))
@@ -133,7 +140,7 @@ fn forget(inviting: &Inviting, caller: &Caller) -> Result<Option<MachineId>, Str
 
 async fn greet(app: &App, invitation: Invitation) -> Result<JoinGreeting, ApiError> {
     let (redis, redis_withheld) = match app.inviting.redis(&invitation.address).await {
-        Offered::Given(shown, _) => (Some(shown), None),
+        Offered::Given(redis) => (Some(redis.url), None),
         Offered::Withheld(why) => (None, Some(why)),
         Offered::Nothing => (None, None),
     };
@@ -174,7 +181,7 @@ async fn admit(
     let token = token.await?.expose().to_owned();
     let key = app.inviting.key().map_err(|error| ApiError::internal("reading the fleet's key", &error))?;
     let redis = match app.inviting.redis(&invitation.address).await {
-        Offered::Given(_, redis) => Some(redis),
+        Offered::Given(redis) => Some(redis),
         Offered::Withheld(_) | Offered::Nothing => None,
     };
     Ok(JoinAnswer { token, fleet_key: key.map(|key| key.to_hex()), redis, in_roster, back })
