@@ -288,8 +288,8 @@ fn remove_ends_exactly_one_machines_token() {
     assert!(!read(&hub, "auth-machines.json").contains(&read(&b, "peers/hub.token")));
 }
 
-/// A network between the joiner and the hub: keeps what passes, and loses the answer to every request of this number.
-fn tap(hub: Home, lose: Option<usize>) -> (Home, String, Arc<Mutex<Vec<u8>>>) {
+/// A network between the joiner and the hub: keeps what passes, and on the first connection passes so many answers and no more.
+fn tap(hub: Home, most: Option<usize>) -> (Home, String, Arc<Mutex<Vec<u8>>>) {
     let of_hub = hub.vars().find(|(name, _)| *name == "DARKMUX_SERVE_PORT").unwrap().1;
     let to: u16 = of_hub.parse().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -302,7 +302,7 @@ fn tap(hub: Home, lose: Option<usize>) -> (Home, String, Arc<Mutex<Vec<u8>>>) {
             let (mut back_from, mut back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
             let (there, back) = (kept.clone(), kept.clone());
             std::thread::spawn(move || pass(&mut client, &mut server, &there, None));
-            std::thread::spawn(move || pass(&mut back_from, &mut back_to, &back, lose.filter(|_| at == 0)));
+            std::thread::spawn(move || pass(&mut back_from, &mut back_to, &back, most.filter(|_| at == 0)));
         }
     });
     // As for every proxy, the daemon is told the name by which it is asked.
@@ -310,13 +310,16 @@ fn tap(hub: Home, lose: Option<usize>) -> (Home, String, Arc<Mutex<Vec<u8>>>) {
     (hub.with("DARKMUX_SERVE_HOSTS", &address), address, seen)
 }
 
-/// Passes bytes on; from the piece of number `lose` on none, and the connection ends.
-fn pass(from: &mut TcpStream, to: &mut TcpStream, seen: &Mutex<Vec<u8>>, lose: Option<usize>) {
+/// Passes bytes on; of answers at most `most`, then the connection ends.
+fn pass(from: &mut TcpStream, to: &mut TcpStream, seen: &Mutex<Vec<u8>>, most: Option<usize>) {
     let mut buffer = vec![0; 64 * 1024];
-    for at in 0.. {
+    let mut answers = 0;
+    loop {
         let count = from.read(&mut buffer).unwrap_or(0);
-        seen.lock().unwrap().extend_from_slice(&buffer[..count]);
-        if count == 0 || lose == Some(at) || to.write_all(&buffer[..count]).is_err() {
+        let piece = &buffer[..count];
+        seen.lock().unwrap().extend_from_slice(piece);
+        answers += usize::from(piece.starts_with(b"HTTP/1.1 "));
+        if count == 0 || most.is_some_and(|most| answers > most) || to.write_all(piece).is_err() {
             break;
         }
     }
