@@ -38,7 +38,13 @@ pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
     let mut sessions = table.list()?;
     sessions.retain(|session| args.all || is_recent(session, now));
     if args.json {
-        cx.printer.json(&SessionList { generated_at_ms: clock::unix_ms(now), schema: 1, sessions })?;
+        let remote = Vec::new();
+        cx.printer.json(&SessionList {
+            generated_at_ms: clock::unix_ms(now),
+            schema: 1,
+            sessions,
+            remote,
+        })?;
         return Ok(Exit::Ok);
     }
     if sessions.is_empty() {
