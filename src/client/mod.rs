@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use crate::config::Paths;
 use crate::flow::ship::ShipStatus;
 use crate::store::{FileLock, read_private};
+use crate::wire::v1::PeerStatus;
 use crate::wire::{DaemonInfo, Health, InviteAsk, Invited, MachineSpecs, SessionList};
 
 pub use v1::{Output, Sent};
@@ -162,6 +163,20 @@ impl Client {
     /// The sessions of its machine.
     pub async fn sessions(&self) -> Result<SessionList, ClientError> {
         self.get("/sessions").await
+    }
+
+    /// The peers of its machine, and how the links to them are. Only over the unix socket.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, ClientError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            data: Part,
+        }
+        #[derive(serde::Deserialize)]
+        struct Part {
+            #[serde(default)]
+            peers: Vec<PeerStatus>,
+        }
+        Ok(self.get::<Answer>("/v1/health").await?.data.peers)
     }
 
     /// Facts about its machine.

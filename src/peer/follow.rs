@@ -166,3 +166,49 @@ impl<'a> Follow<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::config::TokenSource;
+    use crate::peer::list::{Origin, Wanted};
+    use crate::peer::{PeerHttp, PeerUrl};
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+
+    /// Minutes pass at once: time moves on whenever nothing else does.
+    #[tokio::test]
+    async fn a_peer_that_says_nothing_for_a_minute_is_gone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (done, waiting) = std::sync::mpsc::channel::<()>();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let told = b"event: session-upsert\ndata: {\"id\":\"x\",\"session\":{\"alive\":true}}\n\n";
+            stream.write_all(&[HEAD, told].concat()).unwrap();
+            // Open until the test has seen enough.
+            let _ = waiting.recv();
+        });
+        let at: PeerUrl = url.parse().unwrap();
+        let client = PeerClient::new(&PeerHttp::new().unwrap(), at, None).unwrap();
+        let stream = client.stream(PeerRequest::get("/v1/events"), IDLE).await.unwrap();
+        let name: std::sync::Arc<str> = "desk".into();
+        let wanted =
+            Wanted { name: name.clone(), url, token: TokenSource::None, origin: Origin::Host, local: false };
+        let (link, table) = (Link::new(wanted, String::new()), RemoteTable::default());
+        let source = Source { name, node: "node-of-desk".into(), own: "node-of-here".into(), local: false };
+        let (_nudge, mut nudged) = watch::channel(Nudge::default());
+        tokio::time::pause();
+        let began = Instant::now();
+        let follow = Follow::new(&link, &table, source, client);
+        let ended = follow.run(stream, true, &mut None, &mut nudged).await;
+        assert!(matches!(ended, Ended::Failed(PeerError::NoData)));
+        assert!((60..62).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        assert_eq!(table.count("desk"), (1, 1), "what it told stays");
+        drop(done);
+        peer.join().unwrap();
+    }
+}

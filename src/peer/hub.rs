@@ -1,6 +1,6 @@
 //! The peers of this machine: which are wanted, a task for each, and their sessions as one table.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::audience::Audience;
 use super::link::{LinkTask, Nudge};
 use super::list::{Wanted, wanted};
+use super::nodes::Nodes;
 use super::records::LinkRecords;
 use super::status::Link;
 use super::table::{RemoteSession, RemoteSubscription, RemoteTable};
@@ -71,16 +72,6 @@ struct Running {
     nudge: watch::Sender<Nudge>,
     stop: CancellationToken,
     task: JoinHandle<()>,
-}
-
-/// Which name is whose, so that a machine under two names is shown once. Machines say themselves who they are: one
-/// that takes another's identity gets that one's place only while that one is away.
-#[derive(Debug, Default)]
-struct Nodes {
-    /// The name under which a machine was met first.
-    first: HashMap<Arc<str>, Arc<str>>,
-    /// The machine that answers under a name.
-    held: HashMap<Arc<str>, Arc<str>>,
 }
 
 /// What the files say.
@@ -205,27 +196,18 @@ impl Hub {
             return Err("it is this machine itself".to_owned());
         }
         let node: Arc<str> = node.into();
-        let mut nodes = self.nodes();
-        let first = Arc::clone(nodes.first.entry(Arc::clone(&node)).or_insert_with(|| Arc::clone(name)));
-        if first != *name && nodes.held.get(&first) == Some(&node) {
-            return Err(format!("it is the same machine as {first}"));
-        }
-        nodes.held.insert(Arc::clone(name), Arc::clone(&node));
-        let others: Vec<_> =
-            nodes.held.iter().filter(|(other, held)| **held == node && *other != name).collect();
-        let others: Vec<Arc<str>> = others.into_iter().map(|(other, _)| Arc::clone(other)).collect();
-        drop(nodes);
-        // Who stood in for it finds out who it is.
-        let links = self.links();
-        for other in others.iter().filter_map(|other| links.get(other)) {
-            other.nudge.send_modify(|nudge| nudge.anew += 1);
+        let claimed = self.nodes().claim(name, &node);
+        let stood_in = claimed.map_err(|other| format!("it is the same machine as {other}"))?;
+        // It finds out that it has to give way when it connects anew.
+        if let Some(running) = stood_in.and_then(|other| Some(self.links().get(&other)?.nudge.clone())) {
+            running.send_modify(|nudge| nudge.anew += 1);
         }
         Ok(())
     }
 
     /// Nobody answers under this name.
     pub(super) fn release(&self, name: &str) {
-        self.nodes().held.remove(name);
+        self.nodes().release(name);
     }
 
     /// Starts and ends links, so that there is one for each that is wanted.
@@ -242,8 +224,7 @@ impl Hub {
             if timeout(END_TIME, running.task).await.is_err() {
                 tracing::error!(peer = %name, "a link does not end");
             }
-            self.release(&name);
-            self.nodes().first.retain(|_, first| *first != name);
+            self.nodes().forget(&name);
             self.table.forget(&name);
             tracing::info!(peer = %name, "no peer any more");
         }

@@ -20,6 +20,7 @@ mod hub;
 mod intake;
 mod link;
 mod list;
+mod nodes;
 mod pace;
 mod records;
 mod remote_id;

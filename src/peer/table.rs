@@ -409,3 +409,132 @@ impl RemoteSubscription {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn session(id: &str, path: &[&str]) -> RemoteSession {
+        let peer = id.rsplit('@').next().unwrap();
+        RemoteSession {
+            id: id.into(),
+            peer: peer.into(),
+            local: peer == "near",
+            path: path.iter().map(|node| (*node).into()).collect(),
+            alive: true,
+            created_at: "".into(),
+            away: None,
+            object: format!("{{\"id\":\"{id}\"}}").into(),
+        }
+    }
+
+    fn shown(table: &RemoteTable) -> Vec<String> {
+        let mut all: Vec<String> =
+            table.list(&Audience::All).iter().map(|session| session.id.to_string()).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn the_shortest_way_is_shown_and_the_next_one_when_it_is_gone() {
+        let table = RemoteTable::default();
+        for (id, path) in
+            [("x@d@b", &["D", "B"][..]), ("x@d", &["D"]), ("x@d@a", &["D", "A"]), ("x@u", &[""])]
+        {
+            assert!(table.upsert(session(id, path), 9));
+        }
+        assert_eq!(shown(&table), ["x@d", "x@u"]);
+        // The way to its owner stays, also while that is away.
+        table.mark("d", Some(&"2026-01-01T00:00:00Z".into()));
+        assert_eq!(shown(&table), ["x@d", "x@u"]);
+        table.forget(&"d".into());
+        assert_eq!(shown(&table), ["x@d@a", "x@u"]);
+        // Of two ways of one length the one that is up.
+        table.mark("a", Some(&"2026-01-01T00:00:00Z".into()));
+        assert_eq!(shown(&table), ["x@d@b", "x@u"]);
+        table.remove("x@d@b");
+        assert_eq!(shown(&table), ["x@d@a", "x@u"]);
+        assert!(table.get("x@d@b").is_none() && table.get("x@d@a").is_some());
+        assert!(!table.upsert(session("y@u", &[""]), 1), "there is room for one");
+        assert_eq!((table.count("u"), table.count("d")), ((1, 1), (0, 0)));
+    }
+
+    #[test]
+    fn hubs_get_what_did_not_come_through_them_and_others_what_is_near() {
+        let table = RemoteTable::default();
+        for (id, path) in [("x@near", &["N"][..]), ("x@far", &["F"]), ("x@o@far", &["O", "F"])] {
+            table.upsert(session(id, path), 9);
+        }
+        table.upsert(session("x@a@b@c@far", &["A", "B", "C", "F"]), 9);
+        let of = |audience: &Audience| table.list(audience).len();
+        assert_eq!((of(&Audience::All), of(&Audience::Near)), (4, 1));
+        assert_eq!(of(&Audience::Hub(vec!["F".into()])), 1);
+        assert_eq!(of(&Audience::Hub(vec!["O".into()])), 2);
+        assert_eq!(of(&Audience::Hub(vec!["Z".into()])), 3, "not beyond the fourth machine");
+    }
+
+    /// Takes what a listener is told; `known` is what it knows.
+    fn hear(news: RemoteNews, known: &mut BTreeMap<String, Bytes>) {
+        match news {
+            RemoteNews::All(_, all) => {
+                known.clear();
+                known.extend(all.iter().map(|session| (session.id.to_string(), session.json())));
+            }
+            RemoteNews::Changes(_, changes) => {
+                for (_, event) in changes {
+                    match event {
+                        RemoteEvent::Upsert(session) => {
+                            known.insert(session.id.to_string(), session.json());
+                        }
+                        RemoteEvent::Remove(id) => drop(known.remove(&*id)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_listens_knows_what_is_shown(
+            steps in prop::collection::vec((0u8..6, 0usize..8, 0u8..3), 1..60),
+        ) {
+            let ways: [(&str, &[&str]); 8] = [
+                ("x@d", &["D"]), ("x@d@b", &["D", "B"]), ("x@d@near", &["D", "N"]), ("y@d", &["D"]),
+                ("y@b", &["B"]), ("x@near", &["N"]), ("x@b", &["D"]), ("z@near", &[""]),
+            ];
+            let table = RemoteTable::default();
+            let audiences = [Audience::All, Audience::Near, Audience::Hub(vec!["B".into()])];
+            let mut listeners: Vec<_> = audiences
+                .map(|audience| (table.subscribe(None, audience.clone()), audience, BTreeMap::new()))
+                .into();
+            for (what, way, look) in steps {
+                let (id, path) = ways[way];
+                let peer = id.rsplit('@').next().unwrap();
+                match what {
+                    0 | 1 => drop(table.upsert(session(id, path), 9)),
+                    2 => table.remove(id),
+                    3 => table.mark(peer, Some(&"2026-01-01T00:00:00Z".into())),
+                    4 => table.mark(peer, None),
+                    _ => table.retain(peer, |id| id.starts_with('y')),
+                }
+                // Some listen less often than others.
+                for (subscription, _, known) in listeners.iter_mut().skip(usize::from(look)) {
+                    while let Some(news) = subscription.look() {
+                        hear(news, known);
+                    }
+                }
+            }
+            for (subscription, audience, known) in &mut listeners {
+                while let Some(news) = subscription.look() {
+                    hear(news, known);
+                }
+                let truth: BTreeMap<String, Bytes> =
+                    table.list(audience).iter().map(|session| (session.id.to_string(), session.json())).collect();
+                prop_assert_eq!(&*known, &truth);
+            }
+        }
+    }
+}

@@ -45,8 +45,6 @@ fn event(stream: &mut Events, name: &str, is_it: impl Fn(&Value) -> bool) -> Val
 
 /// The actions of the hub's records about peers.
 fn records(api: &Api) -> Vec<(String, String)> {
-    let status = api.home.json(["flow", "status", "--json"]);
-    drop(status);
     let folder = std::fs::read_dir(api.home.darkmux().join("flows")).into_iter().flatten().flatten();
     let lines: Vec<String> = folder
         .flat_map(|day| {
@@ -91,6 +89,15 @@ fn a_spokes_sessions_appear_as_their_owner_says_them() {
     assert!(!peer["launchers"].as_array().unwrap().is_empty());
     let counts = data(&hub.get("/v1/health"))["sessions"].clone();
     assert_eq!((&counts["remote_alive"], &counts["local_alive"]), (&json!(1), &json!(0)));
+    // Everybody on this machine may see that they are there, and not what they say.
+    let lines = hub.get("/sessions").json()["remote"].clone();
+    let line =
+        lines.as_array().unwrap().iter().find(|line| line["id"] == remote[0].as_str()).unwrap().clone();
+    assert_eq!(
+        (&line["peer"], &line["machine_id"], &line["alive"]),
+        (&json!("desktop"), &json!("desk"), &json!(true))
+    );
+    assert!(line.get("title").is_none() && line.get("command").is_none(), "{line}");
     // By the beginning of its id, and never without its machine.
     let short: String = ids[0].chars().take(11).collect();
     assert_eq!(hub.session(&format!("{short}@desktop"))["id"], remote[0].as_str());
@@ -130,6 +137,9 @@ fn a_spoke_goes_and_comes_back() {
     wait_for("the mark to go", || hub.session(&stays_here).get("disconnected_since").is_none().then_some(()));
     let told = records(&hub);
     assert!(told.contains(&("peer.disconnected".into(), "desk".into())), "{told:?}");
+    let report: Value = serde_json::from_slice(&hub.home.run(["doctor", "--json"]).stdout).unwrap();
+    let links = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "links").unwrap();
+    assert_eq!((&links["state"], &links["finding"]), (&json!("pass"), &json!("1 of 1 peers connected")));
 }
 
 /// P9: tokens that are wrong, rotated, in a file, from a command; and a file that is changed while the daemon runs.

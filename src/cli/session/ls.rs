@@ -42,7 +42,9 @@ pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
     let mut there = remote_ones(args, cx)?;
     there.retain(|session| args.all || is_recent(session.exited_at.as_ref(), now));
     if args.json {
-        let here = SessionList { generated_at_ms: clock::unix_ms(now), schema: 1, sessions };
+        let generated_at_ms = clock::unix_ms(now);
+        // What the command line tells of the others is all that is known of them.
+        let here = SessionList { generated_at_ms, schema: 1, sessions, remote: Vec::new() };
         let remote = there.into_iter().map(|session| session.raw).collect();
         cx.printer.json(&Both { here, remote })?;
         return Ok(Exit::Ok);

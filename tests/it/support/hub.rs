@@ -104,12 +104,14 @@ impl Api {
     pub fn shows(&self, ids: &[&str]) {
         let mut wanted: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
         wanted.sort();
-        let mut last = Vec::new();
         let deadline = std::time::Instant::now() + super::PATIENCE;
-        while last != wanted {
-            assert!(std::time::Instant::now() < deadline, "it shows {last:?}, not {wanted:?}");
+        loop {
+            let shown = self.ids();
+            if shown == wanted {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "it shows {shown:?}, not {wanted:?}");
             std::thread::sleep(std::time::Duration::from_millis(10));
-            last = self.ids();
         }
     }
 
