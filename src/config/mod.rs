@@ -8,6 +8,7 @@
 mod concerns;
 mod environment;
 mod file;
+mod host;
 mod identity;
 pub mod keys;
 mod machine;
@@ -20,6 +21,7 @@ pub use concerns::{
 };
 pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};
+pub use host::{DiscoveryConfig, HostConfig, HostPeer, TailscaleConfig, TokenSource};
 pub use identity::Identity;
 pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;

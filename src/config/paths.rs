@@ -35,6 +35,11 @@ impl Paths {
         self.home.join("config.json")
     }
 
+    /// `host.toml`: the peers.
+    pub fn host_file(&self) -> PathBuf {
+        self.home.join("host.toml")
+    }
+
     /// The kept machine id.
     pub fn machine_id_file(&self) -> PathBuf {
         self.home.join("machine-id")
