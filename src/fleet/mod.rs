@@ -26,7 +26,7 @@ mod roster;
 mod server;
 mod specs;
 
-pub use address::{AddressError, DEFAULT_PORT, PeerAddress};
+pub use address::{AddressError, DEFAULT_PORT, PeerAddress, resolve_name};
 pub use beacon::{Beacon, Identity, RunnerGauge};
 pub use facts::{FRESH, Facts, FactsSource};
 pub use live::{Live, LiveError};

@@ -194,11 +194,69 @@ pub struct V1Health {
     pub launchers: Vec<Launcher>,
     /// How many sessions there are.
     pub sessions: SessionCounts,
-    /// Other machines; none in this version.
-    #[schema(value_type = Vec<Object>)]
-    pub peers: Vec<serde_json::Value>,
+    /// The peers, by name.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// Ours: the name that the operator gave the machine.
     pub machine_id: String,
+}
+
+/// A peer, and how the link to it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeerStatus {
+    /// Its name, which ids of its sessions end with.
+    pub name: String,
+    /// Where its daemon is.
+    pub url: String,
+    /// How the link is.
+    pub status: LinkState,
+    /// How many of its sessions run.
+    pub session_count: usize,
+    /// Why the link is down, or what of its sessions is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Its version, once it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The launcher that it takes when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_launcher: Option<String>,
+    /// What can be launched there.
+    #[serde(default)]
+    pub launchers: Vec<Launcher>,
+    /// Ours: how it came to be a peer: `host.toml`, `roster`, `tailscale`, `devcontainer`.
+    pub origin: String,
+    /// Ours: whether its sessions count as this machine's own.
+    #[serde(default)]
+    pub local: bool,
+    /// Ours: since when the link is so: RFC 3339, UTC.
+    pub since: String,
+    /// Ours: which machine it is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// Ours: the name that its operator gave it, where it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
+    /// Ours: how many sessions it has, ended ones too.
+    #[serde(default)]
+    pub sessions: usize,
+    /// Ours: how much of what it sent was not taken.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// How the link to a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// It is tried for the first time.
+    Connecting,
+    /// It is up.
+    Connected,
+    /// It is down, and tried again.
+    Disconnected,
+    /// The machine is known to be off.
+    Offline,
 }
 
 /// Something that can be launched.

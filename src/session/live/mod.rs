@@ -19,7 +19,7 @@ mod shown;
 mod slug;
 mod subscription;
 
-pub use changes::Notice;
+pub use changes::{Change, Changes, Notice};
 pub use shown::LiveSession;
 pub use subscription::{LiveEvent, News, Subscription};
 
@@ -30,7 +30,6 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use self::changes::Changes;
 use self::place::{Place, Places};
 use self::slug::Slugs;
 use super::{Table, files, spec_in};
