@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigError, FlowConfig};
+use crate::config::{Config, ConfigError, FlowConfig, HostConfig};
+use crate::fleet::discovery::{self, Discovery, DiscoveryParts, Doorman, EnginePlaces, Places, Seen};
 use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
@@ -176,6 +177,8 @@ async fn serve_until_told(
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
     let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
+    let host = config.host()?;
+    let discovery = Discovering::start(config, &host, address.port(), &shutdown);
     let live = LiveTable::new(Table::new(config.session().dir), config.env().home(), shutdown.clone());
     let app = App::new(
         AppConfig {
@@ -186,10 +189,11 @@ async fn serve_until_told(
             models: config.models(),
             fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
-            auth: auth_config(config, address.port())?,
+            auth: auth_config(config, address.port(), discovery.door.clone())?,
             live: live.clone(),
             launching: launching(config, address),
             journal: Journal::new(&config.paths.queue(), clock.clone()),
+            discovery: discovery.found.clone(),
             limits,
             clock: clock.clone(),
         },
@@ -201,6 +205,7 @@ async fn serve_until_told(
     let (socket, near) = LocalSocket::bind(config.paths.daemon_socket())?;
     drop(shutdown.spawn(serve::run_socket(near, Arc::clone(&app))));
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
+    discovery.serve(address, &app, &shutdown);
     drop(shutdown.spawn(serve::run(listener, app)));
     if let (Some(redis), Some(queue)) = (redis, queue) {
         let sessions = Table::new(config.session().dir);
@@ -244,10 +249,41 @@ fn info(address: SocketAddr, clock: &Clock) -> DaemonInfo {
 }
 
 /// What decides who may do what; makes the token at the daemon's first start.
-fn auth_config(config: &Config, port: u16) -> Result<AuthConfig, DaemonError> {
+fn auth_config(config: &Config, port: u16, door: Option<Arc<Doorman>>) -> Result<AuthConfig, DaemonError> {
     TokenFile::new(config.paths.auth_token()).ensure()?;
     let (serve_token, require_all) = (config.serve_token()?, config.serve().require_all);
-    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port })
+    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port, door })
+}
+
+/// What looks for machines that nobody added, and who knows people of the tailnet.
+struct Discovering {
+    found: Discovery,
+    tailnet: Option<watch::Receiver<Seen>>,
+    door: Option<Arc<Doorman>>,
+}
+
+impl Discovering {
+    fn start(config: &Config, host: &HostConfig, port: u16, shutdown: &Shutdown) -> Self {
+        let places = config.tailscale_socket().map_or_else(|| Places::of(config.env()), Places::socket);
+        let parts = DiscoveryParts {
+            tailscale: host.discovery.tailscale,
+            devcontainers: host.discovery.devcontainers,
+            engine: EnginePlaces::of(config.env()),
+            port,
+            cache: config.paths.discovery_file(),
+        };
+        let is_followed = host.tailscale.enabled || parts.tailscale;
+        let tailnet = is_followed.then(|| discovery::follow_tailnet(places.clone(), shutdown));
+        let door = host.tailscale.enabled.then(|| Arc::new(Doorman::new(places, &host.tailscale.allow)));
+        Self { found: discovery::start(parts, tailnet.clone(), shutdown), tailnet, door }
+    }
+
+    /// Answers in the tailnet as well, where its people are known.
+    fn serve(self, main: SocketAddr, app: &Arc<App>, shutdown: &Shutdown) {
+        if let (Some(_), Some(tailnet)) = (self.door, self.tailnet) {
+            drop(shutdown.spawn(serve::run_in_tailnet(tailnet, main, Arc::clone(app))));
+        }
+    }
 }
 
 /// The queue in this Redis, with the fleet's key where there is one.

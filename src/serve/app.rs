@@ -15,6 +15,7 @@ use super::queue_view::QueueView;
 use super::stream::Hub;
 use super::{ApiError, Hosts, Launching, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
+use crate::fleet::discovery::Discovery;
 use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::flow::shared::SharedFlow;
@@ -71,6 +72,8 @@ pub struct AppConfig {
     pub launching: Launching,
     /// What the runner has still to tell.
     pub journal: Journal,
+    /// Machines that nobody added.
+    pub discovery: Discovery,
     /// The limits.
     pub limits: Limits,
     /// Where the time comes from.
@@ -91,6 +94,7 @@ pub struct App {
     pub(super) live: LiveTable,
     pub(super) launching: Launching,
     pub(super) journal: Journal,
+    pub(super) discovery: Discovery,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -134,6 +138,7 @@ impl App {
             live,
             launching,
             journal: config.journal,
+            discovery: config.discovery,
             v1_streams: Arc::new(Semaphore::new(limits.streams)),
             waits: Arc::new(Semaphore::new(limits.waits)),
             terminals: Arc::new(Semaphore::new(limits.terminals)),

@@ -26,6 +26,7 @@ mod read_ahead;
 mod router;
 mod routes;
 mod stream;
+mod tailnet;
 mod takeover;
 mod terminal;
 
@@ -36,3 +37,4 @@ pub use guard::Hosts;
 pub use launching::Launching;
 pub use limits::Limits;
 pub use router::{Access, ROUTES, Route, allowed, routes};
+pub use tailnet::run_in_tailnet;

@@ -15,6 +15,8 @@ mod browser;
 mod chaos;
 mod config;
 mod crew;
+mod discovery;
+mod discovery_door;
 mod dispatch;
 mod dispatch_edges;
 mod doctor;

@@ -1,6 +1,7 @@
 //! `darkmux fleet`: the machines that belong together.
 
 mod add;
+mod discover;
 mod drain;
 mod known;
 mod list;
@@ -16,6 +17,7 @@ use super::{Cx, Outcome};
 #[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum FleetVerb {
     Add(add::AddArgs),
+    Discover(discover::DiscoverArgs),
     Remove(remove::RemoveArgs),
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
@@ -28,6 +30,7 @@ pub enum FleetVerb {
 pub fn run(verb: FleetVerb, cx: &Cx) -> Outcome {
     match verb {
         FleetVerb::Add(args) => add::run(&args, cx),
+        FleetVerb::Discover(args) => discover::run(&args, cx),
         FleetVerb::Remove(args) => remove::run(&args, cx),
         FleetVerb::List(args) => list::run(&args, cx),
         FleetVerb::Status(args) => status::run(&args, cx),

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, is_peer_name};
+use super::Kind;
+use crate::model::is_peer_name;
 use crate::store::{Durability, read_private, write_atomic};
 
 /// Largest file, in bytes.

@@ -88,7 +88,7 @@ impl LocalHttp {
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, LocalError> {
         let request = self.request(method, path);
-        let request = body.into_iter().fold(request, |request, body| request.json(body));
+        let request = body.into_iter().fold(request, RequestBuilder::json);
         let response = request.send().await.map_err(|error| away(&error))?;
         if response.status().is_success() {
             return Ok(response);

@@ -29,7 +29,7 @@ pub use containers::Watcher;
 pub use doorman::{Doorman, Guest};
 pub use engine::EnginePlaces;
 pub use local_api::Places;
-pub use tailnet::{Seen, start as follow_tailnet};
+pub use tailnet::{Device, Own, Seen, Tailnet, start as follow_tailnet};
 pub use tailscale::{COOLDOWN, Finder};
 
 use super::DEFAULT_PORT;
@@ -40,13 +40,11 @@ const NAME_MAX: usize = 64;
 
 /// What is looked for, and where.
 #[derive(Debug, Clone)]
-pub struct DiscoveryConfig {
+pub struct DiscoveryParts {
     /// Whether devices of the tailnet are asked.
     pub tailscale: bool,
     /// Whether containers are looked at.
     pub devcontainers: bool,
-    /// Where Tailscale may be found.
-    pub places: Places,
     /// Where a container engine may be found.
     pub engine: EnginePlaces,
     /// The port of this machine's daemon: others probably use the same.
@@ -139,9 +137,16 @@ pub struct Discovery {
     pub engine: Option<watch::Receiver<Option<String>>>,
 }
 
+impl Discovery {
+    /// Looks for nothing.
+    pub fn none() -> Self {
+        Self { found: watch::channel(Vec::new()).1, tailnet: None, engine: None }
+    }
+}
+
 /// Starts looking. `tailnet` is followed by the caller, who may need it for more.
 pub fn start(
-    config: DiscoveryConfig,
+    config: DiscoveryParts,
     tailnet: Option<watch::Receiver<Seen>>,
     shutdown: &Shutdown,
 ) -> Discovery {
@@ -219,13 +224,6 @@ fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     candidates.find(|name| !is_taken(name)).unwrap_or_default()
 }
 
-/// Whether a text can be the name of a peer: `[a-z0-9][a-z0-9_.-]{0,63}`.
-fn is_peer_name(text: &str) -> bool {
-    let is_first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_part = |byte: u8| is_first(&byte) || matches!(byte, b'_' | b'.' | b'-');
-    text.len() <= NAME_MAX && text.as_bytes().first().is_some_and(is_first) && text.bytes().all(is_part)
-}
-
 /// The name of a peer that a text of others makes; `None` when nothing of it can be used.
 fn peer_name(text: &str) -> Option<String> {
     let mut name = String::new();
@@ -245,6 +243,7 @@ fn peer_name(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::is_peer_name;
 
     #[test]
     fn any_text_makes_a_name_that_fits_or_none() {
