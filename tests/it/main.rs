@@ -15,6 +15,7 @@ mod browser;
 mod chaos;
 mod config;
 mod crew;
+mod devcontainer_feature;
 mod discovery;
 mod discovery_door;
 mod dispatch;

@@ -100,7 +100,8 @@ impl Finder {
                     tracing::warn!(%error, "what was found in the tailnet can't be kept");
                 }
             }
-            let next = known.values().filter_map(Known::due_at).min();
+            let now = Instant::now();
+            let next = known.values().filter_map(|one| one.due_at(now)).min();
             tokio::select! {
                 changed = self.seen.changed() => if changed.is_err() { return },
                 Some(Ok((id, asked))) = asking.join_next() => settle(&mut known, &id, asked),
@@ -111,13 +112,13 @@ impl Finder {
 }
 
 impl Known {
-    /// When it is to be asked; `None` as long as it is off, is being asked, or is somebody else's.
-    fn due_at(&self) -> Option<Instant> {
+    /// When it is to be asked, at the earliest `now`; `None` as long as it is off, is being asked, or is somebody else's.
+    fn due_at(&self, now: Instant) -> Option<Instant> {
         let device = self.device.as_ref().filter(|device| device.online && device.ours)?;
         let lets_in = self.member.as_ref().is_some_and(|member| member.lets_in);
         match self.asked {
             _ if self.asking || device.addresses.is_empty() => None,
-            None => Some(Instant::now()),
+            None => Some(now),
             Some(_) if lets_in => None,
             Some(asked) => Some(asked + COOLDOWN),
         }
@@ -159,7 +160,7 @@ fn compare(known: &mut BTreeMap<String, Known>, tailnet: &Tailnet) {
 fn due(known: &mut BTreeMap<String, Known>, ports: &[u16], now: Instant) -> Vec<(String, Whom)> {
     let mut due = Vec::new();
     for (id, one) in known {
-        if one.due_at().is_none_or(|at| at > now) {
+        if one.due_at(now).is_none_or(|at| at > now) {
             continue;
         }
         let Some(device) = &one.device else { continue };
