@@ -162,7 +162,7 @@ fn parse(text: &str, home: Option<&Path>) -> Result<HostConfig, Wrong> {
 /// The line where something begins, from 1.
 fn line(text: &str, span: Option<Range<usize>>) -> usize {
     let at = span.map_or(0, |span| span.start.min(text.len()));
-    1 + text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
+    text[..text.floor_char_boundary(at)].split('\n').count()
 }
 
 struct Reader<'a> {
@@ -177,18 +177,16 @@ impl Reader<'_> {
 
     /// Refuses keys that there are not. `of` is the table's name with a dot.
     fn keys(&self, table: &dyn TableLike, known: &[&str], of: &str) -> Result<(), Wrong> {
-        for (name, item) in table.iter().filter(|(name, _)| !known.contains(name)) {
-            let span = table.key(name).and_then(toml_edit::Key::span).or_else(|| item.span());
-            let shown = visible_line(name);
-            let elsewhere = ELSEWHERE.iter().find(|(key, _)| *key == name);
-            let hint = match (elsewhere, closest(name, known.iter().copied())) {
-                (Some((_, instead)), _) => format!("; {instead}"),
-                (None, Some(near)) => format!(" (did you mean `{of}{near}`?)"),
-                (None, None) => format!("; there are {}", known.join(", ")),
-            };
-            return self.wrong(span, format!("unknown key `{of}{shown}`{hint}"));
-        }
-        Ok(())
+        let unknown = table.iter().find(|(name, _)| !known.contains(name));
+        let Some((name, item)) = unknown else { return Ok(()) };
+        let span = table.key(name).and_then(toml_edit::Key::span).or_else(|| item.span());
+        let elsewhere = ELSEWHERE.iter().find(|(key, _)| *key == name);
+        let hint = match (elsewhere, closest(name, known.iter().copied())) {
+            (Some((_, instead)), _) => format!("; {instead}"),
+            (None, Some(near)) => format!(" (did you mean `{of}{near}`?)"),
+            (None, None) => format!("; there are {}", known.join(", ")),
+        };
+        self.wrong(span, format!("unknown key `{of}{}`{hint}", visible_line(name)))
     }
 
     fn table<'t>(

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::model::is_peer_name;
+
 /// Longest id with all its machines, in bytes: more hops than anybody has.
 const TEXT_MAX: usize = 512;
-
-/// Longest name of a peer, in bytes.
-const NAME_MAX: usize = 64;
 
 /// A session as one machine names it to another: what the last `@` divides. Local ids have no `@`.
 ///
@@ -48,14 +47,6 @@ impl<'a> RemoteId<'a> {
         }
         out
     }
-}
-
-/// Whether a peer can be called so: `[a-z0-9][a-z0-9_.-]{0,63}`.
-pub fn is_peer_name(text: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    text.bytes().next().is_some_and(good)
-        && text.len() <= NAME_MAX
-        && text.bytes().all(|byte| good(byte) || b"_.-".contains(&byte))
 }
 
 #[cfg(test)]

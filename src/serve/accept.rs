@@ -265,6 +265,7 @@ mod tests {
     use crate::fleet::discovery::Discovery;
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
+    use crate::peer::{Peers, PeersParts};
     use crate::serve::auth::AuthConfig;
     use crate::serve::{AppConfig, FleetView, Hosts, Launching};
     use crate::session::Table;
@@ -311,7 +312,7 @@ mod tests {
         let shutdown = Shutdown::new();
         let config = Config::load(Environment::of([("HOME", home.path())]), &[]).unwrap();
         let config = AppConfig {
-            flow,
+            flow: flow.clone(),
             fleet_flow: None,
             queue: None,
             sessions_dir: home.path().join("sessions"),
@@ -326,6 +327,7 @@ mod tests {
                 door: None,
             },
             live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            peers: peers(config.clone(), &flow, &shutdown),
             journal: Journal::new(&home.path().join("queue"), Clock::System),
             discovery: Discovery::none(),
             launching: Launching {
@@ -341,6 +343,12 @@ mod tests {
         let app = Arc::new(App::new(config, shutdown.clone()));
         drop(shutdown.spawn(run(listener, app)));
         Served { home, port, shutdown }
+    }
+
+    fn peers(config: Config, flow: &FlowConfig, shutdown: &Shutdown) -> Peers {
+        let parts =
+            PeersParts { config, node_id: "test-node".into(), flow: flow.clone(), clock: Clock::System };
+        Peers::new(parts, shutdown).unwrap()
     }
 
     impl Served {

@@ -20,6 +20,7 @@ use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::ShipStatus;
+use crate::peer::Peers;
 use crate::session::Table;
 use crate::session::live::LiveTable;
 use crate::util::{Clock, Shutdown, clock};
@@ -68,6 +69,8 @@ pub struct AppConfig {
     pub auth: AuthConfig,
     /// The sessions in memory.
     pub live: LiveTable,
+    /// The peers and their sessions.
+    pub peers: Peers,
     /// What sessions are started with.
     pub launching: Launching,
     /// What the runner has still to tell.
@@ -92,6 +95,7 @@ pub struct App {
     pub(super) hosts: Hosts,
     pub(super) auth: Auth,
     pub(super) live: LiveTable,
+    pub(super) peers: Peers,
     pub(super) launching: Launching,
     pub(super) journal: Journal,
     pub(super) discovery: Discovery,
@@ -136,6 +140,7 @@ impl App {
             hosts,
             auth: Auth::new(&auth),
             live,
+            peers: config.peers,
             launching,
             journal: config.journal,
             discovery: config.discovery,

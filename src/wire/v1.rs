@@ -12,7 +12,7 @@ use crate::model::{EndReason, ExitStatus, SessionState};
 /// A session as `GET /v1/sessions` and the events tell it. What is not known is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionObject {
-    /// Its id: opaque, without `@` and `/`.
+    /// Its id: opaque, without `/`; with `@` and the names of machines for a session of a peer.
     pub id: String,
     /// The peer it came from; absent for a session of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ pub struct SessionObject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventObject {
     /// What happened.
-    #[schema(pattern = "^session-(upsert|remove|activity|snapshot|notice)$")]
+    #[schema(pattern = "^(session-(upsert|remove|activity|snapshot|notice)|peer-status)$")]
     pub event: String,
     /// JSON; its `type` is the event's name.
     pub data: String,
@@ -145,7 +145,7 @@ pub struct LaunchBody {
     /// One of the launchers of `/v1/health`, where there is no command.
     #[serde(default)]
     pub launcher_id: Option<String>,
-    /// A peer that is to run it; none is known to this version.
+    /// A peer that is to run it.
     #[serde(default)]
     pub peer: Option<String>,
     /// Ours: a name for it.
@@ -317,7 +317,7 @@ pub struct FoundMachine {
     pub folder: Option<String>,
     /// Whether it is connected now.
     pub online: bool,
-    /// What opens it: `identity` and `token` need nothing more, a `suggestion` has to be joined.
+    /// What opens it: `identity` and `token` need nothing more, a `suggestion` has to be joined, and `joined` was.
     pub access: String,
     /// Whether it counts as a part of this machine.
     pub local: bool,

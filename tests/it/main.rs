@@ -38,6 +38,8 @@ mod http_auth;
 mod http_hostile;
 mod http_raw;
 mod job;
+mod peers;
+mod peers_hostile;
 mod queue;
 mod queue_heals;
 mod queue_model;

@@ -186,6 +186,11 @@ impl LiveTable {
         Subscription::new(self.clone(), after, self.0.newest.subscribe())
     }
 
+    /// Whether all is still known that changed after `number`.
+    pub fn reaches(&self, number: u64) -> bool {
+        self.state().changes.reaches(number)
+    }
+
     /// A word for this life of the table: numbers of changes mean nothing in another one.
     pub fn epoch(&self) -> &str {
         &self.0.epoch

@@ -4,10 +4,12 @@
 
 pub mod api;
 mod door;
+pub mod hub;
 pub mod local;
 pub mod queue;
 mod redis;
 pub mod runner;
+pub mod spoke;
 mod tty;
 pub mod ws;
 

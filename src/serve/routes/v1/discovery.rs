@@ -8,7 +8,7 @@ use axum::response::Response;
 use crate::fleet::discovery::{Access, Discovery, Found, Kind, Origin, Seen};
 use crate::serve::app::data;
 use crate::serve::{ApiError, App};
-use crate::wire::v1::{Discovered, FoundMachine, Looking};
+use crate::wire::v1::{Discovered, FoundMachine, Looking, PeerStatus};
 
 /// What was found in the tailnet and among the containers, and whether these can be looked at.
 #[utoipa::path(get, path = "/v1/discovery", tag = "daemon", responses(
@@ -16,7 +16,8 @@ use crate::wire::v1::{Discovered, FoundMachine, Looking};
 ))]
 pub async fn discovery(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let Discovery { found, tailnet, engine } = &app.discovery;
-    let machines = found.borrow().iter().map(|found| shown(found, &app)).collect();
+    let peers = app.peers.list();
+    let machines = found.borrow().iter().map(|found| shown(found, &peers, &app)).collect();
     let tailscale = tailnet.as_ref().map_or_else(Looking::off, |seen| match &*seen.borrow() {
         Seen::Unknown => Looking::new("starting", None),
         Seen::Away(why) => Looking::new("away", Some(why.clone())),
@@ -30,13 +31,19 @@ pub async fn discovery(State(app): State<Arc<App>>) -> Result<Response, ApiError
     data(&Discovered { machines, tailscale, devcontainers })
 }
 
-fn shown(found: &Found, app: &App) -> FoundMachine {
+fn shown(found: &Found, peers: &[PeerStatus], app: &App) -> FoundMachine {
     let (origin, host, online, container, folder) = match &found.origin {
         Origin::Tailscale { host, online, .. } => ("tailscale", Some(host.clone()), *online, None, None),
         Origin::Devcontainer { container, folder } => {
             ("devcontainer", None, true, Some(container.clone()), folder.clone())
         }
     };
+    // Whom the user joined meanwhile needs no suggestion.
+    let is_peer = |peer: &PeerStatus| {
+        peer.url.trim_end_matches('/') == found.url
+            || (peer.node_id.is_some() && peer.node_id == found.node_id)
+    };
+    let is_joined = found.access == Access::Suggestion && peers.iter().any(is_peer);
     FoundMachine {
         name: found.name.clone(),
         url: found.url.clone(),
@@ -51,9 +58,9 @@ fn shown(found: &Found, app: &App) -> FoundMachine {
         container,
         folder,
         online,
-        access: found.access.as_str().to_owned(),
+        access: if is_joined { "joined" } else { found.access.as_str() }.to_owned(),
         local: found.local,
-        join: join(found, &app.machine_id()),
+        join: join(found, &app.machine_id()).filter(|_| !is_joined),
     }
 }
 

@@ -6,6 +6,7 @@ mod clipboard;
 mod described;
 mod discovery;
 mod events;
+mod feed;
 mod health;
 mod input;
 mod launch;
@@ -93,7 +94,12 @@ fn done() -> Result<Response, ApiError> {
 
 /// The session that a path names.
 fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
-    app.live.find(text).map_err(|error| match error {
+    app.live.find(text).map_err(not_found)
+}
+
+/// Why no session, or not one, is meant.
+fn not_found(error: FindError) -> ApiError {
+    match error {
         FindError::None(text) => {
             ApiError::not_found(format!("there is no session `{}`", visible_line(&text)))
         }
@@ -102,7 +108,7 @@ fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
             ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; write more of the id"))
         }
         FindError::Io { source, .. } => ApiError::internal("looking for the session", &source),
-    })
+    }
 }
 
 /// A body; none is an empty object.
