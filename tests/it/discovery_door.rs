@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::http_auth::{success, tries};
 use crate::http_raw::{Answer, ask_with, connect};
-use crate::support::local::{ALICE, BOB, Tailscale, whois};
+use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, whois};
 use crate::support::{Daemon, Home, PATIENCE, describe, wait_for};
 
 /// This machine, its user's phone, somebody else's, a server that has tags, one that Tailscale does not know.
@@ -226,4 +226,49 @@ fn switched_off() {
     let daemon = Daemon::start_with(&it.home, ["serve", "--bind", OWN, "--port", "0"]);
     assert_eq!(ask_from(PHONE, daemon.port, "GET", "/v1/health", &[], "").status, 401);
     assert_eq!(it.tailscale.state().asked_whois, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_container_is_a_peer_as_soon_as_it_runs_and_none_when_it_is_gone() {
+    in_a_network("discovery_door::container_peer");
+}
+
+#[test]
+#[ignore = "run by a_container_is_a_peer_as_soon_as_it_runs_and_none_when_it_is_gone, in a network of its own"]
+fn container_peer() {
+    const BRIDGE: &str = "172.30.0.2";
+    make_network();
+    let added = Command::new("ip").args(["addr", "add", &format!("{BRIDGE}/32"), "dev", "lo"]).status();
+    assert!(added.unwrap().success());
+    let inside = Home::new().with("DARKMUX_MACHINE_ID", "inside").with("DARKMUX_SERVE_BIND", "0.0.0.0");
+    let port = crate::support::free_port();
+    let _inside = Daemon::start_with(&inside, ["serve", "--i-know", "--port", &port.to_string()]);
+    let token = std::fs::read_to_string(inside.darkmux().join("auth-token")).unwrap();
+    let home = Home::new();
+    let engine = Engine::start(&home.path().join("docker.sock"));
+    let daemon = Daemon::start(&home);
+    let id = "c".repeat(64);
+    engine.change("start", |containers| {
+        let env = ["DARKMUX_SERVE_BIND=0.0.0.0", &format!("DARKMUX_SERVE_PORT={port}")];
+        containers.all = vec![(container(&id, "/home/alice/app", BRIDGE, &env), Some(token.clone()))];
+    });
+    let own = std::fs::read_to_string(home.darkmux().join("auth-token")).unwrap();
+    let bearer = format!("Authorization: Bearer {}", own.trim());
+    let host = format!("Host: localhost:{}", daemon.port);
+    let peers = || {
+        let answer = ask_with(daemon.port, "GET", "/v1/health", &[&host, &bearer], "");
+        answer.json()["data"]["peers"].as_array().cloned().unwrap_or_default()
+    };
+    let peer = wait_for("the container to be connected", || {
+        peers().into_iter().find(|peer| peer["status"] == "connected")
+    });
+    assert_eq!(
+        (&peer["name"], &peer["origin"], &peer["local"]),
+        (&json!("app"), &json!("devcontainer"), &json!(true))
+    );
+    engine.change("die", |containers| containers.all.clear());
+    wait_for("the container to be gone", || peers().is_empty().then_some(()));
+    let log = std::fs::read_to_string(home.path().join("serve.log")).unwrap();
+    assert!(!log.contains(token.trim()), "{log}");
 }
