@@ -14,6 +14,7 @@ mod devices;
 pub mod discovery;
 mod facts;
 mod hostile;
+pub mod join;
 mod keys;
 mod live;
 mod meets;

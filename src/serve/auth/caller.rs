@@ -124,16 +124,20 @@ impl Caller {
     }
 
     /// The hash of their token.
-    pub(super) fn key(&self) -> Option<blake3::Hash> {
+    pub(in crate::serve) fn key(&self) -> Option<blake3::Hash> {
         match &self.hold {
             Some(Hold::Key { key, .. }) => Some(*key),
             _ => None,
         }
     }
 
-    /// Whether they may be given a secret. It would outlive what lets in who comes from the tailnet.
-    pub fn may_have_secrets(&self) -> bool {
-        self.may_act() && self.via != Via::Tailnet
+    /// Refuses a secret to who comes from the tailnet: it would outlive what lets them in, and count from elsewhere.
+    pub fn may_have_secrets(&self) -> Result<(), ApiError> {
+        if self.via == Via::Tailnet {
+            let message = "who is let in by the tailnet gets no code, which would count from elsewhere, too; use a token";
+            return Err(ApiError::forbidden("needs_token", message));
+        }
+        Ok(())
     }
 
     /// Resolves when their token is not valid any more, or the tailnet's user not let in, and never for callers without

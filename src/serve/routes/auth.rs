@@ -88,11 +88,7 @@ pub async fn new_code(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let NewCode { read_only } = of_json(&body)?;
-    if !caller.may_have_secrets() {
-        let message =
-            "who is let in by the tailnet gets no code: it would count from elsewhere as well; use a token";
-        return Err(ApiError::forbidden("needs_token", message));
-    }
+    caller.may_have_secrets()?;
     let scope = if read_only { Scope::Watch } else { Scope::Act };
     let code = app.auth.new_code(&caller, scope).map_err(|error| match error {
         CodeError::NoToken => ApiError::new(StatusCode::CONFLICT, "no_token", error.to_string()),
