@@ -92,7 +92,7 @@ impl Default for DiscoveryConfig {
 pub struct TailscaleConfig {
     /// They are.
     pub enabled: bool,
-    /// Who is, beside this machine's own user: login names.
+    /// Who is, beside this machine's own user: login names, and tags of devices that have no user.
     pub allow: Vec<String>,
 }
 
@@ -226,8 +226,11 @@ impl Reader<'_> {
             return self.wrong(item.span(), "`allow` takes a list of login names");
         };
         let login = |value: &toml_edit::Value| match value.as_str().map(str::trim) {
-            Some(name) if name.contains('@') => Ok(name.to_lowercase()),
-            _ => self.wrong(value.span(), "`allow` takes login names such as \"me@example.com\""),
+            Some(name) if name.contains('@') || name.starts_with("tag:") => Ok(name.to_lowercase()),
+            _ => self.wrong(
+                value.span(),
+                "`allow` takes login names such as \"me@example.com\", and tags such as \"tag:server\"",
+            ),
         };
         list.iter().map(login).collect()
     }

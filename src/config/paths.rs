@@ -120,6 +120,11 @@ impl Paths {
         self.home.join("fleet-token")
     }
 
+    /// What was found in the tailnet.
+    pub fn discovery_file(&self) -> PathBuf {
+        self.home.join("discovery.json")
+    }
+
     /// What the running daemon says of itself: pid, address, version.
     pub fn daemon_file(&self) -> PathBuf {
         self.home.join("daemon.json")

@@ -11,6 +11,7 @@
 mod address;
 mod beacon;
 mod devices;
+pub mod discovery;
 mod facts;
 mod hostile;
 pub mod join;

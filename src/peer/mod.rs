@@ -16,6 +16,7 @@ mod events;
 mod find;
 mod follow;
 mod forward;
+mod found;
 mod hub;
 mod intake;
 mod link;

@@ -262,6 +262,7 @@ impl HttpBody for InFlight {
 mod tests {
     use super::*;
     use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Paths, Provenance};
+    use crate::fleet::discovery::Discovery;
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
     use crate::peer::{Peers, PeersParts};
@@ -323,10 +324,12 @@ mod tests {
                 serve_token: None,
                 require_all: false,
                 port,
+                door: None,
             },
             live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
             peers: peers(config.clone(), &flow, &shutdown),
             journal: Journal::new(&home.path().join("queue"), Clock::System),
+            discovery: Discovery::none(),
             launching: Launching {
                 session: config.session(),
                 crew: config.crew(),

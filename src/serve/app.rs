@@ -15,6 +15,7 @@ use super::queue_view::QueueView;
 use super::stream::Hub;
 use super::{ApiError, Hosts, Inviting, Launching, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
+use crate::fleet::discovery::Discovery;
 use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::flow::shared::SharedFlow;
@@ -76,6 +77,8 @@ pub struct AppConfig {
     pub inviting: Inviting,
     /// What the runner has still to tell.
     pub journal: Journal,
+    /// Machines that nobody added.
+    pub discovery: Discovery,
     /// The limits.
     pub limits: Limits,
     /// Where the time comes from.
@@ -98,6 +101,7 @@ pub struct App {
     pub(super) launching: Launching,
     pub(super) inviting: Inviting,
     pub(super) journal: Journal,
+    pub(super) discovery: Discovery,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -143,6 +147,7 @@ impl App {
             launching,
             inviting: config.inviting,
             journal: config.journal,
+            discovery: config.discovery,
             v1_streams: Arc::new(Semaphore::new(limits.streams)),
             waits: Arc::new(Semaphore::new(limits.waits)),
             terminals: Arc::new(Semaphore::new(limits.terminals)),

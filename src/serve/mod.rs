@@ -28,6 +28,7 @@ mod read_ahead;
 mod router;
 mod routes;
 mod stream;
+mod tailnet;
 mod takeover;
 mod terminal;
 
@@ -39,3 +40,4 @@ pub use inviting::Inviting;
 pub use launching::Launching;
 pub use limits::Limits;
 pub use router::{Access, ROUTES, Route, allowed, routes};
+pub use tailnet::run_in_tailnet;

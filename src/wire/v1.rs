@@ -259,6 +259,73 @@ pub enum LinkState {
     Offline,
 }
 
+/// `GET /v1/discovery`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Discovered {
+    /// The machines, by name.
+    pub machines: Vec<FoundMachine>,
+    /// Whether the tailnet can be looked at.
+    pub tailscale: Looking,
+    /// Whether the containers can be looked at.
+    pub devcontainers: Looking,
+}
+
+/// Whether machines can be looked for in one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Looking {
+    /// `on`, `starting`, `away` or `off`.
+    pub state: String,
+    /// Why it is `away`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Looking {
+    /// This state.
+    pub fn new(state: &str, reason: Option<String>) -> Self {
+        Self { state: state.to_owned(), reason }
+    }
+
+    /// Switched off.
+    pub fn off() -> Self {
+        Self::new("off", None)
+    }
+}
+
+/// A machine that nobody added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundMachine {
+    /// Its name.
+    pub name: String,
+    /// Where its daemon answers.
+    pub url: String,
+    /// `darkmux` or `gmux`.
+    pub kind: String,
+    /// Who it is, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// `tailscale` or `devcontainer`.
+    pub origin: String,
+    /// Its name in the tailnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The container's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The folder on this machine that the container was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Whether it is connected now.
+    pub online: bool,
+    /// What opens it: `identity` and `token` need nothing more, a `suggestion` has to be joined, and `joined` was.
+    pub access: String,
+    /// Whether it counts as a part of this machine.
+    pub local: bool,
+    /// How to join it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<String>,
+}
+
 /// Something that can be launched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Launcher {

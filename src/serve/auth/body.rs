@@ -50,12 +50,13 @@ impl Accepts {
 }
 
 /// Refuses a body of another kind. The kinds are those that a form on another page can't send without asking first,
-/// so a browser always has to name one; who shows a token may leave it out where there is no body.
+/// so a browser always has to name one; who shows a token may leave it out where there is no body. So may who comes from
+/// the tailnet: that no page sent it was looked at before.
 pub fn check(accepts: Accepts, caller: &Caller, headers: &HeaderMap) -> Result<(), ApiError> {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let fits = match (kinds.next(), kinds.next()) {
         (Some(kind), None) => kind.to_str().is_ok_and(|kind| accepts.takes(kind)),
-        (None, _) => is_empty(headers) && matches!(caller.via(), Via::Socket | Via::Bearer),
+        (None, _) => is_empty(headers) && matches!(caller.via(), Via::Socket | Via::Bearer | Via::Tailnet),
         _ => false,
     };
     if fits {

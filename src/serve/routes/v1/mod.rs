@@ -4,6 +4,7 @@
 mod act;
 mod clipboard;
 mod described;
+mod discovery;
 mod events;
 mod feed;
 mod health;
@@ -54,6 +55,7 @@ use Access::{Act, Watch};
 pub const V1: &[Route] = &[
     Route::get("/v1/capabilities", "/v1/capabilities", Watch, || get(health::capabilities)),
     Route::post("/v1/deregister", "/v1/deregister", Act, || post(runner::deregister)).taking(SMALL),
+    Route::get("/v1/discovery", "/v1/discovery", Watch, || get(discovery::discovery)),
     Route::get("/v1/events", "/v1/events", Watch, || get(events::events)),
     Route::get("/v1/frontend-config", "/v1/frontend-config", Watch, || get(health::frontend_config)),
     Route::get("/v1/health", "/v1/health", Watch, || get(health::health)),
