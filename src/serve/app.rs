@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::auth::{Auth, AuthConfig};
 use super::queue_view::QueueView;
 use super::stream::Hub;
-use super::{ApiError, Hosts, Launching, Limits};
+use super::{ApiError, Hosts, Inviting, Launching, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
 use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
@@ -72,6 +72,8 @@ pub struct AppConfig {
     pub peers: Peers,
     /// What sessions are started with.
     pub launching: Launching,
+    /// What machines that join are offered.
+    pub inviting: Inviting,
     /// What the runner has still to tell.
     pub journal: Journal,
     /// The limits.
@@ -94,6 +96,7 @@ pub struct App {
     pub(super) live: LiveTable,
     pub(super) peers: Peers,
     pub(super) launching: Launching,
+    pub(super) inviting: Inviting,
     pub(super) journal: Journal,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
@@ -138,6 +141,7 @@ impl App {
             live,
             peers: config.peers,
             launching,
+            inviting: config.inviting,
             journal: config.journal,
             v1_streams: Arc::new(Semaphore::new(limits.streams)),
             waits: Arc::new(Semaphore::new(limits.waits)),
