@@ -7,8 +7,8 @@ mod door;
 pub mod queue;
 mod redis;
 pub mod runner;
-mod tty;
 pub mod tools;
+mod tty;
 pub mod ws;
 
 pub use door::{Door, cookie, forged};

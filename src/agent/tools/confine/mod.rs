@@ -29,6 +29,9 @@ pub use seatbelt::profile;
 /// Where macOS has its sandbox.
 pub const SANDBOX_EXEC: &str = "/usr/bin/sandbox-exec";
 
+/// What a sandbox of the system comes to.
+const BOUND: &str = "writes only in the work directory and its own TMPDIR, the home folder is not read";
+
 /// How commands are confined. Shown as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Confinement {
@@ -103,8 +106,6 @@ impl Confinement {
 impl fmt::Display for Confinement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = |open: bool| if open { "network open" } else { "no network" };
-        const BOUND: &str =
-            "writes only in the work directory and its own TMPDIR, the home folder is not read";
         match self {
             Self::Landlock { abi, rules } => {
                 let network = match (rules.network, abi) {
