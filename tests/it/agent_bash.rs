@@ -37,10 +37,10 @@ fn a_command_answers_with_its_output_status_and_folder() {
     assert_eq!(done.shown[0], "$ echo out; echo err >&2; mkdir -p sub/deep; cd sub");
     assert_eq!(tools.told[..2], ["out", "err"]);
     let done = tools.bash("pwd; exit 3");
-    assert!(!done.ok && done.text.contains("/work/sub\n(exit 3, "), "{}", done.text);
+    assert!(!done.ok && done.text.contains("/tree/sub\n(exit 3, "), "{}", done.text);
     // A folder that is gone is no trap.
     assert!(tools.bash("cd ../ && rmdir sub/deep sub; mkdir x; cd x; rmdir ../x").ok);
-    assert!(tools.bash("pwd").text.contains("/work\n"), "back at the root");
+    assert!(tools.bash("pwd").text.contains("/tree\n"), "back at the root");
     assert!(tools.bash("cat; read line; echo \"[$line]\"").text.starts_with("[]\n"), "there is no input");
     let done = tools.bash("if then");
     assert!(!done.ok && done.text.contains("syntax error"), "{}", done.text);
@@ -59,7 +59,7 @@ fn a_folder_outside_is_not_kept() {
             "{text}"
         );
     }
-    assert!(tools.bash("pwd").text.contains("/work/sub\n"));
+    assert!(tools.bash("pwd").text.contains("/tree/sub\n"));
 }
 
 #[test]
@@ -213,10 +213,10 @@ fn a_container_runs_the_command_in_its_folder_and_is_killed_by_its_name() {
     });
     let text = tools.bash("mkdir sub; cd sub; echo \"$HOME\"; pwd").text;
     assert!(
-        text.contains("/darkmux-") && text.contains("/work/sub\n") && text.contains("starts in sub"),
+        text.contains("/darkmux-") && text.contains("/tree/sub\n") && text.contains("starts in sub"),
         "{text}"
     );
-    assert!(tools.bash("pwd").text.contains("/work/sub\n"));
+    assert!(tools.bash("pwd").text.contains("/tree/sub\n"));
     let done =
         tools.call("bash", &json!({"command": "trap '' TERM; sleep 600; sleep 600", "timeout_seconds": 1}));
     assert!(done.text.contains("ended after 1 s"), "{}", done.text);

@@ -58,7 +58,7 @@ fn nothing_is_written_outside() {
         format!("echo x >{outside}/new"),
         format!("echo x >{outside}/there; truncate -s0 {outside}/there; rm -f {outside}/there"),
         "echo x >link/new; mkdir link/dir; ln -s a link/b; mkfifo link/p".into(),
-        format!("mv {outside}/there . ; mv work {outside}/"),
+        format!("mv {outside}/there . ; mv ../tree {outside}/"),
         "echo x >../new; echo x >~/.bashrc; mkdir ~/.config".into(),
         format!("cd {outside} && touch new"),
         "touch /tmp/darkmux-escaped /etc/darkmux-escaped /dev/shm/darkmux-escaped".into(),
@@ -71,7 +71,7 @@ fn nothing_is_written_outside() {
     let mut home: Vec<_> =
         fs::read_dir(&tools.home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     home.sort();
-    assert_eq!(home, [".ssh", "outputs", "work"]);
+    assert_eq!(home, [".ssh", "outputs", "tree"]);
 }
 
 #[test]

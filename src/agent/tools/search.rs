@@ -180,8 +180,9 @@ impl Hunt {
             });
             walk.run(|| {
                 let tell = tell.clone();
-                let mut searcher = searcher();
-                Box::new(move |entry| self.visit(entry, &mut searcher, &tell))
+                // Each thread has its own: what a matcher keeps for speed is shared badly.
+                let (mut searcher, matcher) = (searcher(), self.matcher.clone());
+                Box::new(move |entry| self.visit(entry, matcher.as_ref(), &mut searcher, &tell))
             });
             drop(tell);
             collected.join().unwrap_or_default()
@@ -191,6 +192,7 @@ impl Hunt {
     fn visit(
         &self,
         entry: Result<ignore::DirEntry, ignore::Error>,
+        matcher: Option<&RegexMatcher>,
         searcher: &mut Searcher,
         tell: &SyncSender<Vec<Found>>,
     ) -> WalkState {
@@ -203,7 +205,7 @@ impl Hunt {
         let Some(path) = entry.path().strip_prefix(self.root.path()).ok().filter(|_| is_file) else {
             return WalkState::Continue;
         };
-        let found = match &self.matcher {
+        let found = match matcher {
             None => {
                 self.found.fetch_add(1, Ordering::Relaxed);
                 vec![Found { path: path.to_owned(), line: 0, text: String::new() }]

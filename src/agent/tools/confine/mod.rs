@@ -18,7 +18,9 @@ mod rules;
 mod seatbelt;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+#[cfg(not(target_os = "linux"))]
+use std::path::Path;
+use std::path::PathBuf;
 
 pub use image::{Image, ImageError, Mounts};
 #[cfg(target_os = "linux")]
@@ -74,15 +76,6 @@ impl Confinement {
     /// A container of `image`, by the first of Docker and Podman in `path`. `Err` says what is wrong.
     pub fn in_image(image: &str, network: bool, path: &[PathBuf]) -> Result<Self, ImageError> {
         Image::new(image, network, path).map(Self::Image)
-    }
-
-    /// Adds a folder that commands may read.
-    #[must_use]
-    pub fn reading(mut self, folder: &Path) -> Self {
-        if let Self::Landlock { rules, .. } | Self::Seatbelt(rules) = &mut self {
-            rules.read.push(folder.to_owned());
-        }
-        self
     }
 
     /// What of the rules or the system lets more through than it should, for who asks.
