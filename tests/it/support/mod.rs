@@ -10,6 +10,7 @@ pub mod queue;
 mod redis;
 pub mod runner;
 pub mod spoke;
+pub mod tools;
 mod tty;
 pub mod ws;
 
