@@ -168,7 +168,11 @@ impl PeerStream {
     /// The next piece, which must come within `idle`; `None` at the end. Can be dropped while it waits.
     pub async fn next(&mut self, idle: Duration) -> Result<Option<Bytes>, PeerError> {
         let chunk = timeout(idle, self.response.chunk()).await;
-        chunk.map_err(|_| PeerError::NoData)?.map_err(|error| PeerError::of(&error))
+        chunk.map_err(|_| PeerError::NoData)?.map_err(|error| match PeerError::of(&error) {
+            // The kernel gave up on a connection that was open; nobody was connected to.
+            PeerError::TimedOut => PeerError::NoData,
+            error => error,
+        })
     }
 }
 

@@ -5,7 +5,7 @@
 //! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
 //! ```
 //!
-//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, `tools`, or `sse-redis`, `queue-core`,
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, `tools`, `peers`, or `sse-redis`, `queue-core`,
 //! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
@@ -42,6 +42,8 @@ mod http;
 mod idle;
 #[cfg(target_os = "linux")]
 mod machine;
+#[cfg(target_os = "linux")]
+mod peers;
 #[cfg(target_os = "linux")]
 mod queue;
 #[cfg(target_os = "linux")]
@@ -82,6 +84,7 @@ const AREAS: &[Area] = &[
     ("terminal", terminal::run),
     ("sessions", sessions::run),
     ("tools", tools::run),
+    ("peers", peers::run),
     ("queue-core", queue::run_core),
     ("queue-start", queue::run_start),
     ("queue-sessions", queue::run_sessions),
@@ -89,7 +92,7 @@ const AREAS: &[Area] = &[
 ];
 
 #[cfg(target_os = "linux")]
-const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, tools, queue-core, queue-start, queue-sessions, queue-idle, all";
+const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, tools, peers, queue-core, queue-start, queue-sessions, queue-idle, all";
 
 /// What the command line asks for.
 #[cfg(target_os = "linux")]

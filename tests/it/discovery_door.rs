@@ -23,8 +23,8 @@ const SERVER: &str = "100.64.0.4";
 const STRANGER: &str = "100.64.0.5";
 const FRIEND: &str = "100.64.0.6";
 
-/// Runs a test of this file, which is ignored elsewhere, in a network of its own. Linux only.
-fn in_a_network(test: &str) {
+/// Runs a test, which is ignored elsewhere, in a network of its own. Linux only.
+pub fn in_a_network(test: &str) {
     let exe = std::env::current_exe().unwrap();
     let run = |program: &str, first: &[&str]| {
         let mut command = Command::new(program);

@@ -4,6 +4,7 @@
 
 pub mod api;
 mod door;
+pub mod gmuxd;
 pub mod hub;
 pub mod local;
 pub mod queue;
@@ -229,6 +230,16 @@ pub fn is_alive(pid: i64) -> bool {
     let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().expect("ps runs");
     let stat = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     !stat.is_empty() && !stat.starts_with('Z')
+}
+
+/// Stops a process, and waits until all of it stands still.
+pub fn freeze(pid: i64) {
+    signal(pid, "STOP");
+    wait_for("it to stand still", || {
+        let output =
+            Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().expect("ps runs");
+        String::from_utf8_lossy(&output.stdout).trim().starts_with('T').then_some(())
+    });
 }
 
 /// Sends a signal by name.
