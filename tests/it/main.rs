@@ -46,6 +46,7 @@ mod http_raw;
 mod job;
 mod peer_calls;
 mod peer_crowd;
+#[cfg(target_os = "linux")]
 mod peer_network;
 mod peer_terminals;
 mod peers;

@@ -80,12 +80,43 @@ fn floods_are_bounded() {
     let asked = Instant::now();
     assert_eq!(hub.get("/v1/health").status, 200);
     assert!(asked.elapsed() < Duration::from_secs(5));
-    let pid = hub.daemon.process.pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let rss = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse::<u64>().ok());
-    assert!(rss.is_none_or(|kib| kib < 160 * 1024), "{rss:?} KiB");
+    assert!(resident(&hub).is_none_or(|kib| kib < 160 * 1024), "{:?} KiB", resident(&hub));
+}
+
+/// An event without end takes no memory, a head and a health that drip take nobody's time.
+#[test]
+fn an_event_without_end_and_answers_that_drip_harm_nobody() {
+    let (endless, drips, loris) = (Spoke::of(NODE, &[]), Spoke::start(), Spoke::start());
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    let first =
+        [head.as_slice(), upsert("x", &session("x")).as_bytes(), b"event: session-upsert\ndata: "].concat();
+    endless.on("/v1/events", Answer::Then(first, vec![b'x'; 1024 * 1024]));
+    drips.on("/v1/events", Answer::Drip([head.as_slice(), &[b'x'; 4096]].concat()));
+    loris.on("/v1/events", Answer::Stream(upsert("y", &session("y")).into_bytes()));
+    loris.on("/v1/health", Answer::Drip(health("node-of-the-loris")));
+    let good = Api::of(machine("good"));
+    let id = format!("{}@good", good.launch(&["cat"]));
+    let lines =
+        [at("endless", &endless), at("drips", &drips), at("loris", &loris), PeerLine::of("good", &good)];
+    let hub = hub("hub", &lines);
+    wait_for("all that can be shown", || {
+        let ids = hub.ids();
+        [id.as_str(), "x@endless", "y@loris"]
+            .iter()
+            .all(|id| ids.iter().any(|shown| shown == id))
+            .then_some(())
+    });
+    let asked = Instant::now();
+    data(&hub.act(&id, "read"));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(hub.ids().iter().all(|id| !id.ends_with("@drips")));
+    assert!(resident(&hub).is_none_or(|kib| kib < 160 * 1024), "{:?} KiB", resident(&hub));
+}
+
+/// Memory of its daemon in KiB, where the system tells.
+fn resident(api: &Api) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", api.daemon.process.pid())).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse().ok())
 }
 
 /// P13: a spoke without a head, one whose health hangs, one that answers otherwise: each has its words.

@@ -17,6 +17,10 @@ pub enum Answer {
     Stream(Vec<u8>),
     /// These bytes again and again.
     Endless(Vec<u8>),
+    /// The first bytes once, and then the others again and again.
+    Then(Vec<u8>, Vec<u8>),
+    /// These bytes, one every moment, and nothing more.
+    Drip(Vec<u8>),
     /// Nothing at all.
     Mute,
 }
@@ -139,6 +143,21 @@ fn serve(stream: &TcpStream, shared: &(Mutex<State>, Condvar)) {
         Some(Answer::Endless(bytes)) => {
             drop(state);
             while out.write_all(&bytes).is_ok() {}
+        }
+        Some(Answer::Then(first, bytes)) => {
+            drop(state);
+            let _ = out.write_all(&first);
+            while out.write_all(&bytes).is_ok() {}
+        }
+        Some(Answer::Drip(bytes)) => {
+            drop(state);
+            for byte in bytes {
+                // How slow it is, is what is tested.
+                std::thread::sleep(Duration::from_millis(200));
+                if out.write_all(&[byte]).is_err() {
+                    return;
+                }
+            }
         }
         Some(Answer::Mute) => {
             // Held until the peer is told something else.
