@@ -17,12 +17,14 @@
 //! | 3 | [`crew`] | roles, and the command a role becomes |
 //! | 4 | [`fleet`] | facts about machines |
 //! | 4 | [`runner`] | claims jobs and runs each as a session |
+//! | 4 | [`agent`] | the builtin agent: a role by a model endpoint alone |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
 //! | 5 | [`doctor`] | one file a check |
 //! | 6 | [`daemon`] | the composition root of `darkmux serve` |
 //! | 7 | [`cli`] | the command line; the only place that prints |
 
+pub mod agent;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -222,16 +222,12 @@ impl Client {
     }
 }
 
-/// The innermost reason: what the layers above it say is where, not why.
+/// Why there is no answer.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", ANSWER_TIME.as_secs());
     }
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
+    crate::util::root_cause(error)
 }
 
 /// The message in an error's body.

@@ -1,0 +1,3 @@
+//! The builtin agent.
+
+pub mod model;
