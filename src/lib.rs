@@ -17,7 +17,7 @@
 //! | 3 | [`crew`] | roles, and the command a role becomes |
 //! | 4 | [`fleet`] | facts about machines |
 //! | 4 | [`runner`] | claims jobs and runs each as a session |
-//! | 4 | [`agent`] | the builtin agent: a role by a model endpoint alone |
+//! | 4 | [`agent`] | the built-in agent: a model's endpoint, tools, a loop |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
 //! | 5 | [`doctor`] | one file a check |

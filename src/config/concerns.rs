@@ -130,7 +130,7 @@ pub struct CrewConfig {
     pub preamble: PathBuf,
     /// Agents in the order in which they are tried.
     pub agents: Vec<String>,
-    /// What the builtin agent asks.
+    /// What the built-in agent asks.
     pub models: ModelsConfig,
     /// The folders of `PATH`.
     pub path_dirs: Vec<PathBuf>,
@@ -153,7 +153,7 @@ pub struct ModelsConfig {
     pub strict: bool,
 }
 
-/// The limits of the builtin agent.
+/// The limits of the built-in agent.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// How long a model may take to begin its answer.
@@ -376,7 +376,7 @@ impl Config {
         }
     }
 
-    /// The limits of the builtin agent.
+    /// The limits of the built-in agent.
     pub fn agent(&self) -> AgentConfig {
         let duration = |name| self.settings.duration(name);
         let some = |name| Some(self.settings.number(name)).filter(|number| *number > 0);

@@ -1,5 +1,5 @@
 //! Choosing the agent for a role that any of them may run: the first of `crew.agents` that is here and can be held
-//! to what the role may do. An agent CLI is here when it is installed, the builtin agent when a model endpoint
+//! to what the role may do. An agent CLI is here when it is installed, the built-in agent when a model endpoint
 //! answers.
 
 use std::cell::OnceCell;

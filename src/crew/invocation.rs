@@ -125,7 +125,7 @@ fn script(
     })
 }
 
-/// The builtin agent's invocation: everything that it is told stands in one file.
+/// The built-in agent's invocation: everything that it is told stands in one file.
 fn builtin(
     role: &Role,
     request: &Request<'_>,

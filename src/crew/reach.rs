@@ -1,4 +1,4 @@
-//! Whether the builtin agent has something to ask: whether anything listens at a model endpoint. What listens there is
+//! Whether the built-in agent has something to ask: whether anything listens at a model endpoint. What listens there is
 //! asked by the agent itself, once it runs.
 
 use std::net::{TcpStream, ToSocketAddrs};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Endpoint, ModelsConfig};
 
-/// The role that is the builtin agent.
+/// The role that is the built-in agent.
 pub const AGENT: &str = "agent";
 
 /// What to do where none answers.

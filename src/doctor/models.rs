@@ -34,10 +34,10 @@ impl Check for ModelEndpoint {
             Ok(Some(models)) => Finding::pass(loaded_models(&models)),
             Ok(None) | Err(_) if is_wanted(machine) => Finding::warn(
                 format!("none answers at {places}"),
-                "it is configured; the builtin agent asks it, and `serve` shows which models are loaded",
+                "it is configured; the built-in agent asks it, and `serve` shows which models are loaded",
                 "start the model server, or: darkmux config set lmstudio_url URL (`darkmux endpoints test` says more)",
             ),
-            Ok(None) | Err(_) => Finding::pass(format!("none at {places}; only the builtin agent needs one")),
+            Ok(None) | Err(_) => Finding::pass(format!("none at {places}; only the built-in agent needs one")),
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct RoleManifest {
     /// 1.9's texts that are fed back to a model that is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback_templates: Option<FeedbackTemplates>,
-    /// The model that the builtin agent takes for this role: `model`, or `endpoint/model`.
+    /// The model that the built-in agent takes for this role: `model`, or `endpoint/model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// How the role runs. Without it: by the first available agent.
@@ -154,7 +154,7 @@ pub enum Runtime {
     /// By the first agent of `crew.agents` that can; the role's prompt goes along.
     #[default]
     AgentCli,
-    /// By the builtin agent.
+    /// By the built-in agent.
     Agent,
     /// By a command of its own.
     Command(Box<CommandRuntime>),

@@ -1,4 +1,4 @@
-//! What the builtin agent is asked to do (`agent.json` in its session's folder), and what it came to (`result.json`
+//! What the built-in agent is asked to do (`agent.json` in its session's folder), and what it came to (`result.json`
 //! there, part of a job's result, `crew dispatch --json`).
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub const RESULT_FILE: &str = "result.json";
 /// Largest result, in bytes: it becomes part of a job's, of which Redis takes 64 KiB.
 pub const RESULT_MAX: usize = 32 * 1024;
 
-/// What the builtin agent is asked to do. No key and no address of a model is in it: they are this machine's.
+/// What the built-in agent is asked to do. No key and no address of a model is in it: they are this machine's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentTask {
     /// [`AGENT_SCHEMA`].
@@ -52,7 +52,7 @@ pub struct AgentTask {
     pub sandbox: Sandbox,
 }
 
-/// How the commands of the builtin agent are confined.
+/// How the commands of the built-in agent are confined.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sandbox {
@@ -65,7 +65,7 @@ pub enum Sandbox {
     Image(String),
 }
 
-/// What the builtin agent came to.
+/// What the built-in agent came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentResult {
     /// [`AGENT_SCHEMA`].

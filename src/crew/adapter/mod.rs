@@ -28,7 +28,7 @@ pub use said::{Said, clean, question_in};
 /// Largest text of a hook that is read, in bytes.
 pub const HOOK_MAX: u64 = 1024 * 1024;
 
-/// The hidden verb that is the builtin agent.
+/// The hidden verb that is the built-in agent.
 pub const RUN_AGENT: &str = "run-agent";
 
 /// Its option that goes on with its conversation.
@@ -43,7 +43,7 @@ const CONVERSATION_MAX: usize = 512;
 /// What knows a session's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adapter {
-    /// The builtin agent.
+    /// The built-in agent.
     Agent,
     /// Claude Code.
     Claude,
@@ -133,7 +133,7 @@ impl Adapter {
             Self::Codex => codex::prepare(&command, facts),
             Self::Opencode => opencode::prepare(&command, facts),
             Self::Pi => pi::prepare(&command, facts),
-            // The builtin agent says what it does by itself.
+            // The built-in agent says what it does by itself.
             Self::Agent | Self::Shell => plain,
         }
     }

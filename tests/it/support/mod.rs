@@ -8,6 +8,7 @@ pub mod queue;
 mod redis;
 pub mod runner;
 mod tty;
+pub mod tools;
 pub mod ws;
 
 pub use door::{Door, cookie, forged};
