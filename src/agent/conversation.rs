@@ -49,7 +49,8 @@ impl Conversation {
 
     /// Tokens of all messages: what the server counted, and a guess for the rest.
     pub fn tokens(&self) -> u64 {
-        let (counted, known) = self.counted.filter(|(_, known)| *known <= self.messages.len()).unwrap_or_default();
+        let (counted, known) =
+            self.counted.filter(|(_, known)| *known <= self.messages.len()).unwrap_or_default();
         counted + estimate(&self.messages[known..])
     }
 

@@ -244,13 +244,16 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_are_told_in_the_roles_own_words() {
-        let templates = FeedbackTemplates { tool_failure_cascade: Some("look up".into()), cycle_suspected: None };
+        let templates =
+            FeedbackTemplates { tool_failure_cascade: Some("look up".into()), cycle_suspected: None };
         let mut watch = Detectors::new(Some(templates));
         let found: Vec<Signal> =
             (0..8).filter_map(|n| watch.call(&call(&n.to_string()), false, &n.to_string())).collect();
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].feedback, "look up");
-        assert!(watch.call(&call("x"), true, "fine").is_none() && watch.strikes[Kind::ToolFailure as usize] == 0);
+        assert!(
+            watch.call(&call("x"), true, "fine").is_none() && watch.strikes[Kind::ToolFailure as usize] == 0
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod checkpoint;
 mod compact;
 mod conversation;
+mod desk;
 mod detect;
 pub mod model;
 mod pick;

@@ -34,7 +34,8 @@ pub async fn pick(config: &ModelsConfig, of_role: Option<&str>) -> Result<Chosen
     let wishes = wishes(config, of_role, profile.as_ref());
     let mut chosen = choose(&surveys, &wishes, config.strict)?;
     let of_profile = profile.iter().flat_map(|profile| &profile.models);
-    let of_profile = of_profile.filter(|wish| is_model(&chosen.model, wish.served_as())).find_map(|wish| wish.window);
+    let of_profile =
+        of_profile.filter(|wish| is_model(&chosen.model, wish.served_as())).find_map(|wish| wish.window);
     chosen.window = config.context.or(of_profile).or(chosen.window);
     Ok(chosen)
 }
@@ -110,7 +111,8 @@ fn there_is(surveys: &[Survey]) -> String {
             match &survey.models {
                 Ok(models) if models.is_empty() => format!("{name} ({base}) serves none"),
                 Ok(models) => {
-                    let ids: Vec<_> = models.iter().take(NAMED).map(|model| visible_line(&model.id)).collect();
+                    let ids: Vec<_> =
+                        models.iter().take(NAMED).map(|model| visible_line(&model.id)).collect();
                     format!("{name} serves {}", ids.join(", "))
                 }
                 Err(why) => format!("{name} ({base}): {}", visible_line(why)),
@@ -127,7 +129,8 @@ mod tests {
     use crate::store::Password;
 
     fn survey(name: &str, models: &[(&str, bool)]) -> Survey {
-        let served = |(id, loaded): &(&str, bool)| Served { id: (*id).to_owned(), loaded: *loaded, window: None };
+        let served =
+            |(id, loaded): &(&str, bool)| Served { id: (*id).to_owned(), loaded: *loaded, window: None };
         let endpoint = Endpoint {
             name: name.to_owned(),
             base: format!("http://{name}/v1"),
@@ -146,19 +149,27 @@ mod tests {
             survey("b", &[("small", true), ("big", false), ("org/name", false)]),
         ];
         let pick = |wish: Option<&str>, strict: bool, surveys: &[Survey]| {
-            let wishes: Vec<_> = wish.map(|wish| (wish.to_owned(), "the role wishes for it")).into_iter().collect();
-            choose(surveys, &wishes, strict).map(|one| format!("{}/{} {}", one.endpoint.name, one.model, one.why))
+            let wishes: Vec<_> =
+                wish.map(|wish| (wish.to_owned(), "the role wishes for it")).into_iter().collect();
+            choose(surveys, &wishes, strict)
+                .map(|one| format!("{}/{} {}", one.endpoint.name, one.model, one.why))
         };
         assert_eq!(pick(Some("BIG"), false, &surveys).unwrap(), "b/big the role wishes for it");
         assert_eq!(pick(Some("small"), false, &surveys).unwrap(), "b/small the role wishes for it");
         assert_eq!(pick(Some("a/small"), false, &surveys).unwrap(), "a/small the role wishes for it");
         assert_eq!(pick(Some("org/name"), false, &surveys).unwrap(), "b/org/name the role wishes for it");
-        assert_eq!(pick(Some("none"), false, &surveys).unwrap(), "b/small it is loaded, as `none` is not served");
+        assert_eq!(
+            pick(Some("none"), false, &surveys).unwrap(),
+            "b/small it is loaded, as `none` is not served"
+        );
         assert!(pick(Some("none"), true, &surveys).unwrap_err().contains("strict_selection"));
         surveys.truncate(1);
         assert_eq!(pick(None, false, &surveys).unwrap(), "a/small it is the first there is");
         surveys[0].models = Err("connection refused".into());
         let why = pick(None, false, &surveys).unwrap_err();
-        assert!(why.contains("a (http://a/v1): connection refused") && why.contains("endpoints test"), "{why}");
+        assert!(
+            why.contains("a (http://a/v1): connection refused") && why.contains("endpoints test"),
+            "{why}"
+        );
     }
 }

@@ -51,7 +51,9 @@ impl Profile {
     /// The model that it means: its default one, else its first.
     pub fn wish(&self) -> Option<&Wish> {
         let named = self.default_model.as_ref();
-        named.and_then(|name| self.models.iter().find(|wish| wish.id == *name)).or_else(|| self.models.first())
+        named
+            .and_then(|name| self.models.iter().find(|wish| wish.id == *name))
+            .or_else(|| self.models.first())
     }
 }
 

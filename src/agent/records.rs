@@ -155,7 +155,13 @@ impl Records {
     }
 
     /// The conversation was summed up.
-    pub fn compaction(&mut self, generation: u64, messages: (usize, usize), tokens: (u64, u64), summary: usize) {
+    pub fn compaction(
+        &mut self,
+        generation: u64,
+        messages: (usize, usize),
+        tokens: (u64, u64),
+        summary: usize,
+    ) {
         let payload = json!({
             "generation": generation,
             "before_messages": messages.0,
@@ -170,7 +176,8 @@ impl Records {
     pub fn signals(&mut self, signals: &[Signal], told: bool) {
         for signal in signals {
             let severity = if signal.is_last { "error" } else { "warn" };
-            let payload = json!({ "kind": signal.kind.as_str(), "severity": severity, "detail": signal.detail });
+            let payload =
+                json!({ "kind": signal.kind.as_str(), "severity": severity, "detail": signal.detail });
             self.telemetry("telemetry.detector", "detector", payload);
         }
         if told && !signals.is_empty() {

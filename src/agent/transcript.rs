@@ -4,7 +4,8 @@
 //! Invariants: nothing of a model's, a tool's or a server's text reaches the terminal raw; every piece is written at
 //! once. A line that is being typed stays below what is shown.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::Write;
 
 use unicode_width::UnicodeWidthChar;
 
@@ -64,7 +65,6 @@ pub struct Transcript {
     look: Look,
     /// What is being typed, and the rows that it takes at the moment.
     typed: Option<(String, usize)>,
-    failed: Option<io::Error>,
 }
 
 impl std::fmt::Debug for Transcript {
@@ -76,7 +76,7 @@ impl std::fmt::Debug for Transcript {
 impl Transcript {
     /// Nothing shown yet.
     pub fn new(screen: Screen) -> Self {
-        Self { screen, column: 0, look: Look::Plain, typed: None, failed: None }
+        Self { screen, column: 0, look: Look::Plain, typed: None }
     }
 
     /// A piece of running text.
@@ -133,21 +133,16 @@ impl Transcript {
         self.put(out);
     }
 
-    /// Why the terminal cannot be written to any longer, the first time.
-    pub fn failed(&self) -> Option<&io::Error> {
-        self.failed.as_ref()
-    }
-
     /// What takes the typed line away and goes back to where the text above it ends.
     fn lifted(&mut self) -> String {
         let Some((_, rows @ 1..)) = self.typed else { return String::new() };
         let mut out = String::from("\r");
         if rows > 1 {
-            out.push_str(&format!("\x1b[{}A", rows - 1));
+            let _ = write!(out, "\x1b[{}A", rows - 1);
         }
         out.push_str("\x1b[J");
         if self.column > 0 {
-            out.push_str(&format!("\x1b[1A\x1b[{}G", self.column + 1));
+            let _ = write!(out, "\x1b[1A\x1b[{}G", self.column + 1);
         }
         if let Some((_, rows)) = &mut self.typed {
             *rows = 0;
@@ -165,10 +160,8 @@ impl Transcript {
             out.push_str(below);
             out.push_str(&shown);
         }
-        let written = self.screen.out.write_all(out.as_bytes()).and_then(|()| self.screen.out.flush());
-        if let Err(error) = written {
-            self.failed.get_or_insert(error);
-        }
+        // A terminal that is gone is followed by a signal that ends the run.
+        let _ = self.screen.out.write_all(out.as_bytes()).and_then(|()| self.screen.out.flush());
     }
 
     fn styled(&self, out: &mut String, look: Look, text: &str) {
@@ -208,6 +201,7 @@ fn columns(text: &str) -> usize {
 #[cfg(test)]
 pub mod tests {
     use std::cell::RefCell;
+    use std::io;
     use std::rc::Rc;
 
     use super::*;

@@ -11,9 +11,6 @@ const SEQUENCE_MAX: usize = 32;
 /// What begins and ends what is pasted.
 const PASTE: (&[u8], &[u8]) = (b"\x1b[200~", b"\x1b[201~");
 
-/// What asks a terminal to mark what is pasted, and no longer to.
-pub const MARK_PASTES: (&str, &str) = ("\x1b[?2004h", "\x1b[?2004l");
-
 /// What typing came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed {

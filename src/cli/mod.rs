@@ -23,6 +23,7 @@ mod man;
 mod open;
 mod printer;
 mod queue;
+mod run_agent;
 mod serve;
 mod session;
 mod table;
@@ -115,6 +116,9 @@ enum Verb {
     /// Watches over one command of the built-in agent; started by darkmux itself
     #[command(hide = true)]
     ToolGuard,
+    /// The built-in agent at work on one task; started as a session's program by darkmux itself
+    #[command(hide = true)]
+    RunAgent(DeferredArgs<run_agent::RunAgentArgs>),
 }
 
 /// The binary: parses, runs the verb, reports what went wrong.
@@ -167,6 +171,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::HostSession(DeferredArgs(args)) => session::run_host(&args, cx),
         Verb::SpareHost => session::run_spare(cx),
         Verb::ToolGuard => tool_guard::run(),
+        Verb::RunAgent(DeferredArgs(args)) => run_agent::run(args, cx),
     }
 }
 

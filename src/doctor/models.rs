@@ -37,7 +37,9 @@ impl Check for ModelEndpoint {
                 "it is configured; the built-in agent asks it, and `serve` shows which models are loaded",
                 "start the model server, or: darkmux config set lmstudio_url URL (`darkmux endpoints test` says more)",
             ),
-            Ok(None) | Err(_) => Finding::pass(format!("none at {places}; only the built-in agent needs one")),
+            Ok(None) | Err(_) => {
+                Finding::pass(format!("none at {places}; only the built-in agent needs one"))
+            }
         }
     }
 }

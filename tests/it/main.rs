@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod agent_loop;
 mod agents;
 mod auth;
 mod browser;

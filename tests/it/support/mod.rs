@@ -4,11 +4,12 @@
 
 pub mod api;
 mod door;
+pub mod model_server;
 pub mod queue;
 mod redis;
 pub mod runner;
-mod tty;
 pub mod tools;
+mod tty;
 pub mod ws;
 
 pub use door::{Door, cookie, forged};

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use darkmux::agent::tools::confine::Rules;
-use darkmux::agent::tools::{Confinement, ToolCall, ToolLimits, ToolName, ToolOutcome, Toolbox, ToolboxSetup, bash};
+use darkmux::agent::tools::{
+    Confinement, ToolCall, ToolLimits, ToolName, ToolOutcome, Toolbox, ToolboxSetup, bash,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -26,7 +28,9 @@ pub struct Tools {
 impl Tools {
     /// As a role has it: confined by the system's sandbox, which must be there.
     pub fn new() -> Self {
-        Self::with(ToolLimits::default(), |home, path| Confinement::of_system(Rules::standard(Some(home), path)))
+        Self::with(ToolLimits::default(), |home, path| {
+            Confinement::of_system(Rules::standard(Some(home), path))
+        })
     }
 
     /// With other limits and another confinement.
@@ -61,7 +65,8 @@ impl Tools {
 
     /// Makes a call to its end.
     pub fn call(&mut self, name: &str, arguments: &Value) -> ToolOutcome {
-        self.call_within(name, arguments, &CancellationToken::new(), Duration::from_secs(90)).expect("it ends")
+        self.call_within(name, arguments, &CancellationToken::new(), Duration::from_secs(90))
+            .expect("it ends")
     }
 
     /// Makes a call that is dropped after `limit`.
