@@ -13,6 +13,7 @@ mod identity;
 pub mod keys;
 mod machine;
 mod paths;
+mod sandbox;
 mod settings;
 
 pub use concerns::{
@@ -25,6 +26,7 @@ pub use file::{ConfigFile, edit};
 pub use identity::Identity;
 pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;
+pub use sandbox::SandboxConfig;
 pub use settings::{Origin, Setting, Settings, key_named, parse};
 
 use std::path::PathBuf;

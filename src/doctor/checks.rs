@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Finding, Machine, Outcome, Report};
 use super::{
     agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers, queue,
-    redis_server, roles, sessions, settings, shipper, skew, time, tokens, versions,
+    redis_server, roles, sandbox, sessions, settings, shipper, skew, time, tokens, versions,
 };
 use crate::util::clock;
 
@@ -39,6 +39,7 @@ const CHECKS: &[&dyn Check] = &[
     &roles::Roles,
     &agents::AgentClis,
     &models::ModelEndpoint,
+    &sandbox::Sandbox,
     &redis_server::RedisServer,
     &queue::Queue,
     &peers::Peers,

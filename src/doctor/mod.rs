@@ -25,6 +25,7 @@ mod queue;
 mod redis_server;
 mod report;
 mod roles;
+mod sandbox;
 mod sessions;
 mod settings;
 mod shipper;

@@ -100,6 +100,7 @@ fn members() -> HashSet<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader};
 
     #[test]
     fn a_child_s_child_is_found_with_its_parent() {
@@ -107,8 +108,7 @@ mod tests {
         command.args(["-c", "sleep 60 & echo $!; wait"]).stdout(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let grandchild = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
         let found = members();
         for pid in [Pid::from_child(&child), grandchild] {

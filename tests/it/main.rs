@@ -9,6 +9,9 @@
     clippy::print_stderr
 )]
 
+mod agent_bash;
+mod agent_escape;
+mod agent_files;
 mod agent_loop;
 mod agents;
 mod auth;

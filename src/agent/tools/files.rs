@@ -142,8 +142,9 @@ fn unchanged(slot: &Slot, old: &Old, shown: &str) -> io::Result<Result<(), Refus
 fn diff(shown: &str, changes: &[Change]) -> Vec<String> {
     let mut lines = vec![format!("edited {shown}")];
     for change in changes {
-        let marked =
-            |mark: char, text: &str| text.lines().map(|line| format!("{mark} {line}")).collect::<Vec<_>>();
+        let marked = |mark: char, text: &str| {
+            text.lines().map(|line| format!("{mark} {}", line.trim_end())).collect::<Vec<_>>()
+        };
         lines.extend(marked('-', &change.old));
         lines.extend(marked('+', &change.new));
     }

@@ -160,7 +160,7 @@ mod tests {
         #[test]
         fn lines_of_another_indent_are_found(lines in prop::collection::vec("[a-z]{4,9}", 3..30), at in any::<prop::sample::Index>()) {
             let at = at.index(lines.len());
-            let file = lines.iter().map(|line| format!("    {line}\n")).collect::<String>();
+            let file = lines.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
             let words = miss(file.as_bytes(), &format!("\t{}", lines[at]));
             prop_assert!(words.contains("4 spaces, yours with 1 tab"), "{}", words);
         }

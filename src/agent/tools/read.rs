@@ -1,5 +1,6 @@
 //! `read`: a part of a text file with line numbers, or the names in a folder.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -144,7 +145,7 @@ impl Page {
             self.note("it holds bytes that are no UTF-8, shown as \u{fffd}");
         }
         let mark = if cut { "… (long line, cut)" } else { "" };
-        self.text.push_str(&format!("{:>6}\t{text}{mark}\n", self.until));
+        let _ = writeln!(self.text, "{:>6}\t{text}{mark}", self.until);
         self.until += 1;
     }
 
@@ -160,13 +161,10 @@ impl Page {
         }
         if more {
             let all = format!("{}{}", if self.whole { "" } else { "at least " }, self.lines);
-            text.push_str(&format!(
-                "(lines {} to {last} of {all}; offset={} goes on)\n",
-                self.from, self.until
-            ));
+            let _ = writeln!(text, "(lines {} to {last} of {all}; offset={} goes on)", self.from, self.until);
         }
         for note in self.notes {
-            text.push_str(&format!("(note: {note})\n"));
+            let _ = writeln!(text, "(note: {note})");
         }
         let lines = if more || self.from > 1 {
             format!("lines {} to {last}", self.from)

@@ -3,6 +3,7 @@
 //! Invariants: it ends within its time, its answer is bounded, and it opens every file below the root, so that a
 //! link shows nothing of the world outside. What is found is sorted, so that the same search has the same answer.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -179,8 +180,9 @@ impl Hunt {
             });
             walk.run(|| {
                 let tell = tell.clone();
-                let mut searcher = searcher();
-                Box::new(move |entry| self.visit(entry, &mut searcher, &tell))
+                // Each thread has its own: what a matcher keeps for speed is shared badly.
+                let (mut searcher, matcher) = (searcher(), self.matcher.clone());
+                Box::new(move |entry| self.visit(entry, matcher.as_ref(), &mut searcher, &tell))
             });
             drop(tell);
             collected.join().unwrap_or_default()
@@ -190,6 +192,7 @@ impl Hunt {
     fn visit(
         &self,
         entry: Result<ignore::DirEntry, ignore::Error>,
+        matcher: Option<&RegexMatcher>,
         searcher: &mut Searcher,
         tell: &SyncSender<Vec<Found>>,
     ) -> WalkState {
@@ -202,7 +205,7 @@ impl Hunt {
         let Some(path) = entry.path().strip_prefix(self.root.path()).ok().filter(|_| is_file) else {
             return WalkState::Continue;
         };
-        let found = match &self.matcher {
+        let found = match matcher {
             None => {
                 self.found.fetch_add(1, Ordering::Relaxed);
                 vec![Found { path: path.to_owned(), line: 0, text: String::new() }]
@@ -287,31 +290,29 @@ fn answer_of(
             break;
         }
         let path = show(&path);
-        text.push_str(&if is_files { format!("{path}\n") } else { format!("{path}:{line}: {found}\n") });
+        let _ = if is_files { writeln!(text, "{path}") } else { writeln!(text, "{path}:{line}: {found}") };
         given += 1;
     }
     let late = hunt.late.load(Ordering::Relaxed);
     let what = if is_files { "file" } else { "line" };
     if total == 0 {
-        text.push_str(&format!("No {what} was found.\n"));
+        let _ = writeln!(text, "No {what} was found.");
     }
     if given < total || late {
         let least = if late { "at least " } else { "" };
         let all = format!("{least}{}", count(total, what));
-        text.push_str(&format!("({given} of {all}; narrow it with `path` or `glob`)\n"));
+        let _ = writeln!(text, "({given} of {all}; narrow it with `path` or `glob`)");
     }
     if late && total < FOUND_MAX {
         let seconds = limits.search_timeout.as_secs();
-        text.push_str(&format!(
-            "(the search was ended after {seconds} s, before everything was looked at)\n"
-        ));
+        let _ = writeln!(text, "(the search was ended after {seconds} s, before everything was looked at)");
     }
     let skipped = hunt.skipped.load(Ordering::Relaxed);
     if skipped > 0 {
-        text.push_str(&format!("({} larger than {FILE_MAX} bytes not looked at)\n", count(skipped, "file")));
+        let _ = writeln!(text, "({} larger than {FILE_MAX} bytes not looked at)", count(skipped, "file"));
     }
     if let Some(note) = note {
-        text.push_str(&format!("(note: {note})\n"));
+        let _ = writeln!(text, "(note: {note})");
     }
     let shown = if is_files { args.glob.as_deref().unwrap_or("files") } else { args.pattern.as_str() };
     Done { ok: true, text, shown: vec![format!("{shown}: {}", count(total, what))], changed: Vec::new() }

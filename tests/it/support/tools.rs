@@ -37,7 +37,7 @@ impl Tools {
     pub fn with(limits: ToolLimits, confinement: impl FnOnce(&Path, &[PathBuf]) -> Confinement) -> Self {
         let dir = tempfile::Builder::new().prefix("dmx").tempdir().expect("a temporary folder");
         let home = dir.path().canonicalize().expect("it is there").join("home");
-        let root = home.join("work");
+        let root = home.join("tree");
         std::fs::create_dir_all(home.join(".ssh")).expect("a folder");
         std::fs::create_dir_all(&root).expect("a folder");
         std::fs::write(home.join(".ssh/id"), "the secret key").expect("a file");

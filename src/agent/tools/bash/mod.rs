@@ -11,6 +11,7 @@ mod order;
 mod output;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -303,20 +304,22 @@ impl Bash {
             bytes.map(|bytes| PathBuf::from(OsStr::from_bytes(bytes.strip_suffix(b"\n").unwrap_or(&bytes))));
         let before = show(&self.cwd);
         if let Some(ended) = ended {
-            let inside = ended.strip_prefix(root.path()).ok().map(|rest| Path::new(".").join(rest));
-            match inside.filter(|inside| root.folder(inside, false).is_ok()) {
-                Some(inside) => self.cwd = inside.components().collect(),
-                None => {
-                    let ended = show(&ended);
-                    return Some(format!(
-                        "it ended in {ended}, outside of the work directory; the next command starts in {before} again"
-                    ));
-                }
-            }
+            let inside = ended.strip_prefix(root.path()).ok().map(or_here);
+            let Some(inside) = inside.filter(|inside| root.folder(inside, false).is_ok()) else {
+                let ended = show(&ended);
+                return Some(format!(
+                    "it ended in {ended}, outside of the work directory; the next command starts in {before} again"
+                ));
+            };
+            inside.clone_into(&mut self.cwd);
         }
-        (self.cwd != Path::new(".") && !self.cwd.as_os_str().is_empty())
-            .then(|| format!("the next command starts in {}", show(&self.cwd)))
+        (self.cwd != Path::new(".")).then(|| format!("the next command starts in {}", show(&self.cwd)))
     }
+}
+
+/// The path, or that of the folder itself where it is empty.
+fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// Bash where there is one.
@@ -436,15 +439,15 @@ fn answer(
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str(&format!("({how}, {took})"));
+    let _ = write!(text, "({how}, {took})");
     if left > 0 {
-        text.push_str(&format!("\n(processes left in the background were ended with the command: {left})"));
+        let _ = write!(text, "\n(processes left in the background were ended with the command: {left})");
     }
     if stuck > 0 {
-        text.push_str(&format!("\n({stuck} of its processes could not be ended)"));
+        let _ = write!(text, "\n({stuck} of its processes could not be ended)");
     }
     if let Some(folder) = folder {
-        text.push_str(&format!("\n({folder})"));
+        let _ = write!(text, "\n({folder})");
     }
     let first = command.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     Ok(Done { ok, text, shown: vec![format!("$ {first}"), format!("({how}, {took})")], changed: Vec::new() })

@@ -106,7 +106,7 @@ mod tests {
         assert!(text.len() < 400 && text.contains("left out"), "{text}");
         let whole = std::fs::read_to_string(path).unwrap();
         assert_eq!(whole.lines().count(), 200);
-        assert!(!output.push(&[b'x'; 20_000]));
+        assert!(!output.push(&vec![b'x'; 20_000]));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum ImageError {
 pub struct Image {
     engine: PathBuf,
     is_podman: bool,
-    image: String,
+    name: String,
     network: bool,
 }
 
@@ -61,7 +61,7 @@ impl Image {
             Some((program, *name == "podman"))
         });
         let (engine, is_podman) = found.ok_or(ImageError::NoEngine)?;
-        Ok(Self { engine, is_podman, image: image.to_owned(), network })
+        Ok(Self { engine, is_podman, name: image.to_owned(), network })
     }
 
     /// Whether the container has a network.
@@ -101,7 +101,7 @@ impl Image {
             .filter(|name| PASSED.contains(name) || name.starts_with("LC_"));
         argv.extend(passed.map(|name| format!("--env={name}").into()));
         argv.extend(
-            ["--entrypoint=/bin/sh", "--", &self.image, "-c", script[0], "sh", script[1]].map(OsString::from),
+            ["--entrypoint=/bin/sh", "--", &self.name, "-c", script[0], "sh", script[1]].map(OsString::from),
         );
         Ok(argv)
     }
@@ -114,7 +114,7 @@ impl Image {
 
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a container of `{}` ({})", self.image, if self.is_podman { "podman" } else { "docker" })
+        write!(f, "a container of `{}` ({})", self.name, if self.is_podman { "podman" } else { "docker" })
     }
 }
 

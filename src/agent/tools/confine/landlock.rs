@@ -5,6 +5,8 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+
 use super::Rules;
 
 /// The newest interface that is used; an older kernel refuses less.
@@ -31,7 +33,19 @@ pub fn close(rules: &Rules) -> Result<(), String> {
     if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
         return Err("this kernel does not confine commands".into());
     }
-    Ok(())
+    drop_capabilities().map_err(|error| format!("the superuser's rights can't be dropped: {error}"))
+}
+
+/// What the superuser keeps: what it takes to work with files of several owners. With the others it could read
+/// other processes' environment and memory, which Landlock leaves to them.
+fn drop_capabilities() -> std::io::Result<()> {
+    let kept =
+        CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER | CapabilitySet::FSETID;
+    let CapabilitySets { permitted, .. } = capabilities(None)?;
+    let left = permitted & kept;
+    let sets = CapabilitySets { effective: left, permitted: left, inheritable: CapabilitySet::empty() };
+    // A program that is executed regains nothing: the thread may get no new rights any more.
+    Ok(set_capabilities(None, sets)?)
 }
 
 fn restrict(rules: &Rules) -> Result<RestrictionStatus, RulesetError> {

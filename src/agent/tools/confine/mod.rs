@@ -18,7 +18,9 @@ mod rules;
 mod seatbelt;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+#[cfg(not(target_os = "linux"))]
+use std::path::Path;
+use std::path::PathBuf;
 
 pub use image::{Image, ImageError, Mounts};
 #[cfg(target_os = "linux")]
@@ -28,6 +30,9 @@ pub use seatbelt::profile;
 
 /// Where macOS has its sandbox.
 pub const SANDBOX_EXEC: &str = "/usr/bin/sandbox-exec";
+
+/// What a sandbox of the system comes to.
+const BOUND: &str = "writes only in the work directory and its own TMPDIR, the home folder is not read";
 
 /// How commands are confined. Shown as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,15 +78,6 @@ impl Confinement {
         Image::new(image, network, path).map(Self::Image)
     }
 
-    /// Adds a folder that commands may read.
-    #[must_use]
-    pub fn reading(mut self, folder: &Path) -> Self {
-        if let Self::Landlock { rules, .. } | Self::Seatbelt(rules) = &mut self {
-            rules.read.push(folder.to_owned());
-        }
-        self
-    }
-
     /// What of the rules or the system lets more through than it should, for who asks.
     pub fn gaps(&self) -> Vec<&'static str> {
         match self {
@@ -103,8 +99,6 @@ impl Confinement {
 impl fmt::Display for Confinement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = |open: bool| if open { "network open" } else { "no network" };
-        const BOUND: &str =
-            "writes only in the work directory and its own TMPDIR, the home folder is not read";
         match self {
             Self::Landlock { abi, rules } => {
                 let network = match (rules.network, abi) {

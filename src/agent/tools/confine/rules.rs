@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Config, SandboxConfig};
+
 /// Folders of the system that commands read and run programs from.
 const SYSTEM: &[&str] = &[
     "/bin",
@@ -92,6 +94,16 @@ impl Rules {
         read.extend(path.iter().filter(|dir| dir.is_absolute() && !holds_home(dir)).cloned());
         let write = DEVICES.iter().map(PathBuf::from).collect();
         Self { read, write, network: true, home: home.map(Path::to_owned) }
+    }
+
+    /// The standard rules with what the user added.
+    pub fn of(config: &Config) -> Self {
+        let mut rules = Self::standard(config.env().home().as_deref(), &config.env().path_dirs());
+        let SandboxConfig { network, read, write, env: _ } = config.sandbox();
+        rules.network = network;
+        rules.read.extend(read);
+        rules.write.extend(write);
+        rules
     }
 
     /// These rules with a work directory and a temporary folder.
