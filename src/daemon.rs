@@ -24,7 +24,7 @@ use crate::model::{Day, MachineId};
 use crate::runner::{self, RunnerParts};
 use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
 use crate::serve::reach;
-use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Launching, Limits};
+use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Inviting, Launching, Limits};
 use crate::session::Table;
 use crate::session::life::{Keep, Sweeper};
 use crate::session::live::LiveTable;
@@ -189,6 +189,7 @@ async fn serve_until_told(
             auth: auth_config(config, address.port())?,
             live: live.clone(),
             launching: launching(config, address),
+            inviting: Inviting { config: config.clone(), listen: address },
             journal: Journal::new(&config.paths.queue(), clock.clone()),
             limits,
             clock: clock.clone(),

@@ -169,19 +169,20 @@ async fn prepare(
 
 fn toolbox(task: &AgentTask, (folder, cwd): (&Path, &Path), config: &Config) -> Result<Toolbox, String> {
     let path = config.env().path_dirs();
-    let rules = confine::Rules::standard(config.env().home().as_deref(), &path);
+    let rules = confine::Rules::of(config);
+    let sandbox = config.sandbox();
     let confinement = match &task.sandbox {
         Sandbox::System => Confinement::of_system(rules),
         Sandbox::None => Confinement::Off,
         Sandbox::Image(image) => {
-            Confinement::in_image(image, true, &path).map_err(|error| error.to_string())?
+            Confinement::in_image(image, sandbox.network, &path).map_err(|error| error.to_string())?
         }
     };
     Toolbox::new(ToolboxSetup {
         root: cwd.to_owned(),
         palette: ToolName::of_palette(&task.palette),
         confinement,
-        env: bash::environment(config.env().for_child(), &[]),
+        env: bash::environment(config.env().for_child(), &sandbox.env),
         overflow_dir: folder.join(OUTPUTS),
         darkmux: own_program(),
         limits: ToolLimits::default(),

@@ -5,16 +5,23 @@
 //!
 //! Not here: streams and terminals, which have clients of their own.
 
+mod join;
+mod joining;
+mod leaving;
+
 use std::io;
 use std::time::Duration;
 
+pub use join::{JoinError, Visit, leave};
+pub use joining::{JoiningError, Places, Plan, Share, join};
+pub use leaving::{Left, part};
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 
 use crate::config::Paths;
 use crate::flow::ship::ShipStatus;
 use crate::store::{FileLock, read_private};
-use crate::wire::{DaemonInfo, Health, MachineSpecs, SessionList};
+use crate::wire::{DaemonInfo, Health, InviteAsk, Invited, MachineSpecs, SessionList};
 
 /// How long connecting may take.
 const CONNECT_TIME: Duration = Duration::from_millis(500);
@@ -174,6 +181,12 @@ impl Client {
         }
         let body = serde_json::json!({ "read_only": read_only });
         Ok(self.post::<Made>("/auth/codes", &body).await?.code)
+    }
+
+    /// Makes an invitation into the fleet.
+    pub async fn invite(&self, ask: &InviteAsk) -> Result<Invited, ClientError> {
+        let body = serde_json::to_value(ask).map_err(|error| ClientError::Setup(error.to_string()))?;
+        self.post("/fleet/invites", &body).await
     }
 
     /// Reads what stands at a path.

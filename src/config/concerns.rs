@@ -211,19 +211,24 @@ impl Config {
         })
     }
 
+    /// The URL of the fleet's Redis, which may hold a password, and the setting that says it.
+    pub fn redis_url(&self) -> Option<(String, &'static str)> {
+        let text = |name| self.settings.text(name);
+        if let Some(url) = text("redis.url") {
+            return Some((url.to_owned(), "redis.url"));
+        }
+        if !self.settings.flag("redis.enabled") {
+            return None;
+        }
+        let number = |name| self.settings.number(name);
+        let host = text("redis.host").unwrap_or_default();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        Some((format!("redis://{host}:{}/{}", number("redis.port"), number("redis.db")), "redis.host"))
+    }
+
     /// The fleet's Redis; `None` when this machine works alone.
     pub fn redis(&self) -> Result<Option<RedisConfig>, ConfigError> {
-        let text = |name| self.settings.text(name);
-        let (url, key) = match text("redis.url") {
-            Some(url) => (url.to_owned(), "redis.url"),
-            None if self.settings.flag("redis.enabled") => {
-                let number = |name| self.settings.number(name);
-                let host = text("redis.host").unwrap_or_default();
-                let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-                (format!("redis://{host}:{}/{}", number("redis.port"), number("redis.db")), "redis.host")
-            }
-            None => return Ok(None),
-        };
+        let Some((url, key)) = self.redis_url() else { return Ok(None) };
         let target = RedisTarget::parse(&url).map_err(|error| ConfigError::BadValue {
             place: "config".to_owned(),
             key,
@@ -235,7 +240,7 @@ impl Config {
         let maxlen = self.settings.number("redis.maxlen");
         Ok(Some(RedisConfig {
             target,
-            stream: text("redis.stream").unwrap_or("darkmux:flow").to_owned(),
+            stream: self.settings.text("redis.stream").unwrap_or("darkmux:flow").to_owned(),
             maxlen: (maxlen > 0).then_some(maxlen),
         }))
     }

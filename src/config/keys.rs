@@ -418,9 +418,6 @@ pub const KEYS: &[Key] = &[
         Kind::Flag,
         "false",
         "built-in agent: end rather than take another model than the one that is wanted",
-    kept("runtime.max_tokens", "DARKMUX_RUNTIME_MAX_TOKENS", Kind::Number(0, u64::MAX)),
-    kept("runtime.max_turns", "DARKMUX_RUNTIME_MAX_TURNS", Kind::Number(0, u64::MAX)),
-    kept("runtime.strict_selection", "DARKMUX_STRICT_SELECTION", Kind::Flag),
     acts(
         "sandbox.env",
         "DARKMUX_SANDBOX_ENV",

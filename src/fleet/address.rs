@@ -52,6 +52,14 @@ pub enum AddressError {
 }
 
 impl PeerAddress {
+    /// Whether only this machine reaches it: a loopback address, or its name.
+    pub fn is_loopback(&self) -> bool {
+        match &self.host {
+            Host::Ip(ip) => ip.to_canonical().is_loopback(),
+            Host::Name(name) => name == "localhost",
+        }
+    }
+
     /// The addresses behind it, asked for now, without those that are refused.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, AddressError> {
         let name = match &self.host {

@@ -13,6 +13,7 @@ mod beacon;
 mod devices;
 mod facts;
 mod hostile;
+pub mod join;
 mod keys;
 mod live;
 mod meets;

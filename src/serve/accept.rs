@@ -265,7 +265,7 @@ mod tests {
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
     use crate::serve::auth::AuthConfig;
-    use crate::serve::{AppConfig, FleetView, Hosts, Launching};
+    use crate::serve::{AppConfig, FleetView, Hosts, Inviting, Launching};
     use crate::session::Table;
     use crate::session::live::LiveTable;
     use crate::work::Journal;
@@ -332,6 +332,7 @@ mod tests {
                 home: None,
                 listen: listener.local_addr().unwrap(),
             },
+            inviting: Inviting { config: config.clone(), listen: listener.local_addr().unwrap() },
             limits,
             clock: Clock::manual(format!("{DAY}T12:00:00Z").parse().unwrap()),
         };

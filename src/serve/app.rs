@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::auth::{Auth, AuthConfig};
 use super::queue_view::QueueView;
 use super::stream::Hub;
-use super::{ApiError, Hosts, Launching, Limits};
+use super::{ApiError, Hosts, Inviting, Launching, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
 use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
@@ -69,6 +69,8 @@ pub struct AppConfig {
     pub live: LiveTable,
     /// What sessions are started with.
     pub launching: Launching,
+    /// What machines that join are offered.
+    pub inviting: Inviting,
     /// What the runner has still to tell.
     pub journal: Journal,
     /// The limits.
@@ -90,6 +92,7 @@ pub struct App {
     pub(super) auth: Auth,
     pub(super) live: LiveTable,
     pub(super) launching: Launching,
+    pub(super) inviting: Inviting,
     pub(super) journal: Journal,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
@@ -133,6 +136,7 @@ impl App {
             auth: Auth::new(&auth),
             live,
             launching,
+            inviting: config.inviting,
             journal: config.journal,
             v1_streams: Arc::new(Semaphore::new(limits.streams)),
             waits: Arc::new(Semaphore::new(limits.waits)),

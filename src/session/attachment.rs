@@ -25,6 +25,8 @@ pub struct Attachment {
     pub events: Events,
     /// What goes to it.
     pub input: Input,
+    /// After the newest byte when it was made; a host of an older program does not say it.
+    pub end: Option<u64>,
 }
 
 /// What comes from a session.

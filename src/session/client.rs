@@ -19,7 +19,7 @@ use super::attachment::{Attachment, Events, Input};
 use super::host_events::HostEvents;
 use super::{STATE_MAX, socket_path};
 use crate::util::visible_line;
-use crate::wire::frames::{MAX_PAYLOAD, PROTOCOL_HEADER, UPGRADE};
+use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{SessionStatus, WindowSize};
 
 /// How long a host may take to answer.
@@ -187,7 +187,7 @@ impl HostClient {
             .header(header::UPGRADE, UPGRADE)
             .body(Full::default())
             .map_err(io::Error::other)?;
-        let upgraded = in_time(async {
+        let (end, upgraded) = in_time(async {
             let response = self.sender.send_request(request).await.map_err(io::Error::other)?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 return Err(refused(response).await);
@@ -195,11 +195,12 @@ impl HostClient {
             if screen && !response.headers().contains_key(PROTOCOL_HEADER) {
                 return Err(foreign(OldHost));
             }
-            hyper::upgrade::on(response).await.map_err(io::Error::other)
+            let end = response.headers().get(OUTPUT_END).and_then(|end| end.to_str().ok()?.parse().ok());
+            Ok((end, hyper::upgrade::on(response).await.map_err(io::Error::other)?))
         })
         .await?;
         let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-        Ok(Attachment { events: Events::new(reader, self.driver), input: Input::new(writer) })
+        Ok(Attachment { events: Events::new(reader, self.driver), input: Input::new(writer), end })
     }
 
     async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> io::Result<Response<Incoming>> {

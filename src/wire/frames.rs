@@ -7,6 +7,9 @@ pub const UPGRADE: &str = "darkmux-attach";
 /// Header of the answer to an upgrade that tells the host's [`HOST_PROTOCOL`](super::HOST_PROTOCOL); hosts of 1 send none.
 pub const PROTOCOL_HEADER: &str = "darkmux-protocol";
 
+/// Header of the answer to an upgrade that tells the offset after the newest byte of the output.
+pub const OUTPUT_END: &str = "darkmux-output-end";
+
 /// Longest payload of a frame, in bytes.
 pub const MAX_PAYLOAD: usize = 256 * 1024;
 

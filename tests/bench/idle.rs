@@ -9,7 +9,7 @@ use std::time::Duration;
 use darkmux::session::HostClient;
 
 use crate::Setup;
-use crate::machine::{Machine, memory, switches};
+use crate::machine::{Machine, Switches, memory};
 use crate::table::{Table, Want};
 
 /// How long wake-ups are counted.
@@ -43,14 +43,15 @@ fn round(setup: &Setup, table: &mut Table) {
     let daemon = machine.daemon();
     std::thread::sleep(Duration::from_secs(6));
 
-    let before = [daemon.pid(), host].map(|pid| switches(pid).0);
+    let count = || [daemon.pid(), host].map(|pid| Switches::of(&[pid]));
+    let before = count();
     std::thread::sleep(WATCHED);
-    let after = [daemon.pid(), host].map(switches);
-    let rate = |at: usize| (after[at].0.saturating_sub(before[at])) as f64 / WATCHED.as_secs_f64();
+    let after = count();
+    let rate = |at: usize| after[at].rate_since(&before[at], WATCHED);
     table.figure("daemon, wake-ups a second", "1/s", Want::AtMost(2.0), rate(0));
-    table.figure("daemon, threads", "", Want::Nothing, after[0].1 as f64);
+    table.figure("daemon, threads", "", Want::Nothing, after[0].threads() as f64);
     table.figure("host, wake-ups a second", "1/s", Want::Nothing, rate(1));
-    table.figure("host, threads", "", Want::Nothing, after[1].1 as f64);
+    table.figure("host, threads", "", Want::Nothing, after[1].threads() as f64);
 
     let rss = memory(daemon.pid()).get("Rss").copied().unwrap_or(f64::NAN);
     let (all, dirty) = private(daemon.pid());

@@ -1,6 +1,6 @@
 //! A machine of its own for darkmux: an empty home, the daemon in it, and what the kernel says of processes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -215,14 +215,29 @@ fn scheduled(file: &str) -> Duration {
     Duration::from_nanos(text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0))
 }
 
-/// How often the threads of a process went to sleep by themselves so far, and how many they are.
-pub fn switches(pid: u32) -> (u64, usize) {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let of = |task: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(task.path().join("status")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        line.trim().parse::<u64>().ok()
-    };
-    let counts: Vec<u64> = tasks.filter_map(of).collect();
-    (counts.iter().sum(), counts.len())
+/// How often each thread of some processes went to sleep by itself so far.
+pub struct Switches(BTreeMap<String, u64>);
+
+impl Switches {
+    /// Those of these processes.
+    pub fn of(pids: &[u32]) -> Self {
+        let tasks = pids.iter().filter_map(|pid| std::fs::read_dir(format!("/proc/{pid}/task")).ok());
+        let of = |task: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(task.path().join("status")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            Some((task.file_name().to_string_lossy().into_owned(), line.trim().parse().ok()?))
+        };
+        Self(tasks.flatten().flatten().filter_map(of).collect())
+    }
+
+    /// How often since then, a second. A thread that has ended meanwhile does not count.
+    pub fn rate_since(&self, before: &Self, time: Duration) -> f64 {
+        let since = |(thread, count): (&String, &u64)| count - before.0.get(thread).copied().unwrap_or(0);
+        self.0.iter().map(since).sum::<u64>() as f64 / time.as_secs_f64()
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.0.len()
+    }
 }

@@ -20,7 +20,7 @@ use futures_util::StreamExt;
 
 use crate::Setup;
 use crate::broker::{Broker, Reply};
-use crate::machine::{Machine, on_cpu, switches, wait_for};
+use crate::machine::{Machine, Switches, on_cpu, wait_for};
 use crate::queue_limit as limit;
 use crate::table::{Table, Want, quantile};
 
@@ -302,9 +302,9 @@ pub fn run_idle(setup: &Setup) {
             runner(setup, &broker, &std::env::current_exe().expect("a path"), Path::new("/dev/null"));
         let daemon = machine.daemon();
         std::thread::sleep(Duration::from_secs(6));
-        let (before, cpu) = (switches(daemon.pid()).0, crate::machine::cpu(daemon.pid()));
+        let (before, cpu) = (Switches::of(&[daemon.pid()]), crate::machine::cpu(daemon.pid()));
         std::thread::sleep(IDLE);
-        let woken = switches(daemon.pid()).0.saturating_sub(before) as f64 / IDLE.as_secs_f64();
+        let woken = Switches::of(&[daemon.pid()]).rate_since(&before, IDLE);
         let spent = crate::machine::cpu(daemon.pid()).saturating_sub(cpu).as_secs_f64() / IDLE.as_secs_f64();
         table.figure("wake-ups a second", "1/s", Want::AtMost(5.0), woken);
         table.figure("CPU", "% of a core", Want::AtMost(1.0), spent * 100.0);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::Setup;
-use crate::machine::{Daemon, Machine, memory, switches, wait_for};
+use crate::machine::{Daemon, Machine, Switches, memory, wait_for};
 use crate::table::{Table, Want, quantile};
 
 /// Idle sessions for what they take of memory.
@@ -70,22 +70,23 @@ fn idle(setup: &Setup, table: &mut Table) {
     wait_for(|| (list(&daemon, &token).1 == WATCHED).then_some(()));
     let _watcher = asked(&daemon, &token, "/v1/events", "");
     std::thread::sleep(Duration::from_secs(6));
-    let count = || {
-        let of_hosts: u64 = hosts.iter().map(|pid| switches(*pid).0).sum();
-        (switches(daemon.pid()).0, of_hosts)
-    };
+    let count = || (Switches::of(&[daemon.pid()]), Switches::of(&hosts));
     let before = count();
     let few = private(daemon.pid());
     std::thread::sleep(WATCH);
     let after = count();
-    let rate = |before: u64, after: u64| (after - before) as f64 / WATCH.as_secs_f64();
     table.figure(
         "wake-ups of the daemon, 20 sessions and a watcher",
         "1/s",
         Want::AtMost(2.0),
-        rate(before.0, after.0),
+        after.0.rate_since(&before.0, WATCH),
     );
-    table.figure("wake-ups of 20 hosts together", "1/s", Want::AtMost(0.1), rate(before.1, after.1));
+    table.figure(
+        "wake-ups of 20 hosts together",
+        "1/s",
+        Want::AtMost(0.1),
+        after.1.rate_since(&before.1, WATCH),
+    );
 
     hosts.extend((WATCHED..WATCHED + IDLE).map(|n| machine.session(&format!("idle-{n}")).1));
     wait_for(|| (list(&daemon, &token).1 == WATCHED + IDLE).then_some(()));

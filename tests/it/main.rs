@@ -27,6 +27,7 @@ mod faults_redis;
 mod faults_runner;
 mod fleet;
 mod fleet_dispatch;
+mod fleet_join;
 mod fleet_presence;
 mod flow_audit;
 mod flow_clock;

@@ -2,7 +2,10 @@
 
 mod add;
 mod drain;
+mod invite;
+mod join;
 mod known;
+mod leave;
 mod list;
 mod remove;
 mod status;
@@ -10,11 +13,16 @@ mod status;
 use clap::Subcommand;
 
 use super::{Cx, Outcome};
+use crate::client::Client;
+use crate::config::Paths;
 
 /// The machines that belong together.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)] // A verb's doc comment is on its arguments: it is the help text.
 pub enum FleetVerb {
+    Invite(invite::InviteArgs),
+    Join(join::JoinArgs),
+    Leave(leave::LeaveArgs),
     Add(add::AddArgs),
     Remove(remove::RemoveArgs),
     #[command(visible_alias = "ls")]
@@ -27,6 +35,9 @@ pub enum FleetVerb {
 /// Runs the verb.
 pub fn run(verb: FleetVerb, cx: &Cx) -> Outcome {
     match verb {
+        FleetVerb::Invite(args) => invite::run(&args, cx),
+        FleetVerb::Join(args) => join::run(&args, cx),
+        FleetVerb::Leave(args) => leave::run(&args, cx),
         FleetVerb::Add(args) => add::run(&args, cx),
         FleetVerb::Remove(args) => remove::run(&args, cx),
         FleetVerb::List(args) => list::run(&args, cx),
@@ -34,4 +45,11 @@ pub fn run(verb: FleetVerb, cx: &Cx) -> Outcome {
         FleetVerb::Drain(args) => drain::drain(&args, cx),
         FleetVerb::Undrain(args) => drain::undrain(&args, cx),
     }
+}
+
+/// Has a daemon look at its tokens now; it would within two seconds, or when somebody asks for something.
+async fn tell_daemon(paths: &Paths) {
+    let Ok(client) = Client::local(paths) else { return };
+    // Without an answer it notices by itself.
+    let _ = client.health().await;
 }

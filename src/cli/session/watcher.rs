@@ -207,7 +207,7 @@ impl<'a> Watcher<'a> {
 
     /// Follows one connection.
     async fn follow(&mut self, attachment: Attachment) -> Result<Followed, Failure> {
-        let Attachment { mut events, mut input } = attachment;
+        let Attachment { mut events, mut input, .. } = attachment;
         self.heard = Instant::now();
         let screen = self.how.screen && !self.screens.none;
         let sizes = matches!(self.how.keys, Keys::Attached | Keys::Wait { .. });

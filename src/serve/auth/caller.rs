@@ -108,7 +108,7 @@ impl Caller {
     }
 
     /// The hash of their token.
-    pub(super) fn key(&self) -> Option<blake3::Hash> {
+    pub(in crate::serve) fn key(&self) -> Option<blake3::Hash> {
         self.hold.as_ref().map(|hold| hold.key)
     }
 

@@ -16,9 +16,10 @@ mod body;
 mod caller;
 mod codes;
 mod cookie;
+mod invites;
 mod keyring;
+mod named;
 mod origin;
-mod read_only;
 mod token;
 
 use std::sync::Arc;
@@ -34,8 +35,10 @@ pub use caller::{Caller, Peer, Scope, Via};
 use codes::Codes;
 pub use codes::{CODE_LIFE, CodeError};
 pub use cookie::COOKIE_LIFE;
+use invites::Invites;
+pub use invites::{Invitation, InviteError, Opened};
 pub use keyring::{Key, Keyring, Source};
-pub use read_only::{NAME_MAX, ReadOnlyFile, ReadOnlyToken};
+pub use named::{NAME_MAX, NamedToken, NamedTokens};
 pub use token::{TokenError, TokenFile};
 
 use super::ApiError;
@@ -60,6 +63,7 @@ pub struct AuthConfig {
 pub struct Auth {
     keyring: Arc<Keyring>,
     codes: Codes,
+    invites: Invites,
     attempts: Attempts,
     cookie_name: String,
     require_all: bool,
@@ -71,6 +75,7 @@ impl Auth {
         Self {
             keyring: Arc::new(Keyring::new(&config.paths, config.serve_token.as_ref())),
             codes: Codes::default(),
+            invites: Invites::default(),
             attempts: Attempts::default(),
             cookie_name: format!("darkmux-{}", config.port),
             require_all: config.require_all,

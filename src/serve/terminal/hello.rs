@@ -72,16 +72,17 @@ async fn living(
     read_only: bool,
 ) -> std::io::Result<Shown> {
     let folder = app.live.folder(session.id());
-    let mut host = HostClient::connect(&folder).await?;
-    let end = host.status().await?.output.end;
+    let host = HostClient::connect(&folder).await?;
     let how = ScreenAttach { from: asked.from, size: asked.size(), read_only };
     let attached = match host.attach_screen(how).await {
         // A host of an older program has no picture: its output from the oldest byte on draws one.
         Err(error) if OldHost::is(&error) => {
-            let from = asked.from.unwrap_or(0);
-            HostClient::connect(&folder).await?.attach(Some(from), false).await?
+            let mut host = HostClient::connect(&folder).await?;
+            let end = host.status().await?.output.end;
+            Attachment { end: Some(end), ..host.attach(Some(asked.from.unwrap_or(0)), false).await? }
         }
         attached => attached?,
     };
+    let end = attached.end.unwrap_or(0);
     Ok(Shown::Living { attached: Box::new(attached), end })
 }

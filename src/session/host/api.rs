@@ -36,7 +36,7 @@ use crate::pty;
 use crate::session::name::parse_name;
 use crate::session::output::{Chunk, OutputReader};
 use crate::util::Shutdown;
-use crate::wire::frames::{MAX_PAYLOAD, PROTOCOL_HEADER, UPGRADE};
+use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{HOST_PROTOCOL, WindowSize};
 
 /// A response's body.
@@ -62,7 +62,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     Ok(match (request.method(), path.as_str()) {
-        (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.snapshot()),
+        (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.status_now()),
         (&Method::GET, "/v1/output") => output(&host, &request),
         (&Method::GET, "/v1/attach") => start_attach(host, &clients, request),
         (&Method::POST, "/v1/input") => input(&host, request).await,
@@ -277,11 +277,13 @@ fn start_attach(host: Arc<Host>, clients: &Shutdown, mut request: Request<Incomi
         kind: ViewerKind { screen: is_set("screen"), read_only: is_set("read_only") },
     };
     let upgrade = hyper::upgrade::on(&mut request);
+    let end = host.output.end();
     clients.spawn(attach::run(host, upgrade, how));
     let mut response = done(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, header::HeaderValue::from_static(UPGRADE));
     headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
     headers.insert(PROTOCOL_HEADER, header::HeaderValue::from(HOST_PROTOCOL));
+    headers.insert(OUTPUT_END, header::HeaderValue::from(end));
     response
 }
