@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::conversation::Conversation;
 use super::model::Style;
 use super::tools::PlanItem;
+use crate::session::agent_result;
 use crate::store::{Durability, read_private, write_atomic};
 use crate::wire::{Check, Totals};
 
@@ -19,6 +20,9 @@ const SCHEMA: u32 = 1;
 
 /// The file.
 const FILE: &str = "checkpoint.json";
+
+/// The word of a result that says that the session was ended from outside.
+pub const TERMINATED: &str = "terminated";
 
 /// Largest checkpoint, in bytes.
 const SIZE_MAX: u64 = 64 * 1024 * 1024;
@@ -54,6 +58,26 @@ pub struct Checkpoint {
     /// Whether the last answer ended the work.
     #[serde(default)]
     pub is_done: bool,
+}
+
+/// Where an attempt stood that was lost in the middle.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// The folder it worked in.
+    pub folder: PathBuf,
+    /// Its checkpoint, for the folder of the session that goes on with it: name and content.
+    pub file: (PathBuf, Vec<u8>),
+}
+
+/// What the session in `folder` left of work that never came to an end; `None` when it ended, or was another program.
+pub fn left(folder: &Path) -> Option<Left> {
+    // One that was ended from outside, or with its host, says so.
+    if agent_result(folder).is_some_and(|result| result.result != TERMINATED) {
+        return None;
+    }
+    let checkpoint = Checkpoint::read(folder).ok().flatten().filter(|left| left.folder.is_dir())?;
+    let text = serde_json::to_vec(&checkpoint).ok()?;
+    Some(Left { folder: checkpoint.folder, file: (PathBuf::from(FILE), text) })
 }
 
 impl Checkpoint {

@@ -25,6 +25,7 @@ mod turn;
 mod typing;
 mod work;
 
+pub use checkpoint::{Left, left};
 pub use pick::{Chosen, pick};
 pub use run::{Ended, Start, run};
 pub use transcript::Screen;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, TERMINATED};
 use super::conversation::Conversation;
 use super::desk::Desk;
 use super::detect::Detectors;
@@ -116,6 +116,8 @@ pub async fn run(start: Start<'_>) -> Ended {
         folder,
         records,
     };
+    // What an earlier run came to counts no longer.
+    let _ = std::fs::remove_file(work.folder.join(RESULT_FILE));
     work.records.go_on_from(work.at.totals.total_turns, work.at.totals.total_tools);
     work.keep();
     let ending = work.run().await;
@@ -289,7 +291,7 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
             Ended::Interrupted
         }
         Ending::Terminated => {
-            result.result = "interrupted".into();
+            result.result = TERMINATED.into();
             Ended::Terminated
         }
     };

@@ -12,6 +12,7 @@ mod crew;
 mod cx;
 mod deferred;
 mod doctor;
+mod endpoints;
 mod exit;
 mod fleet;
 mod flow;
@@ -87,6 +88,9 @@ enum Verb {
     /// Tokens: who may act, and watch, over HTTP
     #[command(subcommand)]
     Auth(Deferred<auth::AuthVerb>),
+    /// Model servers that the built-in agent asks
+    #[command(subcommand)]
+    Endpoints(Deferred<endpoints::EndpointsVerb>),
     /// Check this machine and say what mends what is wrong
     Doctor(DeferredArgs<doctor::DoctorArgs>),
     /// Settings, with where each value comes from
@@ -160,6 +164,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
         Verb::Job(Deferred(verb)) => job::run(verb, cx),
         Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
+        Verb::Endpoints(Deferred(verb)) => endpoints::run(verb, cx),
         Verb::Doctor(DeferredArgs(args)) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),
         Verb::Completions(DeferredArgs(args)) => completions::run(&args, cx),

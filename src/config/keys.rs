@@ -418,6 +418,7 @@ pub const KEYS: &[Key] = &[
         Kind::Flag,
         "false",
         "built-in agent: end rather than take another model than the one that is wanted",
+    ),
     acts(
         "sandbox.env",
         "DARKMUX_SANDBOX_ENV",

@@ -39,6 +39,8 @@ pub struct Request<'a> {
     pub session_id: &'a SessionId,
     /// The session's own folder (0700), for the files of the invocation.
     pub folder: &'a Path,
+    /// How commands of the built-in agent are confined.
+    pub sandbox: &'a Sandbox,
 }
 
 /// What to start.
@@ -145,7 +147,7 @@ fn builtin(
         escalation: manifest.escalation_contract.clone(),
         bail_after_compactions: manifest.bail_after_compactions,
         feedback: manifest.feedback_templates.clone(),
-        sandbox: Sandbox::default(),
+        sandbox: request.sandbox.clone(),
     };
     let text = serde_json::to_vec(&task).unwrap_or_default();
     let program = text_of(role, &agent.program)?;

@@ -70,7 +70,8 @@ pub enum Sandbox {
 pub struct AgentResult {
     /// [`AGENT_SCHEMA`].
     pub schema: u32,
-    /// One word, as in darkmux 1.9: `stop`, `blocked`, `max_turns`, `error`, `interrupted`, or `escalation_…`.
+    /// One word, as in darkmux 1.9: `stop`, `blocked`, `max_turns`, `error`, `interrupted` (by a person),
+    /// `terminated` (from outside), or `escalation_…`.
     pub result: String,
     /// Its last message, or why there is none.
     #[serde(rename = "final")]

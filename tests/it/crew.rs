@@ -89,6 +89,7 @@ impl Machine {
             workdir: self.home.path(),
             session_id: &SessionId::new("s1").unwrap(),
             folder: &self.folder(),
+            sandbox: &darkmux::wire::Sandbox::System,
         })
     }
 

@@ -13,6 +13,7 @@ mod agent_bash;
 mod agent_escape;
 mod agent_files;
 mod agent_loop;
+mod agent_model;
 mod agents;
 mod auth;
 mod browser;

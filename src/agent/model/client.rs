@@ -64,6 +64,7 @@ impl ModelClient {
         tell: &mut dyn FnMut(Piece<'_>) -> bool,
         cancel: &CancellationToken,
     ) -> Result<Answer, AskError> {
+        let key = self.key.clone();
         let asked = async {
             match self.ask_once(ask, tell).await {
                 Err(AskError::Refused { said, .. }) if self.counts && said.contains("stream_options") => {
@@ -76,7 +77,7 @@ impl ModelClient {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(AskError::TakenBack),
-            answer = asked => answer,
+            answer = asked => answer.map_err(|error| error.without(key.as_ref())),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::util::visible_line;
+use crate::util::{Secret, visible_line};
 
 /// Longest words of a server that are repeated, in characters.
 const SAID_MAX: usize = 300;
@@ -120,6 +120,21 @@ impl AskError {
     /// How long the server wants to be left alone.
     pub fn after(&self) -> Option<Duration> {
         if let Self::Busy { after, .. } = self { *after } else { None }
+    }
+
+    /// The same without the key, which a server may have quoted.
+    pub(super) fn without(mut self, key: Option<&Secret>) -> Self {
+        let Some(key) = key.map(Secret::expose).filter(|key| !key.is_empty()) else { return self };
+        let said = match &mut self {
+            Self::Unreachable(said) | Self::Broken(said) | Self::NoTools(said) | Self::Foreign(said) => said,
+            Self::Busy { said, .. }
+            | Self::Failed { said, .. }
+            | Self::TooLong { said, .. }
+            | Self::Refused { said, .. } => said,
+            Self::Slow(_) | Self::TakenBack => return self,
+        };
+        *said = said.replace(key, "***");
+        self
     }
 
     /// What an answer with this status and body says.

@@ -224,7 +224,7 @@ impl Order<'_> {
             workdir,
             sprint_id: None,
             runtime: "internal".to_owned(),
-            image: None,
+            image: args.image.clone(),
             timeout_seconds: limit,
             published_at_unix_ms: now,
             published_by_machine: Some(self.here.to_string()),

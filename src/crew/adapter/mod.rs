@@ -32,7 +32,7 @@ pub const HOOK_MAX: u64 = 1024 * 1024;
 pub const RUN_AGENT: &str = "run-agent";
 
 /// Its option that goes on with its conversation.
-const RESUME: &str = "--resume";
+pub const RESUME: &str = "--resume";
 
 /// What its conversation is called.
 const CHECKPOINT: &str = "checkpoint";

@@ -2,10 +2,11 @@
 //! everything that goes wrong with them.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use super::PATIENCE;
 enum Act {
     /// Bytes, as a chunk of the body.
     Send(Vec<u8>),
-    /// Nothing, until the test lets it go on or the client goes away.
+    /// Nothing, until the client goes away.
     Hang,
     /// The connection ends in the middle.
     Cut,
@@ -106,7 +107,7 @@ impl Reply {
         self
     }
 
-    /// Then nothing more comes, until [`ModelServer::go_on`].
+    /// Then nothing more comes.
     pub fn hangs(mut self) -> Self {
         self.acts.push(Act::Hang);
         self
@@ -115,12 +116,6 @@ impl Reply {
     /// Then the connection breaks.
     pub fn cut(mut self) -> Self {
         self.acts.push(Act::Cut);
-        self
-    }
-
-    /// What follows another.
-    pub fn then(mut self, other: Self) -> Self {
-        self.acts.extend(other.acts);
         self
     }
 
@@ -142,9 +137,6 @@ struct Shared {
     asked: Mutex<Vec<Value>>,
     heads: Mutex<Vec<String>>,
     models: Mutex<Value>,
-    /// How many hanging answers may go on.
-    freed: Mutex<usize>,
-    freeing: Condvar,
     over: AtomicBool,
 }
 
@@ -180,7 +172,7 @@ impl ModelServer {
     }
 
     /// What `/v1/models` answers.
-    pub fn serves(self, models: Value) -> Self {
+    pub fn serves(self, models: &Value) -> Self {
         *self.shared.models.lock().unwrap() = json!({ "data": models });
         self
     }
@@ -204,18 +196,11 @@ impl ModelServer {
     pub fn left(&self) -> usize {
         self.shared.script.lock().unwrap().len()
     }
-
-    /// Lets one hanging answer go on.
-    pub fn go_on(&self) {
-        *self.shared.freed.lock().unwrap() += 1;
-        self.shared.freeing.notify_all();
-    }
 }
 
 impl Drop for ModelServer {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Relaxed);
-        self.shared.freeing.notify_all();
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
@@ -247,7 +232,7 @@ fn give(mut stream: &TcpStream, reply: Reply, shared: &Shared) -> std::io::Resul
     let mut head =
         format!("HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\nconnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     for act in reply.acts {
@@ -256,24 +241,23 @@ fn give(mut stream: &TcpStream, reply: Reply, shared: &Shared) -> std::io::Resul
                 let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat();
                 stream.write_all(&chunk)?;
             }
-            Act::Hang => hang(stream, shared),
+            Act::Hang => {
+                hang(stream, shared);
+                return Ok(());
+            }
             Act::Cut => return stream.shutdown(std::net::Shutdown::Both),
         }
     }
     stream.write_all(b"0\r\n\r\n")
 }
 
-/// Waits until the test lets it go on, or the client is gone.
+/// Waits until the client is gone, or the test is over.
 fn hang(stream: &TcpStream, shared: &Shared) {
-    let _ = stream.set_nonblocking(true);
-    let mut freed = shared.freed.lock().unwrap();
-    while *freed == 0 && !shared.over.load(Ordering::Relaxed) {
-        let is_gone = matches!(stream.peek(&mut [0]), Ok(0));
-        if is_gone {
-            return;
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
+    while !shared.over.load(Ordering::Relaxed) {
+        match stream.peek(&mut [0]) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            _ => return,
         }
-        freed = shared.freeing.wait_timeout(freed, Duration::from_millis(20)).unwrap().0;
     }
-    *freed = freed.saturating_sub(1);
-    let _ = stream.set_nonblocking(false);
 }
