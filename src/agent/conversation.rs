@@ -47,6 +47,11 @@ impl Conversation {
         self.counted = Some((usage.total(), self.messages.len() + 1));
     }
 
+    /// What the server counted is not true: it takes less than it says.
+    pub fn uncount(&mut self) {
+        self.counted = None;
+    }
+
     /// Tokens of all messages: what the server counted, and a guess for the rest.
     pub fn tokens(&self) -> u64 {
         let (counted, known) =

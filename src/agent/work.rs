@@ -251,6 +251,7 @@ impl Work {
                 self.overflows += 1;
                 if self.overflows <= 3 {
                     self.desk.line(Look::Dim, &error.to_string());
+                    self.at.talk.uncount();
                     self.learn_window(*window);
                     return self.make_room(true).await;
                 }

@@ -149,7 +149,23 @@ fn a_person_steers_stops_answers_and_ends() {
     wait_for("the end of the turn", || tail().contains("Done then.").then_some(()));
     bed.home.ok(["session", "send", &id, "--no-enter", "\u{3}\u{3}"]);
     let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!(output.status.code(), Some(0), "its work was done: {}", describe(&output));
+}
+
+#[test]
+fn work_that_is_stopped_twice_is_ended() {
+    let bed = Bed::new([Reply::call("bash", json!({ "command": "echo begun; exec sleep 600" }))]);
+    let id = bed.start(&[]);
+    wait_for("the command", || bed.home.ok(["session", "tail", &id]).contains("● bash").then_some(()));
+    bed.home.ok(["session", "send", &id, "--no-enter", "\u{3}"]);
+    wait_for("the stop", || {
+        let inbox = bed.home.json(["inbox", "--json"]);
+        (inbox["waiting"][0]["question"] == "stopped; say what to do instead").then_some(())
+    });
+    bed.home.ok(["session", "send", &id, "--no-enter", "\u{3}"]);
+    let output = bed.home.run(["session", "wait", &id]);
     assert_eq!(output.status.code(), Some(130), "{}", describe(&output));
+    assert_eq!(bed.result()["result"], "interrupted");
 }
 
 #[test]

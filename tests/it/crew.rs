@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::support::{Home, describe, wait_for};
 
 const AGENTS: [&str; 5] = ["claude", "codex", "opencode", "pi", "aider"];
-const BUILTIN: [&str; 11] = [
+const BUILTIN: [&str; 12] = [
+    "agent",
     "aider",
     "analyst",
     "claude",
