@@ -98,6 +98,9 @@ pub async fn run(start: Start<'_>) -> Ended {
             return Ended::CannotRun;
         }
     };
+    if task.interactive && keys.is_some() {
+        transcript.mark_pastes(true);
+    }
     introduce(&mut transcript, &task, &chosen, (&tools, &at), resume);
     let records = records(&task, &chosen, config, clock);
     let mut work = Work {
@@ -317,6 +320,9 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
         transcript.borrow_mut().line(Look::Bad, &words);
     }
     keep_result(&work.folder, &mut transcript.borrow_mut(), result);
+    if work.task.interactive {
+        transcript.borrow_mut().mark_pastes(false);
+    }
     ended
 }
 

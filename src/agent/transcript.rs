@@ -17,6 +17,9 @@ const SHOWN_MAX: usize = 2000;
 /// What begins the line that is typed.
 const PROMPT: &str = "› ";
 
+/// What asks a terminal to mark what is pasted, and no longer to.
+const MARK_PASTES: (&str, &str) = ("\x1b[?2004h", "\x1b[?2004l");
+
 /// How a text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -113,6 +116,13 @@ impl Transcript {
         out.push('\n');
         self.column = 0;
         self.put(out);
+    }
+
+    /// Has what is pasted marked, so that its lines stay together. Only for a run that a person goes on with: elsewhere
+    /// the output may be a file.
+    pub fn mark_pastes(&mut self, mark: bool) {
+        let (on, off) = MARK_PASTES;
+        self.put(if mark { on } else { off }.to_owned());
     }
 
     /// Ends a running text.

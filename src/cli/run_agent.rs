@@ -16,9 +16,6 @@ use crate::pty::{RawMode, Signals, window_size};
 const KEYS: usize = 64;
 const PIECE: usize = 4096;
 
-/// What asks a terminal to mark what is pasted, and no longer to.
-const MARK_PASTES: (&str, &str) = ("\x1b[?2004h", "\x1b[?2004l");
-
 /// Run the built-in agent on the task in a session's folder.
 #[derive(Debug, Args)]
 pub struct RunAgentArgs {
@@ -41,10 +38,6 @@ pub fn run(args: RunAgentArgs, cx: &Cx) -> Outcome {
     let out: Box<dyn Write> = Box::new(io::stdout());
     let width = || window_size(io::stdout()).map(|size| usize::from(size.cols));
     let screen = Screen { out, width: Box::new(width), styles };
-    let marks = keys.is_some();
-    if marks {
-        cx.printer.bytes(MARK_PASTES.0.as_bytes())?;
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let terminated = CancellationToken::new();
@@ -71,10 +64,6 @@ pub fn run(args: RunAgentArgs, cx: &Cx) -> Outcome {
     });
     // A question to the system that is still under way ends with the process.
     runtime.shutdown_background();
-    if marks {
-        // The terminal may be gone.
-        let _ = cx.printer.bytes(MARK_PASTES.1.as_bytes());
-    }
     Ok(match ended? {
         Ended::Done => Exit::Ok,
         Ended::NotDone => Exit::Failed,

@@ -15,6 +15,7 @@ mod agent_files;
 mod agent_fleet;
 mod agent_loop;
 mod agent_model;
+mod agent_real;
 mod agents;
 mod auth;
 mod browser;

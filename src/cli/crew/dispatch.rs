@@ -171,6 +171,11 @@ impl Job {
         for note in &notes {
             cx.printer.note(&format!("note: {}", crate::util::visible_line(note)));
         }
+        if args.sandbox() != Sandbox::System && spec.kind.as_deref() != Some("agent") {
+            let words = "--image and --no-sandbox are for the built-in agent, and the role runs by another here; leave them \
+                         out, or let the built-in agent come first: darkmux config set crew.agents agent";
+            return Err(Failure::new(Exit::Usage, words));
+        }
         Ok(Self { spec, files })
     }
 }

@@ -99,6 +99,10 @@ pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<Machin
         let words = "--interactive runs on this machine alone; leave it out, or leave the fleet's flags out";
         return Err(Failure::new(Exit::Usage, words));
     }
+    if args.no_sandbox {
+        let words = "--no-sandbox is for this machine alone; leave it out, or leave the fleet's flags out";
+        return Err(Failure::new(Exit::Usage, words));
+    }
     if args.fleet.require.len() > REQUIREMENTS_MAX || args.fleet.prefer.len() > REQUIREMENTS_MAX {
         return Err(Failure::new(Exit::Usage, format!("at most {REQUIREMENTS_MAX} requirements")));
     }
