@@ -24,6 +24,7 @@ mod man;
 mod open;
 mod printer;
 mod queue;
+mod remote;
 mod run_agent;
 mod serve;
 mod session;

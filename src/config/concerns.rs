@@ -324,6 +324,11 @@ impl Config {
         }
     }
 
+    /// The socket of the Tailscale daemon, where the user named one.
+    pub fn tailscale_socket(&self) -> Option<PathBuf> {
+        self.settings.path("tailscale.socket", &self.env)
+    }
+
     /// The token of `DARKMUX_SERVE_TOKEN`, which counts beside that of the file. It is no setting, so that no
     /// listing shows it.
     pub fn serve_token(&self) -> Result<Option<Secret>, ConfigError> {

@@ -525,6 +525,13 @@ pub const KEYS: &[Key] = &[
         "2097152",
         "output kept in memory for each session, in bytes",
     ),
+    acts(
+        "tailscale.socket",
+        "DARKMUX_TAILSCALE_SOCKET",
+        Kind::Path,
+        "",
+        "socket of the Tailscale daemon, where it is not at its usual place",
+    ),
 ];
 
 /// The setting of this name.

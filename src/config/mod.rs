@@ -9,6 +9,7 @@ mod concerns;
 mod endpoints;
 mod environment;
 mod file;
+mod host;
 mod identity;
 pub mod keys;
 mod machine;
@@ -23,6 +24,7 @@ pub use concerns::{
 pub use endpoints::{Endpoint, EndpointKind};
 pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};
+pub use host::{DiscoveryConfig, HostConfig, HostPeer, TailscaleConfig, TokenSource};
 pub use identity::Identity;
 pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;

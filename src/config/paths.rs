@@ -35,6 +35,11 @@ impl Paths {
         self.home.join("config.json")
     }
 
+    /// `host.toml`: the peers.
+    pub fn host_file(&self) -> PathBuf {
+        self.home.join("host.toml")
+    }
+
     /// The kept machine id.
     pub fn machine_id_file(&self) -> PathBuf {
         self.home.join("machine-id")
@@ -113,6 +118,11 @@ impl Paths {
     /// A token that all machines of the fleet take, where there is one.
     pub fn fleet_token(&self) -> PathBuf {
         self.home.join("fleet-token")
+    }
+
+    /// What was found in the tailnet.
+    pub fn discovery_file(&self) -> PathBuf {
+        self.home.join("discovery.json")
     }
 
     /// What the running daemon says of itself: pid, address, version.

@@ -17,6 +17,7 @@ mod flow_sinks;
 mod home;
 mod identity;
 mod kept;
+mod links;
 mod models;
 mod others;
 mod peers;

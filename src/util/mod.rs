@@ -8,6 +8,7 @@ mod ring;
 mod sanitize;
 mod secret;
 mod shutdown;
+mod sleep;
 mod suggest;
 
 pub use clock::Clock;
@@ -16,6 +17,7 @@ pub use ring::ByteRing;
 pub use sanitize::{visible, visible_line};
 pub use secret::Secret;
 pub use shutdown::Shutdown;
+pub use sleep::SleepWatch;
 pub use suggest::closest;
 
 /// The innermost reason of an error: what the layers above it say is where, not why.
