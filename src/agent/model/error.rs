@@ -126,8 +126,11 @@ impl AskError {
     pub(super) fn without(mut self, key: Option<&Secret>) -> Self {
         let Some(key) = key.map(Secret::expose).filter(|key| !key.is_empty()) else { return self };
         let said = match &mut self {
-            Self::Unreachable(said) | Self::Broken(said) | Self::NoTools(said) | Self::Foreign(said) => said,
-            Self::Busy { said, .. }
+            Self::Unreachable(said)
+            | Self::Broken(said)
+            | Self::NoTools(said)
+            | Self::Foreign(said)
+            | Self::Busy { said, .. }
             | Self::Failed { said, .. }
             | Self::TooLong { said, .. }
             | Self::Refused { said, .. } => said,

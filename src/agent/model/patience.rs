@@ -79,10 +79,8 @@ mod tests {
     fn pauses_grow_end_and_heed_the_server() {
         let patience = Patience { retries: 3, pause: Duration::from_secs(1) };
         let down = AskError::Unreachable("refused".into());
-        let pauses: Vec<u64> = (1..=4)
-            .map_while(|tried| patience.pause(&down, tried))
-            .map(|pause| pause.as_millis() as u64)
-            .collect();
+        let pauses: Vec<u128> =
+            (1..=4).map_while(|tried| patience.pause(&down, tried)).map(|pause| pause.as_millis()).collect();
         assert!(pauses.len() == 3 && pauses[0] <= 1200 && (3200..=4800).contains(&pauses[2]), "{pauses:?}");
         let busy = |after| AskError::Busy {
             status: 429,
