@@ -1,6 +1,8 @@
 //! The built-in agent and a real model: SmolLM2 135M under llama.cpp. `tests/run` installs both and runs these; they
 //! take a minute or two, so a plain `cargo test` leaves them out.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -36,7 +38,8 @@ impl Real {
         command.arg(root().join("tests/model/serve.py")).arg(port.to_string());
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let process = Running(child);
-        wait_for("llama.cpp", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        // It listens before the model is loaded.
+        wait_for("llama.cpp", || is_ready(port).then_some(()));
         Self { url: format!("http://127.0.0.1:{port}"), _process: process }
     }
 
@@ -44,6 +47,18 @@ impl Real {
         let env = Environment::of([("HOME", "/nowhere"), ("DARKMUX_LMSTUDIO_URL", &self.url)]);
         Config::load(env, &[]).unwrap().models().endpoints.remove(0)
     }
+}
+
+/// Whether the server says that it can be asked.
+fn is_ready(port: u16) -> bool {
+    let answer = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).map(|()| head.ends_with(b"200"))
+    };
+    answer().unwrap_or_else(|_: std::io::Error| false)
 }
 
 async fn ask(real: &Real, text: &str, limits: Limits, most: u64) -> (Result<Answer, AskError>, usize) {
