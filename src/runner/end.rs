@@ -48,6 +48,7 @@ pub fn verdict(runner: &Runner, claim: &Claim, status: &SessionStatus) -> Verdic
         wall_ms: status.ran().and_then(|ran| u64::try_from(ran.as_millis()).ok()),
         output_bytes: status.output.end,
         workdir: Some(status.cwd.clone()),
+        workspace: None,
         details,
     };
     Verdict { outcome, result }

@@ -19,6 +19,7 @@ mod policy;
 mod start;
 mod transitions;
 mod worker;
+mod workspace;
 
 pub use awake::{KeepAwake, SleepWatch};
 pub use policy::Refusal;

@@ -30,7 +30,7 @@ impl FleetKey {
         Ok(Some(Self(*hash.as_bytes())))
     }
 
-    fn mac(&self, record: &str, spec: &str) -> blake3::Hash {
+    pub(super) fn mac(&self, record: &str, spec: &str) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(CONTEXT).update(&(record.len() as u64).to_le_bytes());
         hasher.update(record.as_bytes()).update(spec.as_bytes());

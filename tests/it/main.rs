@@ -62,6 +62,7 @@ mod terminal_tmux;
 mod terminal_ws;
 mod tidy;
 mod traps;
+mod travel;
 mod v1_events;
 mod v1_life;
 mod v1_sessions;

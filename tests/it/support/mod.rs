@@ -6,6 +6,7 @@ pub mod api;
 mod door;
 pub mod queue;
 mod redis;
+pub mod repo;
 pub mod runner;
 mod tty;
 pub mod ws;
