@@ -129,7 +129,10 @@ async fn add_all(
     remove(git, &submodules).await?;
     let _ = git.says(&["update-index", "-q", "--refresh"], b"").await?;
     tree::bound_loose(git, folder).await?;
-    git.bytes(&["add", "-A"], b"").await?;
+    if let Err(why) = git.says(&["add", "-A", "--ignore-errors"], b"").await? {
+        let why = why.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
+        notes.push(format!("some files are left out: {}", visible_line(why)));
+    }
     let listed = git.bytes(&["ls-files", "-s", "-z"], b"").await?;
     let inside: Vec<tree::Gitlink> = listed.split(|byte| *byte == 0).filter_map(gitlink).collect();
     remove(git, &inside).await?;

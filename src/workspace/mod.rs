@@ -1,7 +1,7 @@
 //! The repository that travels with a job: what was checked out, with everything that is not committed, becomes one
 //! commit and a bundle; the machine that runs the job makes a folder of it; what the job made of it comes back as a branch.
 //!
-//! Invariants: of the caller's repository only objects, `refs/darkmux/<job>` and the branch `darkmux/<job>` are
+//! Invariants: of the caller's repository only objects, `refs/darkmux-jobs/<job>` and the branch `darkmux/<job>` are
 //! written, and files only by an `apply` that was asked for; a job's folder is a repository of its own that borrows
 //! objects, so nothing that a job does to hooks, settings or refs reaches another repository; git never runs with
 //! settings that a job could have written; what comes from elsewhere is bounded before it is unpacked and checked

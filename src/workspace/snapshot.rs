@@ -30,7 +30,7 @@ pub async fn take(git: &Git, root: &Path, job: &SessionId) -> Result<Snapshot, W
     let index = scratch.path().join("index");
     let own = root.join(git.text(&["rev-parse", "--git-path", "index"]).await?);
     if own.exists() {
-        std::fs::copy(&own, &index).map_err(WorkspaceError::file(&own))?;
+        copy_index(&own, &index).map_err(WorkspaceError::file(&own))?;
     }
     let git = git.clone().var("GIT_INDEX_FILE", &index);
     tree::bound_loose(&git, root).await?;
@@ -67,6 +67,13 @@ pub async fn take(git: &Git, root: &Path, job: &SessionId) -> Result<Snapshot, W
         notes.push("files of Git LFS travel as pointers, without their content".to_owned());
     }
     Ok(Snapshot { base, state, shallow: shallow(&git, root).await?, notes })
+}
+
+/// With its time: by that git knows which files may have changed since without looking it.
+fn copy_index(own: &Path, copy: &Path) -> std::io::Result<()> {
+    let modified = std::fs::metadata(own)?.modified()?;
+    std::fs::copy(own, copy)?;
+    std::fs::OpenOptions::new().write(true).open(copy)?.set_modified(modified)
 }
 
 /// Makes a commit of a tree.

@@ -151,6 +151,7 @@ impl Source {
     }
 }
 
+/// What keeps a job's snapshot. `refs/darkmux/<job>` would be what `darkmux/<job>` means to git, before the branch.
 fn pin(job: &SessionId) -> String {
-    format!("refs/darkmux/{job}")
+    format!("refs/darkmux-jobs/{job}")
 }

@@ -14,16 +14,16 @@ use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, describe, wait_for};
 
 /// A machine that dispatches and runs nothing.
-fn laptop(url: &str) -> Home {
+pub fn laptop(url: &str) -> Home {
     Home::new().with("DARKMUX_MACHINE_ID", "laptop").with("DARKMUX_REDIS_URL", url)
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Dispatches a shell script to the fleet under this id and waits for its end.
-fn dispatch(repo: &Repo<'_>, id: &str, script: &str) -> Output {
+pub fn dispatch(repo: &Repo<'_>, id: &str, script: &str) -> Output {
     repo.darkmux("", &["crew", "dispatch", "shell", "--fleet", "--session-id", id, "-m", script])
 }
 
@@ -69,7 +69,7 @@ async fn a_dirty_repository_arrives_as_it_was_and_its_changes_come_back() {
     let _daemon = Daemon::start(&studio);
     let repo = dirty(&here);
     let (before, index) = (repo.git(&["status", "--porcelain"]), repo.git(&["ls-files", "-s"]));
-    let script = "git status --porcelain > ../seen-status; git log --format=%s > ../seen-log; \
+    let script = "git status --porcelain > ../seen-status; git --no-pager log --format=%s > ../seen-log; \
                   git config user.name >> ../seen-log; pwd > ../seen-pwd; \
                   echo four >> changed.txt; rm staged.txt; printf '\\000\\001\\003' > new/untracked.bin; \
                   chmod 644 tool.sh; printf 'one\\r\\ndrei\\r\\n' > crlf.txt; mkdir -p made; echo hi > 'made/it.txt'; \
@@ -243,26 +243,6 @@ async fn the_machine_that_dispatches_runs_it_without_the_bundle() {
 }
 
 #[tokio::test]
-async fn a_bundle_that_is_gone_or_another_ends_its_job_with_the_reason() {
-    let server = RedisServer::start();
-    let (here, studio) = (laptop(&server.url()), member("studio", &server.url()));
-    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
-    for id in ["job-1", "job-2"] {
-        repo.ok(&["crew", "dispatch", "shell", "--fleet", "-d", "--session-id", id, "-m", "true"]);
-    }
-    let key = |id: &str| server.cli(&["--raw", "KEYS", &format!("darkmux:bundle:{id}:*")]).trim().to_owned();
-    server.cli(&["DEL", &key("job-1")]);
-    server.cli(&["SETRANGE", &key("job-2"), "20", "xxxx"]);
-    let _daemon = Daemon::start(&studio);
-    let queue = queue(&server.url());
-    for id in ["job-1", "job-2"] {
-        let view = ended(&queue, &id.parse().unwrap()).await;
-        assert_eq!(view.state, JobState::Dead, "{view:?}");
-        assert!(view.why.as_deref().is_some_and(|why| why.contains("bundle")), "{view:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_large_repository_travels_upon_what_a_clone_over_there_has() {
     let server = RedisServer::start();
     let here = laptop(&server.url());
@@ -282,7 +262,7 @@ async fn a_large_repository_travels_upon_what_a_clone_over_there_has() {
         "--session-id",
         "job-1",
         "-m",
-        "git log --format=%s; cat a.txt; echo three >> a.txt",
+        "git --no-pager log --format=%s; cat a.txt; echo three >> a.txt",
     ];
     let output = repo.darkmux("", &args);
     assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
@@ -324,90 +304,14 @@ async fn a_long_history_is_cut_and_still_comes_back() {
     repo.git(&["rm", "-q", "noise.bin"]);
     repo.git(&["commit", "-qm", "less noise"]);
     repo.write("b.txt", b"b\n");
-    let output =
-        dispatch(&repo, "job-1", "git log --format=%s; echo two > a.txt; git commit -qam two; cat b.txt");
+    let output = dispatch(
+        &repo,
+        "job-1",
+        "git --no-pager log --format=%s; echo two > a.txt; git commit -qam two; cat b.txt",
+    );
     assert_eq!(output.stdout, b"less noise\nb\n", "{}", describe(&output));
     let log = repo.git(&["log", "--format=%s", "darkmux/job-1"]);
     assert_eq!(log, "What job-1 left\ntwo\nless noise\nnoise\nfirst");
-}
-
-#[tokio::test]
-async fn what_a_job_writes_into_its_repository_s_settings_is_never_run() {
-    let server = RedisServer::start();
-    let (here, studio) = (laptop(&server.url()), member("studio", &server.url()));
-    let _daemon = Daemon::start(&studio);
-    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
-    let trap = studio.path().join("sprung");
-    let spring = format!("touch {}; cat", trap.display());
-    let script = format!(
-        "git config core.fsmonitor '{spring}'; git config filter.evil.clean '{spring}'; \
-         git config diff.external '{spring}'; git config core.hooksPath .git/hooks; mkdir -p .git/hooks; \
-         for hook in post-index-change pre-commit reference-transaction; do \
-         printf '#!/bin/sh\\n{spring}\\n' > .git/hooks/$hook; chmod +x .git/hooks/$hook; done; \
-         printf '* filter=evil diff=evil\\n' > .gitattributes; echo two > a.txt; \
-         mkdir inner; git -c core.fsmonitor= -c core.hooksPath=/dev/null init -q inner; rm -f {}",
-        trap.display()
-    );
-    let output = dispatch(&repo, "job-1", &script);
-    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
-    assert!(!trap.exists(), "what the job wrote was run");
-    assert_eq!(repo.git(&["show", "darkmux/job-1:a.txt"]), "two");
-    // A repository that leads elsewhere: what it committed is left out, its files come.
-    let secret = Repo::new(&studio, "secret", &[("secret.txt", "secret\n")]);
-    let script = format!("rm -rf .git; ln -s {}/.git .git; echo three > a.txt", secret.root().display());
-    let output = dispatch(&repo, "job-2", &script);
-    assert!(stderr(&output).contains("left out"), "{}", describe(&output));
-    assert_eq!(repo.git(&["show", "darkmux/job-2:a.txt"]), "three");
-    assert!(!repo.git(&["log", "-p", "darkmux/job-2"]).contains("secret"));
-}
-
-#[tokio::test]
-async fn a_link_out_of_the_repository_is_not_applied() {
-    let server = RedisServer::start();
-    let (here, studio) = (laptop(&server.url()), member("studio", &server.url()));
-    let _daemon = Daemon::start(&studio);
-    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
-    let output = dispatch(&repo, "job-1", "ln -s ../../outside way-out; echo two > a.txt");
-    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
-    let output = repo.darkmux("", &["job", "apply", "job-1"]);
-    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
-    assert!(stderr(&output).contains("way-out: it is a link out of the repository"), "{}", describe(&output));
-    assert_eq!(repo.read("a.txt"), "one\n");
-}
-
-#[tokio::test]
-async fn a_result_without_the_fleet_s_signature_is_not_taken_in() {
-    let server = RedisServer::start();
-    let (here, studio) = (laptop(&server.url()), member("studio", &server.url()));
-    for home in [&here, &studio] {
-        std::fs::create_dir_all(home.darkmux()).unwrap();
-        let key = home.darkmux().join("fleet-key");
-        std::fs::write(&key, "0b".repeat(32)).unwrap();
-        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
-    }
-    let _daemon = Daemon::start(&studio);
-    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
-    let output = dispatch(&repo, "job-1", "echo two > a.txt");
-    assert!(stderr(&output).contains("branch darkmux/job-1"), "{}", describe(&output));
-    repo.ok(&[
-        "crew",
-        "dispatch",
-        "shell",
-        "--fleet",
-        "-d",
-        "--session-id",
-        "job-2",
-        "-m",
-        "echo two > a.txt",
-    ]);
-    let queue = queue(&server.url());
-    let view = ended(&queue, &"job-2".parse().unwrap()).await;
-    let mut result = serde_json::to_value(view.result.unwrap()).unwrap();
-    result["workspace"]["commit"] = Value::from(repo.git(&["rev-parse", "darkmux/job-1"]));
-    server.cli(&["HSET", "darkmux:job:job-2", "result", &result.to_string()]);
-    let output = repo.darkmux("", &["job", "diff", "job-2"]);
-    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
-    assert!(stderr(&output).contains("not signed"), "{}", describe(&output));
 }
 
 #[tokio::test]
@@ -456,4 +360,17 @@ async fn a_session_of_this_machine_gets_a_worktree_of_its_own() {
     let output =
         repo.darkmux("", &["crew", "dispatch", "shell", "--worktree", "--session-id", "s-1", "-m", "true"]);
     assert_ne!(output.status.code(), Some(0), "{}", describe(&output));
+}
+
+#[test]
+fn what_is_old_goes_with_the_snapshot_and_the_branch_stays() {
+    let home = Home::new().with("DARKMUX_RUNNER_WORKTREES_AGE", "1ms");
+    let repo = Repo::new(&home, "site", &[("a.txt", "one\n")]);
+    repo.ok(&["crew", "dispatch", "shell", "--worktree", "--session-id", "s-1", "-m", "echo two > a.txt"]);
+    let record = home.darkmux().join("workspaces/s-1.json");
+    assert!(record.exists() && repo.git(&["for-each-ref", "refs/darkmux-jobs"]).contains("s-1"));
+    let _daemon = Daemon::start(&home);
+    wait_for("the sweep", || (!worktree(&home, "s-1").exists() && !record.exists()).then_some(()));
+    assert_eq!(repo.git(&["for-each-ref", "refs/darkmux-jobs"]), "");
+    assert_eq!(repo.git(&["show", "darkmux/s-1:a.txt"]), "two");
 }

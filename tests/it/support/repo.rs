@@ -1,6 +1,8 @@
 //! A git repository of a user, made by the real program.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use super::Home;
 
@@ -50,6 +52,17 @@ impl<'a> Repo<'a> {
         let output = self.home.command("git").current_dir(&self.root).args(args).output().expect("git runs");
         assert!(output.status.success(), "git {args:?}: {}", super::describe(&output));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// Runs git with this input, which must succeed; what it prints, to the byte.
+    pub fn feed(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut command = self.home.command("git");
+        command.current_dir(&self.root).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("git runs");
+        child.stdin.take().expect("a pipe").write_all(input).expect("git reads");
+        let output = child.wait_with_output().expect("git ends");
+        assert!(output.status.success(), "git {args:?}: {}", super::describe(&output));
+        output.stdout
     }
 
     /// Runs darkmux in a folder of the work tree.
