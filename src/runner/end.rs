@@ -99,6 +99,12 @@ pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result:
         Some(_) => noted(runner.journal.answered(&claim.id, token)),
         None => {}
     }
+    if let (Some(workspace), Some(Finish::Accepted)) = (&spec.workspace, finish)
+        && matches!(outcome, Outcome::Done | Outcome::Cancelled)
+        && let Err(error) = runner.queue.age_bundle(&workspace.bundle).await
+    {
+        tracing::debug!(job = %claim.id, %error, "its bundle stays until its time is over");
+    }
     if let (Some(session), Some(Finish::Accepted)) = (&spec.legacy_session, finish)
         && (outcome != Outcome::Done || session != claim.id.as_str())
     {

@@ -15,6 +15,9 @@ const PIECE: usize = 256 * 1024;
 /// How long a bundle may be on its way.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// How long a bundle stays after its job ended well, or was cancelled.
+const AFTER_END: Duration = Duration::from_hours(1);
+
 /// Digits of the hash in a key: two bundles of a job have two keys.
 const KEY_DIGITS: usize = 16;
 
@@ -83,6 +86,12 @@ impl Queue {
     pub async fn drop_bundle(&self, bundle: &Bundle) -> Result<(), WorkError> {
         bundle.check().map_err(WorkError::Invalid)?;
         Ok(self.redis.query(redis::cmd("UNLINK").arg(&bundle.key)).await?)
+    }
+
+    /// Shortens the life of a bundle whose job has ended; a job that is tried again at once still finds it.
+    pub async fn age_bundle(&self, bundle: &Bundle) -> Result<(), WorkError> {
+        bundle.check().map_err(WorkError::Invalid)?;
+        Ok(self.redis.query(redis::cmd("EXPIRE").arg(&bundle.key).arg(AFTER_END.as_secs())).await?)
     }
 
     /// Signs what a job made of its workspace, where the fleet has a key.

@@ -1,5 +1,6 @@
 //! What is in a tree, and what in a folder would be added to one: bounds, and what git alone does not look at.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -37,7 +38,7 @@ pub struct Found {
 pub async fn look(git: &Git, commit: &str) -> Result<Found, WorkspaceError> {
     let listed = git.bytes(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit], b"").await?;
     let mut found = Found::default();
-    let (mut entries, mut bytes) = (0_usize, 0_u64);
+    let (mut entries, mut bytes, mut paths) = (0_usize, 0_u64, Paths::default());
     for entry in listed.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
         entries += 1;
         let Some(tab) = entry.iter().position(|byte| *byte == b'\t') else { continue };
@@ -49,7 +50,9 @@ pub async fn look(git: &Git, commit: &str) -> Result<Found, WorkspaceError> {
         }
         bytes = bytes.saturating_add(size.parse().unwrap_or(0));
         refuse_name(path)?;
+        paths.add(path, mode == "120000")?;
     }
+    paths.check()?;
     if entries > ENTRIES_MAX || bytes > TREE_MAX {
         let words = format!("its {entries} files have {}, which no workspace may have", human::bytes(bytes));
         return Err(WorkspaceError::Refused(words));
@@ -61,14 +64,50 @@ pub async fn look(git: &Git, commit: &str) -> Result<Found, WorkspaceError> {
     Ok(found)
 }
 
+/// The names in a tree, of which none may stand below a link, and none twice: a file would be written where the link leads.
+#[derive(Default)]
+struct Paths<'a> {
+    links: HashSet<&'a [u8]>,
+    deep: Vec<&'a [u8]>,
+    last: Option<&'a [u8]>,
+}
+
+impl<'a> Paths<'a> {
+    fn add(&mut self, path: &'a [u8], is_link: bool) -> Result<(), WorkspaceError> {
+        // Trees are sorted.
+        if self.last.replace(path) == Some(path) {
+            return Err(no_name(path));
+        }
+        if is_link {
+            self.links.insert(path);
+        }
+        if path.contains(&b'/') {
+            self.deep.push(path);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), WorkspaceError> {
+        let is_below = |path: &[u8]| {
+            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            ends.into_iter().any(|end| self.links.contains(&path[..end]))
+        };
+        let bad = self.deep.iter().find(|path| !self.links.is_empty() && is_below(path));
+        bad.map_or(Ok(()), |path| Err(no_name(path)))
+    }
+}
+
+fn no_name(path: &[u8]) -> WorkspaceError {
+    let shown = String::from_utf8_lossy(path).into_owned();
+    WorkspaceError::Refused(format!("`{}` is no name of a file in a repository", visible_line(&shown)))
+}
+
 /// A name that leads out of the folder, or into what is git's own. Git refuses these as well, later and in other words.
 pub fn refuse_name(path: &[u8]) -> Result<(), WorkspaceError> {
     let wrong =
         |part: &[u8]| part.is_empty() || part == b"." || part == b".." || part.eq_ignore_ascii_case(b".git");
     if path.split(|byte| *byte == b'/').any(wrong) {
-        let shown = String::from_utf8_lossy(path).into_owned();
-        let words = format!("`{}` is no name of a file in a repository", visible_line(&shown));
-        return Err(WorkspaceError::Refused(words));
+        return Err(no_name(path));
     }
     Ok(())
 }

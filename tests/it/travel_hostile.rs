@@ -13,7 +13,7 @@ use crate::runner::ended;
 use crate::support::queue::{job, queue};
 use crate::support::repo::Repo;
 use crate::support::runner::member;
-use crate::support::{Daemon, Home, RedisServer, describe};
+use crate::support::{Daemon, RedisServer, describe};
 use crate::travel::{dispatch, laptop, stderr};
 
 #[tokio::test]
