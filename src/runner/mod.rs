@@ -21,7 +21,7 @@ mod transitions;
 mod worker;
 mod workspace;
 
-pub use awake::{KeepAwake, SleepWatch};
+pub use awake::KeepAwake;
 pub use policy::Refusal;
 
 use std::path::PathBuf;

@@ -138,7 +138,10 @@ pub async fn take_in(
             commit: record.result.clone().ok_or_else(|| {
                 Failure::new(
                     Exit::Unreachable,
-                    format!("the result of {} is not here yet, and Redis is away", record.id),
+                    format!(
+                        "the result of {} is not here, and the queue that would know it is away or empty",
+                        record.id
+                    ),
                 )
             })?,
             bytes: None,
