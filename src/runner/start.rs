@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::policy::{self, Refusal};
+use super::workspace::{self, Interrupted};
 use super::{Runner, worker};
 use crate::crew::{Launch, SessionFile};
 use crate::model::{SessionId, SessionState};
@@ -31,6 +32,10 @@ pub enum NoSession {
     Declined(Refusal),
     /// It was tried, and does not start.
     Failed(String),
+    /// No machine may run it.
+    Never(String),
+    /// Something else came before it was started.
+    Interrupted(Interrupted),
 }
 
 impl From<Refusal> for NoSession {
@@ -72,7 +77,10 @@ fn is_plain(name: &str) -> bool {
 
 async fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
-    let cwd = policy::workdir(runner, claim).await?;
+    let mut cwd = policy::workdir(runner, claim).await?;
+    if let (Some(brought), None) = (&claim.spec.workspace, &claim.job.workdir) {
+        cwd = workspace::place(runner, claim, brought, cwd).await?;
+    }
     let launch = Launch {
         id: claim.id.clone(),
         message: &claim.job.message,

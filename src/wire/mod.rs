@@ -8,6 +8,7 @@ mod join;
 mod session;
 pub mod v1;
 mod work;
+mod workspace;
 
 pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
@@ -20,3 +21,4 @@ pub use session::{
 pub use work::{
     JOB_MESSAGE_MAX, JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WORK_TIMEOUT_MAX, WorkJob,
 };
+pub use workspace::{BUNDLE_MAX, BUNDLE_PREFIX, Bundle, COMMITS_MAX, Workspace, WorkspaceResult, is_commit};

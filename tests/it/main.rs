@@ -74,6 +74,8 @@ mod terminal_tmux;
 mod terminal_ws;
 mod tidy;
 mod traps;
+mod travel;
+mod travel_hostile;
 mod v1_events;
 mod v1_life;
 mod v1_sessions;

@@ -13,6 +13,7 @@ use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::util::{clock, human, visible_line};
+use crate::wire::WorkspaceResult;
 use crate::work::JobView;
 
 /// Show one job: its state, its attempts and how each ended, its times, who published it.
@@ -92,6 +93,9 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     say("output", result.map(|result| human::bytes(result.output_bytes)));
     let folder = result.and_then(|result| result.workdir.as_ref());
     say("folder", folder.map(|folder| folder.display().to_string()));
+    let brought = spec.and_then(|spec| spec.workspace.as_ref());
+    say("repository", brought.map(|brought| format!("{} at {}", brought.repo, brought.base)));
+    say("changed", result.and_then(|result| result.workspace.as_ref()).map(changed));
     say("why", words::why(job));
     say("parked", job.parked.clone());
     say("cancel", job.cancel.clone().filter(|_| !job.state.is_final()));
@@ -100,6 +104,11 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     }
     say("1.9 has it", job.legacy_runner.clone());
     facts
+}
+
+fn changed(left: &WorkspaceResult) -> String {
+    let files = if left.changed == 1 { "1 file".to_owned() } else { format!("{} files", left.changed) };
+    left.error.iter().fold(files, |words, error| format!("{words}; {error}"))
 }
 
 fn published(job: &JobView) -> String {

@@ -8,6 +8,7 @@ pub mod hub;
 pub mod local;
 pub mod queue;
 mod redis;
+pub mod repo;
 pub mod runner;
 pub mod spoke;
 pub mod tools;
