@@ -18,8 +18,8 @@
 //! | 3 | [`crew`] | roles, and the command a role becomes |
 //! | 4 | [`fleet`] | facts about machines |
 //! | 4 | [`peer`] | other machines' daemons: links, their sessions, what is asked of them |
-//! | 4 | [`runner`] | claims jobs and runs each as a session |
 //! | 4 | [`agent`] | the built-in agent: a model's endpoint, tools, a loop |
+//! | 4 | [`runner`] | claims jobs and runs each as a session |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
 //! | 5 | [`doctor`] | one file a check |

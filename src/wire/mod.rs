@@ -1,5 +1,6 @@
 //! Versioned shapes on the wire and on disk. They are converted at the edge; nothing here does IO.
 
+mod agent;
 mod daemon;
 mod fleet;
 pub mod frames;
@@ -10,6 +11,9 @@ pub mod v1;
 mod work;
 mod workspace;
 
+pub use agent::{
+    AGENT_SCHEMA, AgentResult, AgentTask, Check, RESULT_FILE, RESULT_MAX, Sandbox, TASK_FILE, Totals,
+};
 pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
 pub use http::{DayEntry, FlowDays, Health, MachineSpecs, RemoteLine, SessionList};

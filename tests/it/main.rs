@@ -12,6 +12,10 @@
 mod agent_bash;
 mod agent_escape;
 mod agent_files;
+mod agent_fleet;
+mod agent_loop;
+mod agent_model;
+mod agent_real;
 mod agents;
 mod auth;
 mod browser;

@@ -20,7 +20,7 @@ use crate::crew::{Crew, Launch, MESSAGE_MAX, Ready, Role, SessionFile};
 use crate::model::{MachineId, RoleId, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
-use crate::wire::SessionSpec;
+use crate::wire::{Sandbox, SessionSpec};
 
 /// Hand a message to a role and run it in a session of its own.
 ///
@@ -80,6 +80,12 @@ pub struct DispatchArgs {
     /// The first Ctrl-C ends the session
     #[arg(long)]
     pub(super) cancel_on_interrupt: bool,
+    /// Run the commands of the built-in agent in a container of this image (Docker or Podman)
+    #[arg(long, value_name = "IMAGE", conflicts_with = "no_sandbox")]
+    pub(super) image: Option<String>,
+    /// Do not confine the commands of the built-in agent
+    #[arg(long)]
+    pub(super) no_sandbox: bool,
     /// Say what would run, and run nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -88,6 +94,17 @@ pub struct DispatchArgs {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) fleet: FleetArgs,
+}
+
+impl DispatchArgs {
+    /// How commands of the built-in agent are confined.
+    fn sandbox(&self) -> Sandbox {
+        match &self.image {
+            Some(image) => Sandbox::Image(image.clone()),
+            None if self.no_sandbox => Sandbox::None,
+            None => Sandbox::System,
+        }
+    }
 }
 
 /// Runs the verb.
@@ -178,11 +195,17 @@ impl Job {
             env: Vec::new(),
             inherits: &cx.env,
             work: None,
+            sandbox: args.sandbox(),
         };
         let prepared = launch.prepare(role, &config.session());
         let Ready { spec, files, notes } = prepared.map_err(|error| failure::of(&error))?;
         for note in &notes {
             cx.printer.note(&format!("note: {}", crate::util::visible_line(note)));
+        }
+        if args.sandbox() != Sandbox::System && spec.kind.as_deref() != Some("agent") {
+            let words = "--image and --no-sandbox are for the built-in agent, and the role runs by another here; leave them \
+                         out, or let the built-in agent come first: darkmux config set crew.agents agent";
+            return Err(Failure::new(Exit::Usage, words));
         }
         Ok(Self { spec, files })
     }

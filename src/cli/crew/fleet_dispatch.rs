@@ -100,6 +100,10 @@ pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<Machin
         let words = "--interactive runs on this machine alone; leave it out, or leave the fleet's flags out";
         return Err(Failure::new(Exit::Usage, words));
     }
+    if args.no_sandbox {
+        let words = "--no-sandbox is for this machine alone; leave it out, or leave the fleet's flags out";
+        return Err(Failure::new(Exit::Usage, words));
+    }
     if args.fleet.require.len() > REQUIREMENTS_MAX || args.fleet.prefer.len() > REQUIREMENTS_MAX {
         return Err(Failure::new(Exit::Usage, format!("at most {REQUIREMENTS_MAX} requirements")));
     }
@@ -237,7 +241,7 @@ impl Order<'_> {
             workdir,
             sprint_id: None,
             runtime: "internal".to_owned(),
-            image: None,
+            image: args.image.clone(),
             timeout_seconds: limit,
             published_at_unix_ms: now,
             published_by_machine: Some(self.here.to_string()),

@@ -8,7 +8,7 @@ use crate::cli::session::{Screen, Seen, exit_of, show_log, tell_gap, viewer_url}
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::model::{EndReason, ExitStatus, SessionId, SessionState};
-use crate::session::{LogReader, Table, files};
+use crate::session::{LogReader, Table, agent_result, files};
 use crate::util::{human, visible};
 use crate::wire::SessionStatus;
 
@@ -87,6 +87,7 @@ fn document(cx: &Cx, table: &Table, status: &SessionStatus) -> Result<serde_json
         "session": status,
         "output": String::from_utf8_lossy(&bytes),
         "output_truncated": from > 0,
+        "result": agent_result(&table.folder(&status.id)),
     }))
 }
 

@@ -6,6 +6,7 @@ pub mod api;
 mod door;
 pub mod hub;
 pub mod local;
+pub mod model_server;
 pub mod queue;
 mod redis;
 pub mod repo;
