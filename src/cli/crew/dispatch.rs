@@ -15,6 +15,7 @@ use crate::cli::session::{Keys, Screen, Watch, block_on, free_name, start_failur
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
 use crate::crew::{Crew, Launch, MESSAGE_MAX, Ready, Role, SessionFile};
+use crate::fleet::route;
 use crate::model::{MachineId, RoleId, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
@@ -98,7 +99,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         session::start(&config.session().dir, &job.spec, &job.files, &cx.env).await.map_err(start_failure)?;
         if let (Some(target), Some(role)) = (&target, &job.spec.role) {
             let payload = json!({ "decision": "local", "target_machine": target });
-            fleet_dispatch::route(cx, config, (role, &job.spec.id), payload);
+            fleet_dispatch::keep(cx, config, route(role, &job.spec.id, payload));
         }
         if args.detach {
             return outcome::detached(cx, &table, &job.spec.id, args.json);

@@ -8,7 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use super::{act, clipboard, described, events, health, input, launch, runner, scrollback, sessions, wait};
+use super::{
+    act, clipboard, described, dispatch, events, health, input, job_output, launch, queue, runner,
+    scrollback, sessions, wait,
+};
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
 
@@ -28,6 +31,8 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         act::restart,
         act::resume,
         clipboard::paste,
+        dispatch::dispatch,
+        dispatch::explain,
         document,
         events::events,
         health::capabilities,
@@ -35,7 +40,16 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         health::health,
         health::projects,
         input::input,
+        job_output::output,
         launch::launch,
+        queue::cancel,
+        queue::drain,
+        queue::drop_letter,
+        queue::pause,
+        queue::requeue,
+        queue::resume,
+        queue::retry,
+        queue::undrain,
         runner::deregister,
         runner::register,
         scrollback::scrollback,

@@ -7,6 +7,9 @@ use crate::work::JobView;
 
 /// A queued job that nothing happened to yet.
 #[allow(clippy::unwrap_used)] // Of tests alone.
+///
+/// # Panics
+/// When it is no id.
 pub fn job(id: &str) -> JobView {
     JobView {
         schema: 1,
