@@ -50,6 +50,8 @@ export const getDays = () => getBody('/flow-days');
 export const getSessions = () => getBody('/sessions');
 export const getFleet = () => getBody('/fleet/machines/live');
 export const getJobs = () => getBody('/jobs');
+/** @param {string} id */
+export const getJob = (id) => getBody(`/jobs/${encodeURIComponent(id)}`);
 export const getQueue = () => getBody('/queue');
 export const getMachine = () => getBody('/machine/specs');
 

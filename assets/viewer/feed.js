@@ -9,7 +9,7 @@
 import * as api from './api.js';
 import { count, shiftDay, utcDay } from './format.js';
 import { changesSessions, isRecord, text, canonicalAction } from './record.js';
-import { MAX_RECORDS } from './store.js';
+import { MAX_RECORDS } from './records.js';
 import { readHealth } from './wire.js';
 
 /** @typedef {import('./types.js').Incoming} Incoming */
@@ -142,6 +142,7 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
       },
       onLost: lost,
       onStale(missed) {
+        if (missed > 0) dispatch({ type: 'records/missed', count: missed });
         if (missed > 0) warn('gap', `${count(missed, 'record')} left the log before this page had read them.`);
         void load();
       },

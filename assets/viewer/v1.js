@@ -43,6 +43,7 @@ export function readSession(value) {
     needsYou: text(status.needs_you) || text(s.needs_you),
     unread: s.unread === true,
     resumable: s.resumable === true,
+    disconnected: time(s.disconnected_since),
     runs: Number.isInteger(s.runs) ? Number(s.runs) : 0,
     cols: size(s.terminal_cols),
     rows: size(s.terminal_rows),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_CHARS, MAX_RECORDS, PAGE_ROWS, createStore, initialState, reduce } from '../../assets/viewer/store.js';
+import { MAX_CHARS, MAX_RECORDS } from '../../assets/viewer/records.js';
+import { PAGE_ROWS, createStore, initialState, reduce } from '../../assets/viewer/store.js';
 
 const LIVE = { kind: 'live', label: '', src: '' };
 const start = () => initialState(LIVE, 0);

@@ -35,6 +35,21 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
+ * The same for a picture's elements.
+ *
+ * @param {string} tag
+ * @param {{[name: string]: Attribute}} [attributes]
+ * @param {Child[]} children
+ * @returns {SVGElement}
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) setAttribute(element, name, value);
+  element.append(...nodes(children));
+  return element;
+}
+
+/**
  * @param {Element} element
  * @param {string} name
  * @param {Attribute} value

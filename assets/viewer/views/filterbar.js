@@ -32,7 +32,7 @@ export function createFilterBar(actions) {
   const clear = byId('clear-filters', HTMLButtonElement);
   const follow = byId('follow', HTMLButtonElement);
   const level = byId('filter-level', HTMLSelectElement);
-  const facets = /** @type {const} */ (['category', 'machine', 'session', 'action'])
+  const facets = /** @type {const} */ (['category', 'machine', 'role', 'session', 'action'])
     .map((field) => {
       const select = byId(`filter-${field}`, HTMLSelectElement);
       return { field, select, label: select.getAttribute('aria-label') ?? field, offered: /** @type {string[]} */ ([]) };
