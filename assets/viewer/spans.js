@@ -99,19 +99,20 @@ export function running(records, alive) {
 /**
  * How many dispatches ran at once on each machine, as the records tell.
  *
- * @param {readonly Entry[]} records @param {number} from @param {number} now
+ * @param {readonly Entry[]} records @param {number} from
  * @returns {Map<string, {at: number, busy: number}[]>} by machine, a point where it changes
  */
-export function busyLines(records, from, now) {
+export function busyLines(records, from) {
   /** @type {Map<string, {at: number, by: number}[]>} */
   const changes = new Map();
-  for (const { machine, session, spans, last } of lanesOf(records.filter(({ action }) => STARTS.has(action) || ENDS.has(action)))) {
+  for (const { machine, session, spans } of lanesOf(records.filter(({ action }) => STARTS.has(action) || ENDS.has(action)))) {
     if (session === '') continue;
     const all = changes.get(machine) ?? [];
     for (const { start, end, how } of spans) {
-      // Where no end is told, it is known to have run until it was last heard of.
-      const until = how === 'running' ? (last > from ? now : last) : end;
-      if (until > from) all.push({ at: Math.max(start, from), by: 1 }, { at: until, by: -1 });
+      const runs = how === 'running';
+      if (!runs && !(end > from)) continue;
+      all.push({ at: Math.max(start, from), by: 1 });
+      if (!runs) all.push({ at: end, by: -1 });
     }
     changes.set(machine, all);
   }

@@ -8,30 +8,31 @@
 /** @typedef {import('./types.js').Entry} Entry */
 /** @typedef {{name: string, x: number, y: number, machine: FleetMachine}} Node */
 
-export const WIDTH = 720;
-const ROW = 118;
-const TOP = 70;
 /** More than these are in the table alone. */
 export const MAX_NODES = 24;
+const WIDE = { width: 720, row: 118, top: 70, side: 96 };
+/** What they share is above them, where there is no room between them. */
+const NARROW = { width: 360, row: 84, top: 152, side: 92 };
 
 /**
- * Machines on both sides of what they share, which is in the middle.
+ * Machines on both sides of what they share.
  *
- * @param {readonly FleetMachine[]} fleet @param {string} here
- * @returns {{nodes: Node[], height: number, hidden: number}}
+ * @param {readonly FleetMachine[]} fleet @param {string} here @param {boolean} narrow
+ * @returns {{nodes: Node[], hub: {x: number, y: number}, width: number, height: number, hidden: number}}
  */
-export function layout(fleet, here) {
+export function layout(fleet, here, narrow) {
+  const { width, row, top, side } = narrow ? NARROW : WIDE;
   const shown = [...fleet].sort((a, b) => Number(b.name === here) - Number(a.name === here) || a.name.localeCompare(b.name)).slice(0, MAX_NODES);
   const rows = Math.max(1, Math.ceil(shown.length / 2));
   const nodes = shown.map((machine, index) => {
     const left = index % 2 === 0;
-    const row = Math.floor(index / 2);
-    // The last one alone is in the middle of its side, as are the others.
-    const onSide = left ? Math.ceil(shown.length / 2) : Math.floor(shown.length / 2);
-    const shift = ((rows - onSide) * ROW) / 2;
-    return { name: machine.name, x: left ? 96 : WIDTH - 96, y: TOP + shift + row * ROW, machine };
+    // One machine fewer on a side is in the middle of its side.
+    const onSide = left ? rows : Math.floor(shown.length / 2);
+    const shift = narrow ? 0 : ((rows - onSide) * row) / 2;
+    return { name: machine.name, x: left ? side : width - side, y: top + shift + Math.floor(index / 2) * row, machine };
   });
-  return { nodes, height: TOP * 2 + (rows - 1) * ROW, hidden: fleet.length - shown.length };
+  const height = top + (rows - 1) * row + (narrow ? 48 : top);
+  return { nodes, hub: { x: width / 2, y: narrow ? 52 : height / 2 }, width, height, hidden: fleet.length - shown.length };
 }
 
 /** What a record of the flow shows of the traffic. @typedef {{machine: string, way: 'out' | 'in', kind: 'record' | 'job'}} Pulse */

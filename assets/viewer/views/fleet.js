@@ -65,7 +65,7 @@ let kept = { turn: '', lines: new Map() };
 export function line(state, machine) {
   const { records, now } = state;
   const turn = turnOf(state);
-  if (turn !== kept.turn) kept = { turn, lines: busyLines(records, now - HOUR_MS, now) };
+  if (turn !== kept.turn) kept = { turn, lines: busyLines(records, now - HOUR_MS) };
   const points = kept.lines.get(machine.name) ?? [{ at: now - HOUR_MS, busy: 0 }];
   return svg('svg', { viewBox: '0 0 100 20', class: 'spark', preserveAspectRatio: 'none', role: 'img', 'aria-label': 'Dispatches that ran in the last hour' },
     svg('path', { d: sparkline(points, now - HOUR_MS, now, machine.slots || 0) }));

@@ -7,7 +7,7 @@
 import { count } from '../format.js';
 import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { WIDTH, layout, pulseOf } from '../topology.js';
+import { layout, pulseOf } from '../topology.js';
 import { doing, tone } from './fleet.js';
 import { h, replace, setAttribute, svg } from './dom.js';
 
@@ -17,6 +17,7 @@ const MAX_NAME = 20;
 const PULSE_MS = 900;
 /** Pulses on their way at once; a burst of thousands shows as many. */
 const MAX_PULSES = 24;
+const NARROW_PX = 560;
 const CALM = matchMedia('(prefers-reduced-motion: reduce)');
 
 export function createTopology() {
@@ -26,20 +27,22 @@ export function createTopology() {
   let shown = '';
   /** @type {Map<string, {x: number, y: number}>} */
   let places = new Map();
-  let middle = { x: WIDTH / 2, y: 0 };
+  let middle = { x: 0, y: 0 };
   /** @type {unknown} */
   let records = null;
   let newest = '';
   let pulses = 0;
 
+  const isNarrow = () => element.clientWidth < NARROW_PX;
+
   /** @param {State} state */
   function draw(state) {
-    const { nodes, height, hidden } = layout(state.fleet, state.machine?.id ?? '');
+    const { nodes, hub: at, width, height, hidden } = layout(state.fleet, state.machine?.id ?? '', isNarrow());
     const shared = (state.machine?.redis ?? '') !== '';
     const away = state.fleetProblem !== '';
-    middle = { x: WIDTH / 2, y: height / 2 };
+    middle = at;
     places = new Map(nodes.map(({ name, x, y }) => [name, { x, y }]));
-    setAttribute(picture, 'viewBox', `0 0 ${WIDTH} ${height}`);
+    setAttribute(picture, 'viewBox', `0 0 ${width} ${height}`);
     const links = shared ? nodes.map(({ x, y, machine }) => svg('path', { class: 'link', d: curve({ x, y }, middle), 'data-down': (away || machine.gone) && 'true' })) : [];
     replace(picture, ...links, shared && hub(state, middle, away), ...nodes.map((node) => machineNode(node, node.name === state.machine?.id)));
     replace(note, [shared ? '' : 'This machine works alone. A shared Redis makes a fleet: darkmux fleet --help', hidden > 0 && `${count(hidden, 'more machine')} in the table below`].filter(Boolean).join(' · '));
@@ -86,7 +89,7 @@ export function createTopology() {
     render(state) {
       const now = JSON.stringify([
         state.fleet.map((one) => [one.name, doing(one), tone(one), one.gone, one.slots, one.busy]), state.fleetProblem, state.queueProblem, state.machine?.id, state.machine?.redis,
-        state.queue && [state.queue.queued, state.queue.waiting, state.queue.running, state.queue.paused, state.queue.dead],
+        isNarrow(), state.queue && [state.queue.queued, state.queue.waiting, state.queue.running, state.queue.paused, state.queue.dead],
       ]);
       if (now !== shown) {
         shown = now;
