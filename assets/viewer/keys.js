@@ -37,8 +37,8 @@ export function startKeys(actions) {
   });
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    // An open dialog handles its own keys.
-    if (document.querySelector('dialog[open]')) return;
+    // An open dialog handles its own keys, and Escape closes what has popped up.
+    if (document.querySelector('dialog[open], :popover-open')) return;
     const typing = isField(event.target);
     // A terminal takes every key; Ctrl+Shift+L leaves it.
     if (event.target instanceof HTMLTextAreaElement) return;

@@ -37,6 +37,7 @@ mod http_raw;
 mod job;
 mod queue;
 mod queue_heals;
+mod queue_http;
 mod queue_model;
 mod queue_turn;
 mod redis_link;
