@@ -90,13 +90,21 @@ export function toQuery(filters) {
   return params.toString();
 }
 
+/** @typedef {'category' | 'machine' | 'role' | 'session' | 'action'} Facet */
+
 /**
  * @param {readonly Entry[]} records
- * @param {'category' | 'machine' | 'role' | 'session' | 'action'} field
- * @returns {string[]} the values that occur: those of a few kinds sorted, sessions with the newest first
+ * @param {Facet} field
+ * @param {ReadonlySet<string>} [known] values of earlier records
+ * @returns {Set<string>} the values that occur, in the order in which they came up
  */
-export function valuesOf(records, field) {
-  const found = new Set(records.map((entry) => entry[field]));
-  found.delete('');
-  return field === 'session' ? [...found].reverse() : [...found].sort();
+export function valuesIn(records, field, known = new Set()) {
+  const found = new Set(known);
+  for (const entry of records) {
+    if (entry[field] !== '') found.add(entry[field]);
+  }
+  return found;
 }
+
+/** @param {ReadonlySet<string>} values @param {Facet} field @returns {string[]} those of a few kinds sorted, sessions with the newest first */
+export const choicesOf = (values, field) => (field === 'session' ? [...values].reverse() : [...values].sort());

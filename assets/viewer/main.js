@@ -111,6 +111,7 @@ const actions = {
   /** @param {boolean} follow */
   follow: (follow) => store.dispatch({ type: 'follow/changed', follow }),
   showOlder: () => store.dispatch({ type: 'older/shown' }),
+  loadDay: feed.more,
 };
 
 /** @param {import('./act.js').Launch} what @returns {Promise<string>} why it did not start, or nothing */

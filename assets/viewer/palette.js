@@ -45,7 +45,7 @@ function actions({ access, queue, follow, place }) {
     may && queue !== null && (queue.paused
       ? { key: 'resume', kind: 'Action', title: 'Hand out jobs again', hint: 'the queue is paused', does: 'resume' }
       : { key: 'pause', kind: 'Action', title: 'Pause the queue…', hint: 'no more jobs are handed out', does: 'pause' }),
-    place.route.page === 'flow' && { key: 'follow', kind: 'Action', title: follow ? 'Stay here' : 'Follow the newest records', hint: '', does: 'follow', keys: 'f' },
+    place.route.page === 'flow' && { key: 'follow', kind: 'Action', title: follow ? 'Stop following' : 'Follow the newest records', hint: '', does: 'follow', keys: 'f' },
     { key: 'lanes', kind: 'Action', title: 'Show the flow as lanes', hint: '', path: '/?view=lanes' },
     { key: 'raw', kind: 'Action', title: 'Show the flow as raw records', hint: '', path: '/?view=raw' },
     { key: 'export', kind: 'Action', title: 'Export the records shown', hint: 'a file of JSON lines', does: 'export' },

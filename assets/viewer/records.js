@@ -5,6 +5,7 @@
  */
 
 import { matcher } from './filters.js';
+import { hasKey, withKeys } from './keyset.js';
 import { isRecord, keyOf, toEntry } from './record.js';
 
 /** @typedef {import('./types.js').State} State */
@@ -12,9 +13,23 @@ import { isRecord, keyOf, toEntry } from './record.js';
 /** @typedef {import('./types.js').Incoming} Incoming */
 
 /** Newest records kept in memory. */
-export const MAX_RECORDS = 5_000;
-/** Characters of JSON kept in memory: 5,000 records with a 256 KiB reasoning each would end the tab. */
+export const MAX_RECORDS = 100_000;
+/** Newest records loaded at first: what is seen at once. */
+export const FIRST_RECORDS = 2_000;
+/** Characters of JSON kept in memory: records with a 256 KiB reasoning each would end the tab. */
 export const MAX_CHARS = 48 * 1024 * 1024;
+/** Records by which there are fewer after some were dropped. */
+export const ROOM = MAX_RECORDS / 10;
+
+/**
+ * @param {readonly Entry[]} before @param {readonly Entry[]} now
+ * @returns {Entry[] | null} what came to those of before; null where they are others
+ */
+export function cameTo(before, now) {
+  const same = before.length > 0 && before.length <= now.length && before[0] === now[0] && before[before.length - 1] === now[before.length - 1];
+  return same ? now.slice(before.length) : null;
+}
+
 /**
  * An array has no positions, so records without an id that are equal in all that identifies them
  * are told apart by their place among each other: they did happen more than once.
@@ -24,7 +39,6 @@ export const MAX_CHARS = 48 * 1024 * 1024;
 export function loaded(state, batch, position, partial) {
   /** @type {Map<string, number>} */
   const times = new Map();
-  const keys = new Set();
   const records = [];
   for (const { raw } of batch) {
     if (!isRecord(raw)) continue;
@@ -33,16 +47,15 @@ export function loaded(state, batch, position, partial) {
     times.set(plain, nth);
     if (nth > 1 && plain.startsWith('id:')) continue;
     const key = nth > 1 ? `${plain}#${nth}` : plain;
-    keys.add(key);
     records.push(toEntry(raw, key));
   }
-  const fresh = { ...state, keys: new Set(), records: [], chars: 0, dropped: 0 };
-  return { ...bounded(fresh, records, keys), position, partial, loaded: true, problem: '', unseen: 0 };
+  const fresh = { ...state, keys: [], records: [], chars: 0, dropped: 0 };
+  return { ...bounded(fresh, records), position, partial, loaded: true, problem: '', unseen: 0 };
 }
 
 /** @param {State} state @param {Incoming[]} batch */
 export function streamed(state, batch) {
-  const keys = new Set(state.keys);
+  const batched = new Set();
   const fresh = [];
   let { position, unreadable } = state;
   for (const { raw, position: at = '' } of batch) {
@@ -55,32 +68,35 @@ export function streamed(state, batch) {
       continue;
     }
     const key = keyOf(raw, own);
-    if (keys.has(key)) continue;
-    keys.add(key);
+    if (batched.has(key) || hasKey(state.keys, key)) continue;
+    batched.add(key);
     fresh.push(toEntry(raw, key));
   }
   const unseen = state.follow ? 0 : state.unseen + fresh.filter(matcher(state.filters)).length;
   if (fresh.length === 0) return { ...state, position, unreadable };
-  return { ...bounded(state, fresh, keys), position, unreadable, unseen };
+  return { ...bounded(state, fresh), position, unreadable, unseen };
 }
 
 /**
- * Appends, then drops the oldest beyond the bounds.
+ * Appends, then drops the oldest beyond the bounds, some more than it must: not every batch is to begin anew for all.
  *
- * @param {State} state @param {Entry[]} fresh @param {Set<string>} keys of both, changed here
+ * @param {State} state @param {Entry[]} fresh
  * @returns {State}
  */
-function bounded(state, fresh, keys) {
+function bounded(state, fresh) {
   const all = state.records.concat(fresh);
   let chars = state.chars;
   for (const entry of fresh) chars += entry.size;
   let drop = 0;
+  if (all.length <= MAX_RECORDS && chars <= MAX_CHARS) {
+    return { ...state, records: all, keys: withKeys(state.keys, fresh.map(({ key }) => key)), chars };
+  }
   const expanded = new Set(state.expanded);
-  while (all.length - drop > MAX_RECORDS || (chars > MAX_CHARS && all.length - drop > 1)) {
+  while (all.length - drop > MAX_RECORDS - ROOM || (chars > MAX_CHARS - MAX_CHARS / 10 && all.length - drop > 1)) {
     chars -= all[drop].size;
-    keys.delete(all[drop].key);
     expanded.delete(all[drop].key);
     drop += 1;
   }
-  return { ...state, records: drop ? all.slice(drop) : all, keys, chars, expanded, dropped: state.dropped + drop };
+  const records = all.slice(drop);
+  return { ...state, records, keys: withKeys([], records.map(({ key }) => key)), chars, expanded, dropped: state.dropped + drop };
 }

@@ -82,6 +82,9 @@ export function parsePlace(path, query) {
   return { route, filters, lens, at: at >= 0 ? at : NaN, tiles, record: params.get('record') ?? '' };
 }
 
+/** @param {string} record @param {string} day @returns {string} the address of one record of a day */
+export const recordPath = (record, day) => `/flow/${day}?record=${encodeURIComponent(record)}`;
+
 /** @param {Place} place @returns {string} its address */
 export function placePath({ route, filters, lens, at, tiles, record }) {
   if (route.page === 'sessions' && tiles.length > 0) return tilesPath(tiles);

@@ -87,16 +87,6 @@ function put(lane, entry) {
 }
 
 /**
- * @param {readonly Entry[]} records @param {ReadonlySet<string>} alive sessions that are known to run
- * @returns {{session: string, machine: string, span: Span}[]} dispatches that have begun and not ended
- */
-export function running(records, alive) {
-  return lanesOf(records.filter(({ session, action }) => session !== '' && (STARTS.has(action) || ENDS.has(action))))
-    .flatMap(({ session, machine, spans }) => spans.filter(({ end }) => Number.isNaN(end)).map((span) => ({ session, machine, span })))
-    .filter(({ session }) => alive.has(session));
-}
-
-/**
  * How many dispatches ran at once on each machine, as the records tell.
  *
  * @param {readonly Entry[]} records @param {number} from

@@ -77,7 +77,7 @@ export function initialState(mode, now) {
     loaded: false,
     problem: '',
     records: [],
-    keys: new Set(),
+    keys: [],
     chars: 0,
     position: '',
     dropped: 0,

@@ -222,7 +222,7 @@
  * @property {boolean} loaded Whether a first set of records has arrived.
  * @property {string} problem Why there are no records, when the daemon answered with a failure.
  * @property {Entry[]} records In the order of the log, oldest first.
- * @property {ReadonlySet<string>} keys The keys of `records`.
+ * @property {import('./keyset.js').KeySet} keys The keys of `records`.
  * @property {number} chars Size of `records` in characters of JSON.
  * @property {string} position The position after the newest streamed record, or of the loaded array.
  * @property {number} dropped Older records that were put out of memory.

@@ -146,7 +146,7 @@ function tilesOf(queue, jobs, now) {
     ['Queued', String(queue.queued), ''],
     ['Waiting', String(queue.waiting), ''],
     ['Running', String(queue.running), queue.running > 0 ? 'open' : ''],
-    ['Oldest waits', queue.oldest >= 0 ? duration(queue.oldest) : '–', queue.oldest > 600_000 ? 'warn' : ''],
+    ['Oldest waits', queue.oldest >= 0 ? duration(queue.oldest).replace(/^(\d+ (?:min|h|d)) .*/, '$1') : '–', queue.oldest > 600_000 ? 'warn' : ''],
     ['Ended, last hour', `${more}${hour.ended}`, ''],
     ['Failed, last hour', String(hour.failed), hour.failed > 0 ? 'bad' : ''],
     ['Dead letters', String(queue.dead), queue.dead > 0 ? 'warn' : ''],

@@ -6,10 +6,10 @@
 
 import { isOpen } from '../commands.js';
 import { duration, utc } from '../format.js';
-import { sessionPath } from '../routes.js';
+import { jobPath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { running } from '../spans.js';
 import { byId, h, reconcile, setAttribute, setText, svg } from './dom.js';
+import { queueNow } from './jobs.js';
 
 /** @typedef {import('../types.js').State} State */
 
@@ -28,25 +28,18 @@ export function createRunning() {
   const list = byId('running', HTMLOListElement);
   /** @type {Map<string, ReturnType<typeof ring>>} */
   let rows = new Map();
-  /** @type {{records: unknown, sessions: unknown, found: ReturnType<typeof running>}} */
-  let kept = { records: null, sessions: null, found: [] };
 
   return {
     /** @param {State} state */
     render(state) {
-      const { records, sessions, mode } = state;
-      if (mode.kind === 'live' && (kept.records !== records || kept.sessions !== sessions)) {
-        const alive = new Set(sessions.filter((one) => isOpen(one.state)).map(({ id }) => id));
-        for (const job of state.jobs) if (job.state === 'running') alive.add(job.id);
-        kept = { records, sessions, found: running(records, alive) };
-      }
-      const shown = mode.kind === 'live' && state.place.route.page === 'flow' ? kept.found.slice(-MAX_RINGS) : [];
+      const { page } = state.place.route;
+      const shown = state.mode.kind === 'live' && page === 'flow' ? dispatches(state).slice(0, MAX_RINGS) : [];
       list.hidden = shown.length === 0;
       const next = new Map();
-      for (const { session, machine, span } of shown) {
-        const row = rows.get(session) ?? ring(session);
-        row.update(span, machine, state.now);
-        next.set(session, row);
+      for (const one of shown) {
+        const row = rows.get(one.id) ?? ring(one.id);
+        row.update(one, queueNow(state));
+        next.set(one.id, row);
       }
       rows = next;
       reconcile(list, [...next.values()].map(({ element }) => element));
@@ -54,23 +47,35 @@ export function createRunning() {
   };
 }
 
+/** @typedef {{id: string, role: string, machine: string, start: number, path: string}} Dispatch */
+
+/** @param {State} state @returns {Dispatch[]} what runs a role, here or anywhere, the newest first */
+export function dispatches({ sessions, jobs }) {
+  const here = sessions.filter((one) => isOpen(one.state) && one.role !== '')
+    .map((one) => ({ id: one.id, role: one.role, machine: one.machine, start: one.started || one.created, path: sessionPath(one.id) }));
+  const known = new Set(here.map(({ id }) => id));
+  const elsewhere = jobs.filter((one) => one.state === 'running' && !known.has(one.id))
+    .map((one) => ({ id: one.id, role: one.role, machine: one.machine, start: one.started, path: jobPath(one.id) }));
+  return [...here, ...elsewhere].sort((a, b) => b.start - a.start);
+}
+
 /** @param {string} session */
 function ring(session) {
   const arc = svg('circle', { cx: 8, cy: 8, r: RADIUS, class: 'ring-arc', 'stroke-dasharray': String(ROUND) });
   const what = h('span', { class: 'ring-what' });
   const time = h('span', { class: 'ring-time' });
-  const link = h('a', { href: sessionPath(session), class: 'ring' },
+  const link = h('a', { href: '/', class: 'ring' },
     svg('svg', { viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' }, svg('circle', { cx: 8, cy: 8, r: RADIUS, class: 'ring-round' }), arc),
     what, time);
   return {
     element: h('li', {}, link),
-    /** @param {import('../spans.js').Span} span @param {string} machine @param {number} now */
-    update(span, machine, now) {
-      link.dataset.tier = span.tier;
-      setAttribute(link, 'title', `${oneLine(session, 200)} · since ${utc(span.start)}`);
-      setText(what, [oneLine(span.role, MAX_NAME) || 'dispatch', oneLine(machine, MAX_NAME)].filter(Boolean).join(' · '));
-      setText(time, duration(Math.max(0, now - span.start)).replace(/\.\d/, ''));
-      setAttribute(arc, 'stroke-dashoffset', String(ROUND * (1 - turn(now - span.start))));
+    /** @param {Dispatch} dispatch @param {number} now */
+    update({ role, machine, start, path }, now) {
+      setAttribute(link, 'href', path);
+      setAttribute(link, 'title', `${oneLine(session, 200)} · since ${utc(start)}`);
+      setText(what, [oneLine(role, MAX_NAME) || 'dispatch', oneLine(machine, MAX_NAME)].filter(Boolean).join(' · '));
+      setText(time, duration(Math.max(0, now - start)).replace(/\.\d/, ''));
+      setAttribute(arc, 'stroke-dashoffset', String(ROUND * (1 - turn(now - start))));
     },
   };
 }
