@@ -16,13 +16,16 @@
 //! | 3 | [`session`] | session hosts and their clients |
 //! | 3 | [`crew`] | roles, and the command a role becomes |
 //! | 4 | [`fleet`] | facts about machines |
+//! | 4 | [`peer`] | other machines' daemons: links, their sessions, what is asked of them |
 //! | 4 | [`runner`] | claims jobs and runs each as a session |
+//! | 4 | [`agent`] | the built-in agent: a model's endpoint, tools, a loop |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
 //! | 5 | [`doctor`] | one file a check |
 //! | 6 | [`daemon`] | the composition root of `darkmux serve` |
 //! | 7 | [`cli`] | the command line; the only place that prints |
 
+pub mod agent;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -32,6 +35,7 @@ pub mod doctor;
 pub mod fleet;
 pub mod flow;
 pub mod model;
+pub mod peer;
 pub mod pty;
 pub mod runner;
 pub mod serve;

@@ -9,7 +9,7 @@ use super::{Cx, Exit, Failure, Outcome};
 use crate::cli::printer::DIM;
 use crate::client::Client;
 use crate::config::Paths;
-use crate::serve::auth::{ReadOnlyFile, ReadOnlyToken, TokenFile};
+use crate::serve::auth::{NamedToken, NamedTokens, TokenFile};
 use crate::util::visible_line;
 
 /// Tokens: who may act, and watch, over HTTP.
@@ -66,7 +66,7 @@ pub struct RevokeArgs {
 /// Runs the verb.
 pub fn run(verb: &AuthVerb, cx: &Cx) -> Outcome {
     let paths = &cx.config()?.paths;
-    let read_only = ReadOnlyFile::new(paths.read_only_tokens());
+    let read_only = NamedTokens::new(paths.read_only_tokens());
     match verb {
         AuthVerb::Show(args) => return show(args, cx),
         AuthVerb::Rotate => {
@@ -108,9 +108,8 @@ struct Listed {
     created_at: String,
 }
 
-fn listed(tokens: &[ReadOnlyToken]) -> Vec<Listed> {
-    let one =
-        |token: &ReadOnlyToken| Listed { name: token.name.clone(), created_at: token.created_at.clone() };
+fn listed(tokens: &[NamedToken]) -> Vec<Listed> {
+    let one = |token: &NamedToken| Listed { name: token.name.clone(), created_at: token.created_at.clone() };
     tokens.iter().map(one).collect()
 }
 
@@ -123,7 +122,7 @@ fn show(args: &ShowArgs, cx: &Cx) -> Outcome {
         cx.printer.line(token.ok_or_else(none)?.expose())?;
         return Ok(Exit::Ok);
     }
-    let read_only = listed(&ReadOnlyFile::new(paths.read_only_tokens()).read()?);
+    let read_only = listed(&NamedTokens::new(paths.read_only_tokens()).read()?);
     let shown =
         Shown { schema: 1, file: file.path().display().to_string(), exists: token.is_some(), read_only };
     if args.json {
@@ -138,7 +137,7 @@ fn show(args: &ShowArgs, cx: &Cx) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn ls(tokens: &[ReadOnlyToken], args: &LsArgs, cx: &Cx) -> Outcome {
+fn ls(tokens: &[NamedToken], args: &LsArgs, cx: &Cx) -> Outcome {
     if args.json {
         cx.printer.json(&listed(tokens))?;
     } else if tokens.is_empty() {

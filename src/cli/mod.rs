@@ -23,9 +23,11 @@ mod man;
 mod open;
 mod printer;
 mod queue;
+mod remote;
 mod serve;
 mod session;
 mod table;
+mod tool_guard;
 
 use std::process::ExitCode;
 
@@ -111,6 +113,9 @@ enum Verb {
     /// The same without a session yet: it waits for one on stdin; started by `darkmux serve` itself
     #[command(hide = true)]
     SpareHost,
+    /// Watches over one command of the built-in agent; started by darkmux itself
+    #[command(hide = true)]
+    ToolGuard,
 }
 
 /// The binary: parses, runs the verb, reports what went wrong.
@@ -162,6 +167,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Hook(args) => hook::run(&args, cx),
         Verb::HostSession(DeferredArgs(args)) => session::run_host(&args, cx),
         Verb::SpareHost => session::run_spare(cx),
+        Verb::ToolGuard => tool_guard::run(),
     }
 }
 

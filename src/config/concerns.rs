@@ -178,19 +178,24 @@ impl Config {
         })
     }
 
+    /// The URL of the fleet's Redis, which may hold a password, and the setting that says it.
+    pub fn redis_url(&self) -> Option<(String, &'static str)> {
+        let text = |name| self.settings.text(name);
+        if let Some(url) = text("redis.url") {
+            return Some((url.to_owned(), "redis.url"));
+        }
+        if !self.settings.flag("redis.enabled") {
+            return None;
+        }
+        let number = |name| self.settings.number(name);
+        let host = text("redis.host").unwrap_or_default();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        Some((format!("redis://{host}:{}/{}", number("redis.port"), number("redis.db")), "redis.host"))
+    }
+
     /// The fleet's Redis; `None` when this machine works alone.
     pub fn redis(&self) -> Result<Option<RedisConfig>, ConfigError> {
-        let text = |name| self.settings.text(name);
-        let (url, key) = match text("redis.url") {
-            Some(url) => (url.to_owned(), "redis.url"),
-            None if self.settings.flag("redis.enabled") => {
-                let number = |name| self.settings.number(name);
-                let host = text("redis.host").unwrap_or_default();
-                let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-                (format!("redis://{host}:{}/{}", number("redis.port"), number("redis.db")), "redis.host")
-            }
-            None => return Ok(None),
-        };
+        let Some((url, key)) = self.redis_url() else { return Ok(None) };
         let target = RedisTarget::parse(&url).map_err(|error| ConfigError::BadValue {
             place: "config".to_owned(),
             key,
@@ -202,7 +207,7 @@ impl Config {
         let maxlen = self.settings.number("redis.maxlen");
         Ok(Some(RedisConfig {
             target,
-            stream: text("redis.stream").unwrap_or("darkmux:flow").to_owned(),
+            stream: self.settings.text("redis.stream").unwrap_or("darkmux:flow").to_owned(),
             maxlen: (maxlen > 0).then_some(maxlen),
         }))
     }
@@ -284,6 +289,11 @@ impl Config {
             streams: usize::try_from(self.settings.number("serve.streams")).unwrap_or(usize::MAX),
             require_all: self.settings.text("serve.require_token") == Some("all"),
         }
+    }
+
+    /// The socket of the Tailscale daemon, where the user named one.
+    pub fn tailscale_socket(&self) -> Option<PathBuf> {
+        self.settings.path("tailscale.socket", &self.env)
     }
 
     /// The token of `DARKMUX_SERVE_TOKEN`, which counts beside that of the file. It is no setting, so that no

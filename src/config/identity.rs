@@ -1,7 +1,11 @@
 //! Who this machine is, beside the name that its operator gave it: a random id that is kept in the home folder
 //! and bound to the hardware, so that two machines of one name, and a copied home folder, are told apart.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,6 +15,9 @@ use crate::store::{self, Durability};
 
 /// Largest file that is read, in bytes.
 const FILE_MAX: u64 = 4096;
+
+/// How long another process may take to make it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Version of the file's shape.
 const SCHEMA: u32 = 1;
@@ -37,20 +44,31 @@ impl Config {
 }
 
 fn of_file(path: &Path, hardware: Option<String>) -> Result<Identity, ConfigError> {
-    let kept = read(path)?;
-    if let Some(kept) = &kept
-        && (hardware.is_none() || kept.hardware.is_none() || kept.hardware == hardware)
-    {
-        return Ok(kept.clone());
+    let here = |kept: &Identity| hardware.is_none() || kept.hardware.is_none() || kept.hardware == hardware;
+    if let Some(kept) = read(path)?.filter(here) {
+        return Ok(kept);
     }
-    let made = Identity { schema: SCHEMA, uid: Uuid::new_v4(), hardware, inherited: kept.is_some() };
     let failed =
         |source| ConfigError::Io { path: path.to_owned(), action: "keeping the machine's identity", source };
+    store::ensure_private_dir(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
+    // Of several first starts at once one makes it, and the others find it.
+    let _lock = lock(path).map_err(failed)?;
+    let kept = read(path)?;
+    if let Some(kept) = kept.clone().filter(here) {
+        return Ok(kept);
+    }
+    let made = Identity { schema: SCHEMA, uid: Uuid::new_v4(), hardware, inherited: kept.is_some() };
     let text = serde_json::to_vec(&made).map_err(|error| failed(error.into()))?;
-    store::ensure_private_dir(path.parent().unwrap_or(Path::new("/")))
-        .and_then(|()| store::write_atomic(path, &text, Durability::Synced))
-        .map_err(failed)?;
+    store::write_atomic(path, &text, Durability::Synced).map_err(failed)?;
     Ok(made)
+}
+
+/// The lock of those who make it.
+fn lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let lock =
+        options.create(true).truncate(false).write(true).mode(0o600).open(path.with_extension("lock"))?;
+    store::lock_within(&lock, LOCK_PATIENCE).map(|()| lock)
 }
 
 fn read(path: &Path) -> Result<Option<Identity>, ConfigError> {
@@ -94,6 +112,22 @@ mod tests {
         let copied = of_file(&path, Some("b".repeat(32))).unwrap();
         assert!(copied.uid != first.uid && copied.inherited);
         assert_eq!(of_file(&path, Some("b".repeat(32))).unwrap(), copied);
+    }
+
+    #[test]
+    fn first_starts_at_once_agree() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("home/machine-uid");
+        let begin = std::sync::Barrier::new(8);
+        let made: std::collections::BTreeSet<Uuid> = std::thread::scope(|scope| {
+            let start = || {
+                begin.wait();
+                of_file(&path, Some("a".repeat(32))).unwrap().uid
+            };
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(made.len(), 1, "{made:?}");
     }
 
     #[test]

@@ -317,6 +317,34 @@ pub const KEYS: &[Key] = &[
     kept("runtime.max_tokens", "DARKMUX_RUNTIME_MAX_TOKENS", Kind::Number(0, u64::MAX)),
     kept("runtime.max_turns", "DARKMUX_RUNTIME_MAX_TURNS", Kind::Number(0, u64::MAX)),
     kept("runtime.strict_selection", "DARKMUX_STRICT_SELECTION", Kind::Flag),
+    acts(
+        "sandbox.env",
+        "DARKMUX_SANDBOX_ENV",
+        Kind::List,
+        "",
+        "further variables that commands of the built-in agent get",
+    ),
+    acts(
+        "sandbox.network",
+        "DARKMUX_SANDBOX_NETWORK",
+        Kind::Flag,
+        "true",
+        "let commands of the built-in agent use the network; Linux closes TCP, from 6.7 on",
+    ),
+    acts(
+        "sandbox.read",
+        "DARKMUX_SANDBOX_READ",
+        Kind::List,
+        "",
+        "further files and folders that commands of the built-in agent may read",
+    ),
+    acts(
+        "sandbox.write",
+        "DARKMUX_SANDBOX_WRITE",
+        Kind::List,
+        "",
+        "further files and folders that commands of the built-in agent may change",
+    ),
     kept("schema_version", "", Kind::Text),
     acts(
         "serve.bind",
@@ -394,6 +422,13 @@ pub const KEYS: &[Key] = &[
         Kind::Number(4096, 1024 * MIB),
         "2097152",
         "output kept in memory for each session, in bytes",
+    ),
+    acts(
+        "tailscale.socket",
+        "DARKMUX_TAILSCALE_SOCKET",
+        Kind::Path,
+        "",
+        "socket of the Tailscale daemon, where it is not at its usual place",
     ),
 ];
 

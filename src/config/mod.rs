@@ -8,10 +8,12 @@
 mod concerns;
 mod environment;
 mod file;
+mod host;
 mod identity;
 pub mod keys;
 mod machine;
 mod paths;
+mod sandbox;
 mod settings;
 
 pub use concerns::{
@@ -20,9 +22,11 @@ pub use concerns::{
 };
 pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};
+pub use host::{DiscoveryConfig, HostConfig, HostPeer, TailscaleConfig, TokenSource};
 pub use identity::Identity;
 pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;
+pub use sandbox::SandboxConfig;
 pub use settings::{Origin, Setting, Settings, key_named, parse};
 
 use std::path::PathBuf;

@@ -35,6 +35,11 @@ impl Paths {
         self.home.join("config.json")
     }
 
+    /// `host.toml`: the peers.
+    pub fn host_file(&self) -> PathBuf {
+        self.home.join("host.toml")
+    }
+
     /// The kept machine id.
     pub fn machine_id_file(&self) -> PathBuf {
         self.home.join("machine-id")
@@ -95,9 +100,29 @@ impl Paths {
         self.home.join("auth-read-only.json")
     }
 
+    /// The tokens that other machines of the fleet have for this one, hashed.
+    pub fn machine_tokens(&self) -> PathBuf {
+        self.home.join("auth-machines.json")
+    }
+
+    /// What this machine has of those it joined: their tokens, and what joining changed here.
+    pub fn peers(&self) -> PathBuf {
+        self.home.join("peers")
+    }
+
+    /// The password of the fleet's Redis, where a join brought it.
+    pub fn redis_password(&self) -> PathBuf {
+        self.home.join("redis-password")
+    }
+
     /// A token that all machines of the fleet take, where there is one.
     pub fn fleet_token(&self) -> PathBuf {
         self.home.join("fleet-token")
+    }
+
+    /// What was found in the tailnet.
+    pub fn discovery_file(&self) -> PathBuf {
+        self.home.join("discovery.json")
     }
 
     /// What the running daemon says of itself: pid, address, version.

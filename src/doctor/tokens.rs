@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Check, Finding, Machine};
 use crate::config::Paths;
-use crate::serve::auth::{ReadOnlyFile, TokenError, TokenFile};
+use crate::serve::auth::{NamedTokens, TokenError, TokenFile};
 use crate::serve::reach;
 use crate::util::human;
 
@@ -52,10 +52,12 @@ impl Check for Tokens {
 fn look(paths: &Paths) -> Result<String, TokenError> {
     let token = TokenFile::new(paths.auth_token()).read()?;
     TokenFile::new(paths.fleet_token()).read()?;
-    let further = ReadOnlyFile::new(paths.read_only_tokens()).read()?.len();
+    let further = NamedTokens::new(paths.read_only_tokens()).read()?.len();
+    let machines = NamedTokens::new(paths.machine_tokens()).read()?.len();
     let Some(_) = token else { return Ok("none yet; the daemon makes one at its first start".to_owned()) };
     let further = if further == 0 { String::new() } else { format!(", {further} read-only") };
-    Ok(format!("yours alone{further}"))
+    let machines = if machines == 0 { String::new() } else { format!(", {machines} of joined machines") };
+    Ok(format!("yours alone{further}{machines}"))
 }
 
 fn age(paths: &Paths, now: std::time::SystemTime) -> Option<Duration> {

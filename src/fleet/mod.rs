@@ -11,8 +11,10 @@
 mod address;
 mod beacon;
 mod devices;
+pub mod discovery;
 mod facts;
 mod hostile;
+pub mod join;
 mod keys;
 mod live;
 mod meets;
@@ -27,7 +29,7 @@ mod roster;
 mod server;
 mod specs;
 
-pub use address::{AddressError, DEFAULT_PORT, PeerAddress};
+pub use address::{AddressError, DEFAULT_PORT, PeerAddress, resolve_name};
 pub use beacon::{Beacon, Identity, RunnerGauge};
 pub use facts::{FRESH, Facts, FactsSource};
 pub use live::{Live, LiveError};

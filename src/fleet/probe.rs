@@ -121,6 +121,10 @@ impl ProbeState {
             Self::WrongHost => format!(
                 "{id} does not answer to this name: on {id}, darkmux config set serve.hosts {address}"
             ),
+            Self::Auth if peer.token_file.is_some() => format!(
+                "{id} refuses the token that is kept for it: join it again (`darkmux fleet invite` on {id}), or darkmux \
+                 fleet add {id} --address {address} --token-file FILE"
+            ),
             Self::Auth => {
                 format!("{id} asks for a token: darkmux fleet add {id} --address {address} --token-file FILE")
             }

@@ -20,7 +20,7 @@ mod start;
 mod transitions;
 mod worker;
 
-pub use awake::{KeepAwake, SleepWatch};
+pub use awake::KeepAwake;
 pub use policy::Refusal;
 
 use std::path::PathBuf;

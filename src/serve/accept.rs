@@ -262,10 +262,12 @@ impl HttpBody for InFlight {
 mod tests {
     use super::*;
     use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Paths, Provenance};
+    use crate::fleet::discovery::Discovery;
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
+    use crate::peer::{Peers, PeersParts};
     use crate::serve::auth::AuthConfig;
-    use crate::serve::{AppConfig, FleetView, Hosts, Launching};
+    use crate::serve::{AppConfig, FleetView, Hosts, Inviting, Launching};
     use crate::session::Table;
     use crate::session::live::LiveTable;
     use crate::work::Journal;
@@ -310,7 +312,7 @@ mod tests {
         let shutdown = Shutdown::new();
         let config = Config::load(Environment::of([("HOME", home.path())]), &[]).unwrap();
         let config = AppConfig {
-            flow,
+            flow: flow.clone(),
             fleet_flow: None,
             queue: None,
             sessions_dir: home.path().join("sessions"),
@@ -322,9 +324,12 @@ mod tests {
                 serve_token: None,
                 require_all: false,
                 port,
+                door: None,
             },
             live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            peers: peers(config.clone(), &flow, &shutdown),
             journal: Journal::new(&home.path().join("queue"), Clock::System),
+            discovery: Discovery::none(),
             launching: Launching {
                 session: config.session(),
                 crew: config.crew(),
@@ -332,12 +337,19 @@ mod tests {
                 home: None,
                 listen: listener.local_addr().unwrap(),
             },
+            inviting: Inviting { config: config.clone(), listen: listener.local_addr().unwrap() },
             limits,
             clock: Clock::manual(format!("{DAY}T12:00:00Z").parse().unwrap()),
         };
         let app = Arc::new(App::new(config, shutdown.clone()));
         drop(shutdown.spawn(run(listener, app)));
         Served { home, port, shutdown }
+    }
+
+    fn peers(config: Config, flow: &FlowConfig, shutdown: &Shutdown) -> Peers {
+        let parts =
+            PeersParts { config, node_id: "test-node".into(), flow: flow.clone(), clock: Clock::System };
+        Peers::new(parts, shutdown).unwrap()
     }
 
     impl Served {

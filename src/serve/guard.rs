@@ -46,8 +46,13 @@ impl Hosts {
         self.further.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
 
+    /// Whether a request by this name is answered, whichever address of ours it came to.
+    pub(super) fn answers_to(&self, host: &str) -> bool {
+        self.is_own(host) || self.is_further(host)
+    }
+
     fn allows(&self, host: &str, peer: &Peer) -> bool {
-        self.is_own(host) || self.is_further(host) || is_address(host, peer)
+        self.answers_to(host) || is_address(host, peer)
     }
 
     /// Whether the request came by a name that others may use as well: a proxy's, or an address that is not

@@ -23,6 +23,34 @@ fn interfaces() -> Vec<Interface> {
     interfaces
 }
 
+/// Where others reach a daemon that listens there: on all addresses means by one of a tailnet or of WireGuard, else by one
+/// of the other networks, where there is any.
+pub fn outside(bind: IpAddr) -> IpAddr {
+    if bind.is_unspecified() { best(bind, &interfaces()) } else { bind }
+}
+
+fn best(bind: IpAddr, interfaces: &[Interface]) -> IpAddr {
+    let fits = |ip: &IpAddr| {
+        let family = bind.is_ipv6() || ip.is_ipv4();
+        let link_local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        family && !ip.is_loopback() && !link_local && !ip.is_unspecified() && !ip.is_multicast()
+    };
+    // Containers' bridges lead nowhere from another machine.
+    let is_bridge = |name: &str| {
+        ["docker", "br-", "veth", "virbr", "bridge"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let rank = |(name, ip): &&Interface| {
+        let is_safe = is_tailnet(*ip) || is_encrypted(*ip, interfaces);
+        (!is_safe, is_bridge(name), ip.is_ipv6(), *ip)
+    };
+    let found = interfaces.iter().filter(|(_, ip)| fits(ip)).min_by_key(rank);
+    let loopback = if bind.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+    found.map_or(loopback, |(_, ip)| *ip)
+}
+
 /// Whether what is sent to this address of ours stays here or is encrypted on its way.
 pub fn is_safe(bind: IpAddr) -> bool {
     bind.is_loopback() || is_tailnet(bind.to_canonical()) || is_encrypted(bind, &interfaces())
@@ -54,7 +82,7 @@ fn is_encrypted(ip: IpAddr, interfaces: &[Interface]) -> bool {
 }
 
 /// The addresses that Tailscale gives out.
-fn is_tailnet(ip: IpAddr) -> bool {
+pub fn is_tailnet(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip & Ipv4Addr::new(255, 192, 0, 0) == Ipv4Addr::new(100, 64, 0, 0),
         IpAddr::V6(ip) => {
@@ -78,6 +106,25 @@ mod tests {
             assert!(check(bad, false).unwrap_err().contains("--i-know"), "{bad}");
             assert_eq!(check(bad, true), Ok(()), "{bad}");
         }
+    }
+
+    #[test]
+    fn of_all_addresses_the_safest_is_told() {
+        let all: Vec<Interface> = [
+            ("lo", "127.0.0.1"),
+            ("docker0", "172.17.0.1"),
+            ("eth0", "fe80::1"),
+            ("eth0", "192.168.1.7"),
+            ("tailscale0", "fd7a:115c:a1e0::9"),
+            ("tailscale0", "100.64.0.9"),
+        ]
+        .map(|(name, ip)| (name.to_owned(), ip.parse().unwrap()))
+        .to_vec();
+        let of = |bind: &str, count| best(bind.parse().unwrap(), &all[..count]).to_string();
+        assert_eq!((of("0.0.0.0", 6), of("::", 6)), ("100.64.0.9".to_owned(), "100.64.0.9".to_owned()));
+        assert_eq!((of("0.0.0.0", 5), of("0.0.0.0", 2)), ("192.168.1.7".to_owned(), "172.17.0.1".to_owned()));
+        assert_eq!((of("0.0.0.0", 1), of("::", 1)), ("127.0.0.1".to_owned(), "::1".to_owned()));
+        assert_eq!(outside("10.0.0.7".parse().unwrap()).to_string(), "10.0.0.7");
     }
 
     #[test]

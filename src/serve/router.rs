@@ -11,8 +11,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::auth::{Accepts, Gate, Scope, admit};
 use super::routes::v1::V1;
-use super::routes::{assets, auth, facts, fleet, flow, jobs, page, sessions, terminal};
-use super::{ApiError, App, guard};
+use super::routes::{assets, auth, facts, fleet, flow, jobs, join, page, sessions, terminal};
+use super::{ApiError, App, forward, guard};
+use crate::fleet::join::MESSAGE_MAX;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,11 +141,19 @@ const AUTH: &[Route] = &[
     Route::get("/auth/signin.js", "/auth/signin.js", Access::Open, || get(auth::sign_in)),
 ];
 
+/// Machines that join and leave.
+const JOIN: &[Route] = &[
+    Route::post("/fleet/invites", "/fleet/invites", Access::Act, || post(join::invite)).taking(SMALL),
+    Route::post("/fleet/join", "/fleet/join", Access::Open, || post(join::join))
+        .taking(Accepts::Bytes(MESSAGE_MAX)),
+    Route::post("/fleet/leave", "/fleet/leave", Access::Act, || post(join::leave)).taking(SMALL),
+];
+
 /// Terminals. Whoever may only watch changes nothing there.
 const TERMINALS: &[Route] = &[Route::get("/ws/{id}", "/ws/none", Access::Watch, || get(terminal::terminal))];
 
 /// Every path, in alphabetical order within a list. A path stands in one list only.
-pub const ROUTES: &[&[Route]] = &[READS, AUTH, V1, TERMINALS];
+pub const ROUTES: &[&[Route]] = &[READS, AUTH, JOIN, V1, TERMINALS];
 
 /// Every route.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
@@ -163,6 +172,11 @@ pub fn build(app: Arc<App>) -> Router {
     for route in routes() {
         // The gate has read the body, within the bound of its route.
         let handler = (route.handler)().layer(DefaultBodyLimit::disable());
+        let handler = if forward::is_carried(route.path) {
+            handler.layer(middleware::from_fn_with_state(Arc::clone(&app), forward::forward))
+        } else {
+            handler
+        };
         router = router.route(route.path, handler.layer(gate(Some(route))));
     }
     let nothing = async |request: Request| {

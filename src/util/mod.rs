@@ -8,6 +8,7 @@ mod ring;
 mod sanitize;
 mod secret;
 mod shutdown;
+mod sleep;
 mod suggest;
 
 pub use clock::Clock;
@@ -16,4 +17,5 @@ pub use ring::ByteRing;
 pub use sanitize::{visible, visible_line};
 pub use secret::Secret;
 pub use shutdown::Shutdown;
+pub use sleep::SleepWatch;
 pub use suggest::closest;

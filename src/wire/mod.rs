@@ -4,13 +4,15 @@ mod daemon;
 mod fleet;
 pub mod frames;
 mod http;
+mod join;
 mod session;
 pub mod v1;
 mod work;
 
 pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
-pub use http::{DayEntry, FlowDays, Health, MachineSpecs, SessionList};
+pub use http::{DayEntry, FlowDays, Health, MachineSpecs, RemoteLine, SessionList};
+pub use join::{InviteAsk, Invited, JoinAnswer, JoinAsk, JoinGreeting, JoinHello, JoinRedis};
 pub use session::{
     DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionReport, SessionSpec, SessionStatus,
     WindowSize,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::store::read_private;
+use crate::store::{Durability, ensure_private_dir, read_private, write_atomic, write_new};
 
 /// The key that all machines of a fleet share. Never in Redis.
 #[derive(Clone)]
@@ -28,6 +28,46 @@ impl FleetKey {
         let hash =
             blake3::Hash::from_hex(text.trim()).map_err(|_| wrong("it is not 64 hexadecimal digits"))?;
         Ok(Some(Self(*hash.as_bytes())))
+    }
+
+    /// The key, made now where there is none, and whether it was.
+    pub fn ensure(path: &Path) -> Result<(Self, bool), String> {
+        if let Some(key) = Self::read(path)? {
+            return Ok((key, false));
+        }
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random bits: {error}"))?;
+        let made = Self::keep(path, &Self(bytes).to_hex())?;
+        let key = Self::read(path)?.ok_or_else(|| format!("{}: it went away", path.display()))?;
+        Ok((key, made))
+    }
+
+    /// Keeps this key, 64 hexadecimal digits, where there is none yet; whether it did.
+    pub fn keep(path: &Path, hex: &str) -> Result<bool, String> {
+        let wrong = |what: &str| format!("{}: {what}", path.display());
+        blake3::Hash::from_hex(hex).map_err(|_| wrong("the key is not 64 hexadecimal digits"))?;
+        ensure_private_dir(path.parent().unwrap_or(Path::new("/")))
+            .and_then(|()| write_new(path, format!("{hex}\n").as_bytes()))
+            .map_err(|error| wrong(&error.to_string()))
+    }
+
+    /// Puts this key in the place of whatever is there.
+    pub fn replace(path: &Path, hex: &str) -> Result<(), String> {
+        let wrong = |what: &str| format!("{}: {what}", path.display());
+        blake3::Hash::from_hex(hex).map_err(|_| wrong("the key is not 64 hexadecimal digits"))?;
+        write_atomic(path, format!("{hex}\n").as_bytes(), Durability::Synced)
+            .map_err(|error| wrong(&error.to_string()))
+    }
+
+    /// The key as its file has it, for the one who gives it to another machine.
+    pub fn to_hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    /// By what two machines find out that they have the same key. It tells nothing else.
+    pub fn fingerprint(&self) -> String {
+        let derived = blake3::derive_key("darkmux fleet key fingerprint v1", &self.0);
+        blake3::Hash::from_bytes(derived).to_hex()[..16].to_owned()
     }
 
     fn mac(&self, record: &str, spec: &str) -> blake3::Hash {
@@ -80,6 +120,21 @@ mod tests {
         assert!(open(Some(&key), "record", &seal(None, "record", "spec")).is_err());
         // Nothing moves from one part to the other.
         assert!(open(Some(&key), "recor", &sealed.replace("\nspec", "\ndspec")).is_err());
+    }
+
+    #[test]
+    fn a_key_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("home/fleet-key");
+        let (key, made) = FleetKey::ensure(&path).unwrap();
+        let (again, made_again) = FleetKey::ensure(&path).unwrap();
+        assert!(made && !made_again && key.0 == again.0 && key.fingerprint().len() == 16);
+        assert!(!FleetKey::keep(&path, &"0a".repeat(32)).unwrap(), "what is there stays");
+        assert_eq!(FleetKey::read(&path).unwrap().unwrap().to_hex(), key.to_hex());
+        FleetKey::replace(&path, &"0a".repeat(32)).unwrap();
+        assert_eq!(FleetKey::read(&path).unwrap().unwrap().0, [10; 32]);
+        assert!(FleetKey::replace(&path, "short").is_err());
+        assert!(FleetKey::keep(&dir.path().join("other"), "short").is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::support::{Door, Home, forged};
 
 /// What a route answers to somebody who may use it, with the body `{}` where its method has one. A route that is not
 /// here fails the walk: who adds one says what it answers, and so looks at who may use it.
-fn success(method: &str, path: &str) -> u16 {
+pub fn success(method: &str, path: &str) -> u16 {
     match (method, path) {
         (
             "GET",
@@ -42,6 +42,7 @@ fn success(method: &str, path: &str) -> u16 {
             | "/auth/signin.js"
             | "/auth/me"
             | "/v1/capabilities"
+            | "/v1/discovery"
             | "/v1/events"
             | "/v1/frontend-config"
             | "/v1/health"
@@ -49,7 +50,10 @@ fn success(method: &str, path: &str) -> u16 {
             | "/v1/projects"
             | "/v1/sessions",
         )
-        | ("POST", "/auth/codes" | "/auth/logout" | "/v1/launch" | "/v1/sessions/{id}/read") => 200,
+        | (
+            "POST",
+            "/auth/codes" | "/auth/logout" | "/fleet/invites" | "/v1/launch" | "/v1/sessions/{id}/read",
+        ) => 200,
         ("POST", "/auth/code" | "/auth/login" | "/v1/register" | "/v1/deregister") => 400,
         ("GET", "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback" | "/ws/{id}")
         | (
@@ -74,10 +78,12 @@ fn success(method: &str, path: &str) -> u16 {
             | "/v1/machines/{id}/drain"
             | "/v1/machines/{id}/undrain"
             | "/v1/queue/pause"
-            | "/v1/queue/resume",
+            | "/v1/queue/resume"
+            // No token here is of a machine that joined.
+            | "/fleet/leave",
         ) => 409,
         // Bytes, and no JSON.
-        ("POST", "/v1/sessions/{id}/clipboard" | "/v1/sessions/{id}/input") => 415,
+        ("POST", "/fleet/join" | "/v1/sessions/{id}/clipboard" | "/v1/sessions/{id}/input") => 415,
         _ => panic!(
             "tests/it/http_auth.rs says nothing of {method} {path}: who may use it, and what is answered?"
         ),
@@ -178,7 +184,7 @@ fn look(answer: &Answer, what: &str) {
 }
 
 /// The methods of a route to try, with the body of each. The body of a stream does not end by itself.
-fn tries(route: &'static Route) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+pub fn tries(route: &'static Route) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let of = |method: &&'static str| match *method {
         "GET" if ["/stream", "/events"].iter().any(|end| route.sample.ends_with(end)) => ("GET", "HEAD", ""),
         "GET" => ("GET", "GET", ""),
@@ -216,8 +222,12 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
                     assert_eq!(answer.status, 415, "{what} as {wrong}: {answer:?}");
                 }
                 let answer = door.ask(sent, route.sample, &[&bearer], "");
-                // Where JSON is the wrong kind, no kind is right: it is the session that is not there.
-                let bare = if case.success == 415 { 404 } else { case.success };
+                // Where JSON is the wrong kind, no kind is right: it is the session that is not there, or no message.
+                let bare = match (case.success, route.path) {
+                    (415, "/fleet/join") => 400,
+                    (415, _) => 404,
+                    (success, _) => success,
+                };
                 assert_eq!(answer.status, bare, "{what} without a body: {answer:?}");
             }
         }

@@ -9,12 +9,18 @@
     clippy::print_stderr
 )]
 
+mod agent_bash;
+mod agent_escape;
+mod agent_files;
 mod agents;
 mod auth;
 mod browser;
 mod chaos;
 mod config;
 mod crew;
+mod devcontainer_feature;
+mod discovery;
+mod discovery_door;
 mod dispatch;
 mod dispatch_edges;
 mod doctor;
@@ -23,6 +29,7 @@ mod faults_redis;
 mod faults_runner;
 mod fleet;
 mod fleet_dispatch;
+mod fleet_join;
 mod fleet_presence;
 mod flow_audit;
 mod flow_clock;
@@ -35,6 +42,10 @@ mod http_auth;
 mod http_hostile;
 mod http_raw;
 mod job;
+mod peer_calls;
+mod peer_terminals;
+mod peers;
+mod peers_hostile;
 mod queue;
 mod queue_heals;
 mod queue_http;
@@ -51,6 +62,7 @@ mod serve_stream;
 mod session;
 mod session_cli;
 mod session_faults;
+mod session_remote;
 mod session_screen;
 mod session_tty;
 mod spare;

@@ -4,9 +4,12 @@ use clap::Args;
 
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::fleet::RosterFile;
+use crate::fleet::join::PeerFiles;
+use crate::model::MachineId;
+use crate::serve::auth::NamedTokens;
 use crate::util::visible_line;
 
-/// Take a machine out of the roster.
+/// Take a machine out of the roster; one that joined loses its token, too.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     /// Its name, as `fleet list` shows it
@@ -16,8 +19,15 @@ pub struct RemoveArgs {
 
 /// Runs the verb. A machine that is not there is 2, as in darkmux 1.9.
 pub fn run(args: &RemoveArgs, cx: &Cx) -> Outcome {
-    let file = RosterFile::new(cx.config()?.fleet_file());
-    if file.remove(&args.id)? {
+    let config = cx.config()?;
+    let file = RosterFile::new(config.fleet_file());
+    // What it joined with ends here as well; `fleet leave` tells it, too.
+    let revoked = NamedTokens::new(config.paths.machine_tokens()).remove(&args.id)?;
+    let forgotten = match MachineId::new(&args.id) {
+        Ok(id) => PeerFiles::new(config.paths.peers(), file.clone()).forget(&id)?,
+        Err(_) => false,
+    };
+    if file.remove(&args.id)? || revoked || forgotten {
         cx.printer.note(&format!("removed {}", visible_line(&args.id)));
         return Ok(Exit::Ok);
     }

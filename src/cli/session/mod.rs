@@ -32,7 +32,10 @@ use crate::config::Config;
 use crate::session::{self, Table};
 use crate::wire::SessionStatus;
 
-pub use screen::Screen;
+pub use attach::on_terminal;
+pub use detach::Detach;
+pub use screen::{Form, Screen};
+pub use send::Typing;
 pub use starting::{free_name, start_failure, workdir};
 pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};

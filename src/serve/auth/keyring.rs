@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::caller::Scope;
-use super::{ReadOnlyFile, TokenError, TokenFile};
+use super::{NamedTokens, TokenError, TokenFile};
 use crate::config::Paths;
 use crate::util::Secret;
 
@@ -27,6 +27,8 @@ pub enum Source {
     Fleet,
     /// A read-only token.
     ReadOnly,
+    /// The token of another machine of the fleet.
+    Machine,
 }
 
 /// A valid token, as its hash.
@@ -70,7 +72,7 @@ impl Stamp {
 #[derive(Debug, Default)]
 struct Seen {
     /// `None` before the first look.
-    stamps: Option<[Option<Stamp>; 3]>,
+    stamps: Option<[Option<Stamp>; 4]>,
     keys: Arc<[Key]>,
 }
 
@@ -79,7 +81,8 @@ struct Seen {
 pub struct Keyring {
     token: TokenFile,
     fleet: TokenFile,
-    read_only: ReadOnlyFile,
+    read_only: NamedTokens,
+    machines: NamedTokens,
     fixed: Option<Key>,
     seen: Mutex<Seen>,
     changes: watch::Sender<u64>,
@@ -91,7 +94,8 @@ impl Keyring {
         Self {
             token: TokenFile::new(paths.auth_token()),
             fleet: TokenFile::new(paths.fleet_token()),
-            read_only: ReadOnlyFile::new(paths.read_only_tokens()),
+            read_only: NamedTokens::new(paths.read_only_tokens()),
+            machines: NamedTokens::new(paths.machine_tokens()),
             fixed: environment.map(|token| Key::of(token, Scope::Act, Source::Environment)),
             seen: Mutex::default(),
             changes: watch::channel(0).0,
@@ -124,8 +128,9 @@ impl Keyring {
 
     /// Looks at the files, and reads them when they have changed.
     pub fn refresh(&self) {
-        let places: [PathBuf; 3] =
-            [self.token.path(), self.fleet.path(), self.read_only.path()].map(Path::to_owned);
+        let places: [PathBuf; 4] =
+            [self.token.path(), self.fleet.path(), self.read_only.path(), self.machines.path()]
+                .map(Path::to_owned);
         // Before the reading: what changes meanwhile is another file at the next look.
         let stamps = places.map(|path| Stamp::of(&path));
         let mut seen = self.locked();
@@ -145,9 +150,13 @@ impl Keyring {
             let token = told(file.read()).flatten();
             keys.extend(token.map(|token| Key::of(&token, Scope::Act, source)));
         }
-        for token in told(self.read_only.read()).unwrap_or_default() {
-            if let Ok(id) = blake3::Hash::from_hex(&token.hash) {
-                keys.push(Key { id, scope: Scope::Watch, source: Source::ReadOnly });
+        let named = [
+            (&self.read_only, Scope::Watch, Source::ReadOnly),
+            (&self.machines, Scope::Act, Source::Machine),
+        ];
+        for (file, scope, source) in named {
+            for token in told(file.read()).unwrap_or_default() {
+                keys.extend(blake3::Hash::from_hex(&token.hash).ok().map(|id| Key { id, scope, source }));
             }
         }
         keys
@@ -176,6 +185,7 @@ fn told<T>(read: Result<T, TokenError>) -> Option<T> {
 mod tests {
     use super::*;
     use crate::config::Environment;
+    use crate::model::MachineId;
 
     fn keyring(home: &Path) -> (Paths, Arc<Keyring>) {
         let paths = Paths::from_env(&Environment::of([("DARKMUX_HOME", home)])).unwrap();
@@ -190,21 +200,26 @@ mod tests {
         assert_eq!(keyring.primary().unwrap().source, Source::Environment);
         let token = TokenFile::new(paths.auth_token()).ensure().unwrap();
         let fleet = TokenFile::new(paths.fleet_token()).ensure().unwrap();
-        let watch =
-            ReadOnlyFile::new(paths.read_only_tokens()).add("x", jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let watch = NamedTokens::new(paths.read_only_tokens()).add("x", jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let machines = NamedTokens::new(paths.machine_tokens());
+        let studio = MachineId::new("studio").unwrap();
+        let machine = machines.replace(&studio, jiff::Timestamp::UNIX_EPOCH).unwrap();
         let of = |token: &str| keyring.find(token).map(|key| (key.source, key.scope));
         assert_eq!(of(&"f".repeat(64)), Some((Source::Environment, Scope::Act)));
         assert_eq!(of(token.expose()), Some((Source::File, Scope::Act)));
         assert_eq!(of(fleet.expose()), Some((Source::Fleet, Scope::Act)));
         assert_eq!(of(watch.expose()), Some((Source::ReadOnly, Scope::Watch)));
+        assert_eq!(of(machine.expose()), Some((Source::Machine, Scope::Act)));
         assert_eq!(keyring.primary().unwrap().source, Source::File);
         assert_eq!(of(""), None);
         // A kept hash is no token.
         assert_eq!(of(blake3::hash(watch.expose().as_bytes()).to_hex().as_str()), None);
         let next = TokenFile::new(paths.auth_token()).rotate().unwrap();
         assert_eq!((of(token.expose()), of(next.expose())), (None, Some((Source::File, Scope::Act))));
-        ReadOnlyFile::new(paths.read_only_tokens()).remove("x").unwrap();
+        NamedTokens::new(paths.read_only_tokens()).remove("x").unwrap();
         fs::remove_file(paths.fleet_token()).unwrap();
+        machines.remove("studio").unwrap();
+        assert_eq!(of(machine.expose()), None);
         assert_eq!((of(watch.expose()), of(fleet.expose())), (None, None));
     }
 

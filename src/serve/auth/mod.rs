@@ -1,7 +1,8 @@
 //! Who asks, and what they may.
 //!
 //! A request comes over the daemon's unix socket (this user, may do everything), with a token (`Authorization:
-//! Bearer`), with a cookie that was given for a token or a one-time code, or with nothing. [`admit()`] finds out and
+//! Bearer`), with a cookie that was given for a token or a one-time code, from a device of the tailnet whose user may come
+//! in, or with nothing. [`admit()`] finds out and
 //! refuses before a handler runs; a handler that wants to know takes the extractor [`Caller`].
 //!
 //! Invariants: what is not known is refused; tokens are compared by their BLAKE3 hashes, in constant time, and no
@@ -16,9 +17,11 @@ mod body;
 mod caller;
 mod codes;
 mod cookie;
+mod invites;
 mod keyring;
+mod named;
 mod origin;
-mod read_only;
+mod tailnet;
 mod token;
 
 use std::sync::Arc;
@@ -34,12 +37,15 @@ pub use caller::{Caller, Peer, Scope, Via};
 use codes::Codes;
 pub use codes::{CODE_LIFE, CodeError};
 pub use cookie::COOKIE_LIFE;
+use invites::Invites;
+pub use invites::{Invitation, InviteError, Opened};
 pub use keyring::{Key, Keyring, Source};
-pub use read_only::{NAME_MAX, ReadOnlyFile, ReadOnlyToken};
+pub use named::{NAME_MAX, NamedToken, NamedTokens};
 pub use token::{TokenError, TokenFile};
 
 use super::ApiError;
 use crate::config::Paths;
+use crate::fleet::discovery::Doorman;
 use crate::util::Secret;
 
 /// What an [`Auth`] is made of.
@@ -53,6 +59,8 @@ pub struct AuthConfig {
     pub require_all: bool,
     /// The port, by which the cookies of two daemons on one host differ.
     pub port: u16,
+    /// Who says whose a device of the tailnet is; `None` where that opens nothing.
+    pub door: Option<Arc<Doorman>>,
 }
 
 /// Everything that decides who somebody is.
@@ -60,9 +68,11 @@ pub struct AuthConfig {
 pub struct Auth {
     keyring: Arc<Keyring>,
     codes: Codes,
+    invites: Invites,
     attempts: Attempts,
     cookie_name: String,
     require_all: bool,
+    door: Option<Arc<Doorman>>,
 }
 
 impl Auth {
@@ -71,9 +81,11 @@ impl Auth {
         Self {
             keyring: Arc::new(Keyring::new(&config.paths, config.serve_token.as_ref())),
             codes: Codes::default(),
+            invites: Invites::default(),
             attempts: Attempts::default(),
             cookie_name: format!("darkmux-{}", config.port),
             require_all: config.require_all,
+            door: config.door.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod fleet;
 mod fleet_day;
 pub mod flow;
 pub mod jobs;
+pub mod join;
 pub mod page;
 pub mod sessions;
 pub mod terminal;

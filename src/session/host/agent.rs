@@ -75,7 +75,7 @@ pub(super) async fn answer(host: &Arc<Host>, request: Request<Incoming>) -> Opti
 
 /// The session in gmux's words, with ours beside them.
 fn meta(host: &Host) -> serde_json::Value {
-    let status = host.snapshot();
+    let status = host.status_now();
     let report = status.report.as_ref();
     json!({
         "id": status.id,

@@ -62,7 +62,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     Ok(match (request.method(), path.as_str()) {
-        (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.snapshot()),
+        (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.status_now()),
         (&Method::GET, "/v1/output") => output(&host, &request),
         (&Method::GET, "/v1/attach") => start_attach(host, &clients, request),
         (&Method::POST, "/v1/input") => input(&host, request).await,

@@ -155,7 +155,7 @@ impl Viewer {
                     put(&mut frame, Kind::Gap, &[from.to_be_bytes(), to.to_be_bytes()].concat());
                 }
                 Chunk::End => {
-                    put(&mut frame, Kind::End, &end(self.host.snapshot())?);
+                    put(&mut frame, Kind::End, &end(self.host.status_now())?);
                     down.write_all(&frame).await?;
                     return down.shutdown().await;
                 }

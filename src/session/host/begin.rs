@@ -242,7 +242,7 @@ async fn finish(host: &Host, ended: &Ended, clients: &Shutdown) {
         status.exit_code = Some(ended.exit_code());
         status.error = ended.message(&host.spec);
         drop(status);
-        host.snapshot()
+        host.status_now()
     };
     let kept = write_state(&host.folder, &status, Durability::Cached);
     if let Err(error) = &kept {

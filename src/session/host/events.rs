@@ -57,7 +57,7 @@ impl Follower {
     fn status(&mut self) -> HostEvent {
         self.changes.mark_unchanged();
         self.status_after = Instant::now() + STATUS_PAUSE;
-        HostEvent::Status { status: Box::new(self.host.snapshot()) }
+        HostEvent::Status { status: Box::new(self.host.status_now()) }
     }
 
     async fn next(&mut self) -> Option<HostEvent> {

@@ -107,7 +107,7 @@ impl Host {
     }
 
     /// The state with what is held of the output.
-    fn snapshot(&self) -> SessionStatus {
+    fn status_now(&self) -> SessionStatus {
         let mut status = self.status().clone();
         status.output = self.output.range();
         if let (None, Some(error)) = (&status.error, self.output.log_error()) {

@@ -127,9 +127,11 @@ impl Host {
     /// The agent says how it is; `None` takes back what it said.
     pub(super) fn reported(self: &Arc<Self>, report: Option<SessionReport>) {
         *lock(&self.told.reporter) = (if report.is_some() { Reporter::Agent } else { Reporter::Marks }, None);
+        // One line each: they stand in tables.
+        let line = |text: &str, most| bounded(&text.split_whitespace().collect::<Vec<_>>().join(" "), most);
         let report = report.map(|report| SessionReport {
-            label: bounded(&report.label, LABEL_MAX),
-            needs_you: report.needs_you.map(|question| bounded(&question, QUESTION_MAX)),
+            label: line(&report.label, LABEL_MAX),
+            needs_you: report.needs_you.map(|question| line(&question, QUESTION_MAX)),
             ..report
         });
         self.take_report(report, true);
@@ -219,7 +221,7 @@ pub(super) async fn save(host: Arc<Host>) {
         let saved = Arc::clone(&host);
         let written = tokio::task::spawn_blocking(move || {
             let ended = lock(&saved.told.ended);
-            let status = saved.snapshot();
+            let status = saved.status_now();
             (!*ended).then(|| write_state(&saved.folder, &status, Durability::Cached))
         });
         match written.await {

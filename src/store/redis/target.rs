@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
+use super::RedisFault;
 use crate::util::Secret;
 
 /// Default port of Sentinel.
@@ -123,10 +124,36 @@ impl RedisTarget {
         &self.shown
     }
 
+    /// Whether nobody but this machine reaches it: a unix socket or a loopback address.
+    pub fn is_near(&self) -> bool {
+        match &self.place {
+            Place::At(addr) => is_local(addr),
+            Place::Sentinel { nodes, .. } => nodes.iter().all(is_local),
+        }
+    }
+
+    /// The password as it is now, asked for where it comes from.
+    pub async fn password(&self) -> Result<Option<Secret>, RedisFault> {
+        Ok(super::dial::login(self).await?.password().map(Secret::new))
+    }
+
     /// Whether a password is known, or where one comes from.
     pub fn has_password(&self) -> bool {
         self.login.password().is_some() || !matches!(self.password, Password::None)
     }
+}
+
+/// A URL without the password that may be in it; `None` where one may stand in another place than before an `@`.
+pub fn without_password(url: &str) -> Option<String> {
+    let (scheme, rest) = url.trim().split_once("://")?;
+    if rest.contains('?') || scheme.contains("unix") {
+        return None;
+    }
+    // A path has no `@`: a master's name and a number.
+    let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let user = user.split(':').next().unwrap_or_default();
+    let at = if user.is_empty() { "" } else { "@" };
+    Some(format!("{scheme}://{user}{at}{place}"))
 }
 
 impl fmt::Debug for RedisTarget {
@@ -194,6 +221,24 @@ mod tests {
             let text = RedisTarget::parse(bad).unwrap_err().to_string();
             assert!(!text.contains("s3cret"), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_url_and_its_password_part() {
+        for (url, plain, password) in [
+            ("redis://hub:6380/2", "redis://hub:6380/2", None),
+            ("redis://default:s3%40cret@hub:6379/2", "redis://default@hub:6379/2", Some("s3@cret")),
+            ("rediss://:s3cret@hub", "rediss://hub", Some("s3cret")),
+            ("redis+sentinel://:s3cret@a:1,b/main/2", "redis+sentinel://a:1,b/main/2", Some("s3cret")),
+        ] {
+            assert_eq!(without_password(url).as_deref(), Some(plain));
+            let target = RedisTarget::parse(url).unwrap();
+            let said = target.password().await.unwrap();
+            assert_eq!(said.as_ref().map(Secret::expose), password);
+            assert!(!RedisTarget::parse(plain).unwrap().has_password());
+        }
+        assert_eq!(without_password("unix:///x?pass=s3cret"), None);
+        assert_eq!(without_password("redis://h?x=s3cret"), None);
     }
 
     #[test]

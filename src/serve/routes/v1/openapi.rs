@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    act, clipboard, described, dispatch, events, health, input, job_output, launch, queue, runner,
+    act, clipboard, described, discovery, dispatch, events, health, input, job_output, launch, queue, runner,
     scrollback, sessions, wait,
 };
 use crate::serve::{ApiError, App};
@@ -31,6 +31,7 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         act::restart,
         act::resume,
         clipboard::paste,
+        discovery::discovery,
         dispatch::dispatch,
         dispatch::explain,
         document,
