@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readAccess, readLaunchers, readRefusal, readSession } from './v1.js';
+import { readAccess, readLaunchers, readPeers, readRefusal, readSession } from './v1.js';
 import { fields, list, readJudgement, readOutput } from './wire.js';
 import { text } from './record.js';
 
@@ -63,7 +63,11 @@ export async function listSessions() {
   return list(fields(await ask('GET', '/v1/sessions')).data).map(readSession).filter(({ id }) => id !== '');
 }
 
-export const listLaunchers = async () => readLaunchers(await ask('GET', '/v1/health'));
+/** What can be started here, and the links to other machines. */
+export async function askHealth() {
+  const body = await ask('GET', '/v1/health');
+  return { launchers: readLaunchers(body), peers: readPeers(body) };
+}
 
 /** @typedef {{launcher?: string, command?: string[], cwd?: string, name?: string}} Launch */
 

@@ -45,5 +45,5 @@ function quartiles(counts) {
 /** @param {number} records @param {number[]} bounds @returns {Cell['level']} */
 function level(records, bounds) {
   if (records === 0) return 0;
-  return /** @type {Cell['level']} */ (1 + bounds.filter((bound) => records > bound).length);
+  return /** @type {Cell['level']} */ (1 + bounds.filter((bound) => records >= bound).length);
 }

@@ -29,6 +29,7 @@ import { loaded, streamed } from './records.js';
  *   | {type: 'sessions/removed', id: string}
  *   | {type: 'access/changed', access: import('./types.js').Access}
  *   | {type: 'launchers/loaded', launchers: import('./types.js').Launcher[]}
+ *   | {type: 'peers/loaded', peers: import('./types.js').Peer[]}
  *   | {type: 'view/changed', view: import('./types.js').SessionView}
  *   | {type: 'toast/raised', key: string, tone: 'note' | 'warning', text: string, at: number}
  *   | {type: 'toast/closed', key: string}
@@ -93,6 +94,7 @@ export function initialState(mode, now) {
     since: now,
     missed: 0,
     launchers: [],
+    peers: [],
     toasts: [],
     toastLog: [],
     days: [],
@@ -132,6 +134,7 @@ export function reduce(state, action) {
     case 'sessions/removed': return { ...state, sessions: state.sessions.filter(({ id }) => id !== action.id) };
     case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access };
     case 'launchers/loaded': return { ...state, launchers: action.launchers };
+    case 'peers/loaded': return { ...state, peers: action.peers };
     case 'view/changed': return action.view === state.view ? state : { ...state, view: action.view };
     case 'toast/raised': return raised(state, { key: action.key, tone: action.tone, text: action.text, at: action.at });
     case 'toast/closed': return { ...state, toasts: state.toasts.filter(({ key }) => key !== action.key) };

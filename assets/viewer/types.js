@@ -89,6 +89,18 @@
 
 /** @typedef {{id: string, label: string, about: string}} Launcher Something that can be started here. */
 
+/**
+ * @typedef {object} Peer A machine whose sessions are shown here by a link of its own.
+ * @property {string} name
+ * @property {string} url
+ * @property {string} status connected, or how else the link is.
+ * @property {number} since Milliseconds.
+ * @property {string} problem
+ * @property {string} version
+ * @property {string} origin
+ * @property {number} sessions
+ */
+
 /** @typedef {'unknown' | 'none' | 'watch' | 'act'} Access What the daemon lets this page do with terminals. */
 
 /** @typedef {'terminal' | 'records'} SessionView What is shown of the session in view. */
@@ -238,6 +250,7 @@
  * @property {number} since When the source came to be what it is, by the clock of the page.
  * @property {number} missed Records that left the log before this page had read them.
  * @property {Launcher[]} launchers
+ * @property {Peer[]} peers
  * @property {Toast[]} toasts Oldest first.
  * @property {Toast[]} toastLog What toasts have said, newest first, bounded.
  * @property {Day[]} days Newest first.

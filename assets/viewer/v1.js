@@ -60,6 +60,14 @@ export function readLaunchers(body) {
     .filter((one) => one.id !== '');
 }
 
+/** @param {unknown} body of `/v1/health` @returns {import('./types.js').Peer[]} the links to other machines */
+export function readPeers(body) {
+  return list(fields(fields(body).data).peers).map(fields).map((p) => ({
+    name: text(p.name), url: text(p.url), status: text(p.status), since: time(p.since), problem: text(p.last_error),
+    version: text(p.version), origin: text(p.origin), sessions: Number.isInteger(p.session_count) ? Number(p.session_count) : 0,
+  })).filter(({ name }) => name !== '');
+}
+
 /** @param {unknown} body of `/auth/me` @returns {Access} */
 export function readAccess(body) {
   const scope = text(fields(body).scope);

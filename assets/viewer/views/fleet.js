@@ -5,7 +5,7 @@
  * @module
  */
 
-import { age, bytes, count } from '../format.js';
+import { age, bytes, count, utc } from '../format.js';
 import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { busyLines } from '../spans.js';
@@ -92,6 +92,17 @@ const COLUMNS = [
   { name: 'Heard of', kind: 'dim', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
 ];
 
+/** @type {import('./table.js').Column<import('../types.js').Peer, State>[]} */
+const PEERS = [
+  { name: 'Peer', nodes: (p) => [p.name, () => [h('a', { href: machinePath(p.name) }, oneLine(p.name, MAX_NAME))]] },
+  { name: 'Link', nodes: (p) => [p.status, () => [h('span', { class: 'session-outcome', data: { tone: p.status === 'connected' ? 'open' : 'lost' } }, oneLine(p.status, 40))]] },
+  { name: 'Since', kind: 'dim', text: (p, { now }) => age(now - p.since), title: (p) => utc(p.since) },
+  { name: 'Running', kind: 'number', text: (p) => String(p.sessions) },
+  { name: 'Address', kind: 'dim', text: (p) => oneLine(p.url, MAX_NAME), title: (p) => oneLine(p.url, 300) },
+  { name: 'By', kind: 'dim', text: (p) => oneLine(p.origin, 40) },
+  { name: 'Problem', kind: 'rest dim', text: (p) => oneLine(p.problem, 300), title: (p) => oneLine(p.problem, 300) },
+];
+
 /** @param {{machineAct: (machine: string, what: 'drain' | 'undrain') => void}} actions */
 export function createFleet(actions) {
   const page = byId('page-fleet', HTMLElement);
@@ -101,9 +112,11 @@ export function createFleet(actions) {
   const table = createTable(COLUMNS, (m) => m.uid, (m) => ({
     machineUid: m.uid, machine: oneLine(m.name, MAX_NAME), tone: tone(m), ...(m.gone ? { gone: 'true' } : {}),
   }), { id: 'fleet', label: 'Machines' });
+  const peers = createTable(PEERS, (p) => p.name, (p) => ({ peer: p.name, status: p.status }), { id: 'peers', label: 'Peers' });
+  const links = h('section', {}, h('h3', {}, 'Peers', h('span', { class: 'note' }, 'machines whose sessions are shown here')), peers.element);
   const alone = h('div', { class: 'teach' }, h('h3', {}, 'More machines'), h('p', {}, 'Machines that share a Redis are one fleet. On each of them:'),
     commandLine('darkmux config set redis.url redis://hub:6379'), commandLine('darkmux serve'));
-  const all = h('div', {}, h('div', { class: 'page-head' }, h('h2', {}, 'Fleet'), total), problem, picture.element, table.element, alone);
+  const all = h('div', {}, h('div', { class: 'page-head' }, h('h2', {}, 'Fleet'), total), problem, picture.element, table.element, links, alone);
   const one = createMachine(actions);
   page.append(all, one.element);
 
@@ -119,12 +132,14 @@ export function createFleet(actions) {
       setText(problem, state.fleetProblem);
       picture.render(state);
       table.update(state.fleet.slice(0, MAX_ROWS), state);
+      links.hidden = state.peers.length === 0;
+      peers.update(state.peers, state);
       const gone = state.fleet.filter((machine) => machine.gone).length;
       setText(total, [
         state.fleet.length > MAX_ROWS ? `${MAX_ROWS} of ${state.fleet.length} machines` : count(state.fleet.length, 'machine'),
         gone > 0 && `${gone} without a sign of life`,
       ].filter(Boolean).join(' · '));
-      alone.hidden = state.fleet.length > 1 || (state.machine?.redis ?? '') !== '' || state.fleetProblem !== '';
+      alone.hidden = state.fleet.length > 1 || state.peers.length > 0 || (state.machine?.redis ?? '') !== '' || state.fleetProblem !== '';
     },
   };
 }

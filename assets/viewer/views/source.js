@@ -40,7 +40,7 @@ export function createSource() {
         shown = '';
         return;
       }
-      const now = JSON.stringify([state.source, state.since, state.fleetProblem, state.queueProblem, state.missed, state.dropped, state.machine?.redis, Math.floor(state.now / 1000)]);
+      const now = JSON.stringify([state.source, state.since, state.fleetProblem, state.queueProblem, state.peers, state.missed, state.dropped, state.machine?.redis, Math.floor(state.now / 1000)]);
       if (now === shown) return;
       shown = now;
       replace(panel, h('p', {}, meaning(state)), h('dl', { class: 'facts' }, ...links(state)), ...advice(state));
@@ -58,6 +58,8 @@ function links(state) {
     ...row('Daemon', `${state.source === 'no daemon' ? 'no answer' : state.source} since ${clock(state.since)} (${duration(state.now - state.since)})`, utc(state.since)),
     ...row('Records', state.source === 'replay' ? 'a file' : redis === '' ? 'this machine alone' : 'the whole fleet, by Redis'),
     ...row('Redis', redis === '' ? 'none: this machine works alone' : `${redis}${down ? ', which does not answer' : ''}`),
+    ...state.peers.filter(({ status }) => status !== 'connected').slice(0, 20)
+      .flatMap((peer) => row(oneLine(peer.name, 64), `${oneLine(peer.status, 40)} since ${clock(peer.since)}${peer.problem === '' ? '' : `: ${oneLine(peer.problem, MAX_TEXT)}`}`, utc(peer.since))),
     ...row('Newest', newest ? age(Math.max(0, state.now - newest.at)) : 'none', newest ? utc(newest.at) : ''),
     ...row('Missed', state.missed > 0 ? `${count(state.missed, 'record')} left the log unread` : 'nothing'),
     ...row('Kept here', `${count(state.records.length, 'record')}${state.dropped > 0 ? `; ${count(state.dropped, 'older one')} let go` : ''}`),
