@@ -12,6 +12,7 @@
 //! | 1 | [`wire`] | shapes on the wire and on disk |
 //! | 2 | [`pty`] | pseudo-terminals, process groups, terminal modes |
 //! | 3 | [`flow`] | the event log: sinks, audit chain, readers, tail |
+//! | 3 | [`workspace`] | the repository that travels with a job: snapshot, bundle, mirror, result |
 //! | 3 | [`work`] | the queue: publish, claim, lease, reconcile, dead letters |
 //! | 3 | [`session`] | session hosts and their clients |
 //! | 3 | [`crew`] | roles, and the command a role becomes |
@@ -44,6 +45,7 @@ pub mod store;
 pub mod util;
 pub mod wire;
 pub mod work;
+pub mod workspace;
 
 /// The version of this build, with the commit where it is known: `0.1.0 (1a2b3c4d5e)`.
 pub const VERSION: &str = env!("DARKMUX_VERSION");

@@ -300,7 +300,7 @@ impl Config {
             accept: list("runner.accept"),
             env: list("runner.env"),
             labels: list("runner.labels"),
-            workdirs: std::iter::once(self.paths.home().join("worktrees")).chain(workdirs).collect(),
+            workdirs: std::iter::once(self.paths.worktrees()).chain(workdirs).collect(),
             log_bytes: self.settings.number("runner.log_bytes"),
             worktrees_age: self.settings.duration("runner.worktrees_age"),
         }

@@ -57,6 +57,7 @@ pub fn verdict(runner: &Runner, claim: &Claim, status: &SessionStatus) -> Verdic
         wall_ms: status.ran().and_then(|ran| u64::try_from(ran.as_millis()).ok()),
         output_bytes: status.output.end,
         workdir: Some(status.cwd.clone()),
+        workspace: None,
         details,
     };
     Verdict { outcome, result }
@@ -106,6 +107,12 @@ pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result:
         Some(Finish::Fenced) => forget(runner, claim),
         Some(_) => noted(runner.journal.answered(&claim.id, token)),
         None => {}
+    }
+    if let (Some(workspace), Some(Finish::Accepted)) = (&spec.workspace, finish)
+        && matches!(outcome, Outcome::Done | Outcome::Cancelled)
+        && let Err(error) = runner.queue.age_bundle(&workspace.bundle).await
+    {
+        tracing::debug!(job = %claim.id, %error, "its bundle stays until its time is over");
     }
     if let (Some(session), Some(Finish::Accepted)) = (&spec.legacy_session, finish)
         && (outcome != Outcome::Done || session != claim.id.as_str())

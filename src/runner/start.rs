@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::policy::{self, Refusal};
+use super::workspace::{self, Interrupted};
 use super::{Runner, worker};
 use crate::agent::{self, Left};
 use crate::crew::adapter::RESUME;
@@ -34,6 +35,10 @@ pub enum NoSession {
     Declined(Refusal),
     /// It was tried, and does not start.
     Failed(String),
+    /// No machine may run it.
+    Never(String),
+    /// Something else came before it was started.
+    Interrupted(Interrupted),
 }
 
 impl From<Refusal> for NoSession {
@@ -81,10 +86,13 @@ async fn prepare(
 ) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
     // An attempt of the built-in agent that was lost here is gone on with where it worked.
-    let cwd = match &left {
+    let mut cwd = match &left {
         Some(left) => left.folder.clone(),
         None => policy::workdir(runner, claim).await?,
     };
+    if let (Some(brought), None, None) = (&claim.spec.workspace, &claim.job.workdir, &left) {
+        cwd = workspace::place(runner, claim, brought, cwd).await?;
+    }
     let launch = Launch {
         id: claim.id.clone(),
         message: &claim.job.message,

@@ -9,6 +9,7 @@ mod join;
 mod session;
 pub mod v1;
 mod work;
+mod workspace;
 
 pub use agent::{
     AGENT_SCHEMA, AgentResult, AgentTask, Check, RESULT_FILE, RESULT_MAX, Sandbox, TASK_FILE, Totals,
@@ -24,3 +25,4 @@ pub use session::{
 pub use work::{
     JOB_MESSAGE_MAX, JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WORK_TIMEOUT_MAX, WorkJob,
 };
+pub use workspace::{BUNDLE_MAX, BUNDLE_PREFIX, Bundle, COMMITS_MAX, Workspace, WorkspaceResult, is_commit};

@@ -13,7 +13,7 @@ use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::util::{clock, human, visible, visible_line};
-use crate::wire::AgentResult;
+use crate::wire::{AgentResult, WorkspaceResult};
 use crate::work::JobView;
 
 /// Show one job: its state, its attempts and how each ended, its times, who published it.
@@ -97,6 +97,9 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     say("output", result.map(|result| human::bytes(result.output_bytes)));
     let folder = result.and_then(|result| result.workdir.as_ref());
     say("folder", folder.map(|folder| folder.display().to_string()));
+    let brought = spec.and_then(|spec| spec.workspace.as_ref());
+    say("repository", brought.map(|brought| format!("{} at {}", brought.repo, brought.base)));
+    say("changed", result.and_then(|result| result.workspace.as_ref()).map(changed));
     say("why", words::why(job));
     let agent = result.and_then(|result| result.details.get("agent"));
     let agent: Option<AgentResult> = agent.and_then(|agent| serde_json::from_value(agent.clone()).ok());
@@ -109,7 +112,7 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
         );
         say("took", Some(took));
         let changed: Vec<String> = agent.changed.iter().map(|path| path.display().to_string()).collect();
-        say("changed", list(&changed));
+        say("files", list(&changed));
         for check in &agent.checks {
             say("ran", Some(format!("{} {}", if check.ok { "✓" } else { "✗" }, check.command)));
         }
@@ -121,6 +124,11 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     }
     say("1.9 has it", job.legacy_runner.clone());
     facts
+}
+
+fn changed(left: &WorkspaceResult) -> String {
+    let files = if left.changed == 1 { "1 file".to_owned() } else { format!("{} files", left.changed) };
+    left.error.iter().fold(files, |words, error| format!("{words}; {error}"))
 }
 
 /// The built-in agent's last message.

@@ -9,6 +9,7 @@ pub mod local;
 pub mod model_server;
 pub mod queue;
 mod redis;
+pub mod repo;
 pub mod runner;
 pub mod spoke;
 pub mod tools;
