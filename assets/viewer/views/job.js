@@ -6,6 +6,7 @@
  */
 
 import { clock, duration, moment, utc } from '../format.js';
+import { rowsFor } from '../replay.js';
 import { machinePath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { summarize } from '../summary.js';
@@ -122,7 +123,7 @@ export function createJob(actions) {
         return;
       }
       const session = state.sessions.find((one) => one.id === id);
-      const size = { cols: session?.cols || 80, rows: session?.rows || 24 };
+      const size = { cols: session?.cols || 80, rows: rowsFor(pieces, session?.rows || 24) };
       if (!playing.player.element.isConnected) replace(output, h('h3', {}, 'Output'), playing.player.element);
       void playing.player.open().then(() => playing?.player.resize(size.cols, size.rows));
       playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size, cut: pieces[0].offset > 0 });
