@@ -27,6 +27,8 @@ export function createJobFeed(store, view) {
   /** @type {Piece[]} */
   let pieces = [];
   let over = false;
+  /** Asked for while an answer was on its way. */
+  let again = false;
 
   const wanted = () => (store.state().place.route.page === 'job' ? store.state().place.route.id : '');
 
@@ -57,6 +59,7 @@ export function createJobFeed(store, view) {
       pieces = [];
       over = false;
     }
+    again = busy;
     if (id === '' || busy || over || document.visibilityState !== 'visible') return;
     busy = true;
     try {
@@ -77,11 +80,21 @@ export function createJobFeed(store, view) {
       view.failOutput(mine, error instanceof Error ? error.message : String(error));
     } finally {
       busy = false;
+      if (again) void look();
     }
   }
 
   return {
-    start: () => setInterval(look, EVERY_MS),
+    start() {
+      setInterval(look, EVERY_MS);
+      let { access } = store.state();
+      // Output is for who is signed in, which becomes known after the page is shown.
+      store.subscribe(() => {
+        if (store.state().access === access) return;
+        access = store.state().access;
+        void look();
+      });
+    },
     /** Another job, or something was done to this one. */
     again() {
       over = false;
