@@ -59,6 +59,8 @@ pub struct Order {
     pub first: Vec<MachineId>,
     /// Its folder, absolute, on the machine that runs it.
     pub workdir: Option<String>,
+    /// The container image that its agent's commands run in.
+    pub image: Option<String>,
     /// Its time limit.
     pub timeout: Option<Duration>,
     /// How often it is tried again.
@@ -102,7 +104,7 @@ impl Order {
             workdir: self.workdir,
             sprint_id: None,
             runtime: "internal".to_owned(),
-            image: None,
+            image: self.image,
             timeout_seconds: limit,
             published_at_unix_ms: by.now_ms,
             published_by_machine: Some(by.machine.to_string()),
@@ -125,6 +127,7 @@ impl Order {
             not_after_ms: by.now_ms.saturating_add(clock::whole_ms(self.delay + NOT_AFTER)),
             published_by: Some(by.machine.clone()),
             legacy_session: None,
+            workspace: None,
         };
         Ok((work, spec))
     }
@@ -154,7 +157,7 @@ pub fn preferred(presence: &Presence, prefer: &[Requirement]) -> Vec<MachineId> 
 
 /// Whether machines must accept this role by name. A role that is unknown here is judged by its runner.
 pub fn needs_accept(crew: &Crew, role: &RoleId) -> bool {
-    crew.get(role).is_ok_and(|role| !matches!(role.manifest.runtime, Runtime::AgentCli))
+    crew.get(role).is_ok_and(|role| !matches!(role.manifest.runtime, Runtime::AgentCli | Runtime::Agent))
 }
 
 /// The record of where a published job goes.

@@ -1,7 +1,10 @@
 //! `darkmux job`: jobs of the fleet's queue, wherever they run.
 
+mod apply;
 mod cancel;
 mod dead;
+mod delivery;
+mod diff;
 mod ending;
 mod explain;
 mod fleet;
@@ -20,7 +23,8 @@ use clap::Subcommand;
 use super::{Cx, Outcome};
 
 pub use crate::work::JobView;
-pub use ending::{Telling, report, with};
+pub use delivery::{Delivery, workspace_failure};
+pub use ending::{report_with_workspace, with};
 pub use explain::print_rows;
 pub use fleet::{all as members, needs_accept, presence};
 pub use follow::{Follow, Followed, Interrupts, follow};
@@ -36,6 +40,8 @@ pub enum JobVerb {
     Wait(wait::WaitArgs),
     Logs(logs::LogsArgs),
     Cancel(cancel::CancelArgs),
+    Diff(diff::DiffArgs),
+    Apply(apply::ApplyArgs),
     Retry(retry::RetryArgs),
     Explain(explain::ExplainArgs),
     Dead(dead::DeadArgs),
@@ -49,6 +55,8 @@ pub fn run(verb: JobVerb, cx: &Cx) -> Outcome {
         JobVerb::Wait(args) => wait::run(&args, cx),
         JobVerb::Logs(args) => logs::run(&args, cx),
         JobVerb::Cancel(args) => cancel::run(&args, cx),
+        JobVerb::Diff(args) => diff::run(&args, cx),
+        JobVerb::Apply(args) => apply::run(&args, cx),
         JobVerb::Retry(args) => retry::run(&args, cx),
         JobVerb::Explain(args) => explain::run(&args, cx),
         JobVerb::Dead(args) => dead::run(&args, cx),

@@ -172,6 +172,7 @@ fn order(body: DispatchBody, presence: Option<&Presence>, crew: &Crew) -> Result
         prefer,
         first,
         workdir,
+        image: None,
         timeout: body.timeout_ms.map(Duration::from_millis),
         retries: body.retries,
         delay: Duration::from_millis(body.delay_ms.unwrap_or(0)),
