@@ -71,10 +71,11 @@ export function createJobFeed(store, view) {
       store.dispatch({ type: 'job/seen', detail: { id: mine, state: job ? 'there' : 'gone', job, ...judged } });
       await output(mine);
       // What has ended says nothing more, until somebody tries it again.
-      over = signedIn && job !== null && !open && job.state !== 'running' && !first;
+      over = job === null || (signedIn && !open && job.state !== 'running' && !first);
     } catch (error) {
       if (id !== mine) return;
       const gone = error instanceof api.StatusError && error.status === 404;
+      over = gone;
       const before = store.state().jobDetail?.job ?? null;
       store.dispatch({ type: 'job/seen', detail: { id: mine, state: gone ? 'gone' : 'failed', job: gone ? null : before, why: '', machines: [] } });
       view.failOutput(mine, error instanceof Error ? error.message : String(error));
