@@ -78,7 +78,7 @@ export function createJobFeed(store, view) {
       over = gone;
       const before = store.state().jobDetail?.job ?? null;
       store.dispatch({ type: 'job/seen', detail: { id: mine, state: gone ? 'gone' : 'failed', job: gone ? null : before, why: '', machines: [] } });
-      view.failOutput(mine, error instanceof Error ? error.message : String(error));
+      if (!gone) view.failOutput(mine, error instanceof Error ? error.message : String(error));
     } finally {
       busy = false;
       if (again) void look();

@@ -53,6 +53,7 @@ export function createJob(actions) {
       job && h('span', { class: 'session-outcome', data: { tone: tone(job) } }, outcome(job)), when, h('span', { class: 'spacer' }),
       state.sessions.some((one) => one.id === id) && h('a', { class: 'button', href: sessionPath(id) }, 'Terminal'),
       job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel'));
+    output.hidden = !job && detail?.state === 'gone';
     if (!job) {
       const gone = detail?.state === 'gone' || detail?.state === 'failed';
       replace(facts, gone
