@@ -6,8 +6,8 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { browserTest, check, checkFaults, until } from './harness.mjs';
-import { api, home, signIn } from './terminals.mjs';
+import { browserTest, check, checkFaults, until } from '../browser/harness.mjs';
+import { api, home, signIn } from '../browser/terminals.mjs';
 
 const SIZES = [[390, 844], [1280, 800], [2560, 1440]];
 const folder = process.argv[2];
