@@ -27,6 +27,8 @@ export function createJobFeed(store, view) {
   /** @type {Piece[]} */
   let pieces = [];
   let over = false;
+  /** Asked for while an answer was on its way. */
+  let again = false;
 
   const wanted = () => (store.state().place.route.page === 'job' ? store.state().place.route.id : '');
 
@@ -57,6 +59,7 @@ export function createJobFeed(store, view) {
       pieces = [];
       over = false;
     }
+    again = busy;
     if (id === '' || busy || over || document.visibilityState !== 'visible') return;
     busy = true;
     try {
@@ -68,20 +71,31 @@ export function createJobFeed(store, view) {
       store.dispatch({ type: 'job/seen', detail: { id: mine, state: job ? 'there' : 'gone', job, ...judged } });
       await output(mine);
       // What has ended says nothing more, until somebody tries it again.
-      over = signedIn && job !== null && !open && job.state !== 'running' && !first;
+      over = job === null || (signedIn && !open && job.state !== 'running' && !first);
     } catch (error) {
       if (id !== mine) return;
       const gone = error instanceof api.StatusError && error.status === 404;
+      over = gone;
       const before = store.state().jobDetail?.job ?? null;
       store.dispatch({ type: 'job/seen', detail: { id: mine, state: gone ? 'gone' : 'failed', job: gone ? null : before, why: '', machines: [] } });
-      view.failOutput(mine, error instanceof Error ? error.message : String(error));
+      if (!gone) view.failOutput(mine, error instanceof Error ? error.message : String(error));
     } finally {
       busy = false;
+      if (again) void look();
     }
   }
 
   return {
-    start: () => setInterval(look, EVERY_MS),
+    start() {
+      setInterval(look, EVERY_MS);
+      let { access } = store.state();
+      // Output is for who is signed in, which becomes known after the page is shown.
+      store.subscribe(() => {
+        if (store.state().access === access) return;
+        access = store.state().access;
+        void look();
+      });
+    },
     /** Another job, or something was done to this one. */
     again() {
       over = false;

@@ -37,10 +37,12 @@ export function createNav(store, onMoved) {
 
   document.addEventListener('click', (event) => {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    const link = event.target instanceof Element ? event.target.closest('a[href^="/"]') : null;
-    if (!(link instanceof HTMLAnchorElement) || link.target !== '' || link.download !== '' || ELSEWHERE.test(link.pathname)) return;
+    // Also of a picture, whose links are other elements.
+    const link = event.target instanceof Element ? event.target.closest('a[href^="/"]:not([target], [download])') : null;
+    const path = link?.getAttribute('href') ?? '';
+    if (path === '' || path.startsWith('//') || ELSEWHERE.test(path)) return;
     event.preventDefault();
-    go(`${link.pathname}${link.search}`);
+    go(path);
   });
 
   return {

@@ -50,3 +50,14 @@ export function playedTo(pieces, at, passed) {
   if (!next) return at + passed;
   return next.at - at > LONGEST_PAUSE_MS ? Math.max(at + passed, next.at - LONGEST_PAUSE_MS) : at + passed;
 }
+
+/** Output that may move the cursor about is given its whole screen. */
+const PLAIN_MAX = 8_192;
+
+/** @param {readonly Piece[]} pieces @param {number} rows of its terminal @returns {number} how many it needs to be shown in whole */
+export function rowsFor(pieces, rows) {
+  const all = pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  if (all > PLAIN_MAX || pieces.some(({ bytes }) => bytes.includes(0x1b))) return rows;
+  const lines = pieces.reduce((sum, { bytes }) => sum + bytes.filter((byte) => byte === 0x0a).length, 1);
+  return Math.max(4, Math.min(rows, lines));
+}

@@ -6,7 +6,7 @@ import { hasKey, sizeOf, withKeys } from '../../assets/viewer/keyset.js';
 import { offers, ranked } from '../../assets/viewer/palette.js';
 import { toEntry } from '../../assets/viewer/record.js';
 import { cameTo } from '../../assets/viewer/records.js';
-import { attemptsOf, countAt, ofAttempt, playedTo } from '../../assets/viewer/replay.js';
+import { attemptsOf, countAt, ofAttempt, playedTo, rowsFor } from '../../assets/viewer/replay.js';
 import { busyLines, lanesOf, ticks } from '../../assets/viewer/spans.js';
 import { initialState } from '../../assets/viewer/store.js';
 import { layout, pulseOf, sparkline } from '../../assets/viewer/topology.js';
@@ -98,6 +98,7 @@ test('what is replayed is each byte once, of one attempt, by its time', () => {
   assert.deepEqual([0, 2, 3, 5, 9_999].map((at) => countAt(second, at)), [0, 1, 2, 3, 4]);
   assert.equal(playedTo(second, 4, 100), 7_000, 'silence is passed over');
   assert.equal(playedTo(second, 8_500, 100), 8_600);
+  assert.deepEqual([rowsFor([piece(1, 1, 0, 'a\r\nb\r\nc\r\nd\r\ne')], 24), rowsFor([piece(1, 1, 0, '\x1b[2Ja')], 24), rowsFor([], 24)], [5, 24, 4]);
 });
 
 test('a set of keys grows without changing the one before, and what came is told from what was', () => {

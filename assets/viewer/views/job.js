@@ -6,6 +6,7 @@
  */
 
 import { clock, duration, moment, utc } from '../format.js';
+import { rowsFor } from '../replay.js';
 import { machinePath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { summarize } from '../summary.js';
@@ -52,6 +53,7 @@ export function createJob(actions) {
       job && h('span', { class: 'session-outcome', data: { tone: tone(job) } }, outcome(job)), when, h('span', { class: 'spacer' }),
       state.sessions.some((one) => one.id === id) && h('a', { class: 'button', href: sessionPath(id) }, 'Terminal'),
       job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel'));
+    output.hidden = !job && detail?.state === 'gone';
     if (!job) {
       const gone = detail?.state === 'gone' || detail?.state === 'failed';
       replace(facts, gone
@@ -122,7 +124,7 @@ export function createJob(actions) {
         return;
       }
       const session = state.sessions.find((one) => one.id === id);
-      const size = { cols: session?.cols || 80, rows: session?.rows || 24 };
+      const size = { cols: session?.cols || 80, rows: rowsFor(pieces, session?.rows || 24) };
       if (!playing.player.element.isConnected) replace(output, h('h3', {}, 'Output'), playing.player.element);
       void playing.player.open().then(() => playing?.player.resize(size.cols, size.rows));
       playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size, cut: pieces[0].offset > 0 });

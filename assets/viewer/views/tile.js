@@ -21,6 +21,7 @@ import { label, outcome, tone } from './sessions.js';
  */
 
 const FONT = 11;
+const MIN_FONT = 6;
 const encoder = new TextEncoder();
 
 /** @param {Session} session @param {TileActions} actions @param {() => void} close */
@@ -71,6 +72,10 @@ export function createTile(session, { warn, openLink }, close) {
       },
       onSize(now) {
         own = now.own;
+        // Another one's size is made to fit, as far as it can be read.
+        term.options.fontSize = FONT;
+        const fit = made.fits();
+        if (!own && fit) term.options.fontSize = Math.max(MIN_FONT, Math.floor(FONT * Math.min(1, fit.cols / now.cols, fit.rows / now.rows)));
         if (term.cols !== now.cols || term.rows !== now.rows) term.resize(now.cols, now.rows);
       },
       onLost() {},
