@@ -18,13 +18,16 @@ mod flow;
 mod hook;
 mod inbox;
 mod job;
+mod kept;
 mod logging;
 mod man;
+mod mcp;
 mod open;
 mod printer;
 mod queue;
 mod serve;
 mod session;
+mod skills;
 mod table;
 
 use std::process::ExitCode;
@@ -85,6 +88,11 @@ enum Verb {
     /// Tokens: who may act, and watch, over HTTP
     #[command(subcommand)]
     Auth(Deferred<auth::AuthVerb>),
+    /// Let an agent drive darkmux: an MCP server on stdin and stdout
+    Mcp(DeferredArgs<mcp::McpArgs>),
+    /// Instructions for agents that drive darkmux
+    #[command(subcommand)]
+    Skills(Deferred<skills::SkillsVerb>),
     /// Check this machine and say what mends what is wrong
     Doctor(DeferredArgs<doctor::DoctorArgs>),
     /// Settings, with where each value comes from
@@ -152,6 +160,8 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
         Verb::Job(Deferred(verb)) => job::run(verb, cx),
         Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
+        Verb::Mcp(DeferredArgs(args)) => mcp::run(&args, cx),
+        Verb::Skills(Deferred(verb)) => skills::run(&verb, cx),
         Verb::Doctor(DeferredArgs(args)) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),
         Verb::Completions(DeferredArgs(args)) => completions::run(&args, cx),

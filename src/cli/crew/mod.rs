@@ -8,6 +8,7 @@ mod roles;
 mod show;
 
 pub use dispatch::DispatchArgs;
+pub use outcome::{document, how};
 
 use clap::Subcommand;
 

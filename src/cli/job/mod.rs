@@ -23,12 +23,13 @@ use clap::Subcommand;
 use super::{Cx, Outcome};
 
 pub use crate::work::JobView;
-pub use ending::{Telling, report, with};
+pub use ending::{Telling, document, report, with};
 pub use explain::print_rows;
 pub use fleet::{all as members, is_alive, needs_accept, preferred, presence};
 pub use follow::{Follow, Followed, Interrupts, follow};
-pub use link::{exit_of, failure, queue};
+pub use link::{exit_of, failure, find_view, queue, queue_of};
 pub use reasons::{Ask, Gate, rows};
+pub use words::{end, exit_of as exit_of_job, ran, why};
 
 /// Jobs of the fleet's queue, wherever they run.
 #[derive(Debug, Subcommand)]

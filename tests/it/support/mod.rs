@@ -4,6 +4,7 @@
 
 pub mod api;
 mod door;
+mod mcp;
 pub mod queue;
 mod redis;
 pub mod runner;
@@ -11,6 +12,7 @@ mod tty;
 pub mod ws;
 
 pub use door::{Door, cookie, forged};
+pub use mcp::Mcp;
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::{Tty, blank};
 
