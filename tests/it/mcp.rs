@@ -126,7 +126,10 @@ fn a_job_runs_on_another_machine_with_progress_and_can_be_cancelled() {
     let server = RedisServer::start();
     let studio = member("studio", &server.url());
     let _daemon = Daemon::start(&studio);
-    let here = Home::new().with("DARKMUX_REDIS_URL", server.url());
+    let here = Home::new()
+        .with("DARKMUX_REDIS_URL", server.url())
+        .with("DARKMUX_QUEUE_LEASE", "1s")
+        .with("DARKMUX_QUEUE_BEAT", "200ms");
     let mut mcp = Mcp::start(&here, []);
     let arguments =
         json!({ "role": "shell", "message": "echo far away; exit 4", "fleet": true, "key": "k1" });
@@ -147,7 +150,6 @@ fn a_job_runs_on_another_machine_with_progress_and_can_be_cancelled() {
     let id = ended["id"].as_str().unwrap().to_owned();
     let shown = mcp.call("job_show", &json!({ "id": id }));
     assert_eq!(shown["job"]["spec"]["key"], "k1");
-    assert_eq!(server.cli(&["HGET", &format!("darkmux:job:{id}"), "state"]).trim(), "failed");
     // The same key is the same job.
     let again = mcp.call("dispatch", &arguments);
     assert_eq!(again["id"], ended["id"]);

@@ -29,7 +29,7 @@ const NOTES_QUEUE: usize = 64;
 /// Time between two notifications of progress while nothing happens.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// How long a client may take to read a notification of progress; it is not sent otherwise.
+/// How long a client may take to read a notification of progress; it gets no more otherwise.
 const SEND: Duration = Duration::from_secs(1);
 
 /// Longest name of a client in records, in characters.
@@ -141,27 +141,31 @@ async fn accompany(
     mut told: mpsc::Receiver<String>,
     context: &RequestContext<RoleServer>,
 ) -> Result<Worked, ErrorData> {
-    let token = context.meta.get_progress_token();
+    let mut follows = context.meta.get_progress_token();
     let began = Instant::now();
     let (mut count, mut last) = (0.0, "at work".to_owned());
     let mut beat = tokio::time::interval_at(began + PROGRESS, PROGRESS);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
-            worked = &mut work => {
-                return worked.map_err(|error| ErrorData::internal_error(format!("the call broke off: {error}"), None));
-            }
+            // What was said before the end is told before it.
+            biased;
             Some(note) = told.recv() => {
                 last = visible_line(&note).into_owned();
                 last.clone()
             }
+            worked = &mut work => {
+                return worked.map_err(|error| ErrorData::internal_error(format!("the call broke off: {error}"), None));
+            }
             _ = beat.tick() => format!("{last} ({})", human::duration(began.elapsed())),
         };
-        if let Some(token) = &token {
+        if let Some(token) = &follows {
             count += 1.0;
             let progress = ProgressNotificationParam::new(token.clone(), count).with_message(message);
-            // Who does not read it has the answer at the end.
-            let _ = tokio::time::timeout(SEND, context.peer.notify_progress(progress)).await;
+            if tokio::time::timeout(SEND, context.peer.notify_progress(progress)).await.is_err() {
+                // Who does not read it gets the answer alone.
+                follows = None;
+            }
         }
     }
 }

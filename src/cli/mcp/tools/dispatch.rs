@@ -70,7 +70,8 @@ impl Action for Dispatch {
     const ABOUT: &'static str = "Hand a message to a role, which runs it in a terminal session on this machine or, where \
         machine, pin, require, prefer or fleet say so, on another machine of the fleet. Returns its exit code and the end of its \
         output, or with wait=false its id.";
-    const EFFECT: Effect = Effect::Adds;
+    // A role may do anything that its user may.
+    const EFFECT: Effect = Effect::Destroys;
     type Output = Outcome;
 
     fn run(self, call: &Call) -> Result<(Outcome, String), Failure> {

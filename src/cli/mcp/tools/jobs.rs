@@ -123,7 +123,7 @@ impl Action for JobCancel {
     const TITLE: &'static str = "Cancel a job";
     const ABOUT: &'static str = "Cancel a job of the fleet's queue: at once where it has not started, else its runner ends it. \
         A session that is no job is ended by `session_kill`.";
-    const EFFECT: Effect = Effect::Ends;
+    const EFFECT: Effect = Effect::Destroys;
     type Output = Cancelled;
 
     fn run(self, call: &Call) -> Result<(Cancelled, String), Failure> {

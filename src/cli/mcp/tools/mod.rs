@@ -27,8 +27,8 @@ pub enum Effect {
     Looks,
     /// It adds something.
     Adds,
-    /// It ends something.
-    Ends,
+    /// It may change or end what is there.
+    Destroys,
 }
 
 /// A tool: the type is what it is called with.
@@ -87,16 +87,24 @@ pub fn all() -> Vec<Entry> {
 fn entry<T: Action>() -> Entry {
     let hints = ToolAnnotations::with_title(T::TITLE)
         .read_only(T::EFFECT == Effect::Looks)
-        .destructive(T::EFFECT == Effect::Ends)
-        .open_world(false);
-    let mut input = JsonObject::clone(&schema_for_type::<T>());
+        .destructive(T::EFFECT == Effect::Destroys);
+    let mut input = short(&schema_for_type::<T>());
     // Some clients want it also where a tool takes nothing.
     input.entry("properties").or_insert_with(|| JsonObject::new().into());
     let tool = Tool::new(T::NAME, T::ABOUT, Arc::new(input))
         .with_title(T::TITLE)
-        .with_raw_output_schema(schema_for_output::<T::Output>())
+        .with_raw_output_schema(Arc::new(short(&schema_for_output::<T::Output>())))
         .with_annotations(hints);
     Entry { tool, effect: T::EFFECT, run: run::<T> }
+}
+
+/// A schema without what models read for nothing: every client loads all of them.
+fn short(schema: &JsonObject) -> JsonObject {
+    let mut schema = schema.clone();
+    for name in ["$schema", "title", "description"] {
+        schema.remove(name);
+    }
+    schema
 }
 
 fn run<T: Action>(call: &Call, given: JsonObject) -> Result<Answer, Failure> {

@@ -96,7 +96,7 @@ impl Outcome {
         }
         self.notes.iter().for_each(|note| line(note));
         if !self.output.is_empty() {
-            line(if self.output_truncated { "[the end of its output]" } else { "" });
+            line(if self.output_truncated { "the end of its output:" } else { "its output:" });
             line(&self.output);
         }
         (self, text)

@@ -138,7 +138,7 @@ impl Action for SessionSend {
     const ABOUT: &'static str = "Type a text or press keys in a session of this machine, as its user would: answers a question, \
         starts the next turn. Then `wait` with until=idle, or `session_screen`.";
     // What is typed may be anything.
-    const EFFECT: Effect = Effect::Ends;
+    const EFFECT: Effect = Effect::Destroys;
     type Output = Sent;
 
     fn run(self, call: &Call) -> Result<(Sent, String), Failure> {
@@ -166,7 +166,7 @@ impl Action for SessionKill {
     const TITLE: &'static str = "End a session";
     const ABOUT: &'static str =
         "End a session of this machine and all of its processes, and wait for that. Its output stays.";
-    const EFFECT: Effect = Effect::Ends;
+    const EFFECT: Effect = Effect::Destroys;
     type Output = Outcome;
 
     fn run(self, call: &Call) -> Result<(Outcome, String), Failure> {

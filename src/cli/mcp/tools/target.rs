@@ -1,9 +1,8 @@
 //! What an id, a part of one or a name means: a job of the queue, or a session of this machine.
 
 use super::super::call::Call;
-use crate::cli::{Exit, Failure, job};
+use crate::cli::{Failure, job};
 use crate::session::Table;
-use crate::util::visible_line;
 use crate::wire::SessionStatus;
 use crate::work::{JobView, Queue};
 
@@ -27,14 +26,6 @@ pub async fn find(call: &Call, text: &str) -> Result<Target, Failure> {
     let Some(queue) = job::queue_of(call.cx.config()?)? else { return Ok(session()?) };
     match job::find_view(&queue, text).await {
         Ok(job) => Ok(Target::Job(Box::new(queue), Box::new(job))),
-        Err(failure) => session().map_err(|_| match failure.exit() {
-            Exit::Failed if failure.words().starts_with("no job") => {
-                let shown: String = visible_line(text).chars().take(80).collect();
-                let words =
-                    format!("neither a job nor a session is `{shown}`; job_list and session_list name them");
-                Failure::new(Exit::Failed, words)
-            }
-            _ => failure,
-        }),
+        Err(failure) => session().map_err(|_| failure),
     }
 }

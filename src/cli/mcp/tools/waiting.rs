@@ -21,10 +21,9 @@ use crate::work::{JobView, Queue};
 #[serde(rename_all = "snake_case")]
 #[schemars(crate = "rmcp::schemars", inline)]
 pub enum Until {
-    /// Its end
+    // No documentation: as a plain list of words the schema is read by every client.
     #[default]
     End,
-    /// Its agent or its shell's prompt says that nothing is at work; also when it asks something
     Idle,
 }
 
@@ -35,7 +34,7 @@ pub enum Until {
 pub struct Waiting {
     /// Job or session: an id, a part of one, or a name
     id: String,
-    /// What to wait for; `end` is the default. `idle` is for sessions of this machine
+    /// What to wait for; `end` is the default. `idle`, for sessions of this machine: until its agent or its shell's prompt says that nothing is at work, or it asks something
     #[serde(default)]
     until: Until,
     /// Wait for a line that fits this regular expression instead; for sessions of this machine
