@@ -17,10 +17,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
+use crate::fleet::discovery::{self, Discovery, DiscoveryParts, Doorman, EnginePlaces, Places, Seen};
 use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
 use crate::model::{Day, MachineId};
+use crate::peer::{Peers, PeersParts};
 use crate::runner::{self, RunnerParts};
 use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
 use crate::serve::reach;
@@ -32,6 +34,7 @@ use crate::store::{Durability, FileLock, Redis, bind_socket, ensure_private_dir,
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
 use crate::work::{FleetKey, Journal, Queue};
+use crate::workspace::Records;
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -176,7 +179,9 @@ async fn serve_until_told(
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
     let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
+    let discovery = Discovering::start(config, address.port(), &shutdown)?;
     let live = LiveTable::new(Table::new(config.session().dir), config.env().home(), shutdown.clone());
+    let peers = peers(config, &beacon, &flow, &shutdown)?;
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
@@ -186,11 +191,13 @@ async fn serve_until_told(
             models: config.models(),
             fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
-            auth: auth_config(config, address.port())?,
+            auth: auth_config(config, address.port(), discovery.door.clone())?,
             live: live.clone(),
+            peers: peers.clone(),
             launching: launching(config, address),
             inviting: Inviting { config: config.clone(), listen: address },
             journal: Journal::new(&config.paths.queue(), clock.clone()),
+            discovery: discovery.found.clone(),
             limits,
             clock: clock.clone(),
         },
@@ -199,9 +206,11 @@ async fn serve_until_told(
     let info = info(address, clock);
     let app = Arc::new(app);
     live.start().await;
+    peers.start();
     let (socket, near) = LocalSocket::bind(config.paths.daemon_socket())?;
     drop(shutdown.spawn(serve::run_socket(near, Arc::clone(&app))));
     let announced = Announced::write(&config.paths.daemon_file(), &info)?;
+    discovery.serve(&peers, address, &app, &shutdown);
     drop(shutdown.spawn(serve::run(listener, app)));
     if let (Some(redis), Some(queue)) = (redis, queue) {
         let sessions = Table::new(config.session().dir);
@@ -222,6 +231,12 @@ async fn serve_until_told(
     let name = signals.next().await;
     tracing::info!(signal = name, "stopping");
     drop((announced, socket));
+    finish(&shutdown, &mut signals).await;
+    Ok(())
+}
+
+/// Waits for what runs, for as long as it may go on.
+async fn finish(shutdown: &Shutdown, signals: &mut Signals) {
     tokio::select! {
         finished = shutdown.finish(STOP_GRACE) => {
             if !finished {
@@ -230,7 +245,6 @@ async fn serve_until_told(
         }
         name = signals.next() => tracing::warn!(signal = name, "stopping at once"),
     }
-    Ok(())
 }
 
 /// What the daemon says of itself.
@@ -245,10 +259,54 @@ fn info(address: SocketAddr, clock: &Clock) -> DaemonInfo {
 }
 
 /// What decides who may do what; makes the token at the daemon's first start.
-fn auth_config(config: &Config, port: u16) -> Result<AuthConfig, DaemonError> {
+fn auth_config(config: &Config, port: u16, door: Option<Arc<Doorman>>) -> Result<AuthConfig, DaemonError> {
     TokenFile::new(config.paths.auth_token()).ensure()?;
     let (serve_token, require_all) = (config.serve_token()?, config.serve().require_all);
-    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port })
+    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port, door })
+}
+
+/// What looks for machines that nobody added, and who knows people of the tailnet.
+struct Discovering {
+    found: Discovery,
+    tailnet: Option<watch::Receiver<Seen>>,
+    door: Option<Arc<Doorman>>,
+}
+
+impl Discovering {
+    fn start(config: &Config, port: u16, shutdown: &Shutdown) -> Result<Self, ConfigError> {
+        let host = config.host()?;
+        let places = config.tailscale_socket().map_or_else(|| Places::of(config.env()), Places::socket);
+        let parts = DiscoveryParts {
+            tailscale: host.discovery.tailscale,
+            devcontainers: host.discovery.devcontainers,
+            engine: EnginePlaces::of(config.env()),
+            port,
+            cache: config.paths.discovery_file(),
+        };
+        let is_followed = host.tailscale.enabled || parts.tailscale;
+        let tailnet = is_followed.then(|| discovery::follow_tailnet(places.clone(), shutdown));
+        let door = host.tailscale.enabled.then(|| Arc::new(Doorman::new(places, &host.tailscale.allow)));
+        Ok(Self { found: discovery::start(parts, tailnet.clone(), shutdown), tailnet, door })
+    }
+
+    /// Connects to what is found, and answers in the tailnet as well, where its people are known.
+    fn serve(self, peers: &Peers, main: SocketAddr, app: &Arc<App>, shutdown: &Shutdown) {
+        peers.follow_found(self.found.found, shutdown);
+        if let (Some(_), Some(tailnet)) = (self.door, self.tailnet) {
+            drop(shutdown.spawn(serve::run_in_tailnet(tailnet, main, Arc::clone(app))));
+        }
+    }
+}
+
+/// The peers that this machine is the hub of.
+fn peers(
+    config: &Config,
+    beacon: &Beacon,
+    flow: &FlowConfig,
+    shutdown: &Shutdown,
+) -> Result<Peers, ConfigError> {
+    let (flow, clock) = (flow.clone(), beacon.clock().clone());
+    Peers::new(PeersParts { config: config.clone(), node_id: beacon.uid(), flow, clock }, shutdown)
 }
 
 /// The queue in this Redis, with the fleet's key where there is one.
@@ -324,8 +382,11 @@ fn sweeper(config: &Config, live: LiveTable, flow: FlowConfig, clock: &Clock) ->
     Sweeper {
         live,
         keep: Keep { count: session.keep, bytes: session.keep_bytes },
-        worktrees: config.paths.home().join("worktrees"),
+        worktrees: config.paths.worktrees(),
         worktrees_age: runner.worktrees_age,
+        mirrors: config.paths.mirrors(),
+        workspaces: Records::new(config.paths.workspaces()),
+        env: config.env().clone(),
         journal: Journal::new(&config.paths.queue(), clock.clone()),
         flow,
         clock: clock.clone(),

@@ -12,6 +12,7 @@ mod crew;
 mod cx;
 mod deferred;
 mod doctor;
+mod endpoints;
 mod exit;
 mod fleet;
 mod flow;
@@ -25,10 +26,13 @@ mod mcp;
 mod open;
 mod printer;
 mod queue;
+mod remote;
+mod run_agent;
 mod serve;
 mod session;
 mod skills;
 mod table;
+mod tool_guard;
 
 use std::process::ExitCode;
 
@@ -93,6 +97,9 @@ enum Verb {
     /// Instructions for agents that drive darkmux
     #[command(subcommand)]
     Skills(Deferred<skills::SkillsVerb>),
+    /// Model servers that the built-in agent asks
+    #[command(subcommand)]
+    Endpoints(Deferred<endpoints::EndpointsVerb>),
     /// Check this machine and say what mends what is wrong
     Doctor(DeferredArgs<doctor::DoctorArgs>),
     /// Settings, with where each value comes from
@@ -119,6 +126,12 @@ enum Verb {
     /// The same without a session yet: it waits for one on stdin; started by `darkmux serve` itself
     #[command(hide = true)]
     SpareHost,
+    /// Watches over one command of the built-in agent; started by darkmux itself
+    #[command(hide = true)]
+    ToolGuard,
+    /// The built-in agent at work on one task; started as a session's program by darkmux itself
+    #[command(hide = true)]
+    RunAgent(DeferredArgs<run_agent::RunAgentArgs>),
 }
 
 /// The binary: parses, runs the verb, reports what went wrong.
@@ -162,6 +175,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
         Verb::Mcp(DeferredArgs(args)) => mcp::run(&args, cx),
         Verb::Skills(Deferred(verb)) => skills::run(&verb, cx),
+        Verb::Endpoints(Deferred(verb)) => endpoints::run(verb, cx),
         Verb::Doctor(DeferredArgs(args)) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),
         Verb::Completions(DeferredArgs(args)) => completions::run(&args, cx),
@@ -172,6 +186,8 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Hook(args) => hook::run(&args, cx),
         Verb::HostSession(DeferredArgs(args)) => session::run_host(&args, cx),
         Verb::SpareHost => session::run_spare(cx),
+        Verb::ToolGuard => tool_guard::run(),
+        Verb::RunAgent(DeferredArgs(args)) => run_agent::run(args, cx),
     }
 }
 

@@ -3,11 +3,12 @@
 //! Invariants: a question takes at most two seconds; an answer is read up to 16 MiB; every
 //! failure is said in words that name what to do.
 //!
-//! Not here: streams and terminals, which have clients of their own.
+//! Not here: the flow's streams, which have a client of their own.
 
 mod join;
 mod joining;
 mod leaving;
+mod v1;
 
 use std::io;
 use std::time::Duration;
@@ -21,7 +22,10 @@ use serde::de::DeserializeOwned;
 use crate::config::Paths;
 use crate::flow::ship::ShipStatus;
 use crate::store::{FileLock, read_private};
+use crate::wire::v1::PeerStatus;
 use crate::wire::{DaemonInfo, Health, InviteAsk, Invited, MachineSpecs, SessionList};
+
+pub use v1::{Output, Sent};
 
 /// How long connecting may take.
 const CONNECT_TIME: Duration = Duration::from_millis(500);
@@ -69,6 +73,8 @@ pub enum ClientError {
         path: String,
         /// The status.
         status: u16,
+        /// The word for it; empty where it gave none.
+        code: String,
         /// What it said.
         message: String,
     },
@@ -159,6 +165,20 @@ impl Client {
         self.get("/sessions").await
     }
 
+    /// The peers of its machine, and how the links to them are. Only over the unix socket.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, ClientError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            data: Part,
+        }
+        #[derive(serde::Deserialize)]
+        struct Part {
+            #[serde(default)]
+            peers: Vec<PeerStatus>,
+        }
+        Ok(self.get::<Answer>("/v1/health").await?.data.peers)
+    }
+
     /// Facts about its machine.
     pub async fn specs(&self) -> Result<MachineSpecs, ClientError> {
         self.get("/machine/specs").await
@@ -203,16 +223,16 @@ impl Client {
         self.ask(self.http.post(format!("{}{path}", self.base)).json(body), path).await
     }
 
+    fn unreachable(&self, reason: String) -> ClientError {
+        ClientError::Unreachable { pid: self.info.pid, url: self.place.clone(), reason }
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
         path: &str,
     ) -> Result<T, ClientError> {
-        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
-            pid: self.info.pid,
-            url: self.place.clone(),
-            reason: cause(&error),
-        };
+        let unreachable = |error: reqwest::Error| self.unreachable(cause(&error));
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let mut body = Vec::new();
@@ -224,27 +244,30 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         if status != StatusCode::OK {
-            return Err(ClientError::Refused {
-                path: path.to_owned(),
-                status: status.as_u16(),
-                message: message(&body),
-            });
+            return Err(refused(path, status, &body));
         }
         serde_json::from_slice(&body)
             .map_err(|error| ClientError::Shape { path: path.to_owned(), reason: error.to_string() })
     }
 }
 
-/// The innermost reason: what the layers above it say is where, not why.
+/// Why there is no answer.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("no answer within {} s", ANSWER_TIME.as_secs());
+        return "no answer in time".to_owned();
     }
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
+    crate::util::root_cause(error)
+}
+
+fn refused(path: &str, status: StatusCode, body: &[u8]) -> ClientError {
+    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let code = said.as_ref().and_then(|said| said["error"]["code"].as_str()).unwrap_or_default();
+    ClientError::Refused {
+        path: path.to_owned(),
+        status: status.as_u16(),
+        code: code.chars().take(64).collect(),
+        message: message(body),
     }
-    inner.to_string()
 }
 
 /// The message in an error's body.

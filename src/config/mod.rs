@@ -6,23 +6,29 @@
 //! Not here: secrets' contents are never listed; nothing here opens a network connection.
 
 mod concerns;
+mod endpoints;
 mod environment;
 mod file;
+mod host;
 mod identity;
 pub mod keys;
 mod machine;
 mod paths;
+mod sandbox;
 mod settings;
 
 pub use concerns::{
-    CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig, ServeConfig,
-    SessionConfig,
+    AgentConfig, CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig,
+    ServeConfig, SessionConfig,
 };
+pub use endpoints::{Endpoint, EndpointKind};
 pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};
+pub use host::{DiscoveryConfig, HostConfig, HostPeer, TailscaleConfig, TokenSource};
 pub use identity::Identity;
 pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;
+pub use sandbox::SandboxConfig;
 pub use settings::{Origin, Setting, Settings, key_named, parse};
 
 use std::path::PathBuf;

@@ -35,6 +35,11 @@ impl Paths {
         self.home.join("config.json")
     }
 
+    /// `host.toml`: the peers.
+    pub fn host_file(&self) -> PathBuf {
+        self.home.join("host.toml")
+    }
+
     /// The kept machine id.
     pub fn machine_id_file(&self) -> PathBuf {
         self.home.join("machine-id")
@@ -68,6 +73,21 @@ impl Paths {
     /// The journal of jobs.
     pub fn queue(&self) -> PathBuf {
         self.home.join("queue")
+    }
+
+    /// The folders of jobs that named none.
+    pub fn worktrees(&self) -> PathBuf {
+        self.home.join("worktrees")
+    }
+
+    /// What jobs brought of repositories, one bare repository each.
+    pub fn mirrors(&self) -> PathBuf {
+        self.home.join("mirrors")
+    }
+
+    /// Which repositories jobs were dispatched from.
+    pub fn workspaces(&self) -> PathBuf {
+        self.home.join("workspaces")
     }
 
     /// The key that all machines of the fleet share.
@@ -113,6 +133,11 @@ impl Paths {
     /// A token that all machines of the fleet take, where there is one.
     pub fn fleet_token(&self) -> PathBuf {
         self.home.join("fleet-token")
+    }
+
+    /// What was found in the tailnet.
+    pub fn discovery_file(&self) -> PathBuf {
+        self.home.join("discovery.json")
     }
 
     /// What the running daemon says of itself: pid, address, version.

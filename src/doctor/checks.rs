@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Machine, Outcome, Report};
 use super::{
-    agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, models, peers, queue,
-    redis_server, roles, sessions, settings, shipper, skew, time, tokens, versions,
+    agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, links, models, peers,
+    queue, redis_server, roles, sandbox, sessions, settings, shipper, skew, time, tokens, versions,
 };
 use crate::util::clock;
 
@@ -35,10 +35,12 @@ const CHECKS: &[&dyn Check] = &[
     &audit_chain::AuditChain,
     &daemon::Daemon,
     &tokens::Tokens,
+    &links::Links,
     &sessions::Sessions,
     &roles::Roles,
     &agents::AgentClis,
     &models::ModelEndpoint,
+    &sandbox::Sandbox,
     &redis_server::RedisServer,
     &queue::Queue,
     &peers::Peers,

@@ -66,24 +66,28 @@ impl PeerAddress {
             Host::Ip(ip) => return Ok(vec![SocketAddr::new(allowed(*ip)?, self.port)]),
             Host::Name(name) => name,
         };
-        let unknown = |why: String| AddressError::Unknown(name.clone(), why);
-        let found = tokio::net::lookup_host((name.as_str(), self.port)).await;
-        let found =
-            found.map_err(|error| unknown(crate::util::visible_line(&error.to_string()).into_owned()))?;
-        let mut good = Vec::new();
-        let mut refused = None;
-        for address in found {
-            match allowed(address.ip()) {
-                Ok(ip) => good.push(SocketAddr::new(ip, self.port)),
-                Err(error) => refused = Some(error),
-            }
+        resolve_name(name, self.port).await
+    }
+}
+
+/// The addresses behind a name, asked for now, without those that are refused.
+pub async fn resolve_name(name: &str, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
+    let unknown = |why: String| AddressError::Unknown(name.to_owned(), why);
+    let found = tokio::net::lookup_host((name, port)).await;
+    let found = found.map_err(|error| unknown(crate::util::visible_line(&error.to_string()).into_owned()))?;
+    let mut good = Vec::new();
+    let mut refused = None;
+    for address in found {
+        match allowed(address.ip()) {
+            Ok(ip) => good.push(SocketAddr::new(ip, port)),
+            Err(error) => refused = Some(error),
         }
-        good.truncate(RESOLVED_MAX);
-        match (good.is_empty(), refused) {
-            (false, _) => Ok(good),
-            (true, Some(error)) => Err(error),
-            (true, None) => Err(unknown("it has no address".to_owned())),
-        }
+    }
+    good.truncate(RESOLVED_MAX);
+    match (good.is_empty(), refused) {
+        (false, _) => Ok(good),
+        (true, Some(error)) => Err(error),
+        (true, None) => Err(unknown("it has no address".to_owned())),
     }
 }
 

@@ -11,6 +11,7 @@
 mod address;
 mod beacon;
 mod devices;
+pub mod discovery;
 mod facts;
 mod hostile;
 pub mod join;
@@ -26,13 +27,13 @@ mod roster;
 mod server;
 mod specs;
 
-pub use address::{AddressError, DEFAULT_PORT, PeerAddress};
+pub use address::{AddressError, DEFAULT_PORT, PeerAddress, resolve_name};
 pub use beacon::{Beacon, Identity, RunnerGauge};
 pub use facts::{FRESH, Facts, FactsSource};
 pub use live::{Live, LiveError};
-pub use meets::meets;
+pub use meets::{is_model, meets};
 pub use members::{Member, Origin, members};
-pub use models::{Catalog, MODELS_PATIENCE, Models};
+pub use models::{Catalog, MODELS_PATIENCE, Models, Served, Survey, key_of};
 pub use presence::{Presence, PresenceReader, Seen};
 pub use probe::{ANSWER_MAX, PROBE_TIME, ProbeState, Probed, Specs, probe, probe_all};
 pub use pulse::Pulse;

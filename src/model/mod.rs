@@ -6,6 +6,7 @@
 mod day;
 mod ids;
 mod job;
+mod peer;
 mod place;
 mod record;
 mod requirement;
@@ -15,6 +16,7 @@ mod session;
 pub use day::{Day, DayError, Position, PositionError};
 pub use ids::{IdError, MAX_ID_LEN, MachineId, RoleId, SessionId};
 pub use job::{JobState, OnLoss, Priority};
+pub use peer::is_peer_name;
 pub use place::{EntryId, FleetAt, Place, PlaceError, day_of_ms};
 pub use record::{Category, FLOW_SCHEMA, FlowRecord, Level, Stage, Tier};
 pub use requirement::{Requirement, RequirementError};

@@ -67,54 +67,72 @@ impl ProcessTree {
         !self.members().is_empty()
     }
 
-    /// Asked by hand: every end of a session asks, and reading all of each process would be most of what it takes.
-    #[cfg(target_os = "linux")]
     fn members(self) -> Vec<Pid> {
-        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let of_session = |entry: std::fs::DirEntry| {
-            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            // One read: what is asked stands at the beginning. (`getsid` would be cheaper, but rustix takes the
-            // answer 0, which the kernel's own threads give, for impossible.)
-            let mut stat = [0; STAT_READ];
-            let count = std::fs::File::open(entry.path().join("stat")).ok()?.read(&mut stat).ok()?;
-            (session_of(&stat[..count])? == self.leader.as_raw_nonzero().get()).then_some(pid)
-        };
-        processes.filter_map(of_session).collect()
+        processes()
+            .into_iter()
+            .filter(|process| process.session == self.leader)
+            .map(|process| process.pid)
+            .collect()
     }
+}
 
-    #[cfg(not(target_os = "linux"))]
-    fn members(self) -> Vec<Pid> {
-        use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
-        let Ok(mut system) = System::new() else { return Vec::new() };
-        system.refresh_processes_specifics(
-            ProcessesToUpdate::All,
-            true,
-            ProcessRefreshKind::nothing().without_tasks(),
-        );
-        let leader = sysinfo::Pid::from_u32(self.leader());
-        // A zombie does nothing more; whoever adopted it may take its time to notice.
-        let of_session = |process: &&sysinfo::Process| {
-            process.session_id() == Some(leader) && process.status() != ProcessStatus::Zombie
-        };
-        let pids = system.processes().values().filter(of_session).map(|process| process.pid().as_u32());
-        pids.filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
-    }
+/// A living process and where it belongs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub pid: Pid,
+    /// `None` where it is outside of what this process can see.
+    pub parent: Option<Pid>,
+    pub session: Pid,
+}
+
+/// Every process that lives. A zombie does nothing more; whoever adopted it may take its time to notice.
+///
+/// Asked by hand: every end of a session asks, and reading all of each process would be most of what it takes.
+#[cfg(target_os = "linux")]
+pub(super) fn processes() -> Vec<Process> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let process = |entry: std::fs::DirEntry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        // One read: what is asked stands at the beginning. (`getsid` would be cheaper, but rustix takes the
+        // answer 0, which the kernel's own threads give, for impossible.)
+        let mut stat = [0; STAT_READ];
+        let count = std::fs::File::open(entry.path().join("stat")).ok()?.read(&mut stat).ok()?;
+        let (parent, session) = parent_and_session_of(&stat[..count])?;
+        Some(Process { pid, parent: Pid::from_raw(parent), session: Pid::from_raw(session)? })
+    };
+    entries.filter_map(process).collect()
+}
+
+/// Every process that lives.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn processes() -> Vec<Process> {
+    use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
+    let Ok(mut system) = System::new() else { return Vec::new() };
+    let what = ProcessRefreshKind::nothing().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
+    let pid = |pid: sysinfo::Pid| Pid::from_raw(i32::try_from(pid.as_u32()).ok()?);
+    let process = |process: &sysinfo::Process| {
+        let lives = process.status() != ProcessStatus::Zombie;
+        let (parent, session) = (process.parent().and_then(pid), pid(process.session_id()?)?);
+        lives.then_some(Process { pid: pid(process.pid())?, parent, session })
+    };
+    system.processes().values().filter_map(process).collect()
 }
 
 /// How much of /proc/PID/stat is read: more than the name (64 bytes at most) and the six fields around it.
 #[cfg(target_os = "linux")]
 const STAT_READ: usize = 256;
 
-/// The kernel session of a living process, from its /proc/PID/stat. A zombie does nothing more; whoever adopted it
-/// may take its time to notice.
+/// Parent and kernel session of a living process, from its /proc/PID/stat.
 #[cfg(target_os = "linux")]
-fn session_of(stat: &[u8]) -> Option<i32> {
+fn parent_and_session_of(stat: &[u8]) -> Option<(i32, i32)> {
     // The name in parentheses may hold anything, parentheses and blanks too.
     let after_name = memchr::memrchr(b')', stat)?;
     let mut fields = std::str::from_utf8(&stat[after_name + 1..]).ok()?.split_ascii_whitespace();
     let state = fields.next()?;
-    let session = fields.nth(2)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(session)
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some((parent, session))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -123,10 +141,10 @@ mod tests {
 
     #[test]
     fn the_session_is_read_behind_any_name() {
-        assert_eq!(session_of(b"7 (sh) S 1 7 5 34816 7"), Some(5));
-        assert_eq!(session_of(b"7 (a) S 9 9 9) R 1 7 5 0"), Some(5));
-        assert_eq!(session_of(b"7 (sh) Z 1 7 5 0"), None);
-        assert_eq!(session_of(b"7 (sh) S 1"), None);
+        assert_eq!(parent_and_session_of(b"7 (sh) S 1 7 5 34816 7"), Some((1, 5)));
+        assert_eq!(parent_and_session_of(b"7 (a) S 9 9 9) R 1 7 5 0"), Some((1, 5)));
+        assert_eq!(parent_and_session_of(b"7 (sh) Z 1 7 5 0"), None);
+        assert_eq!(parent_and_session_of(b"7 (sh) S 1"), None);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! Not here: what runs in a terminal and who looks at it.
 
 mod group;
+mod offspring;
 mod process;
 mod tty;
 
 pub use group::{ProcessTree, signal_named, signal_names};
+pub use offspring::{Offspring, bound_processes};
 pub use process::{Child, Command, KeptOpen, Reader, Started, Window, Writer};
 pub use rustix::process::Signal;
 pub use tty::{RawMode, Signals, window_size};

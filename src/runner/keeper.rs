@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::transitions::Transition;
-use super::{Runner, SleepWatch, parked};
+use super::{Runner, parked};
 use crate::fleet::PresenceReader;
 use crate::model::{JobState, Level, SessionId};
-use crate::util::jitter;
+use crate::util::{SleepWatch, jitter};
 use crate::work::{Change, Reconciler, WorkError};
 
 /// How often the journal is pruned.

@@ -19,8 +19,9 @@ mod policy;
 mod start;
 mod transitions;
 mod worker;
+mod workspace;
 
-pub use awake::{KeepAwake, SleepWatch};
+pub use awake::KeepAwake;
 pub use policy::Refusal;
 
 use std::path::PathBuf;

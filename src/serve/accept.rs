@@ -262,8 +262,10 @@ impl HttpBody for InFlight {
 mod tests {
     use super::*;
     use crate::config::{Config, Environment, FlowConfig, ModelsConfig, Paths, Provenance};
+    use crate::fleet::discovery::Discovery;
     use crate::fleet::{Beacon, FactsSource, Identity, Live, RosterFile, RunnerGauge};
     use crate::model::MachineId;
+    use crate::peer::{Peers, PeersParts};
     use crate::serve::auth::AuthConfig;
     use crate::serve::{AppConfig, FleetView, Hosts, Inviting, Launching};
     use crate::session::Table;
@@ -310,21 +312,24 @@ mod tests {
         let shutdown = Shutdown::new();
         let config = Config::load(Environment::of([("HOME", home.path())]), &[]).unwrap();
         let config = AppConfig {
-            flow,
+            flow: flow.clone(),
             fleet_flow: None,
             queue: None,
             sessions_dir: home.path().join("sessions"),
             fleet: fleet(home.path(), &nowhere),
-            models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },
+            models: ModelsConfig::default(),
             hosts: Hosts::new(port, &[]),
             auth: AuthConfig {
                 paths: Paths::from_env(&Environment::of([("DARKMUX_HOME", home.path())])).unwrap(),
                 serve_token: None,
                 require_all: false,
                 port,
+                door: None,
             },
             live: LiveTable::new(Table::new(home.path().join("sessions")), None, shutdown.clone()),
+            peers: peers(config.clone(), &flow, &shutdown),
             journal: Journal::new(&home.path().join("queue"), Clock::System),
+            discovery: Discovery::none(),
             launching: Launching {
                 session: config.session(),
                 crew: config.crew(),
@@ -339,6 +344,12 @@ mod tests {
         let app = Arc::new(App::new(config, shutdown.clone()));
         drop(shutdown.spawn(run(listener, app)));
         Served { home, port, shutdown }
+    }
+
+    fn peers(config: Config, flow: &FlowConfig, shutdown: &Shutdown) -> Peers {
+        let parts =
+            PeersParts { config, node_id: "test-node".into(), flow: flow.clone(), clock: Clock::System };
+        Peers::new(parts, shutdown).unwrap()
     }
 
     impl Served {

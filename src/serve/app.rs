@@ -15,10 +15,12 @@ use super::queue_view::QueueView;
 use super::stream::Hub;
 use super::{ApiError, Hosts, Inviting, Launching, Limits};
 use crate::config::{FlowConfig, ModelsConfig};
+use crate::fleet::discovery::Discovery;
 use crate::fleet::{Beacon, Live, Models, RosterFile};
 use crate::flow::read::DayIndex;
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::ShipStatus;
+use crate::peer::Peers;
 use crate::session::Table;
 use crate::session::live::LiveTable;
 use crate::util::{Clock, Shutdown, clock};
@@ -67,12 +69,16 @@ pub struct AppConfig {
     pub auth: AuthConfig,
     /// The sessions in memory.
     pub live: LiveTable,
+    /// The peers and their sessions.
+    pub peers: Peers,
     /// What sessions are started with.
     pub launching: Launching,
     /// What machines that join are offered.
     pub inviting: Inviting,
     /// What the runner has still to tell.
     pub journal: Journal,
+    /// Machines that nobody added.
+    pub discovery: Discovery,
     /// The limits.
     pub limits: Limits,
     /// Where the time comes from.
@@ -91,9 +97,11 @@ pub struct App {
     pub(super) hosts: Hosts,
     pub(super) auth: Auth,
     pub(super) live: LiveTable,
+    pub(super) peers: Peers,
     pub(super) launching: Launching,
     pub(super) inviting: Inviting,
     pub(super) journal: Journal,
+    pub(super) discovery: Discovery,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -135,9 +143,11 @@ impl App {
             hosts,
             auth: Auth::new(&auth),
             live,
+            peers: config.peers,
             launching,
             inviting: config.inviting,
             journal: config.journal,
+            discovery: config.discovery,
             v1_streams: Arc::new(Semaphore::new(limits.streams)),
             waits: Arc::new(Semaphore::new(limits.waits)),
             terminals: Arc::new(Semaphore::new(limits.terminals)),

@@ -54,6 +54,16 @@ impl ApiError {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
     }
 
+    /// As many wait for sessions as can.
+    pub fn too_many_wait() -> Self {
+        Self::busy("busy", "too many wait for sessions at this moment; try again", 5)
+    }
+
+    /// The daemon stops while somebody waits.
+    pub fn stopping() -> Self {
+        Self::busy("stopping", "the daemon stops; ask the next one", 1)
+    }
+
     /// Something failed here. The cause goes to the log, not to the client.
     pub fn internal(what: &'static str, cause: &dyn fmt::Display) -> Self {
         let cause = crate::util::visible_line(&cause.to_string()).into_owned();

@@ -82,7 +82,7 @@ fn is_encrypted(ip: IpAddr, interfaces: &[Interface]) -> bool {
 }
 
 /// The addresses that Tailscale gives out.
-fn is_tailnet(ip: IpAddr) -> bool {
+pub fn is_tailnet(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip & Ipv4Addr::new(255, 192, 0, 0) == Ipv4Addr::new(100, 64, 0, 0),
         IpAddr::V6(ip) => {

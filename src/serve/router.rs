@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::auth::{Accepts, Gate, Scope, admit};
 use super::routes::v1::V1;
 use super::routes::{assets, auth, facts, fleet, flow, jobs, join, page, sessions, terminal};
-use super::{ApiError, App, guard};
+use super::{ApiError, App, forward, guard};
 use crate::fleet::join::MESSAGE_MAX;
 
 /// Who may use a route.
@@ -161,6 +161,11 @@ pub fn build(app: Arc<App>) -> Router {
     for route in routes() {
         // The gate has read the body, within the bound of its route.
         let handler = (route.handler)().layer(DefaultBodyLimit::disable());
+        let handler = if forward::is_carried(route.path) {
+            handler.layer(middleware::from_fn_with_state(Arc::clone(&app), forward::forward))
+        } else {
+            handler
+        };
         router = router.route(route.path, handler.layer(gate(Some(route))));
     }
     let nothing = async |request: Request| {

@@ -11,6 +11,9 @@ const NAME_MAX: usize = 64;
 
 /// A name as a user typed it, without blanks around it; what is wrong with it, otherwise.
 pub fn parse_name(text: &str) -> Result<String, String> {
+    if text.contains('@') {
+        return Err("a name holds no `@`: what follows one is a machine".to_owned());
+    }
     let printable = !text.trim().is_empty() && visible_line(text) == text;
     if printable && text.chars().count() <= NAME_MAX {
         Ok(text.trim().to_owned())
@@ -37,7 +40,7 @@ mod tests {
     #[test]
     fn a_name_is_one_short_line() {
         assert_eq!(parse_name(" two words ").as_deref(), Ok("two words"));
-        for bad in ["", "  ", "a\nb", "a\u{1b}[2J", &"x".repeat(65)] {
+        for bad in ["", "  ", "a\nb", "a\u{1b}[2J", "a@b", &"x".repeat(65)] {
             assert!(parse_name(bad).is_err(), "{bad:?}");
         }
     }

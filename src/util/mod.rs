@@ -8,6 +8,7 @@ mod ring;
 mod sanitize;
 mod secret;
 mod shutdown;
+mod sleep;
 mod suggest;
 
 pub use clock::Clock;
@@ -16,4 +17,14 @@ pub use ring::ByteRing;
 pub use sanitize::{visible, visible_line};
 pub use secret::Secret;
 pub use shutdown::Shutdown;
+pub use sleep::SleepWatch;
 pub use suggest::closest;
+
+/// The innermost reason of an error: what the layers above it say is where, not why.
+pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

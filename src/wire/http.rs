@@ -60,6 +60,32 @@ pub struct SessionList {
     pub schema: u32,
     /// Newest first.
     pub sessions: Vec<SessionStatus>,
+    /// Those of the peers, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remote: Vec<RemoteLine>,
+}
+
+/// A session of a peer, as anybody on this machine may see it: not what it was told or says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemoteLine {
+    /// Its id here: `x@desktop`, `x@dev@server`.
+    pub id: String,
+    /// The direct peer that it came from.
+    pub peer: String,
+    /// Whether its program runs, as its owner said.
+    pub alive: bool,
+    /// The adapter that knows its program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The machine it runs on; only darkmux says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
+    /// When it was asked for: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// Since when its peer is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnected_since: Option<String>,
 }
 
 /// `GET /machine/specs`. What is not known is null.

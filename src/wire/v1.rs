@@ -12,7 +12,7 @@ use crate::model::{EndReason, ExitStatus, SessionState};
 /// A session as `GET /v1/sessions` and the events tell it. What is not known is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionObject {
-    /// Its id: opaque, without `@` and `/`.
+    /// Its id: opaque, without `/`; with `@` and the names of machines for a session of a peer.
     pub id: String,
     /// The peer it came from; absent for a session of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ pub struct SessionObject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventObject {
     /// What happened.
-    #[schema(pattern = "^session-(upsert|remove|activity|snapshot|notice)$")]
+    #[schema(pattern = "^(session-(upsert|remove|activity|snapshot|notice)|peer-status)$")]
     pub event: String,
     /// JSON; its `type` is the event's name.
     pub data: String,
@@ -145,7 +145,7 @@ pub struct LaunchBody {
     /// One of the launchers of `/v1/health`, where there is no command.
     #[serde(default)]
     pub launcher_id: Option<String>,
-    /// A peer that is to run it; none is known to this version.
+    /// A peer that is to run it.
     #[serde(default)]
     pub peer: Option<String>,
     /// Ours: a name for it.
@@ -194,11 +194,136 @@ pub struct V1Health {
     pub launchers: Vec<Launcher>,
     /// How many sessions there are.
     pub sessions: SessionCounts,
-    /// Other machines; none in this version.
-    #[schema(value_type = Vec<Object>)]
-    pub peers: Vec<serde_json::Value>,
+    /// The peers, by name.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// Ours: the name that the operator gave the machine.
     pub machine_id: String,
+}
+
+/// A peer, and how the link to it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeerStatus {
+    /// Its name, which ids of its sessions end with.
+    pub name: String,
+    /// Where its daemon is.
+    pub url: String,
+    /// How the link is.
+    pub status: LinkState,
+    /// How many of its sessions run.
+    pub session_count: usize,
+    /// Why the link is down, or what of its sessions is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Its version, once it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The launcher that it takes when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_launcher: Option<String>,
+    /// What can be launched there.
+    #[serde(default)]
+    pub launchers: Vec<Launcher>,
+    /// Ours: how it came to be a peer: `host.toml`, `roster`, `tailscale`, `devcontainer`.
+    pub origin: String,
+    /// Ours: whether its sessions count as this machine's own.
+    #[serde(default)]
+    pub local: bool,
+    /// Ours: since when the link is so: RFC 3339, UTC.
+    pub since: String,
+    /// Ours: which machine it is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// Ours: the name that its operator gave it, where it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
+    /// Ours: how many sessions it has, ended ones too.
+    #[serde(default)]
+    pub sessions: usize,
+    /// Ours: how much of what it sent was not taken.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// How the link to a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// It is tried for the first time.
+    Connecting,
+    /// It is up.
+    Connected,
+    /// It is down, and tried again.
+    Disconnected,
+    /// The machine is known to be off.
+    Offline,
+}
+
+/// `GET /v1/discovery`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Discovered {
+    /// The machines, by name.
+    pub machines: Vec<FoundMachine>,
+    /// Whether the tailnet can be looked at.
+    pub tailscale: Looking,
+    /// Whether the containers can be looked at.
+    pub devcontainers: Looking,
+}
+
+/// Whether machines can be looked for in one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Looking {
+    /// `on`, `starting`, `away` or `off`.
+    pub state: String,
+    /// Why it is `away`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Looking {
+    /// This state.
+    pub fn new(state: &str, reason: Option<String>) -> Self {
+        Self { state: state.to_owned(), reason }
+    }
+
+    /// Switched off.
+    pub fn off() -> Self {
+        Self::new("off", None)
+    }
+}
+
+/// A machine that nobody added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundMachine {
+    /// Its name.
+    pub name: String,
+    /// Where its daemon answers.
+    pub url: String,
+    /// `darkmux` or `gmux`.
+    pub kind: String,
+    /// Who it is, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// `tailscale` or `devcontainer`.
+    pub origin: String,
+    /// Its name in the tailnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The container's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The folder on this machine that the container was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Whether it is connected now.
+    pub online: bool,
+    /// What opens it: `identity` and `token` need nothing more, a `suggestion` has to be joined, and `joined` was.
+    pub access: String,
+    /// Whether it counts as a part of this machine.
+    pub local: bool,
+    /// How to join it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<String>,
 }
 
 /// Something that can be launched.

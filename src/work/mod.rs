@@ -7,6 +7,7 @@
 //!
 //! Not here: what a job runs as (`crew`), where (`runner`), and its terminal (`session`).
 
+mod bundle;
 mod claim;
 mod control;
 mod doorbell;

@@ -5,7 +5,7 @@
 //! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
 //! ```
 //!
-//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, or `sse-redis`, `queue-core`,
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, `tools`, or `sse-redis`, `queue-core`,
 //! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
@@ -60,6 +60,8 @@ mod terminal;
 mod terminal_client;
 #[cfg(target_os = "linux")]
 mod terminal_limit;
+#[cfg(target_os = "linux")]
+mod tools;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
@@ -79,6 +81,7 @@ const AREAS: &[Area] = &[
     ("idle", idle::run),
     ("terminal", terminal::run),
     ("sessions", sessions::run),
+    ("tools", tools::run),
     ("queue-core", queue::run_core),
     ("queue-start", queue::run_start),
     ("queue-sessions", queue::run_sessions),
@@ -86,7 +89,7 @@ const AREAS: &[Area] = &[
 ];
 
 #[cfg(target_os = "linux")]
-const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, queue-core, queue-start, queue-sessions, queue-idle, all";
+const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, tools, queue-core, queue-start, queue-sessions, queue-idle, all";
 
 /// What the command line asks for.
 #[cfg(target_os = "linux")]

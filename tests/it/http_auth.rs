@@ -8,7 +8,7 @@ use crate::support::{Door, Home, forged};
 
 /// What a route answers to somebody who may use it, with the body `{}` where its method has one. A route that is not
 /// here fails the walk: who adds one says what it answers, and so looks at who may use it.
-fn success(method: &str, path: &str) -> u16 {
+pub fn success(method: &str, path: &str) -> u16 {
     match (method, path) {
         (
             "GET",
@@ -36,6 +36,7 @@ fn success(method: &str, path: &str) -> u16 {
             | "/auth/signin.js"
             | "/auth/me"
             | "/v1/capabilities"
+            | "/v1/discovery"
             | "/v1/events"
             | "/v1/frontend-config"
             | "/v1/health"
@@ -163,7 +164,7 @@ fn look(answer: &Answer, what: &str) {
 }
 
 /// The methods of a route to try, with the body of each. The body of a stream does not end by itself.
-fn tries(route: &'static Route) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+pub fn tries(route: &'static Route) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let of = |method: &&'static str| match *method {
         "GET" if ["/stream", "/events"].iter().any(|end| route.sample.ends_with(end)) => ("GET", "HEAD", ""),
         "GET" => ("GET", "GET", ""),

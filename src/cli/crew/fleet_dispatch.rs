@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 
 use super::dispatch::{DispatchArgs, message};
 use super::failure;
-use crate::cli::job::{self, Ask, Follow, Followed, Gate, Interrupts, Telling};
+use super::parcel::{self, Parcel};
+use crate::cli::job::{self, Ask, Follow, Followed, Gate, Interrupts};
 use crate::cli::session::{Screen, block_on};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::session;
 use crate::util::{clock, closest, human, visible_line};
 use crate::wire::{JOB_MESSAGE_MAX, JOB_SCHEMA, JobSpec, Lane, WORK_TIMEOUT_MAX, WorkJob};
 use crate::work::{Journal, Published, Queue, WorkError};
+use crate::workspace::Source;
 
 /// Within this time a job is in the queue, or it is said that it is not.
 const ACCEPT_WITHIN: Duration = Duration::from_millis(2800);
@@ -99,6 +100,10 @@ pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<Machin
         let words = "--interactive runs on this machine alone; leave it out, or leave the fleet's flags out";
         return Err(Failure::new(Exit::Usage, words));
     }
+    if args.no_sandbox {
+        let words = "--no-sandbox is for this machine alone; leave it out, or leave the fleet's flags out";
+        return Err(Failure::new(Exit::Usage, words));
+    }
     if args.fleet.require.len() > REQUIREMENTS_MAX || args.fleet.prefer.len() > REQUIREMENTS_MAX {
         return Err(Failure::new(Exit::Usage, format!("at most {REQUIREMENTS_MAX} requirements")));
     }
@@ -107,8 +112,12 @@ pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<Machin
         let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
         Ok::<_, Failure>(role.manifest.id)
     })?;
+    let id = match &args.session_id {
+        Some(id) => id.clone(),
+        None => session::new_id(&role)?,
+    };
     let queue = job::queue(cx, "dispatching to the fleet")?;
-    let order = Order { args, cx, config, here, target, role };
+    let order = Order { args, cx, config, here, target, role, id };
     block_on(order.carry_out(&queue, text))
 }
 
@@ -119,32 +128,43 @@ struct Order<'a> {
     here: &'a MachineId,
     target: Option<MachineId>,
     role: RoleId,
+    id: SessionId,
 }
 
 impl Order<'_> {
     async fn carry_out(&self, queue: &Queue, message: String) -> Outcome {
-        let began = Instant::now();
         let presence = job::presence(queue).await.map_err(|error| not_accepted(&error, None))?;
         self.check_role(presence.as_ref())?;
-        let (work, spec) = self.documents(message, presence.as_ref())?;
+        let source = parcel::source(self.cx, self.args).await?;
+        let (work, mut spec) = self.documents(message, presence.as_ref())?;
+        if source.is_some() {
+            parcel::require_workspace(&mut spec.lane);
+        }
         if self.args.dry_run {
-            return self.dry_run(queue, presence.as_ref(), &spec).await;
+            return self.dry_run(queue, presence.as_ref(), (&spec, source.as_ref())).await;
         }
         self.check_name(queue).await?;
-        let left = ACCEPT_WITHIN.saturating_sub(began.elapsed());
-        let published = match tokio::time::timeout(left, queue.publish(&work, &spec)).await {
-            Ok(published) => published.map_err(|error| not_accepted(&error, Some(&spec.id)))?,
-            Err(_) => return Err(unanswered(queue, &spec.id)),
+        let parcel = match &source {
+            Some(source) => Some(Parcel::send(self.cx, self.here, queue, source, &mut spec).await?),
+            None => None,
         };
-        match published {
-            Published::New => {
+        match tokio::time::timeout(ACCEPT_WITHIN, queue.publish(&work, &spec)).await {
+            Ok(Ok(Published::New)) => {
+                if let Some(parcel) = &parcel {
+                    parcel.keep(self.cx).await;
+                }
                 self.remember(&work, &spec);
-                self.wait(queue, &spec.id, &Map::new()).await
+                self.wait(queue, &spec.id, Map::new()).await
             }
-            Published::Before(id) => {
+            Ok(Ok(Published::Before(id))) => {
+                if let Some(parcel) = parcel.filter(|_| id != spec.id) {
+                    parcel.drop_bundle(queue).await;
+                }
                 let more = self.tell_before(queue, &id, &work).await?;
-                self.wait(queue, &id, &more).await
+                self.wait(queue, &id, more).await
             }
+            Ok(Err(error)) => Err(not_accepted(&error, Some(&spec.id))),
+            Err(_) => Err(unanswered(queue, &spec.id)),
         }
     }
 
@@ -203,10 +223,7 @@ impl Order<'_> {
 
     fn documents(&self, message: String, presence: Option<&Presence>) -> Result<(WorkJob, JobSpec), Failure> {
         let (args, fleet) = (self.args, &self.args.fleet);
-        let id = match &args.session_id {
-            Some(id) => id.clone(),
-            None => session::new_id(&self.role)?,
-        };
+        let id = self.id.clone();
         let workdir = args.workdir.as_ref().map(|dir| dir.to_str().filter(|_| dir.is_absolute()));
         let workdir = workdir.map(|dir| dir.map(str::to_owned).ok_or_else(bad_workdir)).transpose()?;
         let limit = args.timeout.map_or(WORK_TIMEOUT_MAX, |limit| {
@@ -224,7 +241,7 @@ impl Order<'_> {
             workdir,
             sprint_id: None,
             runtime: "internal".to_owned(),
-            image: None,
+            image: args.image.clone(),
             timeout_seconds: limit,
             published_at_unix_ms: now,
             published_by_machine: Some(self.here.to_string()),
@@ -252,6 +269,7 @@ impl Order<'_> {
             not_after_ms: now.saturating_add(clock::whole_ms(delay + NOT_AFTER)),
             published_by: Some(self.here.clone()),
             legacy_session: None,
+            workspace: None,
         };
         Ok((work, spec))
     }
@@ -334,11 +352,11 @@ impl Order<'_> {
     }
 
     /// Waits for the job, where that is asked for; a document has these fields besides.
-    async fn wait(&self, queue: &Queue, id: &SessionId, more: &Map<String, Value>) -> Outcome {
+    async fn wait(&self, queue: &Queue, id: &SessionId, more: Map<String, Value>) -> Outcome {
         let (cx, args) = (self.cx, self.args);
         if args.detach && args.json {
             let view = queue.job(id).await.map_err(|error| job::failure(&error))?;
-            cx.printer.json(&job::with(json!({ "schema": 1, "job": view }), more))?;
+            cx.printer.json(&job::with(json!({ "schema": 1, "job": view }), &more))?;
             return Ok(Exit::Ok);
         }
         if args.detach {
@@ -372,18 +390,22 @@ impl Order<'_> {
         queue: &Queue,
         id: &SessionId,
         followed: Followed,
-        more: &Map<String, Value>,
+        more: Map<String, Value>,
     ) -> Outcome {
         if matches!(followed, Followed::Ended(_) | Followed::Cancelled(_)) {
             let journal = Journal::new(&self.config.paths.queue(), self.cx.clock.clone());
             // An entry too many is pruned, and tells a job that is there already.
             let _ = journal.forget_published(id);
         }
-        let telling = if self.args.json { Telling::Document(more) } else { Telling::Words };
-        job::report(self.cx, queue, id, followed, telling).await
+        job::report_with_workspace(self.cx, queue, id, followed, self.args.json.then_some(more)).await
     }
 
-    async fn dry_run(&self, queue: &Queue, presence: Option<&Presence>, spec: &JobSpec) -> Outcome {
+    async fn dry_run(
+        &self,
+        queue: &Queue,
+        presence: Option<&Presence>,
+        (spec, source): (&JobSpec, Option<&Source>),
+    ) -> Outcome {
         let status = queue.status().await.map_err(|error| job::failure(&error))?;
         let ask = Ask {
             role: self.role.to_string(),
@@ -394,11 +416,17 @@ impl Order<'_> {
         };
         let rows = job::rows(&ask, &Gate::from(&status), &job::members(self.cx, presence));
         if self.args.json {
-            let document = json!({ "schema": 1, "dry_run": true, "spec": spec, "machines": rows });
+            let repo = source.map(Source::root);
+            let document =
+                json!({ "schema": 1, "dry_run": true, "spec": spec, "repo": repo, "machines": rows });
             self.cx.printer.json(&document)?;
         } else {
             self.cx.printer.line(&format!("role      {}", self.role))?;
             self.cx.printer.line(&format!("priority  {}", spec.lane.priority.as_str()))?;
+            if let Some(source) = source {
+                let root = source.root().to_string_lossy();
+                self.cx.printer.line(&format!("repo      {}", visible_line(&root)))?;
+            }
             job::print_rows(self.cx, &rows)?;
         }
         Ok(Exit::Ok)

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use crate::cli::job::Delivery;
 use crate::cli::printer::{BAD, DIM, GOOD};
 use crate::cli::session::{Screen, Seen, exit_of, show_log, tell_gap, viewer_url};
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::model::{EndReason, ExitStatus, SessionId, SessionState};
-use crate::session::{LogReader, Table, files};
+use crate::session::{LogReader, Table, agent_result, files};
 use crate::util::{human, visible};
 use crate::wire::SessionStatus;
 
@@ -35,17 +36,18 @@ pub fn unread(cx: &Cx, id: &SessionId) -> Exit {
     Exit::Ok
 }
 
-/// How watching ended, in words and as the exit status.
+/// How watching ended, in words or, as `how` says, as a document with what came back of the repository; and as the exit
+/// status.
 pub fn report(
     cx: &Cx,
     config: &Config,
     table: &Table,
     (seen, id): (Seen, &SessionId),
-    as_document: bool,
+    how: (bool, Option<&Delivery>),
 ) -> Outcome {
     match seen {
-        Seen::Ended(status) => told(cx, config, table, &status, as_document).map(|()| exit_of(&status)),
-        Seen::Cancelled(status) => told(cx, config, table, &status, as_document).map(|()| Exit::Interrupted),
+        Seen::Ended(status) => told(cx, config, table, &status, how).map(|()| exit_of(&status)),
+        Seen::Cancelled(status) => told(cx, config, table, &status, how).map(|()| Exit::Interrupted),
         seen @ (Seen::Left(_) | Seen::TimeOver) => {
             cx.printer.note(&format!("session {id} runs on; `darkmux session attach {id}` comes back to it"));
             Ok(if let Seen::Left(exit) = seen { exit } else { Exit::Interrupted })
@@ -59,10 +61,14 @@ fn told(
     config: &Config,
     table: &Table,
     status: &SessionStatus,
-    as_document: bool,
+    (as_document, back): (bool, Option<&Delivery>),
 ) -> Result<(), Failure> {
     if as_document {
-        cx.printer.json(&document(cx, table, status)?)?;
+        let mut document = document(cx, table, status)?;
+        if let Some(back) = back {
+            document["workspace"] = back.document();
+        }
+        cx.printer.json(&document)?;
     } else {
         last_line(cx, config, status);
     }
@@ -84,6 +90,7 @@ pub fn document(cx: &Cx, table: &Table, status: &SessionStatus) -> Result<serde_
         "session": status,
         "output": String::from_utf8_lossy(&bytes),
         "output_truncated": from > 0,
+        "result": agent_result(&table.folder(&status.id)),
     }))
 }
 

@@ -1,6 +1,7 @@
 //! `darkmux fleet`: the machines that belong together.
 
 mod add;
+mod discover;
 mod drain;
 mod invite;
 mod join;
@@ -24,6 +25,7 @@ pub enum FleetVerb {
     Join(join::JoinArgs),
     Leave(leave::LeaveArgs),
     Add(add::AddArgs),
+    Discover(discover::DiscoverArgs),
     Remove(remove::RemoveArgs),
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
@@ -39,6 +41,7 @@ pub fn run(verb: FleetVerb, cx: &Cx) -> Outcome {
         FleetVerb::Join(args) => join::run(&args, cx),
         FleetVerb::Leave(args) => leave::run(&args, cx),
         FleetVerb::Add(args) => add::run(&args, cx),
+        FleetVerb::Discover(args) => discover::run(&args, cx),
         FleetVerb::Remove(args) => remove::run(&args, cx),
         FleetVerb::List(args) => list::run(&args, cx),
         FleetVerb::Status(args) => status::run(&args, cx),

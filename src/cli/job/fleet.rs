@@ -47,5 +47,5 @@ pub fn preferred(presence: &Presence, prefer: &[Requirement]) -> Vec<MachineId> 
 pub fn needs_accept(cx: &Cx, role: &str) -> bool {
     let Ok(config) = cx.config() else { return false };
     let role = RoleId::new(role).ok().and_then(|id| Crew::open(&config.crew()).get(&id).ok());
-    role.is_some_and(|role| !matches!(role.manifest.runtime, Runtime::AgentCli))
+    role.is_some_and(|role| !matches!(role.manifest.runtime, Runtime::AgentCli | Runtime::Agent))
 }

@@ -5,6 +5,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::attach::{look, on_terminal};
 use super::watch::Keys;
+use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::crew::{Again, rerun};
 use crate::pty;
@@ -23,6 +24,8 @@ pub struct ResumeArgs {
     /// Print the session's id and leave it running
     #[arg(short = 'd', long)]
     detach: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 /// End a session when it runs, and run its command again from nothing.
@@ -37,21 +40,33 @@ pub struct RestartArgs {
     /// Print the session's id and leave it running
     #[arg(short = 'd', long)]
     detach: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 /// Runs `resume`.
 pub fn resume(args: &ResumeArgs, cx: &Cx) -> Outcome {
-    again(cx, &args.session, args.detach, Again::GoesOn)
+    again(cx, (&args.session, &args.on), args.detach, Again::GoesOn)
 }
 
 /// Runs `restart`.
 pub fn restart(args: &RestartArgs, cx: &Cx) -> Outcome {
-    again(cx, &args.session, args.detach, Again::Anew)
+    again(cx, (&args.session, &args.on), args.detach, Again::Anew)
 }
 
-fn again(cx: &Cx, text: &str, detach: bool, how: Again) -> Outcome {
+fn again(cx: &Cx, (text, on): (&str, &On), detach: bool, how: Again) -> Outcome {
+    let text = match remote::place(cx, text, on)? {
+        Place::There(way) => {
+            let how = match how {
+                Again::GoesOn => remote::Again::Resume,
+                Again::Anew => remote::Again::Restart,
+            };
+            return remote::with(cx, &way, async |there| remote::again(cx, there, how, detach).await);
+        }
+        Place::Here(text) => text,
+    };
     let table = super::table(cx)?;
-    let session = super::find(&table, text)?;
+    let session = super::find(&table, &text)?;
     super::not_itself(cx, &session)?;
     let id = &session.id;
     super::block_on(async {

@@ -7,6 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
+use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::session::{self, Table};
 use crate::util::visible;
@@ -24,29 +25,44 @@ pub struct AttachArgs {
     /// Watch only: nothing is typed, Ctrl-C stops watching
     #[arg(short, long)]
     read_only: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 /// Runs the verb.
 pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
-    let table = super::table(cx)?;
-    let session = super::find(&table, &args.session)?;
-    super::not_itself(cx, &session)?;
-    if !on_terminal() {
-        let id = &session.id;
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "attach takes a terminal on standard input and output; `darkmux session tail -f {id}` shows the \
-                 output, `darkmux session send {id} TEXT` types"
-            ),
-        ));
-    }
     let keys = if args.read_only { Keys::Looking } else { Keys::Attached };
+    let text = match remote::place(cx, &args.session, &args.on)? {
+        Place::There(way) => {
+            return remote::with(cx, &way, async |there| {
+                needs_terminal(&there.session.id)?;
+                remote::look(cx, there, keys, None).await
+            });
+        }
+        Place::Here(text) => text,
+    };
+    let table = super::table(cx)?;
+    let session = super::find(&table, &text)?;
+    super::not_itself(cx, &session)?;
+    needs_terminal(session.id.as_str())?;
     super::block_on(look(cx, &table, &session, keys, None))
 }
 
+fn needs_terminal(id: &str) -> Result<(), Failure> {
+    if on_terminal() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        format!(
+            "attach takes a terminal on standard input and output; `darkmux session tail -f {id}` shows the \
+             output, `darkmux session send {id} TEXT` types"
+        ),
+    ))
+}
+
 /// Whether a person sits before this process.
-pub(super) fn on_terminal() -> bool {
+pub fn on_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 

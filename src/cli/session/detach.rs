@@ -70,7 +70,7 @@ impl Key {
 
 /// Looks for the keys in what is typed.
 #[derive(Debug)]
-pub(super) struct Detach {
+pub struct Detach {
     keys: Vec<Key>,
     /// How many of them were pressed, and the bytes they came as.
     pressed: usize,

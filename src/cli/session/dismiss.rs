@@ -6,6 +6,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::again::failure;
+use crate::cli::remote::{self, On, Place, Remote, Way};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::flow::Flow;
 use crate::model::SessionId;
@@ -27,6 +28,8 @@ pub struct DismissArgs {
     /// Yes, remove what runs, and all that has ended
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 /// Runs the verb.
@@ -35,7 +38,8 @@ pub fn run(args: &DismissArgs, cx: &Cx) -> Outcome {
     let config = cx.config()?;
     // What was lost is told before it goes.
     session::settle(&table, &cx.clock, || Some(Flow::new(config.flow().ok()?, cx.clock.clone())))?;
-    let ids = chosen(args, cx, &table)?;
+    let (here, there) = places(args, cx)?;
+    let ids = chosen(args, cx, &table, &here)?;
     let journal = journal(cx)?;
     super::block_on(async {
         let mut failed = None;
@@ -51,6 +55,13 @@ pub fn run(args: &DismissArgs, cx: &Cx) -> Outcome {
                 }
             }
         }
+        for way in there {
+            let gone = async { remote::dismiss(cx, Remote::find(cx, &way).await?, args.yes).await };
+            if let Err(error) = gone.await {
+                cx.printer.error(&crate::util::visible(error.words()));
+                failed = Some(error.exit());
+            }
+        }
         // All was said already.
         failed.map_or(Ok(Exit::Ok), |exit| Err(Failure::silent(exit)))
     })
@@ -61,10 +72,27 @@ fn journal(cx: &Cx) -> Result<Journal, Failure> {
     Ok(Journal::new(&cx.config()?.paths.queue(), cx.clock.clone()))
 }
 
-/// The sessions to remove, each once. Refuses all when one of them may not be.
-fn chosen(args: &DismissArgs, cx: &Cx, table: &Table) -> Result<Vec<SessionId>, Failure> {
-    let mut ids: Vec<SessionId> = Vec::new();
+/// The sessions that are named, of this machine and of others.
+fn places(args: &DismissArgs, cx: &Cx) -> Result<(Vec<String>, Vec<Way>), Failure> {
+    if args.ended && remote::machine(cx, &args.on)?.is_some() {
+        let words = "--ended is for this machine; name the sessions of another one";
+        return Err(Failure::new(Exit::Usage, words));
+    }
+    let (mut here, mut there) = (Vec::new(), Vec::new());
     for text in &args.sessions {
+        match remote::place(cx, text, &args.on)? {
+            Place::Here(text) => here.push(text),
+            Place::There(way) if there.contains(&way) => {}
+            Place::There(way) => there.push(way),
+        }
+    }
+    Ok((here, there))
+}
+
+/// The sessions to remove, each once. Refuses all when one of them may not be.
+fn chosen(args: &DismissArgs, cx: &Cx, table: &Table, named: &[String]) -> Result<Vec<SessionId>, Failure> {
+    let mut ids: Vec<SessionId> = Vec::new();
+    for text in named {
         let session = super::find(table, text)?;
         super::not_itself(cx, &session)?;
         if !session.state.is_final() && !args.yes {

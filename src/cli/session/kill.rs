@@ -9,6 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 use super::host;
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
+use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::model::SessionId;
 use crate::pty;
@@ -33,12 +34,24 @@ pub struct KillArgs {
     #[arg(short, long, value_name = "NAME", conflicts_with_all = ["grace", "now"])]
     #[arg(value_parser = PossibleValuesParser::new(pty::signal_names()))]
     signal: Option<String>,
+    #[command(flatten)]
+    on: On,
 }
 
 /// Runs the verb.
 pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
+    let text = match remote::place(cx, &args.session, &args.on)? {
+        Place::There(way) => {
+            if args.now || args.grace.is_some() || args.signal.is_some() {
+                let words = "--grace, --now and --signal are for this machine's sessions; there, its own grace counts";
+                return Err(Failure::new(Exit::Usage, words));
+            }
+            return remote::with(cx, &way, async |there| remote::kill(cx, there).await);
+        }
+        Place::Here(text) => text,
+    };
     let table = super::table(cx)?;
-    let session = super::find(&table, &args.session)?;
+    let session = super::find(&table, &text)?;
     if session.state.is_final() {
         cx.printer.note(&format!("session {} has ended already", session.id));
         return Ok(Exit::Ok);

@@ -32,9 +32,11 @@ use crate::config::Config;
 use crate::session::{self, OldHost, ScreenFormat, Table};
 use crate::wire::SessionStatus;
 
+pub use attach::on_terminal;
+pub use detach::Detach;
 pub use kill::ask as ask_to_end;
-pub use screen::Screen;
-pub use send::{Typed, type_into};
+pub use screen::{Form, Screen};
+pub use send::{Typing, type_into};
 pub use starting::{free_name, start_failure, workdir};
 pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};

@@ -9,6 +9,7 @@ use super::attach::{look, on_terminal};
 use super::screen::Screen;
 use super::starting::{free_name, start_failure, workdir};
 use super::watch::{Keys, Seen, Watch, watch};
+use crate::cli::remote::{self, NewThere, On};
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::config::CrewConfig;
 use crate::crew::{Adapted, adapt, login_shell};
@@ -41,6 +42,8 @@ pub struct NewArgs {
     /// Rows of its terminal, until somebody looks into it
     #[arg(long, value_name = "N", requires = "detach", value_parser = clap::value_parser!(u16).range(1..=1000))]
     rows: Option<u16>,
+    #[command(flatten)]
+    on: On,
     /// Program and arguments; your shell when there is none
     #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -48,6 +51,11 @@ pub struct NewArgs {
 
 /// Runs the verb.
 pub fn run(args: &NewArgs, cx: &Cx) -> Outcome {
+    if let Some(machine) = remote::machine(cx, &args.on)? {
+        let (command, cwd, name) = (&args.command, args.workdir.as_deref(), args.name.as_deref());
+        let new = NewThere { machine: &machine, command, cwd, name, size: size(args) };
+        return super::block_on(remote::launch(cx, new, args.detach));
+    }
     let table = super::table(cx)?;
     free_name(args.name.as_deref(), &table)?;
     let command = Command {

@@ -4,6 +4,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::again::failure;
+use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::session::{life, parse_name};
 
@@ -18,12 +19,20 @@ pub struct RenameArgs {
     /// Its new name
     #[arg(value_parser = parse_name)]
     name: String,
+    #[command(flatten)]
+    on: On,
 }
 
 /// Runs the verb.
 pub fn run(args: &RenameArgs, cx: &Cx) -> Outcome {
+    let text = match remote::place(cx, &args.session, &args.on)? {
+        Place::There(way) => {
+            return remote::with(cx, &way, async |there| remote::rename(there, &args.name).await);
+        }
+        Place::Here(text) => text,
+    };
     let table = super::table(cx)?;
-    let session = super::find(&table, &args.session)?;
+    let session = super::find(&table, &text)?;
     super::block_on(async {
         life::set_name(&table, &session.id, &args.name).await.map_err(failure)?;
         Ok(Exit::Ok)

@@ -7,6 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::host;
 use super::keys::{NamedKey, parse_key};
+use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::model::SessionId;
 use crate::session::{HostClient, ScreenFormat, Table};
@@ -36,17 +37,19 @@ pub struct SendArgs {
     /// Press this key after the text: enter, esc, tab, up, f5, ctrl-c, alt-x …; may be given several times
     #[arg(short, long = "key", value_name = "NAME", value_parser = parse_key)]
     keys: Vec<NamedKey>,
+    #[command(flatten)]
+    on: On,
 }
 
 /// What is typed, one piece after the other.
-pub struct Typed {
+#[derive(Debug)]
+pub struct Typing {
     text: Vec<u8>,
     keys: Vec<NamedKey>,
     submit: bool,
 }
 
 /// What the program wants to be typed in another way.
-#[derive(Default)]
 struct Wants {
     paste: bool,
     application: bool,
@@ -54,8 +57,15 @@ struct Wants {
 
 /// Runs the verb.
 pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
+    let text = match remote::place(cx, &args.session, &args.on)? {
+        Place::There(way) => {
+            let typed = typed(args)?;
+            return remote::with(cx, &way, async |there| remote::send(there, typed).await);
+        }
+        Place::Here(text) => text,
+    };
     let table = super::table(cx)?;
-    let session = super::find(&table, &args.session)?;
+    let session = super::find(&table, &text)?;
     if session.state.is_final() {
         return Err(ended(&session.id));
     }
@@ -64,7 +74,7 @@ pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
 }
 
 /// Types into a session.
-pub async fn type_into(table: &Table, session: &SessionStatus, typed: &Typed) -> Result<(), Failure> {
+pub async fn type_into(table: &Table, session: &SessionStatus, typed: &Typing) -> Result<(), Failure> {
     if session.state.is_final() {
         return Err(ended(&session.id));
     }
@@ -95,7 +105,7 @@ fn ended(id: &SessionId) -> Failure {
 }
 
 /// What is to be typed.
-fn typed(args: &SendArgs) -> Result<Typed, Failure> {
+fn typed(args: &SendArgs) -> Result<Typing, Failure> {
     let mut text = Vec::new();
     match args.text.as_deref() {
         None if args.keys.is_empty() && io::stdin().is_terminal() => {
@@ -109,14 +119,14 @@ fn typed(args: &SendArgs) -> Result<Typed, Failure> {
         Some(given) => text.extend_from_slice(given.as_bytes()),
         None => {}
     }
-    Typed::new(text, args.keys.clone(), !args.no_submit)
+    Typing::new(text, args.keys.clone(), !args.no_submit)
 }
 
 fn read(into: &mut Vec<u8>) -> io::Result<()> {
     io::stdin().take(TEXT_MAX + 1).read_to_end(into).map(|_| ())
 }
 
-impl Typed {
+impl Typing {
     /// The text and then the keys; Enter after the text where it is to be submitted and no keys are named.
     pub(super) fn new(text: Vec<u8>, keys: Vec<NamedKey>, submit: bool) -> Result<Self, Failure> {
         if text.len() as u64 > TEXT_MAX {
@@ -139,33 +149,36 @@ impl Typed {
     }
 
     async fn send(&self, client: &mut HostClient) -> io::Result<()> {
-        let is_long = self.text.contains(&b'\n');
-        let asks = is_long || self.keys.iter().any(NamedKey::is_cursor);
-        let wants = if asks { wants(client).await? } else { Wants::default() };
-        let text = if is_long && wants.paste { pasted(&self.text) } else { self.text.clone() };
-        if !text.is_empty() {
-            client.input(&text).await?;
-        }
-        // Apart from the text: programs take what comes at once for pasted.
-        if self.submit {
-            client.input(b"\r").await?;
-        }
-        for key in &self.keys {
-            client.input(&key.bytes(wants.application)).await?;
+        let picture = if self.asks() { picture(client).await? } else { Vec::new() };
+        for piece in self.pieces(&picture) {
+            client.input(&piece).await?;
         }
         Ok(())
     }
+
+    /// Whether it depends on what the program switched on.
+    pub fn asks(&self) -> bool {
+        self.text.contains(&b'\n') || self.keys.iter().any(NamedKey::is_cursor)
+    }
+
+    /// What is typed, one after the other. `picture` draws the screen, and tells what the program switched on.
+    pub fn pieces(&self, picture: &[u8]) -> Vec<Vec<u8>> {
+        let is_on = |on: &[u8]| memchr::memmem::rfind(picture, on).is_some();
+        let wants = Wants { paste: is_on(b"\x1b[?2004h"), application: is_on(b"\x1b[?1h") };
+        let is_long = self.text.contains(&b'\n');
+        let text = if is_long && wants.paste { pasted(&self.text) } else { self.text.clone() };
+        // Apart from the text: programs take what comes at once for pasted.
+        let submit = if self.submit { b"\r".to_vec() } else { Vec::new() };
+        let keys = self.keys.iter().map(|key| key.bytes(wants.application));
+        [text, submit].into_iter().chain(keys).filter(|piece| !piece.is_empty()).collect()
+    }
 }
 
-/// What the program switched on, as far as its host knows.
-async fn wants(client: &mut HostClient) -> io::Result<Wants> {
+/// The screen as bytes that draw it, as far as its host knows.
+async fn picture(client: &mut HostClient) -> io::Result<Vec<u8>> {
     match client.screen(ScreenFormat::Ansi).await {
-        Ok(screen) => {
-            let is_on = |on: &[u8]| memchr::memmem::rfind(&screen, on).is_some();
-            Ok(Wants { paste: is_on(b"\x1b[?2004h"), application: is_on(b"\x1b[?1h") })
-        }
-        Err(error) if crate::session::OldHost::is(&error) => Ok(Wants::default()),
-        Err(error) => Err(error),
+        Err(error) if crate::session::OldHost::is(&error) => Ok(Vec::new()),
+        screen => screen.map(Vec::from),
     }
 }
 

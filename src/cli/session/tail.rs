@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
+use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::session::{LogReader, files};
 use crate::wire::SessionStatus;
@@ -42,12 +43,22 @@ pub struct TailArgs {
     /// `{"schema":1,"session":{…}}`: the session as in `session ls --json`, with --follow after its end.
     #[arg(long, conflicts_with = "raw", verbatim_doc_comment)]
     json: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 /// Runs the verb.
 pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
+    let text = match remote::place(cx, &args.session, &args.on)? {
+        Place::There(way) => {
+            let &TailArgs { follow, lines, from, raw, json, .. } = args;
+            let how = remote::Tail { follow, lines, from, raw, json };
+            return remote::with(cx, &way, async |there| remote::tail(cx, there, how).await);
+        }
+        Place::Here(text) => text,
+    };
     let table = super::table(cx)?;
-    let session = super::find(&table, &args.session)?;
+    let session = super::find(&table, &text)?;
     if args.follow {
         super::not_itself(cx, &session)?;
     }
@@ -97,7 +108,8 @@ pub struct Tail {
 pub fn tail_session(cx: &Cx, session: &SessionStatus, tail: Tail) -> Outcome {
     let session = session.id.to_string();
     let Tail { follow, lines, json } = tail;
-    run(&TailArgs { session, follow, lines, from: None, raw: false, json }, cx)
+    let on = On::default();
+    run(&TailArgs { session, follow, lines, from: None, raw: false, json, on }, cx)
 }
 
 /// The last line of the JSON form.

@@ -11,6 +11,7 @@ use super::screen::{Form, Screen};
 use super::terminal::{Happening, Terminal};
 use super::waits;
 use super::watch::{Keys, Seen, Watch, watch};
+use crate::cli::remote::{self, On, Place, WaitFor};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::model::SessionId;
 use crate::session::Table;
@@ -42,6 +43,8 @@ pub struct WaitArgs {
     /// Print the session as JSON at its end; with --idle and --text, what happened
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 /// What a wait that is not for the end came to.
@@ -54,9 +57,22 @@ pub enum Waited {
 
 /// Runs the verb.
 pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
-    let table = super::table(cx)?;
-    let id = super::find(&table, &args.session)?.id;
     let until = args.timeout.map(|timeout| Instant::now() + timeout);
+    let text = match remote::place(cx, &args.session, &args.on)? {
+        Place::There(way) => {
+            let what = match &args.text {
+                Some(text) => WaitFor::Text(text.clone()),
+                None if args.idle => WaitFor::Idle,
+                None => WaitFor::Exit,
+            };
+            return remote::with(cx, &way, async |there| {
+                remote::wait(cx, there, &what, until, args.json).await
+            });
+        }
+        Place::Here(text) => text,
+    };
+    let table = super::table(cx)?;
+    let id = super::find(&table, &text)?.id;
     super::block_on(async {
         match &args.text {
             None if !args.idle => exit(args, cx, (&table, &id), until).await,

@@ -7,7 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::caller::{Caller, Peer, Scope};
+use super::caller::{Caller, Peer, Scope, Via};
+use super::tailnet::Visit;
 use super::{body, origin};
 use crate::serve::guard::host_of;
 use crate::serve::router::{Access, Route, allowed};
@@ -41,12 +42,26 @@ async fn pass(gate: &Gate, request: Request) -> Result<Request, Box<Response>> {
     }
     let peer = request.extensions().get::<Peer>().copied();
     let peer = peer.ok_or_else(|| refuse(ApiError::internal("asking who asks", &"there is no other end")))?;
-    let caller = auth.identify(&peer, headers, app.clock.now()).map_err(refuse)?;
+    let mut caller = auth.identify(&peer, headers, app.clock.now()).map_err(refuse)?;
+    let mut unwelcome = None;
+    if caller.via() == Via::Nothing {
+        match auth.visit(&peer).await {
+            Visit::Nobody => {}
+            Visit::Welcome(guest) => caller = guest,
+            Visit::Unwelcome(who) => unwelcome = Some(who),
+        }
+    }
     let host = host_of(headers).unwrap_or_default();
     let exposed = auth.require_all() || !peer.is_near() || app.hosts.is_exposed(host, &peer);
     let access = gate.route.map_or(Access::Loopback, |route| route.access);
     let needed = access.needs(exposed);
     if caller.scope() < needed {
+        if let Some(who) = unwelcome {
+            let message = format!(
+                "{who} is not let in here; a token is, and who stands in `[tailscale] allow` of host.toml"
+            );
+            return Err(refuse(ApiError::forbidden("not_let_in", message)));
+        }
         return Err(Box::new(refused(&caller, needed, request.uri().path(), method, headers)));
     }
     origin::check(&app.hosts, &caller, method, host, headers).map_err(refuse)?;

@@ -4,12 +4,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::Serialize;
 
 use super::{Key, Keyring};
+use crate::fleet::discovery::{Doorman, Guest};
 use crate::serve::ApiError;
 
 /// What somebody may do, less first.
@@ -36,6 +38,8 @@ pub enum Via {
     Bearer,
     /// By the cookie of a browser that signed in.
     Cookie,
+    /// By the device of the tailnet that they use.
+    Tailnet,
 }
 
 /// The other end of a connection.
@@ -70,11 +74,17 @@ pub struct Caller {
     hold: Option<Hold>,
 }
 
+/// What ends a caller's rights.
 #[derive(Debug, Clone)]
-struct Hold {
-    key: blake3::Hash,
-    keyring: Arc<Keyring>,
+enum Hold {
+    /// The end of their token.
+    Key { key: blake3::Hash, keyring: Arc<Keyring> },
+    /// That they are not let in any more.
+    Guest { door: Arc<Doorman>, address: SocketAddr },
 }
+
+/// How often it is asked anew whether somebody of the tailnet who stays is still let in.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 impl Caller {
     /// Somebody who reached the daemon and said nothing more.
@@ -89,7 +99,13 @@ impl Caller {
 
     /// Somebody with a token.
     pub(super) fn with_key(scope: Scope, via: Via, key: &Key, keyring: &Arc<Keyring>) -> Self {
-        Self { scope, via, hold: Some(Hold { key: key.id, keyring: Arc::clone(keyring) }) }
+        Self { scope, via, hold: Some(Hold::Key { key: key.id, keyring: Arc::clone(keyring) }) }
+    }
+
+    /// Somebody whom Tailscale vouches for.
+    pub(super) fn guest(door: &Arc<Doorman>, address: SocketAddr) -> Self {
+        let hold = Some(Hold::Guest { door: Arc::clone(door), address });
+        Self { scope: Scope::Act, via: Via::Tailnet, hold }
     }
 
     /// What they may do.
@@ -109,16 +125,36 @@ impl Caller {
 
     /// The hash of their token.
     pub(in crate::serve) fn key(&self) -> Option<blake3::Hash> {
-        self.hold.as_ref().map(|hold| hold.key)
+        match &self.hold {
+            Some(Hold::Key { key, .. }) => Some(*key),
+            _ => None,
+        }
     }
 
-    /// Resolves when their token is not valid any more, and never for callers without one. Whatever stays open for
+    /// Refuses a secret to who comes from the tailnet: it would outlive what lets them in, and count from elsewhere.
+    pub fn may_have_secrets(&self) -> Result<(), ApiError> {
+        if self.via == Via::Tailnet {
+            let message = "who is let in by the tailnet gets no code, which would count from elsewhere, too; use a token";
+            return Err(ApiError::forbidden("needs_token", message));
+        }
+        Ok(())
+    }
+
+    /// Resolves when their token is not valid any more, or the tailnet's user not let in, and never for callers without
+    /// either. Whatever stays open for
     /// longer than an answer ends then.
     pub fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
         let hold = self.hold.clone();
         async move {
             match hold {
-                Some(Hold { key, keyring }) => keyring.gone(key).await,
+                Some(Hold::Key { key, keyring }) => keyring.gone(key).await,
+                Some(Hold::Guest { door, address }) => loop {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    // While nobody can say, nothing comes over the tailnet either.
+                    if matches!(door.ask(address).await, Guest::Unwelcome(_)) {
+                        return;
+                    }
+                },
                 None => std::future::pending().await,
             }
         }

@@ -1,7 +1,8 @@
 //! Who asks, and what they may.
 //!
 //! A request comes over the daemon's unix socket (this user, may do everything), with a token (`Authorization:
-//! Bearer`), with a cookie that was given for a token or a one-time code, or with nothing. [`admit()`] finds out and
+//! Bearer`), with a cookie that was given for a token or a one-time code, from a device of the tailnet whose user may come
+//! in, or with nothing. [`admit()`] finds out and
 //! refuses before a handler runs; a handler that wants to know takes the extractor [`Caller`].
 //!
 //! Invariants: what is not known is refused; tokens are compared by their BLAKE3 hashes, in constant time, and no
@@ -20,6 +21,7 @@ mod invites;
 mod keyring;
 mod named;
 mod origin;
+mod tailnet;
 mod token;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ pub use token::{TokenError, TokenFile};
 
 use super::ApiError;
 use crate::config::Paths;
+use crate::fleet::discovery::Doorman;
 use crate::util::Secret;
 
 /// What an [`Auth`] is made of.
@@ -56,6 +59,8 @@ pub struct AuthConfig {
     pub require_all: bool,
     /// The port, by which the cookies of two daemons on one host differ.
     pub port: u16,
+    /// Who says whose a device of the tailnet is; `None` where that opens nothing.
+    pub door: Option<Arc<Doorman>>,
 }
 
 /// Everything that decides who somebody is.
@@ -67,6 +72,7 @@ pub struct Auth {
     attempts: Attempts,
     cookie_name: String,
     require_all: bool,
+    door: Option<Arc<Doorman>>,
 }
 
 impl Auth {
@@ -79,6 +85,7 @@ impl Auth {
             attempts: Attempts::default(),
             cookie_name: format!("darkmux-{}", config.port),
             require_all: config.require_all,
+            door: config.door.clone(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Which page asks: a page on the web can make the user's browser send requests here, and with them the cookie.
 //! It can choose neither `Origin` nor `Sec-Fetch-Site`.
 //!
-//! Who shows a token, or comes over the unix socket, is no browser that was tricked, and is not asked.
+//! Who shows a token, or comes over the unix socket, is no browser that was tricked, and is not asked. Who is known by
+//! a device of the tailnet may be one: any page that the device's user opens can send requests from there. Every browser
+//! says `Origin` with what can change something, so without it no page has sent it.
 
 use axum::http::{HeaderMap, Method, header};
 
@@ -29,10 +31,10 @@ pub fn check(
     let fetch = |name| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
     let site = fetch("sec-fetch-site");
     if changes(method, headers) {
-        // A browser says at least one of the two, and what is no browser has a token.
+        // A browser says at least one of the two, and what is no browser has a token, or is known by its device.
         return match site {
             Some("same-origin") => Ok(()),
-            None if has_origin => Ok(()),
+            None if has_origin || caller.via() == Via::Tailnet => Ok(()),
             _ => refused("only the daemon's own pages may do this; programs show a token"),
         };
     }

@@ -88,6 +88,7 @@ pub async fn new_code(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let NewCode { read_only } = of_json(&body)?;
+    caller.may_have_secrets()?;
     let scope = if read_only { Scope::Watch } else { Scope::Act };
     let code = app.auth.new_code(&caller, scope).map_err(|error| match error {
         CodeError::NoToken => ApiError::new(StatusCode::CONFLICT, "no_token", error.to_string()),

@@ -30,7 +30,8 @@ const LIFE_BOUNDS: std::ops::RangeInclusive<u64> = 5..=24 * 3600;
 const ATTEMPT_MAX: usize = 128;
 
 /// `POST /fleet/invites`: an invitation.
-pub async fn invite(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn invite(State(app): State<Arc<App>>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    caller.may_have_secrets()?;
     let InviteAsk { address, seconds } = of_json(&body)?;
     let seconds = seconds.unwrap_or(LIFE);
     if !LIFE_BOUNDS.contains(&seconds) {

@@ -7,6 +7,7 @@
 //!
 //! Not here: who decides about the size, and the picture itself (`session`).
 
+pub mod away;
 mod down;
 mod frames;
 mod hello;

@@ -18,7 +18,7 @@ use crate::serve::auth::Caller;
 use crate::session::live::LiveSession;
 
 /// How long a client may take for the frame that says why its socket is closed.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long a socket that cannot be read any more stays open for what it was told.
 const LINGER: Duration = Duration::from_millis(300);

@@ -48,7 +48,7 @@ pub async fn run(
 }
 
 /// What a client is told whose frames cannot be read; nothing when it just went away.
-fn refused(error: axum::Error) -> Option<Close> {
+pub(super) fn refused(error: axum::Error) -> Option<Close> {
     match error.into_inner().downcast_ref::<Error>()? {
         Error::Capacity(_) => Some(Close::TooBig),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,

@@ -1,10 +1,11 @@
 //! What changed when: for each session the number of its newest change, in order, and the removals and notices
-//! of late.
+//! of late. Sessions of other machines, whose ids are longer, are counted in the same way.
 //!
 //! Invariant: numbers only grow. Who has seen everything up to a number gets, by [`Changes::after`], at least the
 //! newest state of whatever changed since; several changes of one session are one.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::model::SessionId;
@@ -26,15 +27,15 @@ pub struct Notice {
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum Change<Id = SessionId> {
     /// It is new, or is otherwise than before.
-    Upsert(SessionId),
+    Upsert(Id),
     /// It is no more.
-    Remove(SessionId),
+    Remove(Id),
     /// It has shown something.
-    Activity(SessionId),
+    Activity(Id),
     /// Its program wants a person to be told something.
-    Notice(SessionId, Arc<Notice>),
+    Notice(Id, Arc<Notice>),
 }
 
 /// Numbers of a session's newest changes; 0 for none.
@@ -45,17 +46,30 @@ struct Marks {
 }
 
 /// The changes of one life of the daemon.
-#[derive(Debug, Default)]
-pub struct Changes {
+#[derive(Debug)]
+pub struct Changes<Id = SessionId> {
     newest: u64,
     forgotten: u64,
-    by_number: BTreeMap<u64, Change>,
-    marks: HashMap<SessionId, Marks>,
+    by_number: BTreeMap<u64, Change<Id>>,
+    marks: HashMap<Id, Marks>,
     removals: VecDeque<u64>,
     notices: VecDeque<u64>,
 }
 
-impl Changes {
+impl<Id> Default for Changes<Id> {
+    fn default() -> Self {
+        Self {
+            newest: 0,
+            forgotten: 0,
+            by_number: BTreeMap::new(),
+            marks: HashMap::new(),
+            removals: VecDeque::new(),
+            notices: VecDeque::new(),
+        }
+    }
+}
+
+impl<Id: Clone + Eq + Hash> Changes<Id> {
     /// Number of the newest change.
     pub fn newest(&self) -> u64 {
         self.newest
@@ -67,19 +81,19 @@ impl Changes {
     }
 
     /// The changes after `number`, oldest first, at most `most`.
-    pub fn after(&self, number: u64, most: usize) -> Vec<(u64, Change)> {
+    pub fn after(&self, number: u64, most: usize) -> Vec<(u64, Change<Id>)> {
         let later = self.by_number.range(number.saturating_add(1)..);
         later.take(most).map(|(number, change)| (*number, change.clone())).collect()
     }
 
-    fn number(&mut self, change: Change) -> u64 {
+    fn number(&mut self, change: Change<Id>) -> u64 {
         self.newest += 1;
         self.by_number.insert(self.newest, change);
         self.newest
     }
 
     /// A session is new or otherwise.
-    pub fn upsert(&mut self, id: &SessionId) {
+    pub fn upsert(&mut self, id: &Id) {
         let number = self.number(Change::Upsert(id.clone()));
         let marks = self.marks.entry(id.clone()).or_default();
         let before = std::mem::replace(&mut marks.upsert, number);
@@ -87,7 +101,7 @@ impl Changes {
     }
 
     /// A session is no more.
-    pub fn remove(&mut self, id: &SessionId) {
+    pub fn remove(&mut self, id: &Id) {
         if let Some(marks) = self.marks.remove(id) {
             self.by_number.remove(&marks.upsert);
             self.by_number.remove(&marks.activity);
@@ -103,7 +117,7 @@ impl Changes {
     }
 
     /// A known session has shown something.
-    pub fn activity(&mut self, id: &SessionId) {
+    pub fn activity(&mut self, id: &Id) {
         if !self.marks.contains_key(id) {
             return;
         }
@@ -114,7 +128,7 @@ impl Changes {
     }
 
     /// A session's program wants a person to be told something.
-    pub fn notice(&mut self, id: &SessionId, notice: Notice) {
+    pub fn notice(&mut self, id: &Id, notice: Notice) {
         let number = self.number(Change::Notice(id.clone(), Arc::new(notice)));
         self.notices.push_back(number);
         if self.notices.len() > NOTICES_MAX
@@ -156,7 +170,7 @@ mod tests {
             steps in prop::collection::vec((0u8..4, 0u8..6), 0..200),
             looks in prop::collection::vec(1usize..9, 1..200),
         ) {
-            let mut changes = Changes::default();
+            let mut changes = Changes::<SessionId>::default();
             let mut truth = BTreeMap::new();
             let (mut known, mut at) = (BTreeMap::new(), 0);
             for (step, (what, number)) in steps.into_iter().enumerate() {
@@ -189,7 +203,7 @@ mod tests {
 
     #[test]
     fn memory_has_a_bound_and_who_was_away_too_long_is_told() {
-        let mut changes = Changes::default();
+        let mut changes = Changes::<SessionId>::default();
         for _ in 0..10_000 {
             changes.upsert(&id(1));
             changes.activity(&id(1));

@@ -19,7 +19,7 @@ mod shown;
 mod slug;
 mod subscription;
 
-pub use changes::Notice;
+pub use changes::{Change, Changes, Notice};
 pub use shown::LiveSession;
 pub use subscription::{LiveEvent, News, Subscription};
 
@@ -30,7 +30,6 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use self::changes::Changes;
 use self::place::{Place, Places};
 use self::slug::Slugs;
 use super::{Table, files, spec_in};
@@ -185,6 +184,11 @@ impl LiveTable {
     /// life of the table, what has changed since.
     pub fn subscribe(&self, after: Option<u64>) -> Subscription {
         Subscription::new(self.clone(), after, self.0.newest.subscribe())
+    }
+
+    /// Whether all is still known that changed after `number`.
+    pub fn reaches(&self, number: u64) -> bool {
+        self.state().changes.reaches(number)
     }
 
     /// A word for this life of the table: numbers of changes mean nothing in another one.

@@ -47,6 +47,11 @@ impl Subscription {
         Self { table, at, newest }
     }
 
+    /// All of it again.
+    pub fn restart(&mut self) {
+        self.at = None;
+    }
+
     /// What there is to tell, waiting for it. Can be dropped while it waits.
     pub async fn next(&mut self) -> News {
         loop {

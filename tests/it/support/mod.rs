@@ -4,10 +4,16 @@
 
 pub mod api;
 mod door;
+pub mod hub;
+pub mod local;
 mod mcp;
+pub mod model_server;
 pub mod queue;
 mod redis;
+pub mod repo;
 pub mod runner;
+pub mod spoke;
+pub mod tools;
 mod tty;
 pub mod ws;
 
@@ -53,6 +59,9 @@ impl Home {
             // No test asks a model server that happens to run on this machine.
             ("DARKMUX_LMSTUDIO_URL", "http://127.0.0.1:9".to_owned()),
             ("DARKMUX_OLLAMA_URL", "http://127.0.0.1:9".to_owned()),
+            // Nor the tailnet or the containers of this machine.
+            ("DARKMUX_TAILSCALE_SOCKET", dir.path().join("tailscaled.sock").display().to_string()),
+            ("DOCKER_HOST", format!("unix://{}", dir.path().join("docker.sock").display())),
         ];
         Self { dir, vars: vars.into_iter().map(|(key, value)| (key.to_owned(), value)).collect() }
     }

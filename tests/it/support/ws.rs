@@ -81,6 +81,17 @@ impl Ws {
         }
     }
 
+    /// The next message that is no ping, as it came.
+    pub async fn socket_next(&mut self) -> Message {
+        loop {
+            let message = timeout(PATIENCE, self.socket.next()).await.expect("a message in time");
+            match message.expect("a message").expect("one that can be read") {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    }
+
     /// The next thing told, passing over bytes.
     pub async fn told(&mut self) -> Value {
         loop {

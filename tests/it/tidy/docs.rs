@@ -34,12 +34,14 @@ const OTHERS: &[(&str, &str)] = &[
     ("BROWSER", "what `open` opens a page with; `%s` stands for the address"),
     ("COMPLETE", "set by the completion scripts of `darkmux completions`; names the shell that asks"),
     ("DISPLAY", "with `WAYLAND_DISPLAY`: whether there is a desktop that `open` can open a browser on"),
+    ("DOCKER_HOST", "`unix://` and the container engine's socket, when it is not at a usual place"),
     ("HOME", "the user's home folder"),
     ("NO_COLOR", "anything but an empty text switches colours off"),
     ("PATH", "where agent CLIs are looked for"),
     ("USER", "on macOS, the account of the Keychain item `darkmux-redis`"),
     ("SHELL", "the shell of the role `shell`; `/bin/sh` when unset"),
     ("WAYLAND_DISPLAY", "see `DISPLAY`"),
+    ("XDG_RUNTIME_DIR", "where the socket of a container engine without root is looked for"),
 ];
 
 /// What darkmux sets for the process of a session.

@@ -9,7 +9,7 @@ use super::target::table;
 use super::waiting::end_of;
 use super::{Action, Document, Effect, field, listed, words};
 use crate::cli::Failure;
-use crate::cli::session::{Typed, ask_to_end, screen_text, type_into};
+use crate::cli::session::{Typing, ask_to_end, screen_text, type_into};
 
 /// Sessions in a list, at most.
 const SESSIONS_MAX: usize = 200;
@@ -144,7 +144,7 @@ impl Action for SessionSend {
     fn run(self, call: &Call) -> Result<(Sent, String), Failure> {
         let table = table(call)?;
         let session = table.find(&self.id)?;
-        let typed = Typed::of_words(self.text, &self.keys, self.submit)?;
+        let typed = Typing::of_words(self.text, &self.keys, self.submit)?;
         call.block_on(type_into(&table, &session, &typed))?;
         let id = session.id.to_string();
         let text = format!("typed into session {id}");

@@ -2,21 +2,27 @@
 //! Ids, the end of the first part and notices are ours.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Duration;
 
+use super::feed::{Any, Feed, FeedNews, Happened, Place};
+use super::{query, sessions};
+use crate::peer::{Audience, RemoteEvent};
 use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
-use crate::session::live::{LiveEvent, LiveSession, News, Subscription};
+use crate::session::live::{LiveEvent, Notice};
 use crate::util::{Shutdown, visible, visible_line};
 use crate::wire::v1::{EventObject, Refusal};
 
@@ -32,19 +38,33 @@ const IDS_MAX: usize = 128 * 1024;
 /// Longest text of a notice, in characters.
 const NOTICE_MAX: usize = 1000;
 
+/// Which sessions are told of.
+#[derive(Debug, Default, Deserialize)]
+pub struct Asked {
+    /// `all`, or `own`.
+    scope: Option<String>,
+}
+
 /// What happens to sessions.
 #[utoipa::path(get, path = "/v1/events", tag = "sessions",
-    params(("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was seen")),
+    params(
+        ("scope" = Option<String>, Query, description = "`own`, as when absent: the sessions of this machine and of its local peers; `all`: those of every peer, too"),
+        ("darkmux-via" = Option<String>, Header, description = "who asks, when it is a hub: it is told of all that did not come through it"),
+        ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was seen"),
+    ),
     responses(
-        (status = 200, description = "`session-upsert`, `session-remove`, `session-activity`, and ours: `session-snapshot` after the first part, `session-notice`", content_type = "text/event-stream", body = EventObject),
+        (status = 200, description = "`session-upsert`, `session-remove`, `session-activity`, `peer-status`, and ours: `session-snapshot` after the first part, `session-notice`", content_type = "text/event-stream", body = EventObject),
+        (status = 400, description = "`bad_request`: no such scope", body = Refusal),
         (status = 503, description = "`too_many_streams`", body = Refusal),
     )
 )]
 pub async fn events(
     State(app): State<Arc<App>>,
     caller: Caller,
+    asked: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let audience = audience(&query(asked)?, &headers)?;
     let seat = Arc::clone(&app.v1_streams).try_acquire_owned().map_err(|_| {
         ApiError::busy(
             "too_many_streams",
@@ -52,14 +72,13 @@ pub async fn events(
             5,
         )
     })?;
+    if !matches!(audience, Audience::Hub(_)) {
+        app.peers.wake();
+    }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let after = last.and_then(|id| {
-        let (epoch, number) = id.trim().split_once('-')?;
-        (epoch == app.live.epoch()).then(|| number.parse().ok())?
-    });
     let client = Client {
         epoch: app.live.epoch().to_owned(),
-        news: app.live.subscribe(after),
+        news: Feed::new(&app.live, &app.peers, last.and_then(|last| Place::of(&app, last)), audience),
         waiting: VecDeque::new(),
         told: None,
         beat: app.limits.v1_heartbeat,
@@ -76,13 +95,23 @@ pub async fn events(
     Ok((kind, body).into_response())
 }
 
+/// Which sessions of other machines they are told of.
+fn audience(asked: &Asked, headers: &HeaderMap) -> Result<Audience, ApiError> {
+    let scope = match asked.scope.as_deref() {
+        None | Some("own") => Audience::Near,
+        Some("all") => Audience::All,
+        Some(_) => return Err(ApiError::bad_request("bad_request", "`scope` is `own` or `all`")),
+    };
+    Ok(sessions::hub(headers).unwrap_or(scope))
+}
+
 struct Client {
     epoch: String,
-    news: Subscription,
+    news: Feed,
     /// Of the first part, what is not sent yet.
-    waiting: VecDeque<Arc<LiveSession>>,
-    /// What ends the first part: its number and all ids.
-    told: Option<(u64, Vec<String>)>,
+    waiting: VecDeque<Any>,
+    /// What ends the first part: its place and all ids.
+    told: Option<(Place, Vec<String>)>,
     beat: Duration,
     shutdown: Shutdown,
     caller: Caller,
@@ -104,15 +133,19 @@ impl Client {
             () = tokio::time::sleep(self.beat) => return Some(Bytes::from_static(BEAT)),
         };
         match news {
-            News::All(number, sessions) => {
-                self.told = Some((number, sessions.iter().map(|session| session.id().to_string()).collect()));
+            FeedNews::All(place, sessions) => {
+                self.told = Some((place, sessions.iter().map(|session| session.id().to_owned()).collect()));
                 self.waiting = sessions.into();
                 self.rest()
             }
-            News::Changes(changes) => {
+            FeedNews::Changes(changes) => {
                 let mut out = Vec::new();
-                for (number, event) in &changes {
-                    self.change(&mut out, *number, event);
+                for (place, event) in changes {
+                    self.id(&mut out, place);
+                    match event {
+                        Happened::Own(event) => own(&mut out, event),
+                        Happened::Remote(event) => remote(&mut out, event),
+                    }
                 }
                 Some(out.into())
             }
@@ -129,39 +162,50 @@ impl Client {
             upsert(&mut out, &session);
         }
         if out.is_empty() {
-            let (number, ids) = self.told.take()?;
+            let (place, ids) = self.told.take()?;
             let mut said = json!({ "count": ids.len(), "type": "session-snapshot" });
             let ids = Value::from(ids);
             if ids.to_string().len() <= IDS_MAX {
                 said["ids"] = ids;
             }
-            self.id(&mut out, number);
+            self.id(&mut out, place);
             event(&mut out, "session-snapshot", said.to_string().as_bytes());
         }
         Some(out.into())
     }
 
-    fn id(&self, out: &mut Vec<u8>, number: u64) {
+    fn id(&self, out: &mut Vec<u8>, place: Place) {
         // Writing to memory can't fail.
-        let _ = writeln!(out, "id: {}-{number}", self.epoch);
+        let _ = writeln!(out, "id: {}", place.shown(&self.epoch));
     }
+}
 
-    fn change(&self, out: &mut Vec<u8>, number: u64, what: &LiveEvent) {
-        self.id(out, number);
-        match what {
-            LiveEvent::Upsert(session) => upsert(out, session),
-            LiveEvent::Remove(id) => simple(out, "session-remove", id.as_str()),
-            LiveEvent::Activity(id) => simple(out, "session-activity", id.as_str()),
-            LiveEvent::Notice(id, notice) => {
-                let clip = |text: &str| text.chars().take(NOTICE_MAX).collect::<String>();
-                let said = json!({
-                    "body": visible(&clip(&notice.body)), "id": id.as_str(),
-                    "title": visible_line(&clip(&notice.title)), "type": "session-notice",
-                });
-                event(out, "session-notice", said.to_string().as_bytes());
-            }
-        }
+fn own(out: &mut Vec<u8>, what: LiveEvent) {
+    match what {
+        LiveEvent::Upsert(session) => upsert(out, &Any::Own(session)),
+        LiveEvent::Remove(id) => simple(out, "session-remove", &id),
+        LiveEvent::Activity(id) => simple(out, "session-activity", &id),
+        LiveEvent::Notice(id, notice) => notice_of(out, &id, &notice),
     }
+}
+
+fn remote(out: &mut Vec<u8>, what: RemoteEvent) {
+    match what {
+        RemoteEvent::Upsert(session) => upsert(out, &Any::Remote(session)),
+        RemoteEvent::Remove(id) => simple(out, "session-remove", &id),
+        RemoteEvent::Activity(id) => simple(out, "session-activity", &id),
+        RemoteEvent::Notice(id, notice) => notice_of(out, &id, &notice),
+        RemoteEvent::Status(name) => simple(out, "peer-status", &name),
+    }
+}
+
+fn notice_of(out: &mut Vec<u8>, id: &dyn Display, notice: &Notice) {
+    let clip = |text: &str| text.chars().take(NOTICE_MAX).collect::<String>();
+    let said = json!({
+        "body": visible(&clip(&notice.body)), "id": id.to_string(),
+        "title": visible_line(&clip(&notice.title)), "type": "session-notice",
+    });
+    event(out, "session-notice", said.to_string().as_bytes());
 }
 
 fn event(out: &mut Vec<u8>, name: &str, data: &[u8]) {
@@ -170,11 +214,11 @@ fn event(out: &mut Vec<u8>, name: &str, data: &[u8]) {
     out.extend_from_slice(b"\n\n");
 }
 
-fn simple(out: &mut Vec<u8>, name: &str, id: &str) {
-    event(out, name, json!({ "id": id, "type": name }).to_string().as_bytes());
+fn simple(out: &mut Vec<u8>, name: &str, id: &dyn Display) {
+    event(out, name, json!({ "id": id.to_string(), "type": name }).to_string().as_bytes());
 }
 
-fn upsert(out: &mut Vec<u8>, session: &LiveSession) {
+fn upsert(out: &mut Vec<u8>, session: &Any) {
     let mut data = format!("{{\"id\":\"{}\",\"session\":", session.id()).into_bytes();
     data.extend_from_slice(&session.json());
     data.extend_from_slice(b",\"type\":\"session-upsert\"}");

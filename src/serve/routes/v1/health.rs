@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::launchers;
+use crate::peer::Audience;
 use crate::serve::app::data;
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{SessionCounts, V1Health};
@@ -26,6 +27,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     for session in app.live.list() {
         *(if session.is_alive() { &mut sessions.local_alive } else { &mut sessions.dead }) += 1;
     }
+    sessions.remote_alive = app.peers.sessions(&Audience::All).iter().filter(|session| session.alive).count();
     data(&V1Health {
         service: SERVICE.to_owned(),
         version: crate::VERSION.to_owned(),
@@ -36,7 +38,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
         default_launcher: launchers::SHELL.to_owned(),
         launchers,
         sessions,
-        peers: Vec::new(),
+        peers: app.peers.list(),
         machine_id: app.machine_id(),
     })
 }

@@ -11,7 +11,7 @@ use axum::response::Response;
 use super::{body, launchers, not_started, to_the_end};
 use crate::model::SessionId;
 use crate::serve::app::data;
-use crate::serve::{ApiError, App};
+use crate::serve::{ApiError, App, forward};
 use crate::session::live::LiveSession;
 use crate::session::{self, Command, StartError, new_session_id};
 use crate::util::visible_line;
@@ -48,9 +48,8 @@ fn invalid(message: impl Into<String>) -> ApiError {
 ))]
 pub async fn launch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Response, ApiError> {
     let asked: LaunchBody = body(&bytes)?;
-    if let Some(peer) = asked.peer.as_deref().filter(|peer| !peer.is_empty() && *peer != app.machine_id()) {
-        let message = format!("no peer `{}` is known here", visible_line(peer));
-        return Err(ApiError::bad_request("unknown_peer", message));
+    if let Some(machine) = asked.peer.as_deref().and_then(|way| app.onward(way)) {
+        return forward::launch(&app, machine, body(&bytes)?).await;
     }
     let command = Command {
         argv: argv(&app, &asked)?,

@@ -4,7 +4,9 @@
 mod act;
 mod clipboard;
 mod described;
+mod discovery;
 mod events;
+mod feed;
 mod health;
 mod input;
 mod launch;
@@ -53,6 +55,7 @@ use Access::{Act, Watch};
 pub const V1: &[Route] = &[
     Route::get("/v1/capabilities", "/v1/capabilities", Watch, || get(health::capabilities)),
     Route::post("/v1/deregister", "/v1/deregister", Act, || post(runner::deregister)).taking(SMALL),
+    Route::get("/v1/discovery", "/v1/discovery", Watch, || get(discovery::discovery)),
     Route::get("/v1/events", "/v1/events", Watch, || get(events::events)),
     Route::get("/v1/frontend-config", "/v1/frontend-config", Watch, || get(health::frontend_config)),
     Route::get("/v1/health", "/v1/health", Watch, || get(health::health)),
@@ -91,7 +94,12 @@ fn done() -> Result<Response, ApiError> {
 
 /// The session that a path names.
 fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
-    app.live.find(text).map_err(|error| match error {
+    app.live.find(app.onward(text).unwrap_or(text)).map_err(not_found)
+}
+
+/// Why no session, or not one, is meant.
+fn not_found(error: FindError) -> ApiError {
+    match error {
         FindError::None(text) => {
             ApiError::not_found(format!("there is no session `{}`", visible_line(&text)))
         }
@@ -100,7 +108,7 @@ fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
             ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; write more of the id"))
         }
         FindError::Io { source, .. } => ApiError::internal("looking for the session", &source),
-    })
+    }
 }
 
 /// A body; none is an empty object.

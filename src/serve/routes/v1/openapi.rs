@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use super::{act, clipboard, described, events, health, input, launch, runner, scrollback, sessions, wait};
+use super::{
+    act, clipboard, described, discovery, events, health, input, launch, runner, scrollback, sessions, wait,
+};
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
 
@@ -28,6 +30,7 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         act::restart,
         act::resume,
         clipboard::paste,
+        discovery::discovery,
         document,
         events::events,
         health::capabilities,

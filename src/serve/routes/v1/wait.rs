@@ -87,10 +87,7 @@ pub async fn wait(
     let finder = finder(&asked)?;
     let session = find(&app, &id)?;
     let id = session.id().clone();
-    let _seat = app
-        .waits
-        .try_acquire()
-        .map_err(|_| ApiError::busy("busy", "too many wait for sessions at this moment; try again", 5))?;
+    let _seat = app.waits.try_acquire().map_err(|_| ApiError::too_many_wait())?;
     let waited = async {
         match (asked.what, finder) {
             (For::Text, Some(finder)) => text(&app, &id, finder, asked.from).await,
@@ -101,7 +98,7 @@ pub async fn wait(
     let waited = tokio::select! {
         waited = tokio::time::timeout(Duration::from_secs(timeout), waited) => waited,
         () = app.shutdown.stopped() => {
-            return Err(ApiError::busy("stopping", "the daemon stops; ask the next one", 1));
+            return Err(ApiError::stopping());
         }
         () = caller.revoked() => return Err(ApiError::unauthorized("this token is not valid any more")),
     };

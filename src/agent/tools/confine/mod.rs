@@ -1,0 +1,132 @@
+//! How commands are confined: by the kernel (Landlock, or `sandbox-exec` on macOS), in a container, or not at all.
+//!
+//! What a sandbox prevents: writing anywhere but in the work directory, a temporary folder of the commands' own and
+//! what [`Rules`] name; reading the user's home folder and everything else that is not listed; signals to processes
+//! outside and tracing them (Linux 6.12 and later); gaining rights by setuid programs.
+//!
+//! What it does not prevent: the network (unless the rules close TCP), connecting to sockets of services in the file
+//! system (Docker's, darkmux's own; Linux refuses that from ABI 9 on), seeing that a path exists, changing mode, owner
+//! and times of files that are known by name, and taking memory and processor time.
+//!
+//! Invariant: commands run unconfined only where somebody said so ([`Confinement::Off`]). Where the system has no
+//! sandbox they do not run at all ([`Confinement::Missing`]).
+
+mod image;
+#[cfg(target_os = "linux")]
+mod landlock;
+mod rules;
+mod seatbelt;
+
+use std::fmt;
+#[cfg(not(target_os = "linux"))]
+use std::path::Path;
+use std::path::PathBuf;
+
+pub use image::{Image, ImageError, Mounts};
+#[cfg(target_os = "linux")]
+pub use landlock::close;
+pub use rules::Rules;
+pub use seatbelt::profile;
+
+/// Where macOS has its sandbox.
+pub const SANDBOX_EXEC: &str = "/usr/bin/sandbox-exec";
+
+/// What a sandbox of the system comes to.
+const BOUND: &str = "writes only in the work directory and its own TMPDIR, the home folder is not read";
+
+/// How commands are confined. Shown as one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Confinement {
+    /// By Linux' Landlock, of this version of its interface.
+    Landlock {
+        /// The version; newer ones refuse more.
+        abi: u32,
+        /// What is allowed.
+        rules: Rules,
+    },
+    /// By macOS' `sandbox-exec`.
+    Seatbelt(Rules),
+    /// In a container.
+    Image(Image),
+    /// Not at all, because somebody said so.
+    Off,
+    /// The system has no sandbox, and nobody said that commands may run without one.
+    Missing {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Confinement {
+    /// The sandbox of this system, tried out.
+    pub fn of_system(rules: Rules) -> Self {
+        #[cfg(target_os = "linux")]
+        return match landlock::probe() {
+            Ok(abi) => Self::Landlock { abi, rules },
+            Err(why) => Self::Missing { why },
+        };
+        #[cfg(not(target_os = "linux"))]
+        if Path::new(SANDBOX_EXEC).is_file() {
+            Self::Seatbelt(rules)
+        } else {
+            Self::Missing { why: format!("there is no {SANDBOX_EXEC}") }
+        }
+    }
+
+    /// A container of `image`, by the first of Docker and Podman in `path`. `Err` says what is wrong.
+    pub fn in_image(image: &str, network: bool, path: &[PathBuf]) -> Result<Self, ImageError> {
+        Image::new(image, network, path).map(Self::Image)
+    }
+
+    /// What of the rules or the system lets more through than it should, for who asks.
+    pub fn gaps(&self) -> Vec<&'static str> {
+        match self {
+            Self::Landlock { abi, .. } => [
+                (3, "files elsewhere can be emptied (Linux before 6.2)"),
+                (6, "signals reach processes outside (Linux before 6.12)"),
+                (9, "sockets of services in the file system can be reached"),
+            ]
+            .into_iter()
+            .filter(|(from, _)| abi < from)
+            .map(|(_, gap)| gap)
+            .collect(),
+            Self::Seatbelt(_) => vec!["sockets of services in the file system can be reached"],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Confinement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = |open: bool| if open { "network open" } else { "no network" };
+        match self {
+            Self::Landlock { abi, rules } => {
+                let network = match (rules.network, abi) {
+                    (false, 4..) => "no TCP",
+                    _ => "network open",
+                };
+                write!(f, "commands are confined by Landlock (ABI {abi}): {BOUND}, {network}")?;
+                if *abi < 3 {
+                    f.write_str("; this kernel is old and lets files elsewhere be emptied")?;
+                }
+                Ok(())
+            }
+            Self::Seatbelt(rules) => {
+                write!(f, "commands are confined by sandbox-exec: {BOUND}, {}", network(rules.network))
+            }
+            Self::Image(image) => {
+                write!(
+                    f,
+                    "commands run in {image}: only the work directory is in it, {}",
+                    network(image.network())
+                )
+            }
+            Self::Off => f.write_str("commands are not confined (--no-sandbox): they may do what you may"),
+            Self::Missing { why } => write!(
+                f,
+                "commands are refused, because they could not be confined: {why}; --image runs them in a container, \
+                 --no-sandbox unconfined"
+            ),
+        }
+    }
+}

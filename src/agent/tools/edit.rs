@@ -1,0 +1,244 @@
+//! Exact edits of a text: all of them or none, and a miss that says where the place may be.
+//!
+//! Invariant: bytes outside of what matched stay as they are, whatever encoding they are in. Not here: files.
+
+use std::ops::Range;
+
+use memchr::memmem;
+use serde::Deserialize;
+
+use super::near;
+
+/// Most edits of a call.
+pub const EDITS_MAX: usize = 200;
+
+/// Places of an ambiguous text that are named.
+const PLACES_NAMED: usize = 8;
+
+/// One replacement.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Edit {
+    /// What is there.
+    #[serde(alias = "old", alias = "old_text", alias = "oldText")]
+    pub old_string: String,
+    /// What will be there.
+    #[serde(alias = "new", alias = "new_text", alias = "newText")]
+    pub new_string: String,
+    /// Whether every place is replaced.
+    #[serde(default)]
+    pub replace_all: bool,
+}
+
+/// A text after its edits.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Edited {
+    /// The text.
+    pub bytes: Vec<u8>,
+    /// What was replaced, one entry a place.
+    pub changes: Vec<Change>,
+}
+
+/// One place that was replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its first line in the text as it was before this edit, from 1.
+    pub line: usize,
+    /// The lines it touched, before and after.
+    pub old: String,
+    /// See `old`.
+    pub new: String,
+}
+
+/// Makes `edits` one after the other; the error says which one can't be made and why.
+pub fn apply(text: &[u8], edits: &[Edit]) -> Result<Edited, String> {
+    if edits.is_empty() {
+        return Err("`edits` is empty; give at least one".into());
+    }
+    if edits.len() > EDITS_MAX {
+        return Err(format!("more than {EDITS_MAX} edits; make them in several calls, or use `write`"));
+    }
+    let crlf = is_crlf(text);
+    let mut bytes = text.to_vec();
+    let mut changes = Vec::new();
+    for (number, edit) in edits.iter().enumerate() {
+        let name = if edits.len() == 1 {
+            "old_string".to_owned()
+        } else {
+            format!("old_string of edit {}", number + 1)
+        };
+        let wrong = |why: String| {
+            let others = if edits.len() == 1 { "" } else { "\nNone of the edits was made." };
+            format!("{name} {why}{others}")
+        };
+        // A model that is shown lines does not see how they end.
+        let (old, new) = if crlf {
+            (to_crlf(&edit.old_string), to_crlf(&edit.new_string))
+        } else {
+            (edit.old_string.clone(), edit.new_string.clone())
+        };
+        if old.is_empty() {
+            return Err(wrong("is empty; to make or replace a whole file use `write`".into()));
+        }
+        if old == new {
+            return Err(wrong("is the same as new_string; there is nothing to change".into()));
+        }
+        let places: Vec<usize> = memmem::find_iter(&bytes, old.as_bytes()).collect();
+        match places.as_slice() {
+            [] => return Err(wrong(near::miss(&bytes, &old))),
+            [_] => {}
+            _ if edit.replace_all => {}
+            many => return Err(wrong(ambiguous(&bytes, many))),
+        }
+        changes.extend(places.iter().map(|at| change(&bytes, *at..*at + old.len(), &new)));
+        bytes = replaced(&bytes, &places, old.len(), new.as_bytes());
+    }
+    Ok(Edited { bytes, changes })
+}
+
+fn ambiguous(bytes: &[u8], places: &[usize]) -> String {
+    let lines: Vec<_> = places.iter().take(PLACES_NAMED).map(|at| line_of(bytes, *at).to_string()).collect();
+    let more = if places.len() > PLACES_NAMED { ", …" } else { "" };
+    format!(
+        "is there {} times (lines {}{more}); add lines around it until it is unique, or set replace_all",
+        places.len(),
+        lines.join(", ")
+    )
+}
+
+fn replaced(bytes: &[u8], places: &[usize], length: usize, new: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + places.len() * new.len());
+    let mut from = 0;
+    for at in places {
+        out.extend_from_slice(&bytes[from..*at]);
+        out.extend_from_slice(new);
+        from = at + length;
+    }
+    out.extend_from_slice(&bytes[from..]);
+    out
+}
+
+/// Bytes around a place that are shown at most.
+const AROUND: usize = 400;
+
+fn change(bytes: &[u8], place: Range<usize>, new: &str) -> Change {
+    let low = place.start.saturating_sub(AROUND);
+    let start = memchr::memrchr(b'\n', &bytes[low..place.start]).map_or(low, |at| low + at + 1);
+    let high = (place.end + AROUND).min(bytes.len());
+    // A text that ends with a line break touches no further line.
+    let whole = place.end > 0 && bytes[place.end - 1] == b'\n';
+    let end = if whole {
+        place.end
+    } else {
+        memchr::memchr(b'\n', &bytes[place.end..high]).map_or(high, |at| place.end + at)
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Change {
+        line: line_of(bytes, place.start),
+        old: text(&bytes[start..end]),
+        new: format!("{}{new}{}", text(&bytes[start..place.start]), text(&bytes[place.end..end])),
+    }
+}
+
+fn line_of(bytes: &[u8], at: usize) -> usize {
+    memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1
+}
+
+/// Whether every line ends with CRLF.
+fn is_crlf(text: &[u8]) -> bool {
+    let mut breaks = memchr::memchr_iter(b'\n', text).peekable();
+    breaks.peek().is_some() && breaks.all(|at| at > 0 && text[at - 1] == b'\r')
+}
+
+fn to_crlf(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\n', "\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn edit(old: &str, new: &str) -> Edit {
+        Edit { old_string: old.into(), new_string: new.into(), replace_all: false }
+    }
+
+    fn edited(text: &str, edits: &[Edit]) -> Result<String, String> {
+        apply(text.as_bytes(), edits).map(|edited| String::from_utf8(edited.bytes).unwrap())
+    }
+
+    #[test]
+    fn edits_are_made_in_order_and_see_each_other() {
+        assert_eq!(edited("a b\nc", &[edit("a b", "x"), edit("x\nc", "y")]).unwrap(), "y");
+        let changes = apply(b"one\ntwo\nthree\n", &[edit("wo\nth", "WO\nTH")]).unwrap().changes;
+        assert_eq!(changes, [Change { line: 2, old: "two\nthree".into(), new: "tWO\nTHree".into() }]);
+        let changes = apply(b"one\ntwo\nthree\n", &[edit("two\n", "")]).unwrap().changes;
+        assert_eq!(changes, [Change { line: 2, old: "two\n".into(), new: String::new() }]);
+    }
+
+    #[test]
+    fn one_that_can_t_be_made_says_which_and_why() {
+        let words = edited("a\nb\na\n", &[edit("b", "c"), edit("a", "d")]).unwrap_err();
+        assert_eq!(
+            words,
+            "old_string of edit 2 is there 2 times (lines 1, 3); add lines around it until it is unique, or set \
+             replace_all\nNone of the edits was made."
+        );
+        let all = Edit { replace_all: true, ..edit("a", "d") };
+        assert_eq!(edited("a\nb\na\n", &[all]).unwrap(), "d\nb\nd\n");
+        assert!(edited("a", &[edit("", "x")]).unwrap_err().contains("`write`"));
+        assert!(edited("a", &[edit("a", "a")]).unwrap_err().contains("nothing to change"));
+        assert!(edited("a", &[]).is_err());
+        assert!(edited("a", &vec![edit("a", "b"); EDITS_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn line_ends_are_those_of_the_file() {
+        assert_eq!(edited("a\r\nb\r\n", &[edit("a\nb", "c\nd\ne")]).unwrap(), "c\r\nd\r\ne\r\n");
+        // Where they are mixed, what is written is what is meant.
+        assert_eq!(edited("a\r\nb\n", &[edit("a\r\nb", "c\nd")]).unwrap(), "c\nd\n");
+        assert_eq!(edited("a\nb", &[edit("b", "c")]).unwrap(), "a\nc");
+    }
+
+    #[test]
+    fn bytes_of_any_encoding_stay() {
+        let done = apply(b"gr\xfcn = 1\n", &[edit("= 1", "= 2")]).unwrap();
+        assert_eq!(done.bytes, b"gr\xfcn = 2\n");
+    }
+
+    proptest! {
+        #[test]
+        fn a_unique_text_is_replaced_and_nothing_else(
+            before in prop::collection::vec(any::<u8>(), 0..200),
+            after in prop::collection::vec(any::<u8>(), 0..200),
+            old in "[a-z\n]{1,20}",
+            new in "[a-z]{0,20}",
+        ) {
+            let text = [before.as_slice(), old.as_bytes(), after.as_slice()].concat();
+            prop_assume!(!is_crlf(&text) && old != new);
+            let places = memmem::find_iter(&text, old.as_bytes()).count();
+            match apply(&text, &[edit(&old, &new)]) {
+                Ok(done) => {
+                    prop_assert_eq!(places, 1);
+                    prop_assert_eq!(done.bytes, [&before[..], new.as_bytes(), &after[..]].concat());
+                }
+                Err(_) => prop_assert!(places > 1),
+            }
+        }
+
+        #[test]
+        fn an_edit_and_its_reverse_are_nothing(text in "[a-z \n]{0,300}", cut in any::<prop::sample::Index>()) {
+            let at = cut.index(text.len() + 1);
+            let (old, rest) = text.split_at(at);
+            prop_assume!(!old.is_empty());
+            let whole = format!("{text}§");
+            let there = apply(whole.as_bytes(), &[edit(&format!("{rest}§"), "%")]);
+            let there = there.unwrap();
+            prop_assert_eq!(apply(&there.bytes, &[edit("%", &format!("{rest}§"))]).unwrap().bytes, whole.into_bytes());
+        }
+
+        #[test]
+        fn hostile_edits_never_panic(text in any::<Vec<u8>>(), old in any::<String>(), new in any::<String>()) {
+            let _ = apply(&text, &[edit(&old, &new), edit("\u{fffd}", "x")]);
+        }
+    }
+}

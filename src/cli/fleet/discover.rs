@@ -1,0 +1,87 @@
+//! `darkmux fleet discover`.
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::cli::exit::FailureContext;
+use crate::cli::printer::{DIM, GOOD, WARN};
+use crate::cli::session::block_on;
+use crate::cli::table::{Cell, Table};
+use crate::cli::{Cx, Exit, Outcome};
+use crate::client::Client;
+use crate::util::visible_line;
+use crate::wire::v1::{Discovered, FoundMachine, Looking};
+
+/// List machines that were found in the tailnet and among this machine's development containers.
+///
+/// Those that let this machine in are shown in its lists by themselves; the others are suggestions, with how to join
+/// them. The daemon of this machine looks for them.
+#[derive(Debug, Args)]
+pub struct DiscoverArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Discovered,
+}
+
+/// Runs the verb.
+pub fn run(args: &DiscoverArgs, cx: &Cx) -> Outcome {
+    let client = Client::local(&cx.config()?.paths).or_exit(Exit::Unreachable)?;
+    let answer: Answer = block_on(async { client.get("/v1/discovery").await.or_exit(Exit::Unreachable) })?;
+    let found = answer.data;
+    if args.json {
+        cx.printer.json(&found)?;
+        return Ok(Exit::Ok);
+    }
+    if found.machines.is_empty() {
+        cx.printer.note("nothing was found");
+    } else {
+        let mut table = Table::new(&["MACHINE", "URL", "FOUND IN", "RUNS", "ACCESS"]);
+        for machine in &found.machines {
+            table.row(row(machine));
+        }
+        table.print(&cx.printer)?;
+    }
+    for join in found.machines.iter().filter_map(|machine| machine.join.as_deref()) {
+        cx.printer.note(&format!("join {}", visible_line(join)));
+    }
+    tell(cx, "the tailnet", &found.tailscale);
+    tell(cx, "containers", &found.devcontainers);
+    Ok(Exit::Ok)
+}
+
+fn row(machine: &FoundMachine) -> Vec<Cell> {
+    let place = match (&machine.host, &machine.folder) {
+        (Some(host), _) => format!("tailnet: {host}"),
+        (None, Some(folder)) => format!("container: {folder}"),
+        (None, None) => "container".to_owned(),
+    };
+    let access = match machine.access.as_str() {
+        _ if !machine.online => Cell::styled("off", DIM),
+        "suggestion" => Cell::styled("to be joined", WARN),
+        access => Cell::styled(access, GOOD),
+    };
+    vec![
+        Cell::from(&machine.name),
+        Cell::from(&machine.url),
+        Cell::from(place),
+        Cell::styled(&machine.kind, DIM),
+        access,
+    ]
+}
+
+fn tell(cx: &Cx, what: &str, looking: &Looking) {
+    match (looking.state.as_str(), looking.reason.as_deref()) {
+        ("away", why) => cx.printer.note(&format!(
+            "{what} can't be looked at: {}",
+            visible_line(why.unwrap_or("no reason was given"))
+        )),
+        ("off", _) => cx.printer.note(&format!("{what}: switched off in host.toml")),
+        ("starting", _) => cx.printer.note(&format!("{what}: not looked at yet; ask again in a moment")),
+        _ => {}
+    }
+}

@@ -1,0 +1,153 @@
+//! What the daemon lists of other machines' sessions. It comes from them: each is read by itself, and one that can't be
+//! read is left out.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{LIST_TIME, Way};
+use crate::client::{Client, ClientError};
+use crate::model::ExitStatus;
+use crate::wire::v1::StatusObject;
+
+/// Fewest characters by which the end of an id names it.
+const ENDING_MIN: usize = 4;
+
+/// Candidates named in a message about an ambiguous text.
+const NAMED: usize = 5;
+
+/// What ids of gmux begin with; people leave it out.
+const GMUX: &str = "sess-";
+
+/// One session. Machines of other versions say less of theirs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // The keys of `SessionObject`.
+pub struct Listed {
+    pub id: String,
+    pub alive: bool,
+    pub title: String,
+    pub name: Option<String>,
+    pub slug: Option<String>,
+    pub cwd: String,
+    pub kind: String,
+    pub unread: bool,
+    pub needs_you: Option<String>,
+    pub status: Option<StatusObject>,
+    pub exit_code: Option<i32>,
+    pub exit: Option<ExitStatus>,
+    pub reason: Option<String>,
+    pub created_at: Option<String>,
+    pub started_at: Option<String>,
+    pub exited_at: Option<String>,
+    pub disconnected_since: Option<String>,
+    /// All that was said.
+    #[serde(skip)]
+    pub raw: Value,
+}
+
+impl Listed {
+    /// What its own machine calls it.
+    pub fn own_id(&self) -> &str {
+        self.id.split('@').next().unwrap_or_default()
+    }
+
+    /// The machine that it is on, with the way there.
+    pub fn machine(&self) -> &str {
+        self.id.split_once('@').map_or("", |(_, machine)| machine)
+    }
+
+    /// The code that a shell would report.
+    pub fn shell_code(&self) -> Option<i32> {
+        self.exit.map(ExitStatus::shell_code).or(self.exit_code)
+    }
+
+    fn of(raw: Value) -> Option<Self> {
+        let listed = Self::deserialize(&raw).ok()?;
+        listed.id.contains('@').then_some(Self { raw, ..listed })
+    }
+}
+
+/// All sessions of other machines, as the daemon knows them.
+pub async fn list(client: &Client) -> Result<Vec<Listed>, ClientError> {
+    let all = client.read("/v1/sessions", LIST_TIME).await?;
+    let Value::Array(all) = all else { return Ok(Vec::new()) };
+    Ok(all.into_iter().filter_map(Listed::of).collect())
+}
+
+/// Why a text names no session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// None is called so. Whether there is any of that machine.
+    None {
+        /// There is.
+        machine_known: bool,
+    },
+    /// Several are.
+    Several(Vec<String>),
+}
+
+/// The session that is meant, by the rules of this machine's own.
+pub fn choose(all: Vec<Listed>, way: &Way) -> Result<Listed, Chosen> {
+    let mut there: Vec<Listed> = all.into_iter().filter(|session| session.machine() == way.machine).collect();
+    let machine_known = !there.is_empty();
+    let text = way.name.as_str();
+    if text.is_empty() {
+        return Err(Chosen::None { machine_known });
+    }
+    let by_id = |session: &Listed| session.own_id() == text;
+    let by_name = |session: &Listed| session.name.as_deref() == Some(text);
+    let by_slug = |session: &Listed| session.slug.as_deref() == Some(text);
+    for is_it in [&by_id as &dyn Fn(&Listed) -> bool, &by_name, &by_slug] {
+        let first = there.iter().position(is_it);
+        let alive = there.iter().position(|session| session.alive && is_it(session));
+        if let Some(index) = alive.or(first) {
+            return Ok(there.swap_remove(index));
+        }
+    }
+    there.retain(|session| {
+        let id = session.own_id();
+        id.starts_with(text)
+            || id.strip_prefix(GMUX).is_some_and(|rest| rest.starts_with(text))
+            || text.len() >= ENDING_MIN && id.ends_with(text)
+    });
+    match there.len() {
+        0 => Err(Chosen::None { machine_known }),
+        1 => Ok(there.remove(0)),
+        _ => Err(Chosen::Several(there.into_iter().take(NAMED).map(|session| session.id).collect())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn all() -> Vec<Listed> {
+        let raw = json!([
+            { "id": "sess-aa11@desk", "alive": false, "name": "build" },
+            { "id": "sess-aa22@desk", "alive": true, "name": "build", "slug": "work" },
+            { "id": "sess-aa11@dev@desk", "alive": true, "kind": "shell", "status": null },
+            { "id": "sess-bb11", "alive": true }, { "id": 7 }, "no session",
+        ]);
+        let Value::Array(raw) = raw else { unreachable!() };
+        raw.into_iter().filter_map(Listed::of).collect()
+    }
+
+    #[test]
+    fn a_session_is_looked_for_on_its_machine_alone() {
+        let chosen = |name: &str, machine: &str| {
+            let way = Way { name: name.to_owned(), machine: machine.to_owned() };
+            choose(all(), &way).map(|session| session.id)
+        };
+        assert_eq!(all().len(), 3);
+        assert_eq!(chosen("sess-aa11", "desk").as_deref(), Ok("sess-aa11@desk"));
+        assert_eq!(chosen("build", "desk").as_deref(), Ok("sess-aa22@desk"));
+        assert_eq!(chosen("work", "desk").as_deref(), Ok("sess-aa22@desk"));
+        assert_eq!(chosen("aa2", "desk").as_deref(), Ok("sess-aa22@desk"));
+        assert_eq!(chosen("aa", "dev@desk").as_deref(), Ok("sess-aa11@dev@desk"));
+        assert!(matches!(chosen("aa", "desk"), Err(Chosen::Several(ids)) if ids.len() == 2));
+        assert_eq!(chosen("bb11", "desk"), Err(Chosen::None { machine_known: true }));
+        assert_eq!(chosen("", "desk"), Err(Chosen::None { machine_known: true }));
+        assert_eq!(chosen("build", "dev"), Err(Chosen::None { machine_known: false }));
+    }
+}

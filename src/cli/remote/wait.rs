@@ -1,0 +1,114 @@
+//! Waiting for a session of another machine.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::follow::left;
+use super::{Remote, failure, list};
+use crate::cli::session::Terminal;
+use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
+use crate::client::{ClientError, Sent};
+use crate::peer::encoded;
+use crate::util::visible_line;
+
+/// How long the daemons are asked to wait at a time, in seconds.
+const AT_A_TIME: u64 = 3600;
+
+/// How long an answer may take beyond that.
+const BESIDE: Duration = Duration::from_secs(30);
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitFor {
+    /// Its end.
+    Exit,
+    /// That nothing is at work.
+    Idle,
+    /// A line that fits.
+    Text(String),
+}
+
+impl WaitFor {
+    fn query(&self) -> String {
+        match self {
+            Self::Exit => "for=exit".to_owned(),
+            Self::Idle => "for=idle".to_owned(),
+            Self::Text(text) => format!("for=text&text={}", encoded(text)),
+        }
+    }
+}
+
+/// Waits, at most until `until`.
+pub async fn wait(cx: &Cx, remote: Remote, what: &WaitFor, until: Option<Instant>, json: bool) -> Outcome {
+    let mut terminal = Terminal::open(None).or_exit(Exit::Internal)?;
+    let waited = tokio::select! {
+        waited = waited(&remote, what, until) => waited?,
+        exit = left(&mut terminal) => return Ok(exit),
+    };
+    let id = &remote.session.id;
+    let Some(waited) = waited else {
+        if json {
+            cx.printer.json(&json!({ "schema": 1, "reason": "timeout", "session": null }))?;
+            return Ok(Exit::TimeLimit);
+        }
+        let words = format!("session {id} still runs; the time to wait for it is over (nothing was ended)");
+        return Err(Failure::new(Exit::TimeLimit, words));
+    };
+    let now = list(&remote.client).await.map_err(failure)?.into_iter().find(|session| session.id == *id);
+    let code = now.as_ref().and_then(super::Listed::shell_code);
+    let code = code.or(waited["exit_code"].as_i64().and_then(|code| i32::try_from(code).ok()));
+    let died = waited["reason"] == "died";
+    if json {
+        let session = now.map(|session| session.raw);
+        if *what == WaitFor::Exit {
+            cx.printer.json(&session)?;
+        } else {
+            let reason = if died { json!("ended") } else { waited["reason"].clone() };
+            let line = &waited["line"];
+            cx.printer.json(&json!({ "schema": 1, "reason": reason, "line": line, "session": session }))?;
+        }
+    }
+    match what {
+        WaitFor::Exit => Ok(code.map_or(Exit::Internal, Exit::of_shell_code)),
+        _ if died && json => Ok(Exit::Failed),
+        _ if died => {
+            let how = code.map_or("ended".to_owned(), |code| format!("ended with exit code {code}"));
+            let words =
+                format!("session {id} {how} before that; `darkmux session tail {id}` shows its output");
+            Err(Failure::new(Exit::Failed, words))
+        }
+        _ => {
+            let line = waited["line"].as_str().or(waited["needs_you"].as_str()).filter(|_| !json);
+            if let Some(line) = line {
+                cx.printer.line(&visible_line(line))?;
+            }
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// What the machine answered; `None` when the time is over.
+async fn waited(remote: &Remote, what: &WaitFor, until: Option<Instant>) -> Result<Option<Value>, Failure> {
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let seconds =
+            left.map_or(AT_A_TIME, |left| left.as_secs() + u64::from(left.subsec_nanos() > 0)).min(AT_A_TIME);
+        if seconds == 0 {
+            return Ok(None);
+        }
+        let path = format!("{}?{}&timeout={seconds}", remote.path("wait"), what.query());
+        let asked = remote.client.act(&path, Sent::Nothing, Duration::from_secs(seconds) + BESIDE);
+        let answer = match left {
+            Some(left) => tokio::time::timeout(left, asked).await.unwrap_or(Ok(Value::Null)),
+            None => asked.await,
+        };
+        match answer {
+            Ok(Value::Null) => return Ok(None),
+            Ok(answer) => return Ok(Some(answer)),
+            Err(ClientError::Refused { status: 408, .. }) => {}
+            Err(error) => return Err(failure(error)),
+        }
+    }
+}

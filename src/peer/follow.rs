@@ -1,0 +1,214 @@
+//! Following the events of one peer while its link is up.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::events::{Event, EventReader};
+use super::intake::{Source, Told};
+use super::link::{Ended, IDLE, Nudge};
+use super::pace::Pace;
+use super::status::Link;
+use super::table::RemoteTable;
+use super::{Limit, PeerAnswer, PeerClient, PeerError, PeerRequest, PeerStream};
+
+/// Most sessions of one peer.
+pub const SESSIONS_MAX: usize = 4096;
+
+/// A daemon of gmux loses events and never says what is gone: its list is read after a moment, and again and again.
+const LIST_SOON: Duration = Duration::from_millis(500);
+const LIST_AGAIN: Duration = Duration::from_mins(1);
+const LIST: Limit = Limit { deadline: Duration::from_secs(10), max_bytes: 32 * 1024 * 1024 };
+
+type Listing = BoxFuture<'static, Result<PeerAnswer, PeerError>>;
+
+/// One connection's time.
+pub(super) struct Follow<'a> {
+    link: &'a Link,
+    table: &'a RemoteTable,
+    source: Source,
+    client: PeerClient,
+    pace: Pace,
+    /// What was told since the beginning of a part that ends with a snapshot, or since a list was asked for.
+    told: HashSet<String>,
+}
+
+impl<'a> Follow<'a> {
+    pub(super) fn new(link: &'a Link, table: &'a RemoteTable, source: Source, client: PeerClient) -> Self {
+        let pace = Pace::new(Instant::now());
+        Self { link, table, source, client, pace, told: HashSet::new() }
+    }
+
+    /// Reads until the stream ends; `last` is the event up to which all was taken.
+    pub(super) async fn run(
+        mut self,
+        mut stream: PeerStream,
+        is_ours: bool,
+        last: &mut Option<String>,
+        nudge: &mut watch::Receiver<Nudge>,
+    ) -> Ended {
+        let mut reader = EventReader::default();
+        let anew = nudge.borrow_and_update().anew;
+        let mut listing: OptionFuture<Listing> = None.into();
+        let mut list_at = (!is_ours).then(|| Instant::now() + LIST_SOON);
+        let mut data_by = Instant::now() + IDLE;
+        loop {
+            let list_due: OptionFuture<_> = list_at.map(sleep_until).into();
+            let idle = data_by.saturating_duration_since(Instant::now());
+            tokio::select! {
+                chunk = stream.next(idle) => match chunk {
+                    Ok(Some(bytes)) => {
+                        for event in reader.push(&bytes) {
+                            self.take(event, last);
+                        }
+                        self.dropped(reader.take_dropped(), "too large");
+                        // Slower than it sends: the rest waits on its side.
+                        self.pace.keep(bytes.len()).await;
+                        data_by = Instant::now() + IDLE;
+                    }
+                    Ok(None) => return PeerError::Lost.into(),
+                    Err(error) => return error.into(),
+                },
+                Some(()) = list_due => {
+                    list_at = None;
+                    self.told.clear();
+                    let client = self.client.clone();
+                    let ask = async move { client.ask(PeerRequest::get("/v1/sessions"), LIST).await };
+                    listing = Some(ask.boxed()).into();
+                }
+                Some(answer) = &mut listing => {
+                    listing = None.into();
+                    list_at = Some(Instant::now() + LIST_AGAIN);
+                    if let Ok(answer) = answer {
+                        self.reconcile(&answer);
+                    }
+                }
+                changed = nudge.changed() => {
+                    if changed.is_err() || nudge.borrow_and_update().anew != anew {
+                        return Ended::Anew;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event, last: &mut Option<String>) {
+        match self.source.read(&event) {
+            Ok(told) => self.told(told),
+            Err(refused) => self.dropped(1, refused.words()),
+        }
+        if !event.id.is_empty() {
+            *last = Some(event.id);
+        }
+    }
+
+    fn told(&mut self, told: Told) {
+        match told {
+            Told::Upsert(session) => {
+                if self.told.len() < SESSIONS_MAX {
+                    self.told.insert(session.id.to_string());
+                }
+                if !self.table.upsert(*session, SESSIONS_MAX) {
+                    self.dropped(1, "it has more than 4096 sessions");
+                }
+            }
+            Told::Remove(id) => {
+                self.told.remove(&id);
+                self.table.remove(&id);
+            }
+            Told::Activity(id) => self.table.activity(&id),
+            Told::Notice(id, notice) => self.table.notice(&id, notice),
+            Told::Complete(ids) => {
+                let ids = ids.unwrap_or_else(|| std::mem::take(&mut self.told));
+                self.told.clear();
+                self.table.retain(&self.source.name, |id| ids.contains(id));
+            }
+            Told::Nothing => {}
+        }
+    }
+
+    /// What is gone according to a list, and what the events have missed. What they told meanwhile is newer.
+    fn reconcile(&mut self, answer: &PeerAnswer) {
+        let list: Option<Vec<Value>> = serde_json::from_slice::<Map<String, Value>>(&answer.body)
+            .ok()
+            .filter(|_| answer.status.is_success())
+            .and_then(|mut body| serde_json::from_value(body.remove("data")?).ok());
+        let Some(list) = list else { return };
+        let mut present = HashSet::new();
+        for session in list {
+            let Value::Object(session) = session else { continue };
+            // Those of its own peers it lists all, and tells of some.
+            let is_own = session.get("id").and_then(Value::as_str).is_some_and(|id| !id.contains('@'));
+            match self.source.listed(session) {
+                Ok(Some(session)) => {
+                    present.insert(session.id.to_string());
+                    if is_own && !self.told.contains(&*session.id) {
+                        self.told(Told::Upsert(session));
+                    }
+                }
+                Ok(None) => {}
+                Err(refused) => self.dropped(1, refused.words()),
+            }
+        }
+        let told = std::mem::take(&mut self.told);
+        self.table.retain(&self.source.name, |id| present.contains(id) || told.contains(id));
+    }
+
+    /// Something is left out: counted, and said once a connection.
+    fn dropped(&mut self, count: u64, why: &'static str) {
+        if count > 0 && self.link.dropped(count, why) {
+            tracing::warn!(peer = %self.source.name, why, "some of what a peer sends is left out");
+            self.table.status(&self.source.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::config::TokenSource;
+    use crate::peer::list::{Origin, Wanted};
+    use crate::peer::{PeerHttp, PeerUrl};
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+
+    /// Minutes pass at once: time moves on whenever nothing else does.
+    #[tokio::test]
+    async fn a_peer_that_says_nothing_for_a_minute_is_gone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (done, waiting) = std::sync::mpsc::channel::<()>();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let told = b"event: session-upsert\ndata: {\"id\":\"x\",\"session\":{\"alive\":true}}\n\n";
+            stream.write_all(&[HEAD, told].concat()).unwrap();
+            // Open until the test has seen enough.
+            let _ = waiting.recv();
+        });
+        let at: PeerUrl = url.parse().unwrap();
+        let client = PeerClient::new(&PeerHttp::new().unwrap(), at, None).unwrap();
+        let stream = client.stream(PeerRequest::get("/v1/events"), IDLE).await.unwrap();
+        let name: std::sync::Arc<str> = "desk".into();
+        let wanted =
+            Wanted { name: name.clone(), url, token: TokenSource::None, origin: Origin::Host, local: false };
+        let (link, table) = (Link::new(wanted, String::new()), RemoteTable::default());
+        let source = Source { name, node: "node-of-desk".into(), own: "node-of-here".into(), local: false };
+        let (_nudge, mut nudged) = watch::channel(Nudge::default());
+        tokio::time::pause();
+        let began = Instant::now();
+        let follow = Follow::new(&link, &table, source, client);
+        let ended = follow.run(stream, true, &mut None, &mut nudged).await;
+        assert!(matches!(ended, Ended::Failed(PeerError::NoData)));
+        assert!((60..62).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        assert_eq!(table.count("desk"), (1, 1), "what it told stays");
+        drop(done);
+        peer.join().unwrap();
+    }
+}

@@ -1,0 +1,306 @@
+//! The peers of this machine: which are wanted, a task for each, and their sessions as one table.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::audience::Audience;
+use super::link::{LinkTask, Nudge};
+use super::list::{Wanted, wanted};
+use super::nodes::Nodes;
+use super::records::LinkRecords;
+use super::status::Link;
+use super::table::{RemoteSession, RemoteSubscription, RemoteTable};
+use super::{PeerClient, PeerError, PeerHttp};
+use crate::config::{Config, ConfigError, Environment, FlowConfig, HostConfig};
+use crate::fleet::{Roster, RosterFile};
+use crate::util::{Clock, Shutdown, SleepWatch, clock};
+use crate::wire::v1::PeerStatus;
+
+/// Between two looks at the files that name peers, and whether the machine slept.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// How long a link may take to end when its peer is none any more.
+const END_TIME: Duration = Duration::from_secs(5);
+
+/// Viewers make links that wait try again at most so often.
+const WAKE_AGAIN: Duration = Duration::from_secs(1);
+
+/// What [`Peers`] are made of.
+pub struct PeersParts {
+    /// Where `host.toml` and the roster are.
+    pub config: Config,
+    /// Which machine this is.
+    pub node_id: String,
+    /// Where records are kept.
+    pub flow: FlowConfig,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// The peers. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Peers(Arc<Hub>);
+
+/// What the tasks of all links share.
+#[derive(Debug)]
+pub(super) struct Hub {
+    config: Config,
+    pub(super) own: Arc<str>,
+    pub(super) env: Environment,
+    pub(super) table: RemoteTable,
+    pub(super) records: LinkRecords,
+    pub(super) clock: Clock,
+    pub(super) shutdown: Shutdown,
+    http: OnceLock<PeerHttp>,
+    links: Mutex<BTreeMap<Arc<str>, Running>>,
+    nodes: Mutex<Nodes>,
+    found: watch::Sender<Vec<Wanted>>,
+    woken: Mutex<Option<Instant>>,
+}
+
+/// A link with its task.
+#[derive(Debug)]
+struct Running {
+    link: Arc<Link>,
+    nudge: watch::Sender<Nudge>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// What the files say.
+#[derive(Debug, Default)]
+struct Files {
+    host: HostConfig,
+    roster: Roster,
+}
+
+impl Peers {
+    /// Connects to nobody yet. Fails when `host.toml` is not understood.
+    pub fn new(parts: PeersParts, shutdown: &Shutdown) -> Result<Self, ConfigError> {
+        let PeersParts { config, node_id, flow, clock } = parts;
+        config.host()?;
+        Ok(Self(Arc::new(Hub {
+            own: node_id.into(),
+            env: config.env().clone(),
+            config,
+            table: RemoteTable::default(),
+            records: LinkRecords::start(flow, clock.clone(), shutdown),
+            clock,
+            shutdown: shutdown.clone(),
+            http: OnceLock::new(),
+            links: Mutex::default(),
+            nodes: Mutex::default(),
+            found: watch::Sender::new(Vec::new()),
+            woken: Mutex::default(),
+        })))
+    }
+
+    /// Connects, and follows the files that name peers.
+    pub fn start(&self) {
+        drop(self.0.shutdown.spawn(keep(Arc::clone(&self.0))));
+    }
+
+    /// Which peers were found, beside those that the files name; all of them each time.
+    pub fn set_found(&self, found: Vec<Wanted>) {
+        self.0.found.send_if_modified(|now| {
+            let changed = *now != found;
+            *now = found;
+            changed
+        });
+    }
+
+    /// The peers by name, and how their links are.
+    pub fn list(&self) -> Vec<PeerStatus> {
+        let links: Vec<_> = self.0.links().values().map(|running| Arc::clone(&running.link)).collect();
+        links.iter().map(|link| link.status(self.0.table.count(&link.wanted.name))).collect()
+    }
+
+    /// One of them.
+    pub fn status(&self, name: &str) -> Option<PeerStatus> {
+        let link = self.0.links().get(name).map(|running| Arc::clone(&running.link))?;
+        Some(link.status(self.0.table.count(name)))
+    }
+
+    /// What a direct peer is asked by; `None` when there is none of this name, or its token could not be had.
+    pub fn client(&self, name: &str) -> Option<PeerClient> {
+        self.0.links().get(name)?.link.client()
+    }
+
+    /// The sessions that these are shown, in no order.
+    pub fn sessions(&self, audience: &Audience) -> Vec<Arc<RemoteSession>> {
+        self.0.table.list(audience)
+    }
+
+    /// A session by its id.
+    pub fn session(&self, id: &str) -> Option<Arc<RemoteSession>> {
+        self.0.table.get(id)
+    }
+
+    /// Whether it is still known what changed after this number.
+    pub fn reaches(&self, number: u64) -> bool {
+        self.0.table.reaches(number)
+    }
+
+    /// All that is there for these, then what changes; or what has changed since the change `after`.
+    pub fn subscribe(&self, after: Option<u64>, audience: Audience) -> RemoteSubscription {
+        self.0.table.subscribe(after, audience)
+    }
+
+    /// Somebody looks: links that are down are tried at once.
+    pub fn wake(&self) {
+        let mut woken = self.0.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        if woken.is_none_or(|at| at.elapsed() >= WAKE_AGAIN) {
+            *woken = Some(Instant::now());
+            drop(woken);
+            self.0.nudge(|nudge| nudge.retry += 1);
+        }
+    }
+}
+
+impl Hub {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nudge(&self, change: impl Fn(&mut Nudge)) {
+        for running in self.links().values() {
+            running.nudge.send_modify(&change);
+        }
+    }
+
+    /// The client of all peers; made when the first is connected to, because it reads the system's certificates.
+    pub(super) fn http(&self) -> Result<&PeerHttp, PeerError> {
+        match self.http.get() {
+            Some(http) => Ok(http),
+            None => PeerHttp::new().map(|http| self.http.get_or_init(|| http)),
+        }
+    }
+
+    /// The machine `node` answers under this name. An error says under which other it is shown already.
+    pub(super) fn claim(&self, name: &Arc<str>, node: &str) -> Result<(), String> {
+        if node.is_empty() {
+            return Ok(());
+        }
+        if node == &*self.own {
+            return Err("it is this machine itself".to_owned());
+        }
+        let node: Arc<str> = node.into();
+        let claimed = self.nodes().claim(name, &node);
+        let stood_in = claimed.map_err(|other| format!("it is the same machine as {other}"))?;
+        // It finds out that it has to give way when it connects anew.
+        if let Some(running) = stood_in.and_then(|other| Some(self.links().get(&other)?.nudge.clone())) {
+            running.send_modify(|nudge| nudge.anew += 1);
+        }
+        Ok(())
+    }
+
+    /// Nobody answers under this name.
+    pub(super) fn release(&self, name: &str) {
+        self.nodes().release(name);
+    }
+
+    /// Starts and ends links, so that there is one for each that is wanted.
+    async fn apply(self: &Arc<Self>, wanted: BTreeMap<Arc<str>, Wanted>) {
+        let ended: Vec<(Arc<str>, Running)> = {
+            let mut links = self.links();
+            let ended =
+                links.iter().filter(|(name, running)| wanted.get(*name) != Some(&running.link.wanted));
+            let ended: Vec<Arc<str>> = ended.map(|(name, _)| Arc::clone(name)).collect();
+            ended.into_iter().filter_map(|name| links.remove_entry(&name)).collect()
+        };
+        for (name, running) in ended {
+            running.stop.cancel();
+            if timeout(END_TIME, running.task).await.is_err() {
+                tracing::error!(peer = %name, "a link does not end");
+            }
+            self.nodes().forget(&name);
+            self.table.forget(&name);
+            tracing::info!(peer = %name, "no peer any more");
+        }
+        for (name, wanted) in wanted {
+            let known = self.links().contains_key(&name);
+            if !known {
+                let running = self.run(wanted);
+                self.links().insert(Arc::clone(&name), running);
+                self.table.status(&name);
+            }
+        }
+    }
+
+    fn run(self: &Arc<Self>, wanted: Wanted) -> Running {
+        let link = Arc::new(Link::new(wanted, clock::millis(self.clock.now())));
+        let (nudge, nudged) = watch::channel(Nudge::default());
+        let stop = CancellationToken::new();
+        let task = LinkTask::new(Arc::clone(&link), Arc::clone(self), nudged);
+        let (stopped, cancelled) = (self.shutdown.stopped(), stop.clone().cancelled_owned());
+        let task = self.shutdown.spawn(async move {
+            tokio::select! {
+                () = stopped => {}
+                () = cancelled => {}
+                () = task.keep() => {}
+            }
+        });
+        Running { link, nudge, stop, task }
+    }
+
+    /// Reads the files; one that is not understood stays as it was.
+    async fn read(&self, before: Files) -> Files {
+        let (config, roster) = (self.config.clone(), RosterFile::new(self.config.fleet_file()));
+        let read = self.shutdown.spawn_blocking(move || (config.host(), roster.read()));
+        let Ok((host, roster)) = read.await else { return before };
+        let host = host.unwrap_or_else(|error| {
+            tracing::error!(%error, "the peers stay as they were");
+            before.host
+        });
+        let roster = roster.unwrap_or_else(|error| {
+            tracing::error!(%error, "the peers stay as they were");
+            before.roster
+        });
+        Files { host, roster }
+    }
+}
+
+/// Follows the files, and notices that the machine slept.
+async fn keep(hub: Arc<Hub>) {
+    let mut slept = SleepWatch::new(hub.clock.clone());
+    let mut found = hub.found.subscribe();
+    let (mut files, mut seen) = (Files::default(), None);
+    let stopped = hub.shutdown.stopped();
+    tokio::pin!(stopped);
+    loop {
+        let paths = [hub.config.paths.host_file(), hub.config.fleet_file()];
+        let stamps = hub.shutdown.spawn_blocking(move || paths.map(|path| stamp(&path))).await.ok();
+        if stamps != seen {
+            files = hub.read(files).await;
+            seen = stamps;
+        }
+        let all = wanted(&files.host, &files.roster, &found.borrow_and_update());
+        hub.apply(all).await;
+        tokio::select! {
+            () = &mut stopped => return,
+            () = sleep(LOOK) => {}
+            _ = found.changed() => {}
+        }
+        if slept.look().is_some() {
+            tracing::info!("this machine slept; its peers are connected to anew");
+            hub.nudge(|nudge| nudge.anew += 1);
+        }
+    }
+}
+
+/// What tells that a file was written anew.
+fn stamp(path: &Path) -> Option<(PathBuf, SystemTime, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((path.to_owned(), meta.modified().ok()?, meta.len()))
+}

@@ -1,0 +1,85 @@
+//! Listening on this machine's addresses in its tailnet, as soon as it has them.
+//!
+//! Only for a daemon that knows people by the tailnet; what it asks of them is the gate's matter, as everywhere.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::{App, reach, run};
+use crate::fleet::discovery::Seen;
+
+/// When an address that could not be had is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Answers on the addresses of the tailnet, on the port of `main`, until the daemon stops. What `main` covers is
+/// left to it.
+pub async fn run_in_tailnet(mut seen: watch::Receiver<Seen>, main: SocketAddr, app: Arc<App>) {
+    let shutdown = app.shutdown.clone();
+    let mut stopped = std::pin::pin!(shutdown.stopped());
+    let (mut bound, mut complained) = (BTreeSet::new(), BTreeSet::new());
+    loop {
+        let mut missing = false;
+        let addresses = own_addresses(&seen.borrow_and_update(), main.ip());
+        for ip in addresses {
+            if bound.contains(&ip) {
+                continue;
+            }
+            let address = SocketAddr::new(ip, main.port());
+            match TcpListener::bind(address).await {
+                Ok(listener) => {
+                    tracing::info!(%address, "serving the tailnet");
+                    bound.insert(ip);
+                    drop(shutdown.spawn(run(listener, Arc::clone(&app))));
+                }
+                Err(error) => {
+                    missing = true;
+                    if complained.insert(ip) {
+                        tracing::warn!(%address, %error, "the tailnet can't be served; trying again");
+                    }
+                }
+            }
+        }
+        let patience = if missing { RETRY } else { Duration::MAX };
+        let changed = tokio::select! {
+            () = &mut stopped => return,
+            changed = timeout(patience, seen.changed()) => changed,
+        };
+        if matches!(changed, Ok(Err(_))) {
+            return;
+        }
+    }
+}
+
+/// The addresses to listen on. One that is none of a tailnet is none of ours to open, whoever says so.
+fn own_addresses(seen: &Seen, main: IpAddr) -> Vec<IpAddr> {
+    let Seen::Tailnet(tailnet) = seen else { return Vec::new() };
+    let is_covered = |ip: &IpAddr| *ip == main || (main.is_unspecified() && main.is_ipv4() == ip.is_ipv4());
+    let own = tailnet.own.addresses.iter().copied();
+    own.filter(|ip| tailnet.is_running && reach::is_tailnet(*ip) && !is_covered(ip)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::discovery::Tailnet;
+
+    #[test]
+    fn only_addresses_of_the_tailnet_are_opened_and_none_twice() {
+        let mut tailnet = Tailnet { is_running: true, ..Tailnet::default() };
+        let all = ["100.64.0.1", "fd7a:115c:a1e0::1", "192.168.0.2", "127.0.0.1"];
+        tailnet.own.addresses = all.map(|ip| ip.parse().unwrap()).to_vec();
+        let own = |tailnet: &Tailnet, main: &str| {
+            own_addresses(&Seen::Tailnet(Arc::new(tailnet.clone())), main.parse().unwrap()).len()
+        };
+        assert_eq!(own(&tailnet, "127.0.0.1"), 2);
+        assert_eq!((own(&tailnet, "100.64.0.1"), own(&tailnet, "0.0.0.0")), (1, 1));
+        tailnet.is_running = false;
+        assert_eq!(own(&tailnet, "127.0.0.1"), 0);
+    }
+}

@@ -1,0 +1,271 @@
+//! Machines that nobody added: devices of a tailnet and development containers, told by stand-ins for their daemons.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, device, read_request};
+use crate::support::{Daemon, Home, free_port, wait_for};
+
+/// A machine in the tailnet: answers `/v1/health` as told, and remembers what it was sent.
+struct Device {
+    says: Arc<Mutex<(&'static str, Value)>>,
+    asked: Arc<AtomicUsize>,
+    heads: Arc<Mutex<String>>,
+}
+
+impl Device {
+    fn new(ip: &str, port: u16, status: &'static str, says: Value) -> Self {
+        let listener = TcpListener::bind((ip, port)).expect("Linux has all of 127.0.0.0/8");
+        let device =
+            Self { says: Arc::new(Mutex::new((status, says))), asked: Arc::default(), heads: Arc::default() };
+        let (says, asked, heads) =
+            (Arc::clone(&device.says), Arc::clone(&device.asked), Arc::clone(&device.heads));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let Some((head, _)) = read_request(&mut stream) else { continue };
+                heads.lock().unwrap().push_str(&head);
+                // The hub that connects to it finds no events, and so asks nothing else.
+                let (status, body) = if head.starts_with("GET /v1/health ") {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    says.lock().unwrap().clone()
+                } else {
+                    ("404 Not Found", json!({}))
+                };
+                let body = body.to_string();
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            }
+        });
+        device
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+/// What gmuxd 1.6 says to a device whose user it knows.
+fn gmuxd(hostname: &str) -> Value {
+    json!({ "ok": true, "data": {
+        "service": "gmuxd", "version": "1.6.0", "node_id": "node-local", "status": "ready", "hostname": hostname,
+        "listen": "127.0.0.1:8790", "default_launcher": "shell", "launchers": [],
+        "sessions": { "local_alive": 0, "remote_alive": 0, "dead": 0 },
+    } })
+}
+
+fn home_in_tailnet() -> (Home, PathBuf) {
+    let home = Home::new();
+    let socket = home.path().join("tailscaled.sock");
+    (home, socket)
+}
+
+fn found(home: &Home) -> Value {
+    home.json(["fleet", "discover", "--json"])
+}
+
+fn names(found: &Value) -> Vec<(String, String)> {
+    let text = |machine: &Value, key: &str| machine[key].as_str().unwrap().to_owned();
+    let machines = found["machines"].as_array().unwrap();
+    machines.iter().map(|machine| (text(machine, "name"), text(machine, "access"))).collect()
+}
+
+fn wait_for_names(home: &Home, expected: &[(&str, &str)]) -> Value {
+    let expected: Vec<_> =
+        expected.iter().map(|(name, access)| ((*name).to_owned(), (*access).to_owned())).collect();
+    let mut last = Value::Null;
+    let mut look = || {
+        last = found(home);
+        (names(&last) == expected).then(|| last.clone())
+    };
+    wait_for(&format!("{expected:?}"), &mut look)
+}
+
+fn one<'a>(found: &'a Value, name: &str) -> &'a Value {
+    found["machines"].as_array().unwrap().iter().find(|machine| machine["name"] == name).unwrap()
+}
+
+#[test]
+fn machines_of_the_tailnet_are_found_change_leave_and_come_back() {
+    let (home, socket) = home_in_tailnet();
+    let port = free_port();
+    // A real daemon that knows nobody by the tailnet, a gmux that does, something else, and a device of somebody else.
+    let studio = Home::new().with("DARKMUX_MACHINE_ID", "studio").with("DARKMUX_SERVE_BIND", "127.0.0.2");
+    let _studio = Daemon::start_with(&studio, ["serve", "--i-know", "--port", &port.to_string()]);
+    let desk = Device::new("127.0.0.3", port, "200 OK", gmuxd("Desk Top"));
+    let printer = Device::new("127.0.0.4", port, "404 Not Found", json!({}));
+    let foreign = Device::new("127.0.0.5", port, "200 OK", gmuxd("bobs"));
+    let tailscale = Tailscale::start(&socket);
+    tailscale.change(|tailnet| {
+        tailnet.peers = vec![
+            device("n1", "studio", "127.0.0.2", ALICE),
+            device("n2", "desktop", "127.0.0.3", ALICE),
+            device("n3", "printer", "127.0.0.4", ALICE),
+            device("n4", "bobs", "127.0.0.5", BOB),
+        ];
+    });
+    let daemon = Daemon::start_with(&home, ["serve", "--port", &port.to_string()]);
+    let list = wait_for_names(&home, &[("studio", "suggestion"), ("desk-top", "identity")]);
+    let url = format!("http://127.0.0.2:{port}");
+    assert_eq!(
+        (&one(&list, "studio")["url"], &one(&list, "studio")["kind"]),
+        (&json!(url), &json!("darkmux"))
+    );
+    assert!(one(&list, "studio")["join"].as_str().unwrap().contains("darkmux fleet join"), "{list:#}");
+    assert_eq!(one(&list, "desk-top")["kind"], "gmux");
+    assert_eq!(list["tailscale"]["state"], "on");
+    let text = home.ok(["fleet", "discover"]);
+    assert!(text.contains("to be joined") && text.contains("tailnet: desktop.tail1.ts.net"), "{text}");
+    wait_for("the printer to be asked", || (printer.asked() == 1).then_some(()));
+
+    // A change of another device asks nobody anew; a new name does.
+    tailscale.change(|tailnet| tailnet.peers[0]["Online"] = json!(false));
+    let list = wait_for("studio to be off", || {
+        Some(found(&home)).filter(|list| one(list, "studio")["online"] == false)
+    });
+    assert_eq!(names(&list).len(), 2);
+    assert_eq!((desk.asked(), printer.asked(), foreign.asked()), (1, 1, 0));
+    *printer.says.lock().unwrap() = ("200 OK", gmuxd("printer"));
+    tailscale.change(|tailnet| tailnet.peers[2]["DNSName"] = json!("press.tail1.ts.net."));
+    let list =
+        wait_for_names(&home, &[("studio", "suggestion"), ("desk-top", "identity"), ("printer", "identity")]);
+    assert_eq!(one(&list, "printer")["host"], "press.tail1.ts.net");
+
+    // Who comes back is asked again, and may be something else.
+    *desk.says.lock().unwrap() = ("404 Not Found", json!({}));
+    tailscale.change(|tailnet| tailnet.peers[1]["Online"] = json!(false));
+    wait_for("the desk to be off", || {
+        Some(found(&home)).filter(|list| one(list, "desk-top")["online"] == false)
+    });
+    tailscale.change(|tailnet| tailnet.peers[1]["Online"] = json!(true));
+    wait_for_names(&home, &[("studio", "suggestion"), ("printer", "identity")]);
+    tailscale.change(|tailnet| {
+        tailnet.peers.remove(0);
+    });
+    wait_for_names(&home, &[("printer", "identity")]);
+    assert_eq!(foreign.asked(), 0);
+    for head in [&desk, &printer].map(|device| device.heads.lock().unwrap().to_lowercase()) {
+        assert!(!head.contains("authorization") && !head.contains("cookie"), "{head}");
+    }
+    drop(daemon);
+}
+
+#[test]
+fn what_was_found_is_back_at_once_and_a_restart_of_tailscale_costs_nothing() {
+    let (home, socket) = home_in_tailnet();
+    let port = free_port();
+    let desk = Device::new("127.0.0.3", port, "200 OK", gmuxd("desk"));
+    let tailscale = Tailscale::start(&socket);
+    tailscale.change(|tailnet| tailnet.peers = vec![device("n2", "desktop", "127.0.0.3", ALICE)]);
+    let port_text = port.to_string();
+    let mut daemon = Daemon::start_with(&home, ["serve", "--port", &port_text]);
+    wait_for_names(&home, &[("desk", "identity")]);
+    let cache = home.darkmux().join("discovery.json");
+    wait_for("the cache", || cache.exists().then_some(()));
+    assert_eq!(std::fs::metadata(&cache).unwrap().mode() & 0o777, 0o600);
+
+    tailscale.cut_bus();
+    tailscale.state().peers.push(device("n3", "late", "127.0.0.6", ALICE));
+    let _late = Device::new("127.0.0.6", port, "200 OK", gmuxd("desk"));
+    wait_for_names(&home, &[("desk", "identity"), ("desk-2", "identity")]);
+
+    // Without Tailscale, what was known stays.
+    daemon.process.kill();
+    std::fs::remove_file(&socket).unwrap();
+    let asked = desk.asked();
+    let _daemon = Daemon::start_with(&home, ["serve", "--port", &port_text]);
+    let list = found(&home);
+    assert_eq!(names(&list).len(), 2, "{list:#}");
+    assert_eq!((&list["tailscale"]["state"], desk.asked()), (&json!("away"), asked));
+    let said = home.run(["fleet", "discover"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("can't be looked at"), "{said:?}");
+}
+
+#[test]
+fn looking_can_be_switched_off() {
+    let (home, socket) = home_in_tailnet();
+    let port = free_port();
+    let desk = Device::new("127.0.0.3", port, "200 OK", gmuxd("desk"));
+    let tailscale = Tailscale::start(&socket);
+    tailscale.change(|tailnet| tailnet.peers = vec![device("n2", "desktop", "127.0.0.3", ALICE)]);
+    std::fs::create_dir_all(home.darkmux()).unwrap();
+    let text = "[discovery]\ntailscale = false\ndevcontainers = false\n";
+    std::fs::write(home.darkmux().join("host.toml"), text).unwrap();
+    let _daemon = Daemon::start_with(&home, ["serve", "--port", &port.to_string()]);
+    let list = found(&home);
+    assert_eq!(
+        (&list["tailscale"]["state"], &list["devcontainers"]["state"]),
+        (&json!("off"), &json!("off"))
+    );
+    assert_eq!((names(&list).len(), desk.asked()), (0, 0));
+}
+
+#[test]
+fn containers_are_found_with_their_token_and_go_when_they_are_gone() {
+    let home = Home::new();
+    let engine = Engine::start(&home.path().join("docker.sock"));
+    let token = "a".repeat(64);
+    let (ours, gmux) = (["DARKMUX_SERVE_BIND=0.0.0.0"], ["GMUXD_LISTEN=0.0.0.0"]);
+    let (first, second, third) = ("1".repeat(64), "2".repeat(64), "3".repeat(64));
+    engine.change("start", |containers| {
+        let one = container(&first, "/home/alice/My Project", "172.17.0.2", &ours);
+        let other = container(&third, "/home/alice/database", "172.17.0.4", &["PATH=/bin"]);
+        containers.all = vec![(one, Some(token.clone())), (other, Some(token.clone()))];
+    });
+    let _daemon = Daemon::start(&home);
+    let list = wait_for_names(&home, &[("my-project", "token")]);
+    let one = one(&list, "my-project");
+    assert_eq!((&one["url"], &one["local"]), (&json!("http://172.17.0.2:8765"), &json!(true)));
+    assert_eq!(one["folder"], "/home/alice/My Project");
+    assert!(!list.to_string().contains(&token), "{list:#}");
+
+    // A second of the same folder; its token is not there yet, which delays nobody.
+    engine.change("start", |containers| {
+        let two = container(&second, "/mnt/My Project", "172.17.0.3", &gmux);
+        containers.all.push((two, None));
+    });
+    wait_for("a try for the second one's token", || {
+        engine
+            .state()
+            .run
+            .iter()
+            .any(|(id, command)| *id == second && command.contains("gmux/auth-token"))
+            .then_some(())
+    });
+    assert_eq!(names(&found(&home)).len(), 1);
+    engine.state().all[2].1 = Some("b".repeat(64));
+    let list = wait_for_names(&home, &[("my-project", "token"), ("my-project-2", "token")]);
+    assert!(list.to_string().contains("http://172.17.0.3:8790"), "{list:#}");
+
+    // Started again: another address, the same name, the token read anew.
+    let before = engine.state().run.len();
+    engine.change("die", |containers| {
+        let one = &mut containers.all[0].0;
+        one["State"]["StartedAt"] = json!("2026-11-22T11:00:00Z");
+        one["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] = json!("172.17.0.9");
+    });
+    wait_for("the new address", || found(&home).to_string().contains("http://172.17.0.9:8765").then_some(()));
+    assert_eq!(names(&found(&home)).len(), 2);
+    assert_eq!(engine.state().run.len(), before + 1, "only the one that was started again was looked into");
+
+    // What ended while the engine was away is gone at the next look.
+    engine.state().all.remove(0);
+    engine.cut_events();
+    wait_for_names(&home, &[("my-project-2", "token")]);
+    engine.change("die", |containers| containers.all.clear());
+    wait_for_names(&home, &[]);
+    assert!(
+        !engine.state().run.iter().any(|(id, _)| *id == third),
+        "a container that is none was looked into"
+    );
+    let log = std::fs::read_to_string(home.path().join("serve.log")).unwrap();
+    assert!(!log.contains(&token), "{log}");
+}
