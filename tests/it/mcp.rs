@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::repo::Repo;
 use crate::support::runner::member;
 use crate::support::{Daemon, Home, Mcp, RedisServer, describe, signal, wait_for};
 
@@ -169,6 +170,28 @@ fn a_job_runs_on_another_machine_with_progress_and_can_be_cancelled() {
     assert!(said["said"][0].as_str().unwrap().contains("job"), "{said}");
     let cancelled = mcp.call("wait", &json!({ "id": over["id"] }));
     assert_eq!((&cancelled["state"], &cancelled["exit_code"]), (&json!("cancelled"), &json!(130)));
+}
+
+#[test]
+fn what_a_dispatch_changed_comes_back_as_a_branch() {
+    let home = Home::new();
+    let repo = Repo::new(&home, "shop", &[("a.txt", "one\n")]);
+    let mut mcp = Mcp::silent_in(&home, repo.root(), []);
+    mcp.begin("it-test");
+    let change = json!({ "role": "shell", "message": "echo two > a.txt", "worktree": true });
+    let ended = mcp.call("dispatch", &change);
+    let branch = ended["workspace"]["branch"].as_str().unwrap_or_else(|| panic!("{ended}"));
+    assert_eq!(repo.git(&["show", &format!("{branch}:a.txt")]).trim(), "two");
+    assert_eq!(repo.read("a.txt"), "one\n");
+    // One that only looks waits as well, and brings nothing back.
+    let started = mcp.call(
+        "dispatch",
+        &json!({ "role": "shell", "message": "echo 3 > a.txt", "worktree": true, "wait": false }),
+    );
+    let mut looking = Mcp::start(&home, ["--read-only"]);
+    let seen = looking.call("wait", &json!({ "id": started["id"] }));
+    assert_eq!((&seen["ended"], &seen["workspace"]), (&json!(true), &Value::Null));
+    assert!(mcp.call("wait", &json!({ "id": started["id"] }))["workspace"]["branch"].is_string());
 }
 
 #[test]

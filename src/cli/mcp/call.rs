@@ -36,6 +36,8 @@ pub struct Order {
     pub cancelled: CancellationToken,
     /// Whether the client hears how it goes.
     pub is_followed: bool,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
     /// Hears every note; what does not fit is dropped.
     pub tell: mpsc::Sender<String>,
 }
@@ -44,13 +46,15 @@ pub struct Order {
 pub struct Call {
     /// The context of its verbs.
     pub cx: Cx,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
     cancelled: CancellationToken,
     is_followed: bool,
 }
 
 /// Runs a call to its end. Blocks.
 pub fn run(order: Order, work: impl FnOnce(&Call) -> Result<Answer, Failure>) -> Result<Answer, Failure> {
-    let Order { env, client, cancelled, is_followed, tell } = order;
+    let Order { env, client, cancelled, is_followed, read_only, tell } = order;
     let env = match client.filter(|client| !client.is_empty()) {
         Some(client) if !says_who_drives(&env) => env.with(ORCHESTRATOR, client),
         _ => env,
@@ -59,7 +63,7 @@ pub fn run(order: Order, work: impl FnOnce(&Call) -> Result<Answer, Failure>) ->
         // Progress is nothing that somebody waits for.
         let _ = tell.try_send(note.to_owned());
     });
-    result::bounded(work(&Call { cx: Cx::with_printer(env, printer), cancelled, is_followed })?)
+    result::bounded(work(&Call { cx: Cx::with_printer(env, printer), read_only, cancelled, is_followed })?)
 }
 
 /// Whether the user said who drives this machine.

@@ -103,6 +103,7 @@ impl ServerHandler for Server {
             client: context.client_info().map(|client| name(&client.name)),
             cancelled: context.ct.clone(),
             is_followed: context.meta.get_progress_token().is_some(),
+            read_only: self.read_only,
             tell,
         };
         let arguments = request.arguments.unwrap_or_default();

@@ -1,6 +1,7 @@
 //! A client of `darkmux mcp` that writes JSON-RPC by hand: each line that comes must be a message, or the test fails.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -32,8 +33,13 @@ impl Mcp {
 
     /// A server that was told nothing yet.
     pub fn silent<const N: usize>(home: &Home, args: [&str; N]) -> Self {
+        Self::silent_in(home, home.path(), args)
+    }
+
+    /// The same in this folder.
+    pub fn silent_in<const N: usize>(home: &Home, folder: &Path, args: [&str; N]) -> Self {
         let mut command = home.cmd(["mcp"]);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.current_dir(folder).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut server = Running(command.spawn().expect("darkmux runs"));
         let to = server.0.stdin.take();
         let out = BufReader::new(server.0.stdout.take().expect("a pipe"));

@@ -12,6 +12,7 @@ use crate::cli::{Exit, Failure};
 
 /// Arguments of `dispatch`.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[allow(clippy::struct_excessive_bools)] // As the verb has them.
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "rmcp::schemars")]
 pub struct Dispatch {
@@ -34,6 +35,12 @@ pub struct Dispatch {
     fleet: bool,
     /// Folder to run in: an absolute path on the machine that runs it. On this machine, the server's own folder by default; for the fleet, a new one
     workdir: Option<String>,
+    /// Leave the repository here. Without this and workdir a job of the fleet takes the repository of the server's folder along, and what it changes comes back as a branch
+    #[serde(default)]
+    no_repo: bool,
+    /// Run in a worktree of its own on this machine, also a role that would run in the folder itself; what it changes comes back as a branch
+    #[serde(default)]
+    worktree: bool,
     /// End it after this time, such as 90s or 10m
     timeout: Option<String>,
     /// Name it, for later
@@ -120,8 +127,10 @@ impl Dispatch {
         say("name", self.name.as_ref());
         say("key", self.key.as_ref());
         say("retries", self.retries.map(|retries| retries.to_string()).as_ref());
-        if self.fleet {
-            line.push("--fleet".to_owned());
+        for (option, is_set) in
+            [("--fleet", self.fleet), ("--no-repo", self.no_repo), ("--worktree", self.worktree)]
+        {
+            line.extend(is_set.then(|| option.to_owned()));
         }
         line.extend(["--".to_owned(), self.role.clone()]);
         line

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::super::call::Call;
 use super::super::result;
+use super::Document;
+use crate::cli::job::Delivery;
 use crate::cli::{Failure, crew, job, session};
 use crate::session::Table;
 use crate::util::{human, visible_line};
@@ -36,6 +38,8 @@ pub struct Outcome {
     pub output: String,
     /// Whether there is more output than that; `logs` has more
     pub output_truncated: bool,
+    /// What came back of the repository that it was dispatched from: `branch`, `commit`, `changed`, or `error`
+    pub workspace: Option<Document>,
     /// What happened meanwhile
     pub notes: Vec<String>,
 }
@@ -55,6 +59,7 @@ impl Outcome {
             line: None,
             output: String::new(),
             output_truncated: false,
+            workspace: None,
             notes: Vec::new(),
         }
     }
@@ -73,6 +78,7 @@ impl Outcome {
             line: None,
             output: String::new(),
             output_truncated: false,
+            workspace: None,
             notes: Vec::new(),
         }
     }
@@ -80,6 +86,14 @@ impl Outcome {
     /// With this much of an output.
     pub fn with_output(self, (output, output_truncated): (String, bool)) -> Self {
         Self { output, output_truncated, ..self }
+    }
+
+    /// With what came back of the repository.
+    pub fn with_workspace(self, call: &Call, back: Option<Delivery>) -> Self {
+        let Some(back) = back else { return self };
+        back.tell(&call.cx);
+        let Value::Object(workspace) = back.document() else { return self };
+        Self { workspace: Some(workspace), ..self }
     }
 
     /// With what was said meanwhile, and in words.

@@ -8,7 +8,7 @@ use super::super::call::Call;
 use super::outcome::{Outcome, job_in_words, job_output, session_in_words, session_output};
 use super::target::{Target, find, table};
 use super::{Action, Effect};
-use crate::cli::job::{self, Follow, Followed, Interrupts};
+use crate::cli::job::{self, Delivery, Follow, Followed, Interrupts};
 use crate::cli::session::{Keys, Screen, Seen, Waited, Watch, until_happens, watch};
 use crate::cli::{Exit, Failure};
 use crate::session::Table;
@@ -94,7 +94,9 @@ impl Waiting {
         match job::follow(&how, None).await? {
             Followed::Ended(job) | Followed::Cancelled(job) => {
                 let output = job_output(call, queue, &job, self.output_bytes).await?;
-                Ok(Outcome::of_job(&job, "ended").with_output(output).told(call, &job_in_words(&job)))
+                let ended = Outcome::of_job(&job, "ended").with_output(output);
+                let back = if call.read_only { None } else { Delivery::of_job(cx, queue, &job).await };
+                Ok(ended.with_workspace(call, back).told(call, &job_in_words(&job)))
             }
             Followed::Left(_) => Err(left()),
             Followed::TimeOver => {
@@ -114,7 +116,7 @@ impl Waiting {
         let table = table(call)?;
         if self.is_for_end() {
             return match end_of(call, &table, session, until).await? {
-                Some(status) => self.ended(call, &table, &status),
+                Some(status) => self.ended(call, &table, &status).await,
                 None => time_over(call, &table, session),
             };
         }
@@ -122,7 +124,7 @@ impl Waiting {
         let (status, line) = match tokio::time::timeout_at(until, waits).await {
             Err(_) => return time_over(call, &table, session),
             Ok(waited) => match waited? {
-                Waited::Ended(status) => return self.ended(call, &table, &status),
+                Waited::Ended(status) => return self.ended(call, &table, &status).await,
                 Waited::Happened(status, line) => (status, line),
             },
         };
@@ -132,14 +134,16 @@ impl Waiting {
         Ok(Outcome { line, ..Outcome::of_session(&status, reason) }.told(call, &session_in_words(&status)))
     }
 
-    fn ended(
+    async fn ended(
         &self,
         call: &Call,
         table: &Table,
         status: &SessionStatus,
     ) -> Result<(Outcome, String), Failure> {
         let output = session_output(call, table, status, self.output_bytes)?;
-        Ok(Outcome::of_session(status, "ended").with_output(output).told(call, &session_in_words(status)))
+        let ended = Outcome::of_session(status, "ended").with_output(output);
+        let back = if call.read_only { None } else { Delivery::of_session(&call.cx, &status.id).await };
+        Ok(ended.with_workspace(call, back).told(call, &session_in_words(status)))
     }
 }
 
