@@ -13,6 +13,8 @@ mod control;
 mod doorbell;
 mod fault;
 mod finish;
+#[cfg(test)]
+pub mod fixture;
 mod health;
 mod journal;
 mod lane;

@@ -86,8 +86,8 @@ fn a_coder_finds_a_bug_edits_runs_the_tests_and_reports() {
         "edit",
         json!({ "path": "sum.sh", "edits": [{ "old_string": "$1 - $2", "new_string": "$1 + $2" }] }),
     );
-    let test = Reply::call("bash", json!({ "command": "sh test.sh" }));
-    let bed = Bed::new([find, edit, test, Reply::text("The sum is right now.\n\nChecked by test.sh.")]);
+    let check = Reply::call("bash", json!({ "command": "sh test.sh" }));
+    let bed = Bed::new([find, edit, check, Reply::text("The sum is right now.\n\nChecked by test.sh.")]);
     fs::write(bed.work.join("sum.sh"), "echo $(($1 - $2))\n").unwrap();
     fs::write(bed.work.join("test.sh"), "test \"$(sh sum.sh 2 3)\" = 5 && echo passed\n").unwrap();
     let output = bed.dispatch("coder", "sum.sh is wrong");

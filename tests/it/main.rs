@@ -53,6 +53,7 @@ mod peers;
 mod peers_hostile;
 mod queue;
 mod queue_heals;
+mod queue_http;
 mod queue_model;
 mod queue_turn;
 mod redis_link;

@@ -17,6 +17,7 @@ use crate::cli::session::{Keys, Screen, Seen, Watch, block_on, free_name, start_
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
 use crate::crew::{Crew, Launch, MESSAGE_MAX, Ready, Role, SessionFile};
+use crate::fleet::route;
 use crate::model::{MachineId, RoleId, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
@@ -143,7 +144,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         let record = placed.map(|placed| placed.keep(cx, config));
         if let (Some(target), Some(role)) = (&target, &job.spec.role) {
             let payload = json!({ "decision": "local", "target_machine": target });
-            fleet_dispatch::route(cx, config, (role, &job.spec.id), payload);
+            fleet_dispatch::keep(cx, config, route(role, &job.spec.id, payload));
         }
         if args.detach {
             return outcome::detached(cx, &table, &job.spec.id, args.json);

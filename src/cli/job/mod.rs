@@ -7,15 +7,12 @@ mod delivery;
 mod diff;
 mod ending;
 mod explain;
-#[cfg(test)]
-mod fixture;
 mod fleet;
 mod follow;
 mod link;
 mod logs;
 mod ls;
 mod news;
-mod reasons;
 mod retry;
 mod show;
 mod wait;
@@ -29,10 +26,9 @@ pub use crate::work::JobView;
 pub use delivery::{Delivery, workspace_failure};
 pub use ending::{document, report_with_workspace, with};
 pub use explain::print_rows;
-pub use fleet::{all as members, is_alive, needs_accept, preferred, presence};
+pub use fleet::{all as members, needs_accept, presence};
 pub use follow::{Follow, Followed, Interrupts, follow};
 pub use link::{exit_of, failure, find_view, queue, queue_of};
-pub use reasons::{Ask, Gate, rows};
 pub use words::{end, exit_of as exit_of_job, ran, why};
 
 /// Jobs of the fleet's queue, wherever they run.
