@@ -19,8 +19,10 @@ mod flow;
 mod hook;
 mod inbox;
 mod job;
+mod kept;
 mod logging;
 mod man;
+mod mcp;
 mod open;
 mod printer;
 mod queue;
@@ -28,6 +30,7 @@ mod remote;
 mod run_agent;
 mod serve;
 mod session;
+mod skills;
 mod table;
 mod tool_guard;
 
@@ -89,6 +92,11 @@ enum Verb {
     /// Tokens: who may act, and watch, over HTTP
     #[command(subcommand)]
     Auth(Deferred<auth::AuthVerb>),
+    /// Let an agent drive darkmux: an MCP server on stdin and stdout
+    Mcp(DeferredArgs<mcp::McpArgs>),
+    /// Instructions for agents that drive darkmux
+    #[command(subcommand)]
+    Skills(Deferred<skills::SkillsVerb>),
     /// Model servers that the built-in agent asks
     #[command(subcommand)]
     Endpoints(Deferred<endpoints::EndpointsVerb>),
@@ -165,6 +173,8 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
         Verb::Job(Deferred(verb)) => job::run(verb, cx),
         Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
+        Verb::Mcp(DeferredArgs(args)) => mcp::run(&args, cx),
+        Verb::Skills(Deferred(verb)) => skills::run(&verb, cx),
         Verb::Endpoints(Deferred(verb)) => endpoints::run(verb, cx),
         Verb::Doctor(DeferredArgs(args)) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),

@@ -10,6 +10,7 @@ mod show;
 mod worktree;
 
 pub use dispatch::DispatchArgs;
+pub use outcome::{document, how};
 
 use clap::Subcommand;
 

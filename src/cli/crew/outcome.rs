@@ -15,6 +15,9 @@ use crate::wire::SessionStatus;
 /// Output in a JSON document, in bytes; the end of it counts.
 const OUTPUT_MAX: u64 = 1024 * 1024;
 
+/// How a session ended that did what it was to do.
+const WELL: &str = "ended well";
+
 /// `-d`: the id alone, so that a script can take it.
 pub fn detached(cx: &Cx, table: &Table, id: &SessionId, as_document: bool) -> Outcome {
     if as_document {
@@ -72,8 +75,8 @@ fn told(
     Ok(())
 }
 
-/// The JSON document of an ended session.
-fn document(cx: &Cx, table: &Table, status: &SessionStatus) -> Result<serde_json::Value, Failure> {
+/// The JSON document of a session and the end of its output.
+pub fn document(cx: &Cx, table: &Table, status: &SessionStatus) -> Result<serde_json::Value, Failure> {
     let mut log = LogReader::new(table.folder(&status.id).join(files::OUTPUT));
     let (start, end) = log.range()?;
     let from = end.saturating_sub(OUTPUT_MAX).max(start);
@@ -91,22 +94,28 @@ fn document(cx: &Cx, table: &Table, status: &SessionStatus) -> Result<serde_json
     }))
 }
 
+/// How it ended, such as `ended with exit code 3`.
+pub fn how(status: &SessionStatus) -> String {
+    match (status.state, status.reason, status.exit_code) {
+        (SessionState::Lost, ..) => "was lost".to_owned(),
+        (_, Some(EndReason::Timeout), _) => "reached its time limit".to_owned(),
+        (_, Some(EndReason::Killed), _) => "was ended".to_owned(),
+        (_, _, Some(0)) => WELL.to_owned(),
+        (_, _, Some(code)) if matches!(status.exit, Some(ExitStatus::Signal(_))) => {
+            format!("ended by signal {}", code - 128)
+        }
+        (_, _, code) => format!("ended with exit code {}", code.unwrap_or(-1)),
+    }
+}
+
 /// The last line on stderr: the session, how it ended, how long it took, where to see it again.
 fn last_line(cx: &Cx, config: &Config, status: &SessionStatus) {
     // Who ended it knows why.
     if let Some(why) = status.error.as_ref().filter(|_| status.reason != Some(EndReason::Killed)) {
         cx.printer.error(&visible(why));
     }
-    let (style, word) = match (status.state, status.reason, status.exit_code) {
-        (SessionState::Lost, ..) => (BAD, "was lost".to_owned()),
-        (_, Some(EndReason::Timeout), _) => (BAD, "reached its time limit".to_owned()),
-        (_, Some(EndReason::Killed), _) => (BAD, "was ended".to_owned()),
-        (_, _, Some(0)) => (GOOD, "ended well".to_owned()),
-        (_, _, Some(code)) if matches!(status.exit, Some(ExitStatus::Signal(_))) => {
-            (BAD, format!("ended by signal {}", code - 128))
-        }
-        (_, _, code) => (BAD, format!("ended with exit code {}", code.unwrap_or(-1))),
-    };
+    let word = how(status);
+    let style = if word == WELL { GOOD } else { BAD };
     let ran =
         status.ran().map(|ran| format!(" after {}", human::duration(ran.unsigned_abs()))).unwrap_or_default();
     let page = viewer_url(config).map(|url| format!(" · {url}")).unwrap_or_default();

@@ -55,6 +55,12 @@ impl Delivery {
         Some(Self::of(cx, Some((queue, job)), &record).await)
     }
 
+    /// Takes in the result of a session of this machine that was dispatched into a worktree of its own.
+    pub async fn of_session(cx: &Cx, id: &SessionId) -> Option<Self> {
+        let record = records(cx).ok()?.get(id).ok().flatten()?;
+        Some(Self::of(cx, None, &record).await)
+    }
+
     /// Takes in the result of the job that `record` tells of: from the queue, or from its folder on this machine.
     pub async fn of(cx: &Cx, fleet: Option<(&Queue, &JobView)>, record: &Record) -> Self {
         let came = take_in(cx, fleet, record, true).await;

@@ -113,8 +113,8 @@ async fn told(cx: &Cx, queue: &Queue, job: &JobView, telling: Telling<'_>) -> Re
     Ok(())
 }
 
-/// The JSON document of an ended job.
-async fn document(cx: &Cx, queue: &Queue, job: &JobView) -> Result<Value, Failure> {
+/// The JSON document of a job and the end of its newest attempt's output.
+pub async fn document(cx: &Cx, queue: &Queue, job: &JobView) -> Result<Value, Failure> {
     let mut bytes = Vec::new();
     let mut output = Output::of(cx, Some(Screen::collect(&mut bytes)), Part::of_attempt(job.attempt, 0));
     output.show_all(queue, &job.id).await?;

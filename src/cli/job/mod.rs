@@ -24,11 +24,12 @@ use super::{Cx, Outcome};
 
 pub use crate::work::JobView;
 pub use delivery::{Delivery, workspace_failure};
-pub use ending::{report_with_workspace, with};
+pub use ending::{document, report_with_workspace, with};
 pub use explain::print_rows;
 pub use fleet::{all as members, needs_accept, presence};
 pub use follow::{Follow, Followed, Interrupts, follow};
-pub use link::{exit_of, failure, queue};
+pub use link::{exit_of, failure, find_view, queue, queue_of};
+pub use words::{end, exit_of as exit_of_job, ran, why};
 
 /// Jobs of the fleet's queue, wherever they run.
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ pub mod api;
 mod door;
 pub mod hub;
 pub mod local;
+mod mcp;
 pub mod model_server;
 pub mod queue;
 mod redis;
@@ -17,6 +18,7 @@ mod tty;
 pub mod ws;
 
 pub use door::{Door, cookie, forged};
+pub use mcp::Mcp;
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::{Tty, blank};
 
