@@ -34,6 +34,7 @@ use crate::store::{Durability, FileLock, Redis, bind_socket, ensure_private_dir,
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
 use crate::work::{FleetKey, Journal, Queue};
+use crate::workspace::Records;
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -381,8 +382,11 @@ fn sweeper(config: &Config, live: LiveTable, flow: FlowConfig, clock: &Clock) ->
     Sweeper {
         live,
         keep: Keep { count: session.keep, bytes: session.keep_bytes },
-        worktrees: config.paths.home().join("worktrees"),
+        worktrees: config.paths.worktrees(),
         worktrees_age: runner.worktrees_age,
+        mirrors: config.paths.mirrors(),
+        workspaces: Records::new(config.paths.workspaces()),
+        env: config.env().clone(),
         journal: Journal::new(&config.paths.queue(), clock.clone()),
         flow,
         clock: clock.clone(),

@@ -12,13 +12,14 @@
 //! | 1 | [`wire`] | shapes on the wire and on disk |
 //! | 2 | [`pty`] | pseudo-terminals, process groups, terminal modes |
 //! | 3 | [`flow`] | the event log: sinks, audit chain, readers, tail |
+//! | 3 | [`workspace`] | the repository that travels with a job: snapshot, bundle, mirror, result |
 //! | 3 | [`work`] | the queue: publish, claim, lease, reconcile, dead letters |
 //! | 3 | [`session`] | session hosts and their clients |
 //! | 3 | [`crew`] | roles, and the command a role becomes |
 //! | 4 | [`fleet`] | facts about machines |
 //! | 4 | [`peer`] | other machines' daemons: links, their sessions, what is asked of them |
-//! | 4 | [`runner`] | claims jobs and runs each as a session |
 //! | 4 | [`agent`] | the built-in agent: a model's endpoint, tools, a loop |
+//! | 4 | [`runner`] | claims jobs and runs each as a session |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
 //! | 5 | [`doctor`] | one file a check |
@@ -44,6 +45,7 @@ pub mod store;
 pub mod util;
 pub mod wire;
 pub mod work;
+pub mod workspace;
 
 /// The version of this build, with the commit where it is known: `0.1.0 (1a2b3c4d5e)`.
 pub const VERSION: &str = env!("DARKMUX_VERSION");

@@ -5,9 +5,10 @@
  * @module
  */
 
-import { askAccess, listLaunchers, listSessions, signOut } from './act.js';
+import { askAccess, askHealth, listSessions, signOut } from './act.js';
 import { backoff, openSessionEvents } from './api.js';
 import { signInWithCode, takeCode } from './login/signin.js';
+import { oneLine } from './sanitize.js';
 import { readSession } from './v1.js';
 import { fields } from './wire.js';
 
@@ -31,6 +32,10 @@ export function createAccount(dispatch, onLeft) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let again;
   let attempt = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let asking;
+  /** Machines whose link has been up. */
+  const connected = new Set();
   let signedIn = false;
   /** The reader has signed out, and need not be told. */
   let left = false;
@@ -61,8 +66,28 @@ export function createAccount(dispatch, onLeft) {
         changed.delete(id);
         dispatch({ type: 'sessions/removed', id });
       },
+      onPeer() {
+        clearTimeout(asking);
+        asking = setTimeout(() => void health('watch').catch(() => {}), BATCH_MS);
+      },
       onLost: (refused) => void (refused && look()),
     });
+  }
+
+  /** What can be started, and how the links are; a link that was lost is told. @param {import('./types.js').Access} access */
+  async function health(access) {
+    const { launchers, peers } = await askHealth();
+    if (access === 'act') dispatch({ type: 'launchers/loaded', launchers });
+    dispatch({ type: 'peers/loaded', peers });
+    for (const { name, status, problem } of peers) {
+      const key = `peer:${name}`;
+      if (status === 'connected') {
+        connected.add(name);
+        dispatch({ type: 'toast/closed', key });
+      } else if (connected.delete(name)) {
+        say(key, `${oneLine(name, 64)} does not answer${problem === '' ? '' : `: ${oneLine(problem, 200)}`}. Its sessions stay as they were last known.`);
+      }
+    }
   }
 
   async function look() {
@@ -76,6 +101,8 @@ export function createAccount(dispatch, onLeft) {
         if (signedIn || left) {
           // What was known of them is no longer this page's to show.
           dispatch({ type: 'sessions/loaded', sessions: [] });
+          dispatch({ type: 'peers/loaded', peers: [] });
+          connected.clear();
           onLeft();
         }
         if (signedIn) say('signed-out', 'Signed out: the token that this page came with has been replaced or ended. Run darkmux open to sign in again.');
@@ -86,7 +113,7 @@ export function createAccount(dispatch, onLeft) {
       signedIn = true;
       dispatch({ type: 'toast/closed', key: 'signed-out' });
       follow();
-      if (access === 'act') dispatch({ type: 'launchers/loaded', launchers: await listLaunchers() });
+      await health(access);
     } catch {
       clearTimeout(again);
       again = setTimeout(look, backoff(attempt, Math.random()));

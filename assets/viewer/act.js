@@ -4,8 +4,8 @@
  * @module
  */
 
-import { readAccess, readLaunchers, readRefusal, readSession } from './v1.js';
-import { fields, list } from './wire.js';
+import { readAccess, readLaunchers, readPeers, readRefusal, readSession } from './v1.js';
+import { fields, list, readJudgement, readOutput } from './wire.js';
 import { text } from './record.js';
 
 /** @typedef {import('./types.js').Access} Access */
@@ -63,7 +63,11 @@ export async function listSessions() {
   return list(fields(await ask('GET', '/v1/sessions')).data).map(readSession).filter(({ id }) => id !== '');
 }
 
-export const listLaunchers = async () => readLaunchers(await ask('GET', '/v1/health'));
+/** What can be started here, and the links to other machines. */
+export async function askHealth() {
+  const body = await ask('GET', '/v1/health');
+  return { launchers: readLaunchers(body), peers: readPeers(body) };
+}
 
 /** @typedef {{launcher?: string, command?: string[], cwd?: string, name?: string}} Launch */
 
@@ -94,3 +98,45 @@ export async function uploadPicture(id, picture) {
   const body = await ask('POST', `${at(id)}/clipboard`, { raw: picture, type: picture.type, timeout: UPLOAD_MS });
   return text(fields(fields(body).data).path);
 }
+
+/** What is asked of the queue as a whole. @param {'pause' | 'resume'} what */
+export const queueAction = (what) => ask('POST', `/v1/queue/${what}`);
+
+/** @param {string} machine @param {'drain' | 'undrain'} what */
+export const machineAction = (machine, what) => ask('POST', `/v1/machines/${encodeURIComponent(machine)}/${what}`);
+
+/** @param {string} entry @param {'requeue' | 'drop'} what */
+export const letterAction = (entry, what) => ask('POST', `/v1/dead/${encodeURIComponent(entry)}/${what}`);
+
+/** @param {string} id @param {'cancel' | 'retry'} what */
+export const jobAction = (id, what) => ask('POST', `/v1/jobs/${encodeURIComponent(id)}/${what}`);
+
+/** @param {string} id */
+export const explainJob = async (id) => readJudgement(await ask('GET', `/v1/jobs/${encodeURIComponent(id)}/explain`));
+
+/** @param {string} id @param {string} after the `next` of the answer before, or nothing */
+export async function jobOutput(id, after) {
+  const query = after === '' ? '' : `?after=${encodeURIComponent(after)}`;
+  return readOutput(await ask('GET', `/v1/jobs/${encodeURIComponent(id)}/output${query}`, { timeout: UPLOAD_MS }));
+}
+
+/**
+ * @typedef {object} Dispatch
+ * @property {string} role
+ * @property {string} message
+ * @property {string} [name]
+ * @property {string} [machine]
+ * @property {string} [pin]
+ * @property {string[]} [require]
+ * @property {string} [priority]
+ * @property {number} [retries]
+ * @property {string} [workdir]
+ */
+
+/** @param {Dispatch} what @returns {Promise<import('./types.js').Judgement[]>} which machines could run it */
+export async function tryDispatch(what) {
+  return readJudgement(await ask('POST', '/v1/dispatch', { json: { ...what, dry_run: true } })).machines;
+}
+
+/** @param {Dispatch} what @returns {Promise<string>} the job's id */
+export const dispatch = async (what) => text(fields(fields(await ask('POST', '/v1/dispatch', { json: what })).data).job);

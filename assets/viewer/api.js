@@ -50,6 +50,8 @@ export const getDays = () => getBody('/flow-days');
 export const getSessions = () => getBody('/sessions');
 export const getFleet = () => getBody('/fleet/machines/live');
 export const getJobs = () => getBody('/jobs');
+/** @param {string} id */
+export const getJob = (id) => getBody(`/jobs/${encodeURIComponent(id)}`);
 export const getQueue = () => getBody('/queue');
 export const getMachine = () => getBody('/machine/specs');
 
@@ -151,6 +153,7 @@ export function openStream(day, from, events) {
  * @property {(body: unknown) => void} onUpsert
  * @property {(id: string) => void} onRemove
  * @property {(ids: string[] | null) => void} onComplete All that there is has been told; null where the ids are too many.
+ * @property {() => void} onPeer The link to another machine is not as it was.
  * @property {(refused: boolean) => void} onLost `refused`: the daemon answered with something that is no stream.
  */
 
@@ -166,7 +169,7 @@ export function openSessionEvents(events) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   function connect() {
-    const opened = new EventSource('/v1/events');
+    const opened = new EventSource('/v1/events?scope=all');
     source = opened;
     opened.onopen = () => {
       attempt = 0;
@@ -174,6 +177,7 @@ export function openSessionEvents(events) {
     opened.addEventListener('session-snapshot', ({ data }) => events.onComplete(idsOf(parse(data))));
     opened.addEventListener('session-upsert', ({ data }) => events.onUpsert(parse(data)));
     opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
+    opened.addEventListener('peer-status', () => events.onPeer());
     opened.onerror = () => {
       const refused = opened.readyState === EventSource.CLOSED;
       if (refused) {

@@ -42,6 +42,7 @@ export function createControl(dispatch, ask, signedOut) {
 
   return {
     say,
+    attempt,
     /** @param {string} id @param {SessionAction} action */
     async act(id, action) {
       const question = QUESTIONS[action];

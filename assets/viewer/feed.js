@@ -9,7 +9,7 @@
 import * as api from './api.js';
 import { count, shiftDay, utcDay } from './format.js';
 import { changesSessions, isRecord, text, canonicalAction } from './record.js';
-import { MAX_RECORDS } from './store.js';
+import { FIRST_RECORDS, MAX_RECORDS } from './records.js';
 import { readHealth } from './wire.js';
 
 /** @typedef {import('./types.js').Incoming} Incoming */
@@ -40,6 +40,7 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
   let probing = false;
   let open = false;
   let failures = 0;
+  let limit = FIRST_RECORDS;
 
   /** @param {import('./types.js').Source} source */
   const say = (source) => dispatch({ type: 'source/changed', source });
@@ -116,11 +117,11 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
   async function load() {
     try {
       const today = utcDay(Date.now());
-      const { batch: records, position } = await api.getRecords(today, MAX_RECORDS);
+      const { batch: records, position } = await api.getRecords(today, limit);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
         : [];
-      const partial = records.length >= MAX_RECORDS || before.length >= FEW_RECORDS;
+      const partial = records.length >= limit || before.length >= FEW_RECORDS;
       dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial });
       follow(today, position);
     } catch (error) {
@@ -142,6 +143,7 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
       },
       onLost: lost,
       onStale(missed) {
+        if (missed > 0) dispatch({ type: 'records/missed', count: missed });
         if (missed > 0) warn('gap', `${count(missed, 'record')} left the log before this page had read them.`);
         void load();
       },
@@ -152,8 +154,8 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
     try {
       const records = mode.kind === 'demo'
         ? await api.getFixture(mode.src)
-        : (await api.getRecords(mode.src, MAX_RECORDS)).batch;
-      dispatch({ type: 'records/loaded', batch: records, position: '', partial: records.length >= MAX_RECORDS });
+        : (await api.getRecords(mode.src, limit)).batch;
+      dispatch({ type: 'records/loaded', batch: records, position: '', partial: records.length >= limit });
       say('replay');
     } catch (error) {
       failed(error, replay);
@@ -162,6 +164,11 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
 
   return {
     start: () => void (mode.kind === 'live' ? load() : replay()),
+    /** All of the day, as far as it is kept here. */
+    more() {
+      limit = MAX_RECORDS;
+      void (mode.kind === 'live' ? load() : replay());
+    },
     /** Something else could not reach the daemon: look whether it is there. */
     check() {
       if (stream) void probe();

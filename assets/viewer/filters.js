@@ -13,11 +13,11 @@ import { toJson } from './record.js';
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
 
 /** @type {readonly (keyof Filters)[]} */
-export const FILTER_NAMES = ['q', 'level', 'category', 'machine', 'session', 'action'];
+export const FILTER_NAMES = ['q', 'level', 'category', 'machine', 'role', 'session', 'action'];
 
 /** @returns {Filters} */
 export function noFilters() {
-  return { q: '', level: '', category: '', machine: '', session: '', action: '' };
+  return { q: '', level: '', category: '', machine: '', role: '', session: '', action: '' };
 }
 
 /** @param {Filters} filters */
@@ -56,6 +56,7 @@ export function matcher(filters) {
   return (entry) => {
     if (filters.session && entry.session !== filters.session) return false;
     if (filters.category && entry.category !== filters.category) return false;
+    if (filters.role && entry.role !== filters.role) return false;
     if (filters.machine && entry.machine !== filters.machine) return false;
     if (filters.action && entry.action !== filters.action) return false;
     if (lowest > 0) {
@@ -68,11 +69,11 @@ export function matcher(filters) {
 }
 
 /**
- * @param {string} hash with or without its `#`
+ * @param {string} query with or without its `?`
  * @returns {Filters}
  */
-export function parseHash(hash) {
-  const params = new URLSearchParams(hash.replace(/^#/, ''));
+export function parseFilters(query) {
+  const params = new URLSearchParams(query.replace(/^[?#]/, ''));
   const filters = noFilters();
   for (const name of FILTER_NAMES) filters[name] = params.get(name) ?? '';
   if (!LEVELS.includes(filters.level)) filters.level = '';
@@ -81,21 +82,29 @@ export function parseHash(hash) {
 
 /**
  * @param {Filters} filters
- * @returns {string} without `#`; empty when nothing is filtered
+ * @returns {string} without `?`; empty when nothing is filtered
  */
-export function toHash(filters) {
+export function toQuery(filters) {
   const params = new URLSearchParams();
   for (const name of FILTER_NAMES) if (filters[name]) params.set(name, filters[name]);
   return params.toString();
 }
 
+/** @typedef {'category' | 'machine' | 'role' | 'session' | 'action'} Facet */
+
 /**
  * @param {readonly Entry[]} records
- * @param {'category' | 'machine' | 'session' | 'action'} field
- * @returns {string[]} the values that occur: those of a few kinds sorted, sessions with the newest first
+ * @param {Facet} field
+ * @param {ReadonlySet<string>} [known] values of earlier records
+ * @returns {Set<string>} the values that occur, in the order in which they came up
  */
-export function valuesOf(records, field) {
-  const found = new Set(records.map((entry) => entry[field]));
-  found.delete('');
-  return field === 'session' ? [...found].reverse() : [...found].sort();
+export function valuesIn(records, field, known = new Set()) {
+  const found = new Set(known);
+  for (const entry of records) {
+    if (entry[field] !== '') found.add(entry[field]);
+  }
+  return found;
 }
+
+/** @param {ReadonlySet<string>} values @param {Facet} field @returns {string[]} those of a few kinds sorted, sessions with the newest first */
+export const choicesOf = (values, field) => (field === 'session' ? [...values].reverse() : [...values].sort());

@@ -29,8 +29,14 @@ function isDate(ms) {
 
 /** @param {number} ms @returns {string} the local day, as a title */
 export function localDay(ms) {
-  return isDate(ms) ? dayFormat.format(ms) : 'No date';
+  if (!isDate(ms)) return 'No date';
+  // Formatting is slow, and neighbours are of one day; days begin at a quarter of an hour everywhere.
+  const quarter = Math.floor(ms / 900_000);
+  if (quarter !== lastDay.quarter) lastDay = { quarter, title: dayFormat.format(ms) };
+  return lastDay.title;
 }
+
+let lastDay = { quarter: NaN, title: '' };
 
 /** @param {number} ms @returns {string} the local day in short, and the clock */
 export function moment(ms) {

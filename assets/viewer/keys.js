@@ -15,19 +15,38 @@
  * @property {() => void} launch
  * @property {() => void} switchView
  * @property {(by: 1 | -1) => void} nextSession
+ * @property {() => void} palette
+ * @property {() => void} dispatch
+ * @property {(path: string) => void} go
  */
+
+/** Where the letter after `g` leads. @type {{[key: string]: string}} */
+const PAGES = { f: '/fleet', l: '/', q: '/queue', s: '/sessions', i: '/inbox' };
+/** The second letter comes soon, or it is one of its own. */
+const PAIR_MS = 1_000;
 
 /** @param {KeyActions} actions */
 export function startKeys(actions) {
+  let paired = -Infinity;
+  // Before the browser's own meaning of it, and before a terminal's, which has Ctrl+Shift+L to be left.
+  document.addEventListener('keydown', (event) => {
+    const palette = (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'k';
+    if (!palette || (event.target instanceof HTMLTextAreaElement && event.target.classList.contains('xterm-helper-textarea'))) return;
+    event.preventDefault();
+    actions.palette();
+  });
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    // An open dialog handles its own keys.
-    if (document.querySelector('dialog[open]')) return;
+    // An open dialog handles its own keys, and Escape closes what has popped up.
+    if (document.querySelector('dialog[open], :popover-open')) return;
     const typing = isField(event.target);
     // A terminal takes every key; Ctrl+Shift+L leaves it.
     if (event.target instanceof HTMLTextAreaElement) return;
     if (typing && event.key !== 'Escape') return;
-    if (handle(event.key, actions)) event.preventDefault();
+    const page = event.timeStamp - paired < PAIR_MS ? PAGES[event.key] : undefined;
+    paired = event.key === 'g' ? event.timeStamp : -Infinity;
+    if (page) actions.go(page);
+    if (page || handle(event.key, actions)) event.preventDefault();
   });
 }
 
@@ -40,6 +59,7 @@ function handle(key, actions) {
     case 'j': move(1); return true;
     case 'k': move(-1); return true;
     case 'n': actions.launch(); return true;
+    case 'd': actions.dispatch(); return true;
     case 't': actions.switchView(); return true;
     case ']': actions.nextSession(1); return true;
     case '[': actions.nextSession(-1); return true;

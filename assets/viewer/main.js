@@ -5,28 +5,44 @@
  * @module
  */
 
-import { launch } from './act.js';
+import * as act from './act.js';
 import { createAccount } from './account.js';
 import { createControl } from './control.js';
 import { createFeed } from './feed.js';
-import { noFilters, parseHash, toHash } from './filters.js';
+import { noFilters } from './filters.js';
+import { utcDay } from './format.js';
+import { createJobFeed } from './job-feed.js';
 import { startKeys } from './keys.js';
 import { hasCode } from './login/signin.js';
+import { createNav } from './nav.js';
 import { createNotifier } from './notify.js';
 import { createPolls } from './polls.js';
+import { createQueueControl } from './queue-control.js';
+import { jobPath, parseRoute, sessionOf, sessionPath } from './routes.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
 import { createAccountView } from './views/account.js';
 import { createAsk } from './views/ask.js';
+import { createBoard } from './views/board.js';
+import { createDays } from './views/days.js';
+import { createDispatch } from './views/dispatch.js';
 import { byId } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
 import { createFleet } from './views/fleet.js';
+import { createFlow } from './views/flow.js';
 import { createInbox } from './views/inbox.js';
+import { createInboxPage } from './views/inbox-page.js';
+import { createJob } from './views/job.js';
+import { createLanes } from './views/lanes.js';
 import { createLaunch } from './views/launch.js';
-import { createMachine } from './views/machine.js';
+import { createPalette } from './views/palette.js';
 import { createQueue } from './views/queue.js';
+import { createRail } from './views/rail.js';
+import { createRaw, exported, save } from './views/raw.js';
+import { createRunning } from './views/running.js';
 import { createSessionDetail } from './views/session-detail.js';
 import { createSessions } from './views/sessions.js';
+import { createSource } from './views/source.js';
 import { createTerminal } from './views/terminal.js';
 import { createTimeline } from './views/timeline.js';
 import { createToasts } from './views/toasts.js';
@@ -46,56 +62,62 @@ const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.getAttrib
 function readMode() {
   const src = meta('darkmux-flow-src');
   if (src) return { kind: 'demo', label: src.split('/').pop() || src, src };
-  const date = meta('darkmux-date');
-  if (meta('darkmux-mode') === 'play' && date) return { kind: 'play', label: date, src: date };
+  const date = parseRoute(location.pathname).day;
+  if (date && date !== utcDay(Date.now())) return { kind: 'play', label: date, src: date };
   return { kind: 'live', label: '', src: '' };
 }
 
-startTheme(byId('theme', HTMLButtonElement));
+const changeTheme = startTheme(byId('theme', HTMLButtonElement));
 const mode = readMode();
 const store = createStore(initialState(mode, Date.now()));
-store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) });
 
 const feed = createFeed(mode, store.dispatch, () => polls.sessionsChanged());
 const account = createAccount(store.dispatch, () => polls.sessionsChanged());
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
-const control = createControl(store.dispatch, createAsk(), account.look);
+const ask = createAsk();
+const control = createControl(store.dispatch, ask, account.look);
+const queueControl = createQueueControl(control, ask, () => {
+  polls.queueChanged();
+  jobFeed.again();
+});
+const nav = createNav(store, () => {
+  jobFeed.again();
+  if (sessionOf(store.state().place.route) !== '') terminal.focus();
+});
 
 /** @param {Partial<Filters>} filters */
 function filter(filters) {
-  const before = store.state().filters;
   store.dispatch({ type: 'filters/changed', filters });
-  const after = store.state().filters;
-  const address = `${location.pathname}${location.search}${toHash(after) ? `#${toHash(after)}` : ''}`;
-  // Opening a session is a step that the back button takes back; typing is not.
-  if (after.session !== before.session) history.pushState(null, '', address);
-  else history.replaceState(null, '', address);
+  nav.note();
 }
 
 const actions = {
   filter,
-  clearFilters: () => filter(noFilters()),
-  /** @param {string} session */
-  openSession(session) {
-    filter({ session });
-    showPane('flow');
-    terminal.focus();
-  },
-  closeSession: () => filter({ session: '' }),
+  clearFilters: () => filter({ ...noFilters(), session: sessionOf(store.state().place.route) }),
+  openSession: (/** @type {string} */ session) => nav.go(sessionPath(session)),
+  closeSession: () => sessionOf(store.state().place.route) !== '' && nav.go('/'),
   /** @param {import('./types.js').SessionView} view */
   show: (view) => store.dispatch({ type: 'view/changed', view }),
   ...control,
+  ...queueControl,
+  dispatch: () => dispatcher.show(),
+  /** @param {number} at */
+  moment(at) {
+    store.dispatch({ type: 'moment/changed', at });
+    nav.note();
+  },
   /** @param {string} key */
   toggle: (key) => store.dispatch({ type: 'record/toggled', key }),
   /** @param {boolean} follow */
   follow: (follow) => store.dispatch({ type: 'follow/changed', follow }),
   showOlder: () => store.dispatch({ type: 'older/shown' }),
+  loadDay: feed.more,
 };
 
 /** @param {import('./act.js').Launch} what @returns {Promise<string>} why it did not start, or nothing */
 async function start(what) {
   try {
-    actions.openSession(await launch(what));
+    actions.openSession(await act.launch(what));
     notifier.offer();
     return '';
   } catch (error) {
@@ -111,22 +133,61 @@ const terminal = createTerminal({
   leave: () => byId('search', HTMLInputElement).closest('main')?.querySelector('button')?.focus(),
   seen: control.seen,
 });
+const job = createJob(actions);
+const jobFeed = createJobFeed(store, job);
+const dispatcher = createDispatch(act.tryDispatch, async (what) => {
+  const id = await act.dispatch(what);
+  polls.queueChanged();
+  nav.go(jobPath(id));
+});
+/** @param {string} record */
+function openRecord(record) {
+  store.dispatch({ type: 'lens/changed', lens: 'list' });
+  if (!store.state().expanded.has(record)) actions.toggle(record);
+  nav.note();
+}
+const saveShown = () => save(`flow-${store.state().place.route.day || utcDay(Date.now())}.jsonl`, exported(store.state()));
+const source = createSource();
+const days = createDays();
+for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(); });
 const views = [
+  createRail(),
+  createFlow((lens) => {
+    store.dispatch({ type: 'lens/changed', lens });
+    nav.note();
+  }, saveShown),
   createAccountView(account.leave),
-  createToolbar((day) => location.assign(`${day ? `/play/${day}` : '/'}${location.hash}`)),
+  createToolbar(),
+  source,
+  days,
   createFilterBar(actions),
+  createRunning(),
+  createLanes(openRecord),
+  createRaw(),
   createSessionDetail(actions),
   terminal,
-  createInbox(actions),
+  createInbox(actions, { panel: byId('inbox-panel', HTMLElement), list: byId('inbox', HTMLOListElement), total: byId('inbox-count', HTMLElement) }),
   launcher,
+  dispatcher,
   notifier,
   createToasts((key) => store.dispatch({ type: 'toast/closed', key })),
   createTimeline(actions),
   createSessions(actions.openSession),
-  createFleet(),
-  createQueue(),
-  createMachine(),
+  createFleet(actions),
+  createQueue(actions),
+  job,
+  createBoard(nav.go, { warn: control.say, openLink: control.openLink }),
+  createInboxPage(actions),
 ];
+
+/** Puts a popover under the button that opens it. @param {HTMLElement} panel */
+function place(panel) {
+  const button = document.querySelector(`[popovertarget="${panel.id}"]`);
+  if (!button) return;
+  const { left, bottom } = button.getBoundingClientRect();
+  panel.style.inset = `${bottom + 6}px auto auto ${Math.max(8, Math.min(left, innerWidth - panel.offsetWidth - 8))}px`;
+  panel.style.margin = '0';
+}
 
 let scheduled = false;
 function render() {
@@ -139,39 +200,45 @@ store.subscribe(() => {
   scheduled = true;
 });
 
-/** On a narrow page one pane is shown at a time. @param {string} pane */
-function showPane(pane) {
-  document.body.dataset.pane = pane;
-  for (const button of document.querySelectorAll('#panes button')) {
-    button.setAttribute('aria-pressed', String(button instanceof HTMLElement && button.dataset.pane === pane));
-  }
-}
-byId('panes', HTMLElement).addEventListener('click', ({ target }) => {
-  if (target instanceof HTMLElement && target.dataset.pane) showPane(target.dataset.pane);
-});
-
-byId('skip', HTMLButtonElement).addEventListener('click', () => byId('timeline', HTMLDivElement).focus());
+byId('skip', HTMLButtonElement).addEventListener('click', () => byId('main', HTMLElement).focus());
 
 const help = byId('help', HTMLDialogElement);
 byId('help-button', HTMLButtonElement).addEventListener('click', () => help.showModal());
+/** @type {{[action: string]: () => void}} */
+const COMMANDS = {
+  launch: launcher.show,
+  dispatch: actions.dispatch,
+  pause: () => void queueControl.queueAct('pause'),
+  resume: () => void queueControl.queueAct('resume'),
+  follow: () => actions.follow(!store.state().follow),
+  export: saveShown,
+  theme: changeTheme,
+  account: () => byId('account-button', HTMLButtonElement).click(),
+  help: () => help.showModal(),
+};
+const palette = createPalette(store.state, nav.go, (action) => COMMANDS[action]?.());
 startKeys({
   search() {
-    showPane('flow');
+    if (store.state().place.route.page !== 'flow') nav.go('/');
+    render();
     byId('search', HTMLInputElement).select();
   },
-  help: () => help.showModal(),
-  toggleFollow: () => actions.follow(!store.state().follow),
+  help: COMMANDS.help,
+  toggleFollow: COMMANDS.follow,
   toggleRecord: actions.toggle,
   closeSession: actions.closeSession,
   launch: launcher.show,
+  dispatch: actions.dispatch,
+  palette: palette.show,
+  go: nav.go,
   switchView: () => actions.show(store.state().view === 'terminal' ? 'records' : 'terminal'),
   nextSession,
 });
 
 /** @param {1 | -1} by */
 function nextSession(by) {
-  const { sessions, filters } = store.state();
-  const at = sessions.findIndex(({ id }) => id === filters.session);
+  const { sessions, place: { route } } = store.state();
+  const at = sessions.findIndex(({ id }) => id === sessionOf(route));
   const next = sessions[at < 0 ? 0 : at + by];
   if (next) actions.openSession(next.id);
 }
@@ -179,7 +246,7 @@ function nextSession(by) {
 addEventListener('popstate', () => {
   // What `darkmux open` printed, put into the address of a page that is open already.
   if (hasCode()) void account.start();
-  else store.dispatch({ type: 'filters/changed', filters: parseHash(location.hash) });
+  else nav.moved();
 });
 function resume() {
   feed.resume();
@@ -204,7 +271,9 @@ setInterval(() => {
   if (document.visibilityState === 'visible') store.dispatch({ type: 'clock/ticked', now: Date.now() });
 }, TICK_MS);
 
-showPane('flow');
+nav.start();
+jobFeed.start();
+jobFeed.again();
 render();
 feed.start();
 if (mode.kind !== 'demo') {

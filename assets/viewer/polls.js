@@ -98,6 +98,7 @@ export function createPolls(dispatch, onUnreachable, follows) {
       every(days, DAYS_MS);
     },
     refresh: everything,
+    queueChanged: () => void queue(),
     sessionsChanged() {
       clearTimeout(settling);
       settling = setTimeout(() => void sessions(), SETTLE_MS);

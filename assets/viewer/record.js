@@ -91,6 +91,16 @@ export function keyOf(raw, position) {
 }
 
 /**
+ * The handle of a dispatch's records is its role.
+ *
+ * @param {RawRecord} raw
+ */
+function roleOf(raw) {
+  const action = canonicalAction(text(raw.action));
+  return action.startsWith('dispatch') ? text(raw.handle) : text(raw.role_id) || text(raw.role);
+}
+
+/**
  * @param {RawRecord} raw
  * @param {string} key
  * @returns {Entry}
@@ -105,6 +115,8 @@ export function toEntry(raw, key) {
     category: text(raw.category),
     action: canonicalAction(text(raw.action)),
     handle: text(raw.handle),
+    role: roleOf(raw),
+    tier: text(raw.tier),
     machine: text(raw.machine_id),
     session: text(raw.session_id),
   };

@@ -8,11 +8,11 @@
  * @module
  */
 
-import { matcher, noFilters } from './filters.js';
-import { isRecord, keyOf, toEntry } from './record.js';
+import { FILTER_NAMES, noFilters } from './filters.js';
+import { withGone } from './gone.js';
+import { loaded, streamed } from './records.js';
 
 /** @typedef {import('./types.js').State} State */
-/** @typedef {import('./types.js').Entry} Entry */
 /** @typedef {import('./types.js').Incoming} Incoming */
 /** @typedef {import('./types.js').Filters} Filters */
 /** @typedef {import('./types.js').Mode} Mode */
@@ -29,6 +29,7 @@ import { isRecord, keyOf, toEntry } from './record.js';
  *   | {type: 'sessions/removed', id: string}
  *   | {type: 'access/changed', access: import('./types.js').Access}
  *   | {type: 'launchers/loaded', launchers: import('./types.js').Launcher[]}
+ *   | {type: 'peers/loaded', peers: import('./types.js').Peer[]}
  *   | {type: 'view/changed', view: import('./types.js').SessionView}
  *   | {type: 'toast/raised', key: string, tone: 'note' | 'warning', text: string, at: number}
  *   | {type: 'toast/closed', key: string}
@@ -40,16 +41,17 @@ import { isRecord, keyOf, toEntry } from './record.js';
  *   | {type: 'queue/failed', problem: string}
  *   | {type: 'health/loaded', id: string, version: string}
  *   | {type: 'filters/changed', filters: Partial<Filters>}
+ *   | {type: 'place/changed', place: import('./types.js').Place}
+ *   | {type: 'lens/changed', lens: import('./types.js').Lens}
+ *   | {type: 'moment/changed', at: number}
+ *   | {type: 'records/missed', count: number}
+ *   | {type: 'job/seen', detail: import('./types.js').JobDetail}
  *   | {type: 'follow/changed', follow: boolean}
  *   | {type: 'record/toggled', key: string}
  *   | {type: 'older/shown'}
  *   | {type: 'clock/ticked', now: number}} Action
  */
 
-/** Newest records kept in memory. */
-export const MAX_RECORDS = 5_000;
-/** Characters of JSON kept in memory: 5,000 records with a 256 KiB reasoning each would end the tab. */
-export const MAX_CHARS = 48 * 1024 * 1024;
 /** Rows rendered at first, and more at each "show older". */
 export const PAGE_ROWS = 400;
 
@@ -76,7 +78,7 @@ export function initialState(mode, now) {
     loaded: false,
     problem: '',
     records: [],
-    keys: new Set(),
+    keys: [],
     chars: 0,
     position: '',
     dropped: 0,
@@ -87,12 +89,18 @@ export function initialState(mode, now) {
     sessionsLoaded: false,
     access: 'unknown',
     view: 'terminal',
+    place: { route: { page: 'flow', id: '', day: '' }, filters: noFilters(), lens: 'list', at: NaN, tiles: [], record: '' },
+    jobDetail: null,
+    since: now,
+    missed: 0,
     launchers: [],
+    peers: [],
     toasts: [],
     toastLog: [],
     days: [],
     machine: null,
     fleet: [],
+    fleetAt: now,
     fleetProblem: '',
     queue: null,
     queueAt: now,
@@ -115,7 +123,9 @@ export function reduce(state, action) {
   switch (action.type) {
     case 'records/loaded': return loaded(state, action.batch, action.position, action.partial);
     case 'records/streamed': return streamed(state, action.batch);
-    case 'source/changed': return action.source === state.source ? state : { ...state, source: action.source };
+    case 'records/missed': return { ...state, missed: state.missed + action.count };
+    case 'source/changed':
+      return action.source === state.source ? state : { ...state, source: action.source, since: state.now };
     case 'problem/found': return action.problem === state.problem ? state : { ...state, problem: action.problem };
     case 'sessions/loaded': return { ...state, sessions: action.sessions, sessionsLoaded: true };
     case 'sessions/upserted':
@@ -124,19 +134,27 @@ export function reduce(state, action) {
     case 'sessions/removed': return { ...state, sessions: state.sessions.filter(({ id }) => id !== action.id) };
     case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access };
     case 'launchers/loaded': return { ...state, launchers: action.launchers };
+    case 'peers/loaded': return { ...state, peers: action.peers };
     case 'view/changed': return action.view === state.view ? state : { ...state, view: action.view };
     case 'toast/raised': return raised(state, { key: action.key, tone: action.tone, text: action.text, at: action.at });
     case 'toast/closed': return { ...state, toasts: state.toasts.filter(({ key }) => key !== action.key) };
     case 'days/loaded': return { ...state, days: action.days };
     case 'machine/loaded': return { ...state, machine: action.machine };
-    case 'fleet/loaded': return { ...state, fleet: action.fleet, fleetProblem: '' };
+    case 'fleet/loaded': {
+      const fleet = withGone(state.fleet, action.fleet, Math.max(0, state.now - state.fleetAt));
+      return { ...state, fleet, fleetAt: state.now, fleetProblem: '' };
+    }
     case 'fleet/failed': return { ...state, fleetProblem: action.problem };
     case 'queue/loaded': return { ...state, queue: action.queue, jobs: action.jobs, queueAt: state.now, queueProblem: '' };
     case 'queue/failed': return { ...state, queueProblem: action.problem };
     case 'health/loaded':
       return { ...state, machine: { ...(state.machine ?? UNKNOWN_MACHINE), id: action.id, version: action.version } };
     case 'filters/changed':
-      return { ...state, filters: { ...state.filters, ...action.filters }, cap: PAGE_ROWS, unseen: 0 };
+      return filtered(state, { ...state.filters, ...action.filters });
+    case 'place/changed': return moved(state, action.place);
+    case 'lens/changed': return { ...state, place: { ...state.place, lens: action.lens } };
+    case 'moment/changed': return { ...state, place: { ...state.place, at: action.at } };
+    case 'job/seen': return { ...state, jobDetail: action.detail };
     case 'follow/changed':
       return {
         ...state,
@@ -148,6 +166,20 @@ export function reduce(state, action) {
     case 'older/shown': return { ...state, cap: state.cap + PAGE_ROWS };
     case 'clock/ticked': return { ...state, now: action.now };
   }
+}
+
+/** @param {State} state @param {Filters} filters @returns {State} */
+function filtered(state, filters) {
+  const place = { ...state.place, filters };
+  return { ...state, filters, place, cap: PAGE_ROWS, unseen: 0 };
+}
+
+/** @param {State} state @param {import('./types.js').Place} place @returns {State} */
+function moved(state, place) {
+  const same = FILTER_NAMES.every((name) => place.filters[name] === state.filters[name]);
+  const next = same ? { ...state, place: { ...place, filters: state.filters } } : filtered({ ...state, place }, place.filters);
+  const job = place.route.page === 'job' ? place.route.id : '';
+  return state.jobDetail?.id === job ? next : { ...next, jobDetail: null };
 }
 
 /**
@@ -178,76 +210,6 @@ function raised(state, toast) {
     toasts: [...others, toast].slice(-MAX_TOASTS),
     toastLog: [toast, ...state.toastLog].slice(0, MAX_TOAST_LOG),
   };
-}
-
-/**
- * An array has no positions, so records without an id that are equal in all that identifies them
- * are told apart by their place among each other: they did happen more than once.
- *
- * @param {State} state @param {Incoming[]} batch @param {string} position @param {boolean} partial
- */
-function loaded(state, batch, position, partial) {
-  /** @type {Map<string, number>} */
-  const times = new Map();
-  const keys = new Set();
-  const records = [];
-  for (const { raw } of batch) {
-    if (!isRecord(raw)) continue;
-    const plain = keyOf(raw, '');
-    const nth = (times.get(plain) ?? 0) + 1;
-    times.set(plain, nth);
-    if (nth > 1 && plain.startsWith('id:')) continue;
-    const key = nth > 1 ? `${plain}#${nth}` : plain;
-    keys.add(key);
-    records.push(toEntry(raw, key));
-  }
-  const fresh = { ...state, keys: new Set(), records: [], chars: 0, dropped: 0 };
-  return { ...bounded(fresh, records, keys), position, partial, loaded: true, problem: '', unseen: 0 };
-}
-
-/** @param {State} state @param {Incoming[]} batch */
-function streamed(state, batch) {
-  const keys = new Set(state.keys);
-  const fresh = [];
-  let { position, unreadable } = state;
-  for (const { raw, position: at = '' } of batch) {
-    if (at !== '' && at < position) continue;
-    // An event without an id of its own carries the one before it: it has no position.
-    const own = at > position ? at : '';
-    position = own || position;
-    if (!isRecord(raw)) {
-      unreadable += 1;
-      continue;
-    }
-    const key = keyOf(raw, own);
-    if (keys.has(key)) continue;
-    keys.add(key);
-    fresh.push(toEntry(raw, key));
-  }
-  const unseen = state.follow ? 0 : state.unseen + fresh.filter(matcher(state.filters)).length;
-  if (fresh.length === 0) return { ...state, position, unreadable };
-  return { ...bounded(state, fresh, keys), position, unreadable, unseen };
-}
-
-/**
- * Appends, then drops the oldest beyond the bounds.
- *
- * @param {State} state @param {Entry[]} fresh @param {Set<string>} keys of both, changed here
- * @returns {State}
- */
-function bounded(state, fresh, keys) {
-  const all = state.records.concat(fresh);
-  let chars = state.chars;
-  for (const entry of fresh) chars += entry.size;
-  let drop = 0;
-  const expanded = new Set(state.expanded);
-  while (all.length - drop > MAX_RECORDS || (chars > MAX_CHARS && all.length - drop > 1)) {
-    chars -= all[drop].size;
-    keys.delete(all[drop].key);
-    expanded.delete(all[drop].key);
-    drop += 1;
-  }
-  return { ...state, records: drop ? all.slice(drop) : all, keys, chars, expanded, dropped: state.dropped + drop };
 }
 
 /** @param {State} state @param {string} key */

@@ -27,7 +27,7 @@ function store(theme) {
   }
 }
 
-/** @param {HTMLButtonElement} button */
+/** @param {HTMLButtonElement} button @returns {() => void} goes to the next theme */
 export function startTheme(button) {
   let theme = stored();
   const show = () => {
@@ -35,10 +35,12 @@ export function startTheme(button) {
     button.setAttribute('aria-label', `Theme: ${theme}`);
     button.title = `Theme: ${theme}`;
   };
-  button.addEventListener('click', () => {
+  const change = () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
     store(theme);
     show();
-  });
+  };
+  button.addEventListener('click', change);
   show();
+  return change;
 }

@@ -25,8 +25,26 @@
  * @property {string} category
  * @property {string} action In its canonical spelling, see `canonicalAction`.
  * @property {string} handle
+ * @property {string} role Of a dispatch; empty for other records.
+ * @property {string} tier Who did it: operator, frontier or local.
  * @property {string} machine
  * @property {string} session
+ */
+
+/** @typedef {'fleet' | 'flow' | 'queue' | 'sessions' | 'inbox' | 'session' | 'job' | 'machine'} Page */
+
+/** @typedef {{page: Page, id: string, day: string}} Route `day` is empty where the page is live. */
+
+/** @typedef {'list' | 'lanes' | 'raw'} Lens How the flow is shown. */
+
+/**
+ * @typedef {object} Place What an address says.
+ * @property {Route} route
+ * @property {Filters} filters
+ * @property {Lens} lens
+ * @property {number} at Seconds into a job's output; NaN for its end.
+ * @property {string[]} tiles Sessions side by side.
+ * @property {string} record The key of the record that a link points to.
  */
 
 /**
@@ -35,6 +53,7 @@
  * @property {string} level The lowest level shown.
  * @property {string} category
  * @property {string} machine
+ * @property {string} role
  * @property {string} session
  * @property {string} action
  */
@@ -62,12 +81,25 @@
  * @property {string} needsYou What it waits for a person to say.
  * @property {boolean} unread
  * @property {boolean} resumable
+ * @property {number} disconnected Since when its machine does not answer; NaN while it does.
  * @property {number} runs How often its program has been started.
  * @property {number} cols 0 when unknown; as is the next.
  * @property {number} rows
  */
 
 /** @typedef {{id: string, label: string, about: string}} Launcher Something that can be started here. */
+
+/**
+ * @typedef {object} Peer A machine whose sessions are shown here by a link of its own.
+ * @property {string} name
+ * @property {string} url
+ * @property {string} status connected, or how else the link is.
+ * @property {number} since Milliseconds.
+ * @property {string} problem
+ * @property {string} version
+ * @property {string} origin
+ * @property {number} sessions
+ */
 
 /** @typedef {'unknown' | 'none' | 'watch' | 'act'} Access What the daemon lets this page do with terminals. */
 
@@ -116,8 +148,32 @@
  * @property {number} skew Milliseconds that its clock is ahead.
  * @property {'idle' | 'busy' | 'draining' | 'no runner' | ''} state
  * @property {string[]} models
+ * @property {string[]} roles
+ * @property {boolean} gone It was alive once, and shows no sign of life now.
  * @property {string} origin presence or both; anything else is shown as it is.
  * @property {string} clash Why its name does not mean one machine.
+ */
+
+/**
+ * @typedef {object} Attempt
+ * @property {number} number
+ * @property {string} machine
+ * @property {number} started Milliseconds; as is the next.
+ * @property {number} ended
+ * @property {string} how
+ */
+
+/** @typedef {{machine: string, verdict: string, reasons: string[]}} Judgement Whether a machine can run a job. */
+
+/** @typedef {{at: number, attempt: number, offset: number, bytes: Uint8Array}} Piece A piece of a job's output, and when it came. */
+
+/**
+ * @typedef {object} JobDetail What only a page of its own shows of a job.
+ * @property {string} id
+ * @property {'loading' | 'there' | 'gone' | 'failed'} state
+ * @property {Job | null} job
+ * @property {string} why In one line why it is where it is.
+ * @property {Judgement[]} machines
  */
 
 /**
@@ -132,6 +188,18 @@
  * @property {number} finished
  * @property {number} due
  * @property {number | null} exitCode
+ * @property {number} attempt
+ * @property {Attempt[]} attempts
+ * @property {string} priority
+ * @property {string} pin
+ * @property {string[]} require
+ * @property {string} publishedBy
+ * @property {string} why Why it ended as it did.
+ * @property {string} cancel Why it is to be cancelled, or was.
+ * @property {string} parked Why no machine can run it now.
+ * @property {string} workdir
+ * @property {number} outputBytes Of its output, of which the newest part is kept; NaN while it runs.
+ * @property {[string, string][]} declined Machines that gave it back, and why.
  */
 
 /**
@@ -166,7 +234,7 @@
  * @property {boolean} loaded Whether a first set of records has arrived.
  * @property {string} problem Why there are no records, when the daemon answered with a failure.
  * @property {Entry[]} records In the order of the log, oldest first.
- * @property {ReadonlySet<string>} keys The keys of `records`.
+ * @property {import('./keyset.js').KeySet} keys The keys of `records`.
  * @property {number} chars Size of `records` in characters of JSON.
  * @property {string} position The position after the newest streamed record, or of the loaded array.
  * @property {number} dropped Older records that were put out of memory.
@@ -177,12 +245,18 @@
  * @property {boolean} sessionsLoaded
  * @property {Access} access
  * @property {SessionView} view
+ * @property {Place} place Where one is.
+ * @property {JobDetail | null} jobDetail The job in view.
+ * @property {number} since When the source came to be what it is, by the clock of the page.
+ * @property {number} missed Records that left the log before this page had read them.
  * @property {Launcher[]} launchers
+ * @property {Peer[]} peers
  * @property {Toast[]} toasts Oldest first.
  * @property {Toast[]} toastLog What toasts have said, newest first, bounded.
  * @property {Day[]} days Newest first.
  * @property {Machine | null} machine
  * @property {FleetMachine[]} fleet In the order of their names.
+ * @property {number} fleetAt When `fleet` was loaded, by the clock of the page.
  * @property {Queue | null} queue Null on a machine without Redis.
  * @property {number} queueAt When `queue` was loaded, by the clock of the page.
  * @property {Job[]} jobs Newest first.

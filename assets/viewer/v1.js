@@ -43,6 +43,7 @@ export function readSession(value) {
     needsYou: text(status.needs_you) || text(s.needs_you),
     unread: s.unread === true,
     resumable: s.resumable === true,
+    disconnected: time(s.disconnected_since),
     runs: Number.isInteger(s.runs) ? Number(s.runs) : 0,
     cols: size(s.terminal_cols),
     rows: size(s.terminal_rows),
@@ -57,6 +58,14 @@ export function readLaunchers(body) {
     .filter((one) => one.available !== false)
     .map((one) => ({ id: text(one.id), label: text(one.label) || text(one.id), about: text(one.description) }))
     .filter((one) => one.id !== '');
+}
+
+/** @param {unknown} body of `/v1/health` @returns {import('./types.js').Peer[]} the links to other machines */
+export function readPeers(body) {
+  return list(fields(fields(body).data).peers).map(fields).map((p) => ({
+    name: text(p.name), url: text(p.url), status: text(p.status), since: time(p.since), problem: text(p.last_error),
+    version: text(p.version), origin: text(p.origin), sessions: Number.isInteger(p.session_count) ? Number(p.session_count) : 0,
+  })).filter(({ name }) => name !== '');
 }
 
 /** @param {unknown} body of `/auth/me` @returns {Access} */

@@ -64,6 +64,7 @@ function session(value) {
     needsYou: '',
     unread: s.unread === true,
     resumable: false,
+    disconnected: NaN,
     runs: 0,
     cols: 0,
     rows: 0,
@@ -138,6 +139,8 @@ function fleetMachine(value) {
     skew: number(m.skew_ms),
     state: runnerState(m.runner, busy),
     models: list(m.loaded_models).map(modelName).filter(Boolean),
+    roles: list(m.roles).map(text).filter(Boolean),
+    gone: false,
     origin: text(m.origin),
     clash: text(m.clash),
   };
@@ -149,10 +152,17 @@ export function readFleet(body) {
   return machines.map(fleetMachine).filter((m) => m.uid !== '' && m.name !== '');
 }
 
+/** @param {unknown} value @returns {import('./types.js').Attempt} */
+function attempt(value) {
+  const a = fields(value);
+  return { number: number(a.attempt), machine: text(a.machine), started: number(a.started_ms), ended: number(a.ended_ms), how: text(a.ended) };
+}
+
 /** @param {unknown} value @returns {import('./types.js').Job} */
 function job(value) {
   const j = fields(value);
-  const code = fields(j.result).exit_code;
+  const result = fields(j.result);
+  const lane = fields(j.lane);
   return {
     id: text(j.id),
     state: text(j.state),
@@ -163,8 +173,54 @@ function job(value) {
     started: number(j.started_ms),
     finished: number(j.finished_ms),
     due: number(j.due_ms),
-    exitCode: typeof code === 'number' ? code : null,
+    exitCode: typeof result.exit_code === 'number' ? result.exit_code : null,
+    attempt: number(j.attempt) || 0,
+    attempts: list(j.attempts).map(attempt),
+    priority: text(j.priority),
+    pin: text(lane.pin),
+    require: list(lane.require).map(text).filter(Boolean),
+    publishedBy: text(j.published_by),
+    why: text(result.error) || text(j.why),
+    cancel: text(j.cancel),
+    parked: text(j.parked),
+    workdir: text(result.workdir) || text(fields(j.spec).workdir),
+    outputBytes: number(result.output_bytes),
+    declined: Object.entries(fields(j.declined)).map(([machine, why]) => [machine, text(why)]),
   };
+}
+
+/** @param {unknown} body of `/jobs/{id}` @returns {import('./types.js').Job | null} null without Redis */
+export function readJob(body) {
+  const found = job(fields(body).job);
+  return found.id === '' ? null : found;
+}
+
+/** @param {unknown} body of `explain` or of a dry run @returns {{why: string, machines: import('./types.js').Judgement[]}} */
+export function readJudgement(body) {
+  const data = fields(fields(body).data);
+  const machines = list(data.machines).map(fields)
+    .map((m) => ({ machine: text(m.machine), verdict: text(m.verdict), reasons: list(m.reasons).map(text).filter(Boolean) }));
+  return { why: text(data.why), machines };
+}
+
+/** @param {unknown} value a character for each byte */
+function bytesOf(value) {
+  const chars = text(value);
+  const bytes = new Uint8Array(chars.length);
+  for (let at = 0; at < chars.length; at += 1) bytes[at] = chars.charCodeAt(at) & 0xff;
+  return bytes;
+}
+
+/**
+ * @param {unknown} body of a job's `output`
+ * @returns {{pieces: import('./types.js').Piece[], next: string, more: boolean}}
+ */
+export function readOutput(body) {
+  const data = fields(fields(body).data);
+  const pieces = list(data.pieces).map(fields)
+    .map((p) => ({ at: number(p.at_ms), attempt: number(p.attempt) || 0, offset: number(p.offset) || 0, bytes: bytesOf(p.bytes) }))
+    .filter(({ at }) => at > 0);
+  return { pieces, next: text(data.next), more: data.more === true };
 }
 
 /** @param {unknown} body of `/jobs` @returns {import('./types.js').Job[]} */

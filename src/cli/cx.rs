@@ -20,7 +20,12 @@ pub struct Cx {
 impl Cx {
     /// A context for this environment.
     pub fn new(env: Environment, color: Color) -> Self {
-        Self { env, printer: Printer::new(color), clock: Clock::System, config: OnceCell::new() }
+        Self::with_printer(env, Printer::new(color))
+    }
+
+    /// A context for this environment that prints in this way.
+    pub fn with_printer(env: Environment, printer: Printer) -> Self {
+        Self { env, printer, clock: Clock::System, config: OnceCell::new() }
     }
 
     /// The configuration, read at the first call.

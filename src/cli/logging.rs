@@ -10,7 +10,7 @@ pub fn init(env: &Environment) {
     let filter = env
         .get("DARKMUX_LOG")
         .and_then(|text| text.parse::<EnvFilter>().ok())
-        .unwrap_or_else(|| EnvFilter::new("info"));
+        .unwrap_or_else(|| EnvFilter::new("info,rmcp=warn"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

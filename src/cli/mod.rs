@@ -12,20 +12,25 @@ mod crew;
 mod cx;
 mod deferred;
 mod doctor;
+mod endpoints;
 mod exit;
 mod fleet;
 mod flow;
 mod hook;
 mod inbox;
 mod job;
+mod kept;
 mod logging;
 mod man;
+mod mcp;
 mod open;
 mod printer;
 mod queue;
 mod remote;
+mod run_agent;
 mod serve;
 mod session;
+mod skills;
 mod table;
 mod tool_guard;
 
@@ -87,6 +92,14 @@ enum Verb {
     /// Tokens: who may act, and watch, over HTTP
     #[command(subcommand)]
     Auth(Deferred<auth::AuthVerb>),
+    /// Let an agent drive darkmux: an MCP server on stdin and stdout
+    Mcp(DeferredArgs<mcp::McpArgs>),
+    /// Instructions for agents that drive darkmux
+    #[command(subcommand)]
+    Skills(Deferred<skills::SkillsVerb>),
+    /// Model servers that the built-in agent asks
+    #[command(subcommand)]
+    Endpoints(Deferred<endpoints::EndpointsVerb>),
     /// Check this machine and say what mends what is wrong
     Doctor(DeferredArgs<doctor::DoctorArgs>),
     /// Settings, with where each value comes from
@@ -116,6 +129,9 @@ enum Verb {
     /// Watches over one command of the built-in agent; started by darkmux itself
     #[command(hide = true)]
     ToolGuard,
+    /// The built-in agent at work on one task; started as a session's program by darkmux itself
+    #[command(hide = true)]
+    RunAgent(DeferredArgs<run_agent::RunAgentArgs>),
 }
 
 /// The binary: parses, runs the verb, reports what went wrong.
@@ -157,6 +173,9 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
         Verb::Job(Deferred(verb)) => job::run(verb, cx),
         Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),
+        Verb::Mcp(DeferredArgs(args)) => mcp::run(&args, cx),
+        Verb::Skills(Deferred(verb)) => skills::run(&verb, cx),
+        Verb::Endpoints(Deferred(verb)) => endpoints::run(verb, cx),
         Verb::Doctor(DeferredArgs(args)) => doctor::run(&args, cx),
         Verb::Config(Deferred(verb)) => config::run(verb, cx),
         Verb::Completions(DeferredArgs(args)) => completions::run(&args, cx),
@@ -168,6 +187,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::HostSession(DeferredArgs(args)) => session::run_host(&args, cx),
         Verb::SpareHost => session::run_spare(cx),
         Verb::ToolGuard => tool_guard::run(),
+        Verb::RunAgent(DeferredArgs(args)) => run_agent::run(args, cx),
     }
 }
 

@@ -8,6 +8,8 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::kept::Kept;
+
 /// When to colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -39,6 +41,8 @@ pub struct Printer {
     choice: anstream::ColorChoice,
     /// Whether stdout takes styles, once somebody asked.
     styles: OnceCell<bool>,
+    /// Where all of it stays, when nobody reads the process' own stdout and stderr.
+    kept: Option<Kept>,
 }
 
 impl Printer {
@@ -49,11 +53,29 @@ impl Printer {
             Color::Always => anstream::ColorChoice::Always,
             Color::Never => anstream::ColorChoice::Never,
         };
-        Self { choice, styles: OnceCell::new() }
+        Self { choice, styles: OnceCell::new(), kept: None }
+    }
+
+    /// A printer that prints nothing: what is said can be taken, and `tell` hears each note at once.
+    pub fn keeping(tell: impl Fn(&str) + 'static) -> Self {
+        Self { kept: Some(Kept::new(tell)), ..Self::new(Color::Never) }
+    }
+
+    /// The data that a keeping printer has kept since it was taken last.
+    pub fn take_data(&self) -> Vec<u8> {
+        self.kept.as_ref().map(Kept::take_data).unwrap_or_default()
+    }
+
+    /// The notes that a keeping printer has kept since they were taken last.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.kept.as_ref().map(Kept::take_notes).unwrap_or_default()
     }
 
     /// Data, exactly as it is.
     pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(kept) = &self.kept {
+            return kept.data(bytes);
+        }
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
         out.flush()
@@ -96,6 +118,9 @@ impl Printer {
 
     /// A note beside the data; may carry styles. A closed stderr is nobody's loss.
     pub fn note(&self, text: &str) {
+        if let Some(kept) = &self.kept {
+            return kept.note(&anstream::adapter::strip_str(text).to_string());
+        }
         let mut out = AutoStream::new(io::stderr().lock(), self.choice);
         let _ = writeln!(out, "{text}");
     }
@@ -112,6 +137,6 @@ impl Printer {
 
     /// Whether a person reads stdout.
     pub fn is_tty(&self) -> bool {
-        io::stdout().is_terminal()
+        self.kept.is_none() && io::stdout().is_terminal()
     }
 }

@@ -251,16 +251,12 @@ impl Client {
     }
 }
 
-/// The innermost reason: what the layers above it say is where, not why.
+/// Why there is no answer.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
+    crate::util::root_cause(error)
 }
 
 fn refused(path: &str, status: StatusCode, body: &[u8]) -> ClientError {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, ConfigError, machine_id};
+use super::{Config, ConfigError, Endpoint, endpoints, machine_id};
 use crate::model::MachineId;
 use crate::store::{Password, RedisTarget};
 use crate::util::Secret;
@@ -128,8 +128,10 @@ pub struct CrewConfig {
     pub roles_dir: PathBuf,
     /// The user's own preamble, which replaces the builtin one when the file exists.
     pub preamble: PathBuf,
-    /// Agent CLIs in the order in which they are tried.
+    /// Agents in the order in which they are tried.
     pub agents: Vec<String>,
+    /// What the built-in agent asks.
+    pub models: ModelsConfig,
     /// The folders of `PATH`.
     pub path_dirs: Vec<PathBuf>,
     /// The user's shell.
@@ -137,12 +139,43 @@ pub struct CrewConfig {
 }
 
 /// Where models are asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ModelsConfig {
-    /// LM Studio or another OpenAI-compatible server.
-    pub lmstudio_url: String,
-    /// Ollama.
-    pub ollama_url: String,
+    /// The servers, in the order in which they are tried: those of `models.endpoints`, LM Studio, Ollama.
+    pub endpoints: Vec<Endpoint>,
+    /// The model for roles that name none.
+    pub default: Option<String>,
+    /// The window of the models in tokens, where the user says it.
+    pub context: Option<u64>,
+    /// The profiles of darkmux 1.9.
+    pub profiles: PathBuf,
+    /// Whether only the wanted model will do.
+    pub strict: bool,
+}
+
+/// The limits of the built-in agent.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// How long a model may take to begin its answer.
+    pub first_token: Duration,
+    /// How long it may pause within one.
+    pub next_token: Duration,
+    /// How long one answer may take altogether.
+    pub answer_limit: Duration,
+    /// Longest answer, in tokens; `None` leaves it to the server.
+    pub answer_tokens: Option<u64>,
+    /// How often a question is asked again.
+    pub retries: u32,
+    /// First pause before that.
+    pub retry_pause: Duration,
+    /// How full the window gets before the conversation is summed up, in percent.
+    pub compact_at: u64,
+    /// Answers that a job may use.
+    pub max_turns: Option<u64>,
+    /// Tokens that a job may use.
+    pub max_tokens: Option<u64>,
+    /// Whether a model that is stuck is told so.
+    pub feedback: bool,
 }
 
 impl Config {
@@ -267,7 +300,7 @@ impl Config {
             accept: list("runner.accept"),
             env: list("runner.env"),
             labels: list("runner.labels"),
-            workdirs: std::iter::once(self.paths.home().join("worktrees")).chain(workdirs).collect(),
+            workdirs: std::iter::once(self.paths.worktrees()).chain(workdirs).collect(),
             log_bytes: self.settings.number("runner.log_bytes"),
             worktrees_age: self.settings.duration("runner.worktrees_age"),
         }
@@ -334,6 +367,7 @@ impl Config {
             roles_dir: root.join("roles"),
             preamble: root.join("AUTONOMOUS_DISPATCH_PREAMBLE.md"),
             agents: self.settings.list("crew.agents"),
+            models: self.models(),
             path_dirs: self.env.path_dirs(),
             shell: self.env.get("SHELL").map(PathBuf::from),
         }
@@ -341,7 +375,32 @@ impl Config {
 
     /// Where models are asked for.
     pub fn models(&self) -> ModelsConfig {
-        let url = |name| self.settings.text(name).unwrap_or_default().trim_end_matches('/').to_owned();
-        ModelsConfig { lmstudio_url: url("lmstudio_url"), ollama_url: url("ollama_url") }
+        let some = |number: u64| (number > 0).then_some(number);
+        let profiles = self.settings.path("models.profiles", &self.env);
+        ModelsConfig {
+            endpoints: endpoints::all(&self.settings, &self.env),
+            default: self.settings.text("models.default").map(str::to_owned),
+            context: some(self.settings.number("models.context")),
+            profiles: profiles.unwrap_or_else(|| self.paths.home().join("profiles.json")),
+            strict: self.settings.flag("runtime.strict_selection"),
+        }
+    }
+
+    /// The limits of the built-in agent.
+    pub fn agent(&self) -> AgentConfig {
+        let duration = |name| self.settings.duration(name);
+        let some = |name| Some(self.settings.number(name)).filter(|number| *number > 0);
+        AgentConfig {
+            first_token: duration("agent.first_token"),
+            next_token: duration("agent.next_token"),
+            answer_limit: duration("agent.answer_limit"),
+            answer_tokens: some("agent.answer_tokens"),
+            retries: u32::try_from(self.settings.number("agent.retries")).unwrap_or(u32::MAX),
+            retry_pause: duration("agent.retry_pause"),
+            compact_at: self.settings.number("agent.compact_at"),
+            max_turns: some("runtime.max_turns"),
+            max_tokens: some("runtime.max_tokens"),
+            feedback: self.settings.flag("runtime.feedback_injection"),
+        }
     }
 }

@@ -28,6 +28,13 @@ impl Environment {
         Self { vars: vars.into_iter().map(|(key, value)| (key.into(), value.into())).collect() }
     }
 
+    /// The same with this variable set.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.vars.insert(name.into(), value.into());
+        self
+    }
+
     /// A variable as text without surrounding blanks; blank or not UTF-8 counts as unset.
     pub fn get(&self, name: &str) -> Option<&str> {
         let text = self.raw(name)?.to_str()?.trim();

@@ -6,6 +6,7 @@
 //! Not here: secrets' contents are never listed; nothing here opens a network connection.
 
 mod concerns;
+mod endpoints;
 mod environment;
 mod file;
 mod host;
@@ -17,9 +18,10 @@ mod sandbox;
 mod settings;
 
 pub use concerns::{
-    CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig, ServeConfig,
-    SessionConfig,
+    AgentConfig, CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig,
+    ServeConfig, SessionConfig,
 };
+pub use endpoints::{Endpoint, EndpointKind};
 pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};
 pub use host::{DiscoveryConfig, HostConfig, HostPeer, TailscaleConfig, TokenSource};

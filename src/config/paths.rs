@@ -75,6 +75,21 @@ impl Paths {
         self.home.join("queue")
     }
 
+    /// The folders of jobs that named none.
+    pub fn worktrees(&self) -> PathBuf {
+        self.home.join("worktrees")
+    }
+
+    /// What jobs brought of repositories, one bare repository each.
+    pub fn mirrors(&self) -> PathBuf {
+        self.home.join("mirrors")
+    }
+
+    /// Which repositories jobs were dispatched from.
+    pub fn workspaces(&self) -> PathBuf {
+        self.home.join("workspaces")
+    }
+
     /// The key that all machines of the fleet share.
     pub fn fleet_key(&self) -> PathBuf {
         self.home.join("fleet-key")

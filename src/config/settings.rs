@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::file::{ConfigFile, unknown};
 use super::keys::{self, KEYS, Key, Kind};
-use super::{ConfigError, Environment};
+use super::{ConfigError, Environment, endpoints};
 use crate::model::MachineId;
 use crate::store::RedisTarget;
 use crate::util::human;
@@ -222,17 +222,22 @@ fn check(key: &Key, value: &Value, place: &str) -> Result<Value, ConfigError> {
 }
 
 fn check_list(key: &Key, items: &[Value]) -> Option<String> {
-    let is_host = |item: &str| {
-        !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
-    };
-    let wrong = items.iter().filter_map(Value::as_str).find(|item| !is_host(item));
-    match wrong {
-        Some(item) if key.name == "serve.hosts" => {
-            let item = crate::util::visible_line(item);
-            Some(format!("takes names such as `box.example` or `box.example:443`, not `{item}`"))
-        }
+    let mut items = items.iter().filter_map(Value::as_str);
+    match key.name {
+        "serve.hosts" => items.find(|item| !is_host(item)).map(wrong_host),
+        "models.endpoints" => items.find_map(|item| endpoints::named_url(item).err()),
+        "models.keys" => items.find_map(|item| endpoints::named_key(item).err()),
         _ => None,
     }
+}
+
+fn is_host(item: &str) -> bool {
+    !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+}
+
+fn wrong_host(item: &str) -> String {
+    let item = crate::util::visible_line(item);
+    format!("takes names such as `box.example` or `box.example:443`, not `{item}`")
 }
 
 /// Longest head start of a machine; `claim.lua` knows it, too.
@@ -308,7 +313,7 @@ mod tests {
     fn every_default_is_valid() {
         let settings = Settings::resolve(&Environment::default(), &ConfigFile::default(), &[]).unwrap();
         assert_eq!(settings.iter().count(), KEYS.len());
-        assert_eq!(settings.list("crew.agents").len(), 5);
+        assert_eq!(settings.list("crew.agents").len(), 6);
         assert_eq!(settings.duration("session.grace"), Duration::from_secs(5));
     }
 

@@ -45,6 +45,7 @@ pub const PREAMBLE: &str = asset!("AUTONOMOUS_DISPATCH_PREAMBLE.md");
 /// Every builtin role, by id. The agent CLIs and the shell have no prompt: they are what they are by
 /// themselves.
 pub const ROLES: &[Builtin] = &[
+    plain!("agent"),
     plain!("aider"),
     prompted!("analyst"),
     plain!("claude"),

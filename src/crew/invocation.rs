@@ -6,10 +6,13 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use super::adapter::RUN_AGENT;
+use super::agent::Agent;
 use super::error::{BadMessage, CannotRun, CrewError};
 use super::role::{Launcher, Role};
 use super::template::{self, ARGUMENT_MAX, Values};
 use crate::model::{Access, AccessArgs, CommandRuntime, RoleId, Runtime, SessionId};
+use crate::wire::{AGENT_SCHEMA, AgentTask, Sandbox, TASK_FILE};
 
 /// Largest message, in bytes.
 pub const MESSAGE_MAX: usize = 256 * 1024;
@@ -36,6 +39,8 @@ pub struct Request<'a> {
     pub session_id: &'a SessionId,
     /// The session's own folder (0700), for the files of the invocation.
     pub folder: &'a Path,
+    /// How commands of the built-in agent are confined.
+    pub sandbox: &'a Sandbox,
 }
 
 /// What to start.
@@ -80,7 +85,10 @@ pub fn build(role: &Role, request: &Request<'_>) -> Result<Invocation, CrewError
     let prompt_chars = request.message.chars().count();
     let command = match (&role.manifest.runtime, &agent) {
         (Runtime::Command(command), _) => command,
-        (_, Some(agent)) => &agent.command,
+        (_, Some(agent)) => match &agent.command {
+            Some(command) => command,
+            None => return builtin(role, request, (system, agent)),
+        },
         (_, None) => return script(role, request, program, prompt_chars),
     };
     let form = Form::of(command, request.interactive);
@@ -116,6 +124,41 @@ fn script(
         agent: None,
         system_chars: 0,
         prompt_chars,
+    })
+}
+
+/// The built-in agent's invocation: everything that it is told stands in one file.
+fn builtin(
+    role: &Role,
+    request: &Request<'_>,
+    (system, agent): (String, &Agent),
+) -> Result<Invocation, CrewError> {
+    let manifest = &role.manifest;
+    let folder = text_of(role, request.folder)?;
+    let system_chars = system.chars().count();
+    let task = AgentTask {
+        schema: AGENT_SCHEMA,
+        role: manifest.id.clone(),
+        system,
+        message: request.message.to_owned(),
+        interactive: request.interactive,
+        model: manifest.model.clone(),
+        palette: manifest.tool_palette.clone(),
+        escalation: manifest.escalation_contract.clone(),
+        bail_after_compactions: manifest.bail_after_compactions,
+        feedback: manifest.feedback_templates.clone(),
+        sandbox: request.sandbox.clone(),
+    };
+    let text = serde_json::to_vec(&task).unwrap_or_default();
+    let program = text_of(role, &agent.program)?;
+    Ok(Invocation {
+        program: agent.program.clone(),
+        argv: vec![program, RUN_AGENT.to_owned(), folder],
+        files: vec![(PathBuf::from(TASK_FILE), text)],
+        stdin_file: None,
+        agent: Some(agent.role.clone()),
+        system_chars,
+        prompt_chars: request.message.chars().count(),
     })
 }
 

@@ -8,7 +8,7 @@ use super::{CrewError, Invocation, Request, Role};
 use crate::config::{Environment, SessionConfig};
 use crate::model::{MachineId, Runtime, SessionId};
 use crate::util::{clock, human};
-use crate::wire::{DispatchFacts, SESSION_SCHEMA, SessionSpec, WindowSize};
+use crate::wire::{DispatchFacts, SESSION_SCHEMA, Sandbox, SessionSpec, WindowSize};
 
 /// Longest title of a session, in characters.
 const TITLE_MAX: usize = 120;
@@ -43,6 +43,8 @@ pub struct Launch<'a> {
     pub inherits: &'a Environment,
     /// The job of the queue that it runs, and which attempt it is.
     pub work: Option<(String, u32)>,
+    /// How commands of the built-in agent are confined.
+    pub sandbox: Sandbox,
 }
 
 /// A session that can be started.
@@ -97,6 +99,7 @@ impl Launch<'_> {
             workdir: &self.cwd,
             session_id: &self.id,
             folder,
+            sandbox: &self.sandbox,
         }
     }
 }

@@ -113,7 +113,7 @@ fn broken(name: String, file: PathBuf, problem: Problem) -> RoleEntry {
 }
 
 fn whole(role: Role, programs: &Programs<'_>, pool: &Pool) -> RoleEntry {
-    let availability = match role.launcher_from(programs, |access| pool.choose(access)) {
+    let availability = match role.launcher_from(programs, |wanted| pool.choose(wanted)) {
         Ok(launcher) => {
             Availability::Ready { program: launcher.program, agent: launcher.agent.map(|agent| agent.role) }
         }
@@ -124,7 +124,11 @@ fn whole(role: Role, programs: &Programs<'_>, pool: &Pool) -> RoleEntry {
         name: manifest.id.to_string(),
         source: role.source,
         runtime: Some(manifest.runtime.as_str()),
-        agent: matches!(&manifest.runtime, Runtime::Command(command) if command.agent),
+        agent: match &manifest.runtime {
+            Runtime::Command(command) => command.agent,
+            Runtime::Agent => true,
+            Runtime::AgentCli | Runtime::Shell => false,
+        },
         description: manifest.description,
         availability,
         problems: role.warnings,

@@ -22,11 +22,12 @@ mod list;
 mod manifest;
 mod program;
 mod prompt;
+mod reach;
 mod role;
 mod shell;
 mod template;
 
-pub use agent::{Agent, NoAgent};
+pub use agent::{Agent, NoAgent, Wanted};
 pub use command::{Adapted, Again, adapt, rerun};
 pub use error::{BadMessage, CannotRun, CrewError, Problem};
 pub use invocation::{Invocation, MESSAGE_MAX, Request, check_message};

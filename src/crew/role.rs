@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Problem;
-use super::agent::{Agent, NoAgent, Pool};
+use super::agent::{Agent, NoAgent, Pool, Wanted};
 use super::error::{CannotRun, CrewError};
 use super::invocation::{self, Invocation, Request};
 use super::program::Programs;
 use super::shell;
 use crate::config::CrewConfig;
-use crate::model::{Access, RoleManifest, Runtime};
+use crate::model::{RoleManifest, Runtime};
 
 /// Where a role comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Role {
 pub struct Launcher {
     /// The program's file.
     pub program: PathBuf,
-    /// The agent CLI, when the role runs by one.
+    /// The agent, when the role runs by one.
     pub agent: Option<Agent>,
 }
 
@@ -68,14 +68,14 @@ impl Role {
     /// What would run the role here, or why nothing can.
     pub fn launcher(&self) -> Result<Launcher, CannotRun> {
         let programs = Programs::of(&self.config.path_dirs);
-        self.launcher_from(&programs, |access| Pool::open(&self.config, &programs).choose(access))
+        self.launcher_from(&programs, |wanted| Pool::open(&self.config, &programs).choose(wanted))
     }
 
     /// As [`Role::launcher`], with what was looked for once for many roles.
     pub(super) fn launcher_from(
         &self,
         programs: &Programs<'_>,
-        choose: impl FnOnce(Access) -> Result<Agent, NoAgent>,
+        choose: impl FnOnce(Wanted) -> Result<Agent, NoAgent>,
     ) -> Result<Launcher, CannotRun> {
         match &self.manifest.runtime {
             Runtime::Shell => Ok(Launcher { program: shell::program(&self.config)?, agent: None }),
@@ -86,8 +86,10 @@ impl Role {
                 let program = programs.find(name).ok_or_else(missing)?;
                 Ok(Launcher { program, agent: None })
             }
-            Runtime::AgentCli => {
-                let agent = choose(self.manifest.tool_palette.access())?;
+            Runtime::AgentCli | Runtime::Agent => {
+                let builtin = self.manifest.runtime == Runtime::Agent;
+                let any = Wanted::Any(self.manifest.tool_palette.access());
+                let agent = choose(if builtin { Wanted::Builtin } else { any })?;
                 Ok(Launcher { program: agent.program.clone(), agent: Some(agent) })
             }
         }

@@ -24,7 +24,8 @@ impl Check for ModelEndpoint {
         // What asks a server over TLS needs a provider; one that is there already stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let models = machine.config.models();
-        let places = format!("{} or {}", models.lmstudio_url, models.ollama_url);
+        let places: Vec<&str> = models.endpoints.iter().map(|one| one.base.as_str()).collect();
+        let places = places.join(" or ");
         let loaded = question(PATIENCE, async move { Models::new(models).loaded().await });
         match loaded {
             Ok(Some(models)) if models.is_empty() => {
@@ -33,10 +34,12 @@ impl Check for ModelEndpoint {
             Ok(Some(models)) => Finding::pass(loaded_models(&models)),
             Ok(None) | Err(_) if is_wanted(machine) => Finding::warn(
                 format!("none answers at {places}"),
-                "it is configured, and `serve` shows which models are loaded",
-                "start the model server, or: darkmux config set lmstudio_url URL",
+                "it is configured; the built-in agent asks it, and `serve` shows which models are loaded",
+                "start the model server, or: darkmux config set lmstudio_url URL (`darkmux endpoints test` says more)",
             ),
-            Ok(None) | Err(_) => Finding::pass(format!("none at {places}; no role needs one")),
+            Ok(None) | Err(_) => {
+                Finding::pass(format!("none at {places}; only the built-in agent needs one"))
+            }
         }
     }
 }
@@ -44,7 +47,7 @@ impl Check for ModelEndpoint {
 /// Whether the user named a server.
 fn is_wanted(machine: &Machine) -> bool {
     let set = |name| machine.config.settings.get(name).is_ok_and(|one| one.origin != Origin::Default);
-    set("lmstudio_url") || set("ollama_url")
+    ["lmstudio_url", "ollama_url", "models.endpoints"].into_iter().any(set)
 }
 
 fn loaded_models(models: &[String]) -> String {

@@ -13,9 +13,10 @@ use tokio::time::{Instant, timeout};
 
 use super::{Catalog, Models, devices, hardware};
 use crate::config::{CrewConfig, ModelsConfig, RunnerConfig};
-use crate::crew::{Availability, Crew};
+use crate::crew::{Availability, Crew, find_program};
 use crate::model::MachineId;
 use crate::wire::MachineBeat;
+use crate::workspace;
 
 /// How old facts may be.
 pub const FRESH: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ pub struct Facts {
     pub agents: Vec<String>,
     /// Git work trees directly below the folders in which jobs may run.
     pub repos: Vec<String>,
-    /// Its labels: `key` or `key=value`.
+    /// Its labels: `key` or `key=value`, and `workspace` where it has git.
     pub labels: Vec<String>,
 }
 
@@ -123,9 +124,13 @@ struct Slow {
 impl FactsSource {
     /// Asks nothing yet.
     pub fn new(machine_id: MachineId, runner: &RunnerConfig, crew: CrewConfig, models: ModelsConfig) -> Self {
+        let mut labels = runner.labels.clone();
+        if find_program("git", &crew.path_dirs).is_some() {
+            labels.push(workspace::LABEL.to_owned());
+        }
         Self {
             machine_id,
-            labels: runner.labels.clone(),
+            labels,
             workdirs: runner.workdirs.clone(),
             crew,
             models: Arc::new(Models::new(models)),
@@ -257,7 +262,7 @@ mod tests {
         let facts = source.facts().await;
         assert!(facts.ram > Some(1 << 26) && facts.cores > 0, "{facts:?}");
         assert!(facts.roles.contains(&"shell".to_owned()), "{facts:?}");
-        assert_eq!(facts.labels, ["xcode", "room=cellar"]);
+        assert_eq!(facts.labels, ["xcode", "room=cellar", "workspace"], "git is here");
         assert_eq!(source.facts().await, facts, "the free memory would differ");
     }
 }

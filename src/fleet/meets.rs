@@ -91,7 +91,7 @@ fn listed<'a>(
 
 /// Whether a model server's name means the wanted model: with or without the prefix that darkmux 1.9 loads
 /// models under, and `llama3` is `llama3:latest`.
-fn is_model(name: &str, wanted: &str) -> bool {
+pub fn is_model(name: &str, wanted: &str) -> bool {
     let bare = |text: &'_ str| text.strip_prefix("darkmux:").unwrap_or(text).to_ascii_lowercase();
     let (name, wanted) = (bare(name), bare(wanted));
     name == wanted || name.strip_suffix(":latest") == Some(wanted.as_str())

@@ -1,16 +1,25 @@
-//! Which models the model servers of this machine have loaded.
+//! Which models the model servers of this machine have, and which of them are loaded.
+//!
+//! Invariants: every question has a limit in time and size; a key goes to its own endpoint only, and to nothing that
+//! endpoint may redirect to.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::config::ModelsConfig;
+use crate::config::{Endpoint, EndpointKind, ModelsConfig};
+use crate::util::{Secret, root_cause};
 
-/// How long all servers together may take to answer.
+/// How long the servers of this machine may take to answer.
 pub const MODELS_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long those behind TLS may take: they are elsewhere.
+const FAR_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Largest answer that is read, in bytes.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -19,51 +28,50 @@ const ANSWER_MAX: usize = 1024 * 1024;
 const MODELS_MAX: usize = 256;
 const NAME_MAX: usize = 256;
 
+/// Where servers say how many tokens a model's window has, the one that is in force first.
+const WINDOW_KEYS: &[&str] = &[
+    "/loaded_context_length",
+    "/max_model_len",
+    "/meta/n_ctx",
+    "/context_length",
+    "/context_window",
+    "/max_context_length",
+    "/meta/n_ctx_train",
+];
+
 /// Asks the model servers.
 #[derive(Debug)]
 pub struct Models {
-    config: ModelsConfig,
+    endpoints: Vec<Asked>,
     /// Made at the first question: it reads the system's certificates.
     client: OnceLock<Option<Client>>,
 }
 
-impl Models {
-    /// Asks nothing yet.
-    pub fn new(config: ModelsConfig) -> Self {
-        Self { config, client: OnceLock::new() }
-    }
+/// An endpoint with its key, once that was read.
+#[derive(Debug)]
+struct Asked {
+    endpoint: Endpoint,
+    key: OnceCell<Option<Secret>>,
+}
 
-    /// The loaded models, sorted; `None` when no server answered.
-    pub async fn loaded(&self) -> Option<Vec<String>> {
-        self.catalog().await.map(|catalog| catalog.loaded)
-    }
+/// A model of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Its identifier there.
+    pub id: String,
+    /// Whether it is loaded; a server that does not tell has all that it lists.
+    pub loaded: bool,
+    /// Its window in tokens, where the server says it.
+    pub window: Option<u64>,
+}
 
-    /// What is loaded and what could be; `None` when no server answered.
-    pub async fn catalog(&self) -> Option<Catalog> {
-        let client = self.client.get_or_init(|| client(&self.config)).as_ref()?;
-        let ask = |base: &str, path: &str| timeout(MODELS_PATIENCE, get(client, format!("{base}{path}")));
-        let (studio, ollama) = (&self.config.lmstudio_url, &self.config.ollama_url);
-        // LM Studio says what is loaded; any other OpenAI-compatible server lists what it serves.
-        let asked = tokio::join!(
-            ask(studio, "/api/v0/models"),
-            ask(studio, "/v1/models"),
-            ask(ollama, "/api/ps"),
-            ask(ollama, "/api/tags")
-        );
-        let body = |answer: Result<Option<Value>, _>, key: &str| {
-            answer.ok().flatten().and_then(|mut body| Some(body.get_mut(key)?.take())).unwrap_or_default()
-        };
-        let (state, served) = (body(asked.0, "data"), body(asked.1, "data"));
-        let (running, kept) = (body(asked.2, "models"), body(asked.3, "models"));
-        let studio = names(&state, true).or_else(|| names(&served, false));
-        let ollama = names(&running, false);
-        if studio.is_none() && ollama.is_none() {
-            return None;
-        }
-        let all = [names(&state, false), names(&served, false), names(&kept, false)];
-        let loaded = sorted(studio.into_iter().chain(ollama));
-        Some(Catalog { available: sorted(all.into_iter().flatten()), loaded })
-    }
+/// What an endpoint answered.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its models, in its own order; the loaded ones first. Else why there are none.
+    pub models: Result<Vec<Served>, String>,
 }
 
 /// The models of this machine's servers, sorted.
@@ -75,24 +83,117 @@ pub struct Catalog {
     pub available: Vec<String>,
 }
 
-fn sorted(lists: impl Iterator<Item = Vec<String>>) -> Vec<String> {
-    let mut all: Vec<String> = lists.flatten().collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+impl Models {
+    /// Asks nothing yet.
+    pub fn new(config: ModelsConfig) -> Self {
+        let asked = |endpoint| Asked { endpoint, key: OnceCell::new() };
+        Self { endpoints: config.endpoints.into_iter().map(asked).collect(), client: OnceLock::new() }
+    }
+
+    /// The loaded models, sorted; `None` when no server answered.
+    pub async fn loaded(&self) -> Option<Vec<String>> {
+        self.catalog().await.map(|catalog| catalog.loaded)
+    }
+
+    /// What is loaded and what could be; `None` when no server answered.
+    pub async fn catalog(&self) -> Option<Catalog> {
+        let surveys = self.survey(MODELS_PATIENCE).await;
+        let answers: Vec<Vec<Served>> = surveys.into_iter().filter_map(|one| one.models.ok()).collect();
+        if answers.is_empty() {
+            return None;
+        }
+        let all = || answers.iter().flatten();
+        let names = |models: &mut dyn Iterator<Item = &Served>| {
+            let mut names: Vec<String> = models.map(|model| model.id.clone()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        Some(Catalog { loaded: names(&mut all().filter(|model| model.loaded)), available: names(&mut all()) })
+    }
+
+    /// What each endpoint answers, all asked at once; those of this machine within `patience`.
+    pub async fn survey(&self, patience: Duration) -> Vec<Survey> {
+        let Some(client) = self.client.get_or_init(|| client(&self.endpoints)).as_ref() else {
+            return Vec::new();
+        };
+        join_all(self.endpoints.iter().map(|asked| survey(client, asked, patience))).await
+    }
 }
 
-fn client(config: &ModelsConfig) -> Option<Client> {
+async fn survey(client: &Client, asked: &Asked, patience: Duration) -> Survey {
+    let endpoint = asked.endpoint.clone();
+    let key = asked.key.get_or_try_init(|| key_of(&endpoint)).await;
+    let models = match key {
+        Ok(key) => {
+            let patience = if endpoint.is_tls() { patience.max(FAR_PATIENCE) } else { patience };
+            let ask = |url| timeout(patience, get(client, url, key.as_ref()));
+            models_of(&endpoint, ask, patience).await
+        }
+        Err(why) => Err(why),
+    };
+    Survey { endpoint, models }
+}
+
+/// The endpoint's key, read now. The error says where it should have come from.
+pub async fn key_of(endpoint: &Endpoint) -> Result<Option<Secret>, String> {
+    let key = endpoint.key.read().await.map_err(|why| format!("its key's {why}"))?;
+    match (&endpoint.key_from, key) {
+        (Some(from), None) => Err(format!("its key is not in {from}")),
+        (_, key) => Ok(key),
+    }
+}
+
+type Answer = Result<Value, String>;
+
+async fn models_of<F>(
+    endpoint: &Endpoint,
+    ask: impl Fn(String) -> F,
+    patience: Duration,
+) -> Result<Vec<Served>, String>
+where
+    F: Future<Output = Result<Answer, tokio::time::error::Elapsed>>,
+{
+    let (root, base) = (endpoint.root(), &endpoint.base);
+    let late = format!("no answer within {} ms", patience.as_millis());
+    let ask = async |path: String| ask(path).await.unwrap_or_else(|_| Err(late.clone()));
+    let listed =
+        |answer: &Answer, key: &str| answer.as_ref().ok().and_then(|body| body[key].as_array().cloned());
+    let (first, second) = match endpoint.kind {
+        EndpointKind::Plain => (Err(String::new()), ask(format!("{base}/models")).await),
+        EndpointKind::Studio => {
+            tokio::join!(ask(format!("{root}/api/v0/models")), ask(format!("{base}/models")))
+        }
+        EndpointKind::Ollama => tokio::join!(ask(format!("{root}/api/ps")), ask(format!("{root}/api/tags"))),
+    };
+    let key = if endpoint.kind == EndpointKind::Ollama { "models" } else { "data" };
+    let (first, rest) = (listed(&first, key), (listed(&second, key), second));
+    let mut models = match (endpoint.kind, first, rest) {
+        (EndpointKind::Ollama, running, (kept, _)) if running.is_some() || kept.is_some() => {
+            let running = served(&running.unwrap_or_default(), |_| true);
+            let kept = served(&kept.unwrap_or_default(), |_| false);
+            let fresh = |model: &Served| !running.iter().any(|other| other.id == model.id);
+            let kept: Vec<Served> = kept.into_iter().filter(fresh).collect();
+            [running, kept].concat()
+        }
+        (EndpointKind::Studio, Some(state), _) => served(&state, |model| model["state"] == "loaded"),
+        (_, _, (Some(list), _)) => served(&list, |_| true),
+        (_, _, (None, Err(why))) => return Err(why),
+        (_, _, (None, Ok(_))) => return Err("its answer is no list of models".to_owned()),
+    };
+    models.sort_by_key(|model| !model.loaded);
+    Ok(models)
+}
+
+fn client(endpoints: &[Asked]) -> Option<Client> {
     // Needed before the first client of a process, and without effect after that.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         // Answers may not send the daemon elsewhere, and the environment's proxy is not for local servers.
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .pool_max_idle_per_host(0)
-        .connect_timeout(MODELS_PATIENCE)
-        .timeout(MODELS_PATIENCE);
-    let tls = config.lmstudio_url.starts_with("https:") || config.ollama_url.starts_with("https:");
+        .pool_max_idle_per_host(0);
+    let tls = endpoints.iter().any(|asked| asked.endpoint.is_tls());
     let builder = if tls { builder } else { builder.tls_certs_only([]) };
     let built = builder.build();
     if let Err(error) = &built {
@@ -101,27 +202,35 @@ fn client(config: &ModelsConfig) -> Option<Client> {
     built.ok()
 }
 
-async fn get(client: &Client, url: String) -> Option<Value> {
-    let mut response = client.get(url).send().await.ok().filter(|response| response.status().is_success())?;
+async fn get(client: &Client, url: String, key: Option<&Secret>) -> Answer {
+    let mut request = client.get(url);
+    if let Some(key) = key {
+        request = request.bearer_auth(key.expose());
+    }
+    let mut response = request.send().await.map_err(|error| root_cause(&error))?;
+    if !response.status().is_success() {
+        return Err(format!("it answers {}", response.status()));
+    }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| root_cause(&error))? {
         if body.len() + chunk.len() > ANSWER_MAX {
-            return None;
+            return Err("its list of models is larger than 1 MiB".to_owned());
         }
         body.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&body).ok()
+    serde_json::from_slice(&body).map_err(|_| "its answer is no JSON".to_owned())
 }
 
-/// The identifiers in a list of models; `None` when it is no list.
-fn names(list: &Value, only_loaded: bool) -> Option<Vec<String>> {
-    let name = |model: &Value| {
+/// The models in a list, whatever its shape.
+fn served(list: &[Value], loaded: impl Fn(&Value) -> bool) -> Vec<Served> {
+    let model = |model: &Value| {
         let keys = ["id", "name", "model"];
-        let name = keys.iter().find_map(|key| model[key].as_str()).or_else(|| model.as_str())?;
-        Some(name.chars().take(NAME_MAX).collect::<String>())
+        let id = keys.iter().find_map(|key| model[key].as_str()).or_else(|| model.as_str())?;
+        let window =
+            WINDOW_KEYS.iter().find_map(|key| model.pointer(key)?.as_u64()).filter(|window| *window > 0);
+        Some(Served { id: id.chars().take(NAME_MAX).collect(), loaded: loaded(model), window })
     };
-    let loaded = |model: &&Value| !only_loaded || model["state"] == "loaded";
-    Some(list.as_array()?.iter().filter(loaded).filter_map(name).take(MODELS_MAX).collect())
+    list.iter().filter_map(model).take(MODELS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -130,10 +239,23 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn names_are_taken_from_every_shape() {
-        let studio = json!([{"id":"a","state":"loaded"},{"id":"b","state":"not-loaded"}]);
-        assert_eq!(names(&studio, true).unwrap(), ["a"]);
-        assert_eq!(names(&json!([{"name":"llama3:8b","model":"x"}]), false).unwrap(), ["llama3:8b"]);
-        assert_eq!(names(&Value::Null, false), None);
+    fn names_and_windows_are_taken_from_every_shape() {
+        let list = json!([
+            {"id": "a", "state": "loaded", "max_context_length": 131_072, "loaded_context_length": 8192},
+            {"name": "llama3:8b", "model": "x"},
+            {"id": "b", "meta": {"n_ctx_train": 2048}},
+            "plain", 7,
+        ]);
+        let models = served(list.as_array().unwrap(), |model| model["state"] == "loaded");
+        let seen: Vec<_> = models.iter().map(|one| (one.id.as_str(), one.loaded, one.window)).collect();
+        assert_eq!(
+            seen,
+            [
+                ("a", true, Some(8192)),
+                ("llama3:8b", false, None),
+                ("b", false, Some(2048)),
+                ("plain", false, None)
+            ]
+        );
     }
 }

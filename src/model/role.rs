@@ -40,7 +40,10 @@ pub struct RoleManifest {
     /// 1.9's texts that are fed back to a model that is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback_templates: Option<FeedbackTemplates>,
-    /// How the role runs. Without it: by the first available agent CLI.
+    /// The model that the built-in agent takes for this role: `model`, or `endpoint/model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How the role runs. Without it: by the first available agent.
     #[serde(default)]
     pub runtime: Runtime,
 }
@@ -144,13 +147,15 @@ pub enum RoleFamily {
     Utility,
 }
 
-/// How a role runs: `"agent-cli"`, `"shell"`, or `{"command": {…}}`.
+/// How a role runs: `"agent-cli"`, `"agent"`, `"shell"`, or `{"command": {…}}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Runtime {
-    /// By the first agent CLI of `crew.agents` that is on `PATH`; the role's prompt goes along.
+    /// By the first agent of `crew.agents` that can; the role's prompt goes along.
     #[default]
     AgentCli,
+    /// By the built-in agent.
+    Agent,
     /// By a command of its own.
     Command(Box<CommandRuntime>),
     /// The message is a script for the user's shell.
@@ -162,6 +167,7 @@ impl Runtime {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::AgentCli => "agent-cli",
+            Self::Agent => "agent",
             Self::Command(_) => "command",
             Self::Shell => "shell",
         }

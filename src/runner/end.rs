@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Runner, claims};
 use crate::model::{EndReason, Level, SessionState};
+use crate::session::agent_result;
 use crate::util::clock;
 use crate::wire::{JOB_SCHEMA, JobResult, SessionStatus};
 use crate::work::{Beat, Claim, Finish, Outcome, Ran, Told, WorkError};
@@ -36,18 +37,27 @@ pub fn verdict(runner: &Runner, claim: &Claim, status: &SessionStatus) -> Verdic
     if let Some(target) = claim.job.meant_for_another(&runner.machine) {
         details = json!({ "target_machine": target });
     }
+    let agent = agent_result(&runner.table.folder(&claim.id));
+    let why = agent.as_ref().filter(|result| result.result != "stop").map(|result| match &result.blocked {
+        Some(why) => format!("BLOCKED: {why}"),
+        None => result.last.clone(),
+    });
+    if let Some(agent) = agent {
+        details["agent"] = json!(agent);
+    }
     let result = JobResult {
         schema: JOB_SCHEMA,
         machine: Some(runner.machine.clone()),
         attempt: claim.attempt,
         exit_code: status.exit_code,
         reason: status.reason,
-        error: status.error.clone(),
+        error: status.error.clone().or(why),
         started_at: status.started_at.clone(),
         ended_at: status.ended_at.clone(),
         wall_ms: status.ran().and_then(|ran| u64::try_from(ran.as_millis()).ok()),
         output_bytes: status.output.end,
         workdir: Some(status.cwd.clone()),
+        workspace: None,
         details,
     };
     Verdict { outcome, result }
@@ -97,6 +107,12 @@ pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result:
         Some(Finish::Fenced) => forget(runner, claim),
         Some(_) => noted(runner.journal.answered(&claim.id, token)),
         None => {}
+    }
+    if let (Some(workspace), Some(Finish::Accepted)) = (&spec.workspace, finish)
+        && matches!(outcome, Outcome::Done | Outcome::Cancelled)
+        && let Err(error) = runner.queue.age_bundle(&workspace.bundle).await
+    {
+        tracing::debug!(job = %claim.id, %error, "its bundle stays until its time is over");
     }
     if let (Some(session), Some(Finish::Accepted)) = (&spec.legacy_session, finish)
         && (outcome != Outcome::Done || session != claim.id.as_str())

@@ -19,6 +19,7 @@ mod policy;
 mod start;
 mod transitions;
 mod worker;
+mod workspace;
 
 pub use awake::KeepAwake;
 pub use policy::Refusal;

@@ -65,7 +65,7 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
     };
     let accepts = |name: &str| runner.config.accept.iter().any(|one| one == name || one == "*");
     match role.manifest.runtime {
-        Runtime::AgentCli => {}
+        Runtime::AgentCli | Runtime::Agent => {}
         _ if accepts(role.manifest.id.as_str()) => {}
         _ => {
             return Err(Refusal(format!(

@@ -1,14 +1,18 @@
 //! From a claim to a running session.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::policy::{self, Refusal};
+use super::workspace::{self, Interrupted};
 use super::{Runner, worker};
+use crate::agent::{self, Left};
+use crate::crew::adapter::RESUME;
 use crate::crew::{Launch, SessionFile};
 use crate::model::{SessionId, SessionState};
 use crate::session::{self, HostClient, StartError};
 use crate::util::{clock, visible_line};
-use crate::wire::{SessionSpec, SessionStatus, WindowSize};
+use crate::wire::{Sandbox, SessionSpec, SessionStatus, WindowSize};
 use crate::work::Claim;
 
 /// Terminal of a job that nobody looks at yet.
@@ -31,6 +35,10 @@ pub enum NoSession {
     Declined(Refusal),
     /// It was tried, and does not start.
     Failed(String),
+    /// No machine may run it.
+    Never(String),
+    /// Something else came before it was started.
+    Interrupted(Interrupted),
 }
 
 impl From<Refusal> for NoSession {
@@ -41,12 +49,13 @@ impl From<Refusal> for NoSession {
 
 /// Starts the session of a claimed job; what runs already under its id is the job, begun before a crash.
 pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
-    set_earlier_aside(runner, claim).await?;
+    let earlier = set_earlier_aside(runner, claim).await?;
     let begun = runner.table.get(&claim.id).ok().flatten().is_some_and(|status| is_attempt(&status));
     if begun && has_session(runner, claim) {
         return Ok(());
     }
-    let (spec, files) = prepare(runner, claim).await?;
+    let left = earlier.and_then(|folder| agent::left(&folder));
+    let (spec, files) = prepare(runner, claim, left).await?;
     match runner.spares.start(&runner.session.dir, &spec, &files).await {
         Ok(_) => Ok(()),
         // Nobody knows whether the job ran: its session tells, or is lost.
@@ -70,9 +79,20 @@ fn is_plain(name: &str) -> bool {
     (1..=NAME_MAX).contains(&count) && visible_line(name) == name && name.trim() == name
 }
 
-async fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
+async fn prepare(
+    runner: &Runner,
+    claim: &Claim,
+    left: Option<Left>,
+) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
-    let cwd = policy::workdir(runner, claim).await?;
+    // An attempt of the built-in agent that was lost here is gone on with where it worked.
+    let mut cwd = match &left {
+        Some(left) => left.folder.clone(),
+        None => policy::workdir(runner, claim).await?,
+    };
+    if let (Some(brought), None, None) = (&claim.spec.workspace, &claim.job.workdir, &left) {
+        cwd = workspace::place(runner, claim, brought, cwd).await?;
+    }
     let launch = Launch {
         id: claim.id.clone(),
         message: &claim.job.message,
@@ -90,23 +110,30 @@ async fn prepare(runner: &Runner, claim: &Claim) -> Result<(SessionSpec, Vec<Ses
         ],
         inherits: runner.spares.env(),
         work: Some((claim.id.to_string(), claim.attempt)),
+        sandbox: claim.job.image.clone().map_or(Sandbox::System, Sandbox::Image),
     };
-    let ready = launch.prepare(&role, &runner.session).map_err(|error| NoSession::Declined(error.into()))?;
+    let mut ready =
+        launch.prepare(&role, &runner.session).map_err(|error| NoSession::Declined(error.into()))?;
     for note in &ready.notes {
         tracing::warn!(session = %ready.spec.id, "{note}");
+    }
+    if let Some(left) = left.filter(|_| ready.spec.kind.as_deref() == Some("agent")) {
+        ready.files.push(left.file);
+        ready.spec.argv.push(RESUME.to_owned());
     }
     Ok((ready.spec, ready.files))
 }
 
-/// An earlier attempt on this machine left its session under the job's id: it gets another one.
-async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
-    let Ok(Some(earlier)) = runner.table.get(&claim.id) else { return Ok(()) };
+/// An earlier attempt on this machine left its session under the job's id: it gets another one. The folder that it has
+/// now, where that is so.
+async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<Option<PathBuf>, NoSession> {
+    let Ok(Some(earlier)) = runner.table.get(&claim.id) else { return Ok(None) };
     let Some(of) = attempt_of(runner, &claim.id) else {
         // Somebody's own session of this id is not the job.
         return Err(Refusal("another session of this id is on this machine".to_owned()).into());
     };
     if of.1 == claim.token {
-        return Ok(());
+        return Ok(None);
     }
     if !earlier.state.is_final() {
         let folder = runner.table.folder(&claim.id);
@@ -124,7 +151,8 @@ async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<(), NoSessi
     }
     let aside = free_name(runner, claim, &of.0);
     let moved = aside.map_err(|error| error.to_string()).and_then(|aside| {
-        session::rename(&runner.table, &claim.id, &aside).map_err(|error| error.to_string())
+        let moved = session::rename(&runner.table, &claim.id, &aside).map_err(|error| error.to_string());
+        moved.map(|()| Some(runner.table.folder(&aside)))
     });
     moved.map_err(|why| Refusal(format!("its earlier attempt's session cannot be put aside: {why}")).into())
 }

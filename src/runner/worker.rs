@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::end::{self, Verdict};
 use super::start::{self, NoSession, start};
+use super::workspace::{self, Interrupted};
 use super::{Runner, Slot, output};
 use crate::model::{EndReason, Level, OnLoss, SessionState};
 use crate::session::HostClient;
@@ -48,6 +49,13 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
         Err(NoSession::Failed(why)) => {
             end::tell(&runner, &claim, Outcome::Failed, end::unstarted(&runner, &claim, &why)).await;
         }
+        Err(NoSession::Never(why)) => end::refused(&runner, &claim, &why).await,
+        Err(NoSession::Interrupted(Interrupted::Superseded)) => end::superseded(&runner, &claim).await,
+        Err(NoSession::Interrupted(Interrupted::Cancelled(why))) => {
+            end::tell(&runner, &claim, Outcome::Cancelled, end::unstarted(&runner, &claim, &why)).await;
+        }
+        // The next daemon begins it.
+        Err(NoSession::Interrupted(Interrupted::Stopped)) => {}
     }
 }
 
@@ -173,7 +181,17 @@ async fn why_ended(runner: &Runner, claim: &Claim) -> Result<Option<Stopping>, S
 }
 
 async fn finish(runner: &Arc<Runner>, claim: &Claim, status: SessionStatus, stopping: Option<Stopping>) {
-    let verdict = end::verdict(runner, claim, &status);
+    let mut verdict = end::verdict(runner, claim, &status);
+    let mut stopping = stopping;
+    let is_told = !matches!(stopping, Some(Stopping::Superseded | Stopping::Fenced));
+    if is_told && status.state != SessionState::Lost {
+        match workspace::collect(runner, claim, &status).await {
+            Ok(left) => verdict.result.workspace = left,
+            Err(Interrupted::Superseded) => stopping = Some(Stopping::Superseded),
+            // The next daemon finds the session as this one did.
+            Err(Interrupted::Stopped | Interrupted::Cancelled(_)) => return,
+        }
+    }
     match stopping {
         Some(Stopping::Superseded) => end::superseded(runner, claim).await,
         Some(Stopping::Cancelled(why)) => {

@@ -317,7 +317,7 @@ mod tests {
             queue: None,
             sessions_dir: home.path().join("sessions"),
             fleet: fleet(home.path(), &nowhere),
-            models: ModelsConfig { lmstudio_url: nowhere.clone(), ollama_url: nowhere },
+            models: ModelsConfig::default(),
             hosts: Hosts::new(port, &[]),
             auth: AuthConfig {
                 paths: Paths::from_env(&Environment::of([("DARKMUX_HOME", home.path())])).unwrap(),

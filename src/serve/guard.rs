@@ -136,8 +136,8 @@ fn check_host(hosts: &Hosts, peer: Option<Peer>, uri: &Uri, headers: &HeaderMap)
 }
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'none'; require-trusted-types-for 'script'";
+    img-src 'self' data:; connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 fn mark(headers: &mut HeaderMap) {
     let fixed = [

@@ -58,6 +58,11 @@ impl QueueView {
         Self { queue, jobs: Mutex::default(), whole: Mutex::default() }
     }
 
+    /// The queue, for who does something to it.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
     /// The jobs that have not ended and the newest others, without their words.
     pub async fn jobs(&self) -> Result<Arc<Vec<JobView>>, Away> {
         let read = async {

@@ -91,26 +91,37 @@ const fn open(path: &'static str, sample: &'static str, handler: MakeHandler) ->
     Route::get(path, sample, Access::Loopback, handler)
 }
 
+/// The page for who comes by a browser, data for who asks as a program.
+fn or_page(data: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    data.layer(middleware::from_fn(page::for_browsers))
+}
+
 /// What is read on loopback without a token.
 const READS: &[Route] = &[
     open("/", "/", || get(page::live)),
     open("/assets/{*path}", "/assets/main.js", || get(assets::asset)),
     open("/favicon.ico", "/favicon.ico", || get(assets::favicon)),
+    open("/fleet", "/fleet", || get(page::live)),
     open("/fleet/machines/live", "/fleet/machines/live", || get(fleet::machines)),
     open("/fleet/sessions/live", "/fleet/sessions/live", || get(fleet::sessions)),
+    open("/flow", "/flow", || get(page::live)),
     // Also `/flow/{date}.jsonl`: a pattern has no suffix after a name.
-    open("/flow/{date}", "/flow/2026-11-22", || get(flow::day)),
+    open("/flow/{date}", "/flow/2026-11-22", || or_page(get(flow::day))),
     open("/flow/{date}/stream", "/flow/2026-11-22/stream", || get(flow::stream)),
     open("/flow-days", "/flow-days", || get(flow::days)),
     open("/flow-status", "/flow-status", || get(flow::status)),
     Route::get("/health", "/health", Access::Open, || get(facts::health)),
+    open("/inbox", "/inbox", || get(page::live)),
+    open("/job/{id}", "/job/job-1", || get(page::live)),
     open("/jobs", "/jobs", || get(jobs::list)),
     open("/jobs/{id}", "/jobs/job-1", || get(jobs::one)),
     open("/machine/specs", "/machine/specs", || get(facts::specs)),
+    open("/machine/{id}", "/machine/studio", || get(page::live)),
     open("/missions", "/missions", || get(facts::missions)),
     open("/play/{date}", "/play/2026-11-22", || get(page::play)),
-    open("/queue", "/queue", || get(jobs::queue)),
-    open("/sessions", "/sessions", || get(sessions::list)),
+    open("/queue", "/queue", || or_page(get(jobs::queue))),
+    open("/session/{id}", "/session/job-1", || get(page::live)),
+    open("/sessions", "/sessions", || or_page(get(sessions::list))),
     open("/sprints", "/sprints", || get(facts::sprints)),
 ];
 

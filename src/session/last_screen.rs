@@ -15,6 +15,16 @@ const PIECE: usize = 256 * 1024;
 
 /// A snapshot of the screen of an ended session, and the offset after its last byte. Blocks.
 pub fn last_screen(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Vec<u8>)> {
+    let (end, screen) = replay(folder, status)?;
+    Ok((end, screen.snapshot()))
+}
+
+/// The rows of the screen of an ended session as text. Blocks.
+pub fn last_rows(folder: &Path, status: &SessionStatus) -> io::Result<Vec<String>> {
+    Ok(replay(folder, status)?.1.text_rows())
+}
+
+fn replay(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Screen)> {
     let mut reader = LogReader::new(folder.join(files::OUTPUT));
     let (start, end) = reader.range()?;
     let mut at = start.max(end.saturating_sub(LOOKED_AT));
@@ -28,5 +38,5 @@ pub fn last_screen(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Ve
         screen.feed(&buffer[..count]);
         at = from + count as u64;
     }
-    Ok((end, screen.snapshot()))
+    Ok((end, screen))
 }

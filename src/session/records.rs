@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::flow::{Flow, FlowError};
 use crate::model::{Category, FlowRecord, Level, Stage, Tier};
-use crate::wire::{DispatchFacts, SessionSpec, SessionStatus};
+use crate::wire::{AgentResult, DispatchFacts, SessionSpec, SessionStatus};
 
 /// Writes one session's records.
 pub struct Records {
@@ -15,6 +15,8 @@ pub struct Records {
     /// The role, or what else the session is known by.
     handle: String,
     session: String,
+    /// The model that did the work, once that is known.
+    model: Option<String>,
     refused: Option<String>,
 }
 
@@ -34,6 +36,7 @@ impl Records {
             dispatch: spec.dispatch.clone(),
             handle: role.unwrap_or_else(kind),
             session: spec.id.to_string(),
+            model: None,
             refused: None,
         }
     }
@@ -57,8 +60,8 @@ impl Records {
         self.write((Level::Error, Stage::Dispatch), "dispatch error", payload);
     }
 
-    /// The session has ended.
-    pub fn end(&mut self, status: &SessionStatus) {
+    /// The session has ended; `result` is that of the built-in agent.
+    pub fn end(&mut self, status: &SessionStatus, result: Option<&AgentResult>) {
         let Some(facts) = &self.dispatch else { return };
         let good = status.exit_code == Some(0);
         let mut payload = json!({
@@ -72,6 +75,12 @@ impl Records {
         if let (Some(error), Value::Object(payload)) = (&status.error, &mut payload) {
             payload.insert("error".to_owned(), Value::from(error.as_str()));
         }
+        // What it took stands beside, as darkmux 1.9 has it.
+        let totals = result.map(|result| json!(result.totals));
+        if let (Some(Value::Object(totals)), Value::Object(payload)) = (totals, &mut payload) {
+            payload.extend(totals);
+        }
+        self.model = result.map(|result| result.model.clone()).filter(|model| !model.is_empty());
         let (level, action) =
             if good { (Level::Info, "dispatch complete") } else { (Level::Error, "dispatch error") };
         self.write((level, Stage::Dispatch), action, payload);
@@ -118,6 +127,7 @@ impl Records {
             record.source = Some("session".to_owned());
         }
         record.payload = Some(payload);
+        record.model.clone_from(&self.model);
         let kept = flow.append(record).map(|_| ());
         self.note(kept);
     }

@@ -59,9 +59,14 @@ pub enum Activity {
 }
 
 impl Activity {
-    /// Of a session that runs and that said anything.
+    /// Of a session that runs and that said anything; of one that ended without doing its work, as long as nobody has
+    /// looked at what it needed.
     pub fn of(status: &SessionStatus) -> Option<Self> {
-        let report = status.report.as_ref().filter(|_| !status.state.is_final())?;
+        let report = status.report.as_ref()?;
+        if status.state.is_final() {
+            let open = status.unread && status.exit_code != Some(0) && report.needs_you.is_some();
+            return open.then_some(Self::NeedsYou);
+        }
         Some(match () {
             () if report.needs_you.is_some() => Self::NeedsYou,
             () if report.error => Self::Failed,

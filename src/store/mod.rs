@@ -7,6 +7,7 @@ mod append;
 mod atomic;
 pub mod lines;
 mod lock;
+mod password;
 mod private;
 mod redis;
 mod socket;
@@ -14,9 +15,9 @@ mod socket;
 pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, sync_written, write_atomic, write_new};
 pub use lock::{FileLock, lock_shared_within, lock_within};
+pub use password::Password;
 pub use private::{ensure_private_dir, open_in, open_in_at_hand, read_bounded, read_private};
 pub use redis::{
-    Password, Reader, Redis, RedisClass, RedisFault, RedisTarget, RedisUrlError, Server, script,
-    without_password,
+    Reader, Redis, RedisClass, RedisFault, RedisTarget, RedisUrlError, Server, script, without_password,
 };
 pub use socket::{bind_socket, is_ours, socket_path};

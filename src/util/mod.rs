@@ -19,3 +19,12 @@ pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use sleep::SleepWatch;
 pub use suggest::closest;
+
+/// The innermost reason of an error: what the layers above it say is where, not why.
+pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

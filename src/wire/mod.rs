@@ -1,5 +1,6 @@
 //! Versioned shapes on the wire and on disk. They are converted at the edge; nothing here does IO.
 
+mod agent;
 mod daemon;
 mod fleet;
 pub mod frames;
@@ -8,7 +9,11 @@ mod join;
 mod session;
 pub mod v1;
 mod work;
+mod workspace;
 
+pub use agent::{
+    AGENT_SCHEMA, AgentResult, AgentTask, Check, RESULT_FILE, RESULT_MAX, Sandbox, TASK_FILE, Totals,
+};
 pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
 pub use http::{DayEntry, FlowDays, Health, MachineSpecs, RemoteLine, SessionList};
@@ -20,3 +25,4 @@ pub use session::{
 pub use work::{
     JOB_MESSAGE_MAX, JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WORK_TIMEOUT_MAX, WorkJob,
 };
+pub use workspace::{BUNDLE_MAX, BUNDLE_PREFIX, Bundle, COMMITS_MAX, Workspace, WorkspaceResult, is_commit};

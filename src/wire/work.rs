@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Workspace, WorkspaceResult};
 use crate::model::{EndReason, MachineId, OnLoss, RoleId, SessionId};
 
 /// Version of [`JobSpec`] and of the job documents of our verbs and routes.
@@ -141,6 +142,9 @@ pub struct JobSpec {
     /// Set when darkmux 1.9 published it: the session id that its publisher waits for.
     #[serde(default)]
     pub legacy_session: Option<String>,
+    /// The repository that it was dispatched from; null for a job that brings none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
 }
 
 /// Which runners may run a job, and when: one stream of the queue.
@@ -185,6 +189,9 @@ pub struct JobResult {
     pub output_bytes: u64,
     /// The folder it ran in.
     pub workdir: Option<PathBuf>,
+    /// What it made of its workspace; null for a job that brought none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceResult>,
     /// Further facts of the runtime.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub details: Value,

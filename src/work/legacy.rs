@@ -45,6 +45,7 @@ pub fn adopted_spec(foreign: &Foreign, clock: &Clock) -> Result<(WorkJob, JobSpe
         not_after_ms: clock::unix_ms(clock.now()) + whole_ms(NOT_AFTER),
         published_by: job.published_by_machine.as_deref().and_then(|name| name.parse().ok()),
         legacy_session: Some(job.session_id.clone()),
+        workspace: None,
     };
     Ok((job, spec))
 }

@@ -7,11 +7,14 @@
 //!
 //! Not here: what a job runs as (`crew`), where (`runner`), and its terminal (`session`).
 
+mod bundle;
 mod claim;
 mod control;
 mod doorbell;
 mod fault;
 mod finish;
+#[cfg(test)]
+pub mod fixture;
 mod health;
 mod journal;
 mod lane;

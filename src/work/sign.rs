@@ -70,7 +70,7 @@ impl FleetKey {
         blake3::Hash::from_bytes(derived).to_hex()[..16].to_owned()
     }
 
-    fn mac(&self, record: &str, spec: &str) -> blake3::Hash {
+    pub(super) fn mac(&self, record: &str, spec: &str) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(CONTEXT).update(&(record.len() as u64).to_le_bytes());
         hasher.update(record.as_bytes()).update(spec.as_bytes());

@@ -377,6 +377,7 @@ async fn put(queue: &Queue, id: &str) {
         not_after_ms: u64::MAX,
         published_by: None,
         legacy_session: None,
+        workspace: None,
     };
     queue.publish(&job, &spec).await.expect("it is accepted");
 }

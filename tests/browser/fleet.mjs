@@ -13,11 +13,11 @@ import { browserTest, check, url, until, waitForPill } from './harness.mjs';
 const NARROW = { width: 400, height: 800 };
 
 await browserTest(async (page, faults) => {
-  await page.goto(url());
+  await page.goto(`${url()}/fleet`);
   await waitForPill(page, 'live');
-  const machine = (/** @type {string} */ uid) => page.locator(`#fleet li[data-machine-uid="${uid}"]`);
-  await until('the machines are listed', async () => await page.locator('#fleet li').count() === 4);
-  const own = page.locator('#fleet li[data-machine="testbox"]');
+  const machine = (/** @type {string} */ uid) => page.locator(`#fleet tr[data-machine-uid="${uid}"]`);
+  await until('the machines are listed', async () => await page.locator('#fleet tr').count() === 4);
+  const own = page.locator('#fleet tr[data-machine="testbox"]');
   check((await own.innerText()).includes('idle 0/3'), `this machine shows: ${await own.innerText()}`);
   check((await page.locator('#fleet-count').innerText()) === '4 machines', 'the count is wrong');
 
@@ -33,7 +33,7 @@ await browserTest(async (page, faults) => {
   for (const scheme of /** @type {const} */ (['light', 'dark'])) {
     await page.emulateMedia({ colorScheme: scheme });
     await page.setViewportSize(NARROW);
-    await page.locator('#panes button[data-pane="fleet"]').click();
+    await page.locator('#panes [data-pane="fleet"]').click();
     check(await page.locator('#fleet').isVisible(), `the fleet is not shown on a narrow ${scheme} page`);
     check(!await page.locator('#sessions').isVisible(), 'the sessions are shown beside it');
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -46,7 +46,7 @@ await browserTest(async (page, faults) => {
   const problem = page.locator('#fleet-problem');
   await until('the page says that Redis is away', async () => await problem.isVisible());
   check((await problem.innerText()).includes('darkmux doctor'), `no way out in: ${await problem.innerText()}`);
-  check(await page.locator('#fleet li').count() === 4, 'the last that was known is gone');
+  check(await page.locator('#fleet tr').count() === 4, 'the last that was known is gone');
   // The browser itself reports an answer of 503.
   const others = faults.filter((fault) => !['/fleet/machines/live', '/jobs', '/queue'].some((path) => fault.includes(path)));
   check(others.length === 0, `faults on the page:\n${others.join('\n')}`);

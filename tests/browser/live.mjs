@@ -19,7 +19,7 @@ await browserTest(async (page, faults) => {
 
   await page.keyboard.press('/');
   await page.keyboard.type(text);
-  await until('the search is in the address', async () => new URL(page.url()).hash.includes('q=live+test'));
+  await until('the search is in the address', async () => new URL(page.url()).search.includes('q=live+test'));
   await until('the search leaves only that record', async () => (await page.locator('li.record').count()) === 1);
   check(faults.length === 0, `faults on the page:\n${faults.join('\n')}`);
 });

@@ -28,11 +28,11 @@ await browserTest(async (page, faults) => {
   const pane = (/** @type {string} */ name) => page.locator(`#panes [data-pane="${name}"]`).tap();
   await page.goto('about:blank');
   await signIn(page);
-  for (const name of ['flow', 'sessions', 'machine']) {
+  for (const name of ['fleet', 'flow', 'queue', 'inbox', 'sessions']) {
     await pane(name);
-    check(await page.locator(`#panes [data-pane="${name}"]`).getAttribute('aria-pressed') === 'true', `the pane ${name} is not chosen`);
+    check(await page.locator(`#panes [data-pane="${name}"]`).getAttribute('aria-current') === 'page', `the pane ${name} is not chosen`);
     const side = await page.locator('.side').isVisible();
-    check(side === (name !== 'flow') && await page.locator('main.flow').isVisible() === (name === 'flow'), `more than the pane ${name} is shown`);
+    check(side === (name === 'sessions') && await page.locator('main').isVisible() === (name !== 'sessions'), `more than the pane ${name} is shown`);
     await fits(page, `the pane ${name}`);
   }
 

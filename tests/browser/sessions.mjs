@@ -43,7 +43,7 @@ await browserTest(async (page, faults) => {
   for (const line of [`darkmux session attach ${failing}`, `darkmux session tail -f ${failing}`]) {
     check(await detail.getByText(line, { exact: true }).count() === 1, `the session does not offer: ${line}`);
   }
-  check(new URL(page.url()).hash.includes(`session=${failing}`), `the session is not in the address: ${page.url()}`);
+  check(new URL(page.url()).pathname === `/session/${failing}`, `the session is not in the address: ${page.url()}`);
 
   await page.goBack();
   await until('going back shows other records again', () => (

@@ -11,7 +11,7 @@ import { connected, enter, open, rows, screen, session, sh, shows, signIn, start
 const current = async (page, name) => {
   await until(`the session ${name} is in view`, async () => (await page.locator('#session-detail h2').textContent() ?? '').includes(name));
   await connected(page);
-  return new URLSearchParams(new URL(page.url()).hash.slice(1)).get('session') ?? '';
+  return new URL(page.url()).pathname.match(/^\/session\/(.+)$/)?.[1] ?? '';
 };
 
 await browserTest(async (page, faults) => {

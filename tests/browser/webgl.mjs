@@ -11,7 +11,7 @@ await browserTest(async (page, faults) => {
   await signIn(page);
   await until('this browser has WebGL', () => page.evaluate(() => document.createElement('canvas').getContext('webgl2') !== null));
   await page.locator(`#sessions li[data-session-id="${id}"] button`).click();
-  await until('the terminal has a canvas', () => page.locator('#terminal canvas').count());
+  await until('the terminal has a canvas of its own', () => page.locator('#terminal canvas:not(.xterm-decoration-overview-ruler)').count());
   check(await page.locator('#terminal .xterm-rows > div').count() === 0, 'the terminal is drawn twice');
   checkFaults(faults);
 }, { without: ['--disable-gpu', '--disable-3d-apis'], flags: FLAGS });

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::runner::member;
 use crate::support::{BIN, Daemon, Home, RedisServer, Running, describe};
 
 /// A browser script that is to run against `daemon`.
@@ -86,6 +87,25 @@ fn a_session_is_renamed() {
 #[test]
 fn a_foreign_page_can_neither_read_nor_connect() {
     passes("foreign.mjs");
+}
+
+#[test]
+fn every_page_has_an_address_and_the_keyboard_reaches_it() {
+    passes("pages.mjs");
+}
+
+#[test]
+fn several_terminals_are_shown_side_by_side() {
+    passes("tiles.mjs");
+}
+
+#[test]
+fn a_job_is_dispatched_watched_and_replayed() {
+    let redis = RedisServer::start();
+    let home = member("testbox", &redis.url());
+    let daemon = Daemon::start(&home);
+    let output = script(&home, &daemon, "jobs.mjs").output().unwrap();
+    assert!(output.status.success(), "jobs.mjs: {}", describe(&output));
 }
 
 #[test]

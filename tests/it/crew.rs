@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use darkmux::config::CrewConfig;
+use darkmux::config::{CrewConfig, ModelsConfig};
 use darkmux::crew::{BadMessage, Crew, CrewError, Invocation, MESSAGE_MAX, Request, Role};
 use darkmux::model::{PALETTE_TOOLS, RoleFamily, RoleId, Runtime, SessionId};
 use serde_json::Value;
@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::support::{Home, describe, wait_for};
 
 const AGENTS: [&str; 5] = ["claude", "codex", "opencode", "pi", "aider"];
-const BUILTIN: [&str; 11] = [
+const BUILTIN: [&str; 12] = [
+    "agent",
     "aider",
     "analyst",
     "claude",
@@ -66,6 +67,7 @@ impl Machine {
             roles_dir: self.home.darkmux().join("roles"),
             preamble: self.home.darkmux().join("AUTONOMOUS_DISPATCH_PREAMBLE.md"),
             agents: AGENTS.map(str::to_owned).to_vec(),
+            models: ModelsConfig::default(),
             path_dirs: vec![self.bin.clone()],
             shell: None,
         }
@@ -88,6 +90,7 @@ impl Machine {
             workdir: self.home.path(),
             session_id: &SessionId::new("s1").unwrap(),
             folder: &self.folder(),
+            sandbox: &darkmux::wire::Sandbox::System,
         })
     }
 

@@ -6,7 +6,8 @@ use std::process::Output;
 use crate::support::{BIN, Home, describe};
 
 /// Verbs that `--help` does not list.
-const HIDDEN: &[&[&str]] = &[&["dispatch"], &["machine"], &["role"], &["hook"], &["host-session"]];
+const HIDDEN: &[&[&str]] =
+    &[&["dispatch"], &["machine"], &["role"], &["hook"], &["host-session"], &["run-agent"]];
 
 fn help(home: &Home, path: &[String]) -> Output {
     home.command(BIN).args(path).arg("--help").output().unwrap()

@@ -15,19 +15,25 @@ pub fn success(method: &str, path: &str) -> u16 {
             "/"
             | "/assets/{*path}"
             | "/favicon.ico"
+            | "/fleet"
             | "/fleet/machines/live"
             | "/fleet/sessions/live"
+            | "/flow"
             | "/flow/{date}"
             | "/flow/{date}/stream"
             | "/flow-days"
             | "/flow-status"
             | "/health"
+            | "/inbox"
+            | "/job/{id}"
             | "/jobs"
             | "/jobs/{id}"
             | "/machine/specs"
+            | "/machine/{id}"
             | "/missions"
             | "/play/{date}"
             | "/queue"
+            | "/session/{id}"
             | "/sessions"
             | "/sprints"
             | "/auth/login"
@@ -60,8 +66,22 @@ pub fn success(method: &str, path: &str) -> u16 {
             | "/v1/sessions/{id}/resume"
             | "/v1/sessions/{id}/wait",
         ) => 404,
-        // No token here is of a machine that joined.
-        ("POST", "/fleet/leave") => 409,
+        // A machine without Redis has no queue.
+        ("GET", "/v1/jobs/{id}/explain" | "/v1/jobs/{id}/output")
+        | (
+            "POST",
+            "/v1/dead/{entry}/drop"
+            | "/v1/dead/{entry}/requeue"
+            | "/v1/dispatch"
+            | "/v1/jobs/{id}/cancel"
+            | "/v1/jobs/{id}/retry"
+            | "/v1/machines/{id}/drain"
+            | "/v1/machines/{id}/undrain"
+            | "/v1/queue/pause"
+            | "/v1/queue/resume"
+            // No token here is of a machine that joined.
+            | "/fleet/leave",
+        ) => 409,
         // Bytes, and no JSON.
         ("POST", "/fleet/join" | "/v1/sessions/{id}/clipboard" | "/v1/sessions/{id}/input") => 415,
         _ => panic!(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { anyFilter, matcher, noFilters, parseHash, toHash, valuesOf } from '../../assets/viewer/filters.js';
+import { anyFilter, matcher, noFilters, parseFilters, toQuery, choicesOf, valuesIn } from '../../assets/viewer/filters.js';
 import { toEntry } from '../../assets/viewer/record.js';
 
 const entry = (raw) => toEntry({ action: 'note', level: 'info', category: 'work', machine_id: 'studio', session_id: 's1', ...raw }, 'k');
@@ -36,15 +36,17 @@ test('the search wants every word, anywhere in the record, in any case', () => {
 });
 
 test('filters survive the address, whatever they hold', () => {
-  const filters = { q: 'a b&c=d#e', level: 'warn', category: 'work', machine: 'ä', session: "x'; rm -rf", action: 'dispatch start' };
-  assert.deepEqual(parseHash(`#${toHash(filters)}`), filters);
-  assert.equal(toHash(noFilters()), '');
-  assert.deepEqual(parseHash('#level=loud&unknown=1&q=%'), { ...noFilters(), q: '%' });
+  const filters = { q: 'a b&c=d#e', level: 'warn', category: 'work', machine: 'ä', role: 'coder', session: "x'; rm -rf", action: 'dispatch start' };
+  assert.deepEqual(parseFilters(`#${toQuery(filters)}`), filters);
+  assert.equal(toQuery(noFilters()), '');
+  assert.deepEqual(parseFilters('#level=loud&unknown=1&q=%'), { ...noFilters(), q: '%' });
 });
+
+const choicesIn = (records, field) => choicesOf(valuesIn(records, field), field);
 
 test('choices are the values that occur', () => {
   const records = [entry({}), entry({ machine_id: 'laptop' }), entry({ machine_id: undefined })];
-  assert.deepEqual(valuesOf(records, 'machine'), ['laptop', 'studio']);
+  assert.deepEqual(choicesIn(records, 'machine'), ['laptop', 'studio']);
   const sessions = ['s2', 's9', 's1', 's2'].map((session_id) => entry({ session_id }));
-  assert.deepEqual(valuesOf(sessions, 'session'), ['s1', 's9', 's2'], 'those that came up last come first');
+  assert.deepEqual(choicesIn(sessions, 'session'), ['s1', 's9', 's2'], 'those that came up last come first');
 });

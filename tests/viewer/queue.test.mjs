@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initialState, reduce } from '../../assets/viewer/store.js';
-import { depth, outcome, times, tone } from '../../assets/viewer/views/queue.js';
+import { depth, outcome, times, tone } from '../../assets/viewer/views/jobs.js';
 import { readJobs, readQueue } from '../../assets/viewer/wire.js';
 
 const job = (fields) => readJobs({ jobs: [{ id: 'j', ...fields }] })[0];

@@ -35,6 +35,21 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
+ * The same for a picture's elements.
+ *
+ * @param {string} tag
+ * @param {{[name: string]: Attribute}} [attributes]
+ * @param {Child[]} children
+ * @returns {SVGElement}
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) setAttribute(element, name, value);
+  element.append(...nodes(children));
+  return element;
+}
+
+/**
  * @param {Element} element
  * @param {string} name
  * @param {Attribute} value
@@ -102,9 +117,11 @@ const COPIED_MS = 1_500;
  * @param {() => string} text
  * @param {string} label what is copied
  * @param {HTMLElement} [shown] where the text stands, to select it where the page may not write the clipboard
+ * @param {string} [what] said on the button where there are several
  */
-export function copyButton(text, label, shown) {
-  const button = h('button', { type: 'button', class: 'copy', 'aria-label': `Copy ${label}` }, 'Copy');
+export function copyButton(text, label, shown, what = '') {
+  const word = what === '' ? 'Copy' : `Copy ${what}`;
+  const button = h('button', { type: 'button', class: 'copy', 'aria-label': `Copy ${label}` }, word);
   button.addEventListener('click', async () => {
     try {
       // Absent over plain http from another machine.
@@ -114,7 +131,7 @@ export function copyButton(text, label, shown) {
       if (shown) getSelection()?.selectAllChildren(shown);
       setText(button, shown ? 'Selected' : 'Not copied');
     }
-    setTimeout(() => setText(button, 'Copy'), COPIED_MS);
+    setTimeout(() => setText(button, word), COPIED_MS);
   });
   return button;
 }

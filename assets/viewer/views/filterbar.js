@@ -5,8 +5,9 @@
  * @module
  */
 
-import { LEVELS, anyFilter, valuesOf } from '../filters.js';
+import { LEVELS, anyFilter, choicesOf, valuesIn } from '../filters.js';
 import { shortId } from '../format.js';
+import { cameTo } from '../records.js';
 import { oneLine } from '../sanitize.js';
 import { byId, h, replace, setAttribute } from './dom.js';
 
@@ -16,6 +17,8 @@ import { byId, h, replace, setAttribute } from './dom.js';
 /** Typing is not searched at each key. */
 const TYPING_MS = 120;
 const MAX_CHOICE_TEXT = 60;
+/** What can be chosen is looked for among all records; not for each that comes. */
+const OFFER_MS = 1_000;
 /** Of thousands of sessions nobody picks one in a menu. */
 const MAX_CHOICES = 200;
 
@@ -32,14 +35,17 @@ export function createFilterBar(actions) {
   const clear = byId('clear-filters', HTMLButtonElement);
   const follow = byId('follow', HTMLButtonElement);
   const level = byId('filter-level', HTMLSelectElement);
-  const facets = /** @type {const} */ (['category', 'machine', 'session', 'action'])
+  const facets = /** @type {const} */ (['category', 'machine', 'role', 'session', 'action'])
     .map((field) => {
       const select = byId(`filter-${field}`, HTMLSelectElement);
-      return { field, select, label: select.getAttribute('aria-label') ?? field, offered: /** @type {string[]} */ ([]) };
+      return { field, select, label: select.getAttribute('aria-label') ?? field, offered: /** @type {string[]} */ ([]), found: /** @type {ReadonlySet<string>} */ (new Set()) };
     });
 
   /** @type {State | null} */
   let last = null;
+  /** @type {State['records']} */
+  let offeredOf = [];
+  let offeredAt = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let typing;
 
@@ -58,9 +64,12 @@ export function createFilterBar(actions) {
 
   /** @param {State} state */
   function renderChoices(state) {
+    const fresh = cameTo(offeredOf, state.records);
+    offeredOf = state.records;
     for (const facet of facets) {
       const chosen = state.filters[facet.field];
-      const values = valuesOf(state.records, facet.field).slice(0, MAX_CHOICES);
+      facet.found = fresh ? valuesIn(fresh, facet.field, facet.found) : valuesIn(state.records, facet.field);
+      const values = choicesOf(facet.found, facet.field).slice(0, MAX_CHOICES);
       if (chosen && !values.includes(chosen)) values.push(chosen);
       // A menu that is open must not change under the pointer.
       const open = document.activeElement === facet.select && facet.offered.includes(chosen);
@@ -80,7 +89,8 @@ export function createFilterBar(actions) {
       last = state;
       follow.hidden = state.mode.kind !== 'live';
       if (before?.follow !== state.follow) follow.setAttribute('aria-pressed', String(state.follow));
-      if (before && before.records === state.records && before.filters === state.filters) return;
+      if (before?.filters === state.filters && (offeredOf === state.records || state.now - offeredAt < OFFER_MS)) return;
+      offeredAt = state.now;
       renderChoices(state);
       level.value = state.filters.level;
       setAttribute(level, 'data-active', state.filters.level !== '');

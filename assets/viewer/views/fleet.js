@@ -1,12 +1,19 @@
 /**
- * The list of the fleet: the machines that share this one's Redis, with what they say of themselves.
+ * The page of the fleet: the picture, the table of its machines, and a page for each of them. A machine that is gone stays
+ * with what was last known of it.
  *
  * @module
  */
 
-import { age, bytes, count } from '../format.js';
+import { age, bytes, count, utc } from '../format.js';
+import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { byId, h, reconcile, setAttribute, setText } from './dom.js';
+import { busyLines } from '../spans.js';
+import { sparkline } from '../topology.js';
+import { byId, commandLine, h, setText, svg } from './dom.js';
+import { createMachine } from './machine.js';
+import { createTable } from './table.js';
+import { createTopology } from './topology.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').FleetMachine} FleetMachine */
@@ -19,6 +26,7 @@ const SKEW_MS = 2_000;
 
 /** @param {FleetMachine} machine @returns {string} what it does, and how many jobs of how many */
 export function doing(machine) {
+  if (machine.gone) return 'no sign of life';
   if (machine.clash !== '') return 'clash';
   if (machine.state === '') return 'alive';
   if (machine.state === 'no runner' || !(machine.slots >= 0)) return machine.state;
@@ -28,18 +36,14 @@ export function doing(machine) {
 /** @param {FleetMachine} machine @returns {'open' | 'good' | 'bad' | 'lost'} how it stands, for colour */
 export function tone(machine) {
   if (machine.clash !== '') return 'bad';
-  if (machine.state === 'draining') return 'lost';
+  if (machine.gone || machine.state === 'draining') return 'lost';
   return machine.state === 'busy' ? 'open' : 'good';
 }
 
-/** @param {FleetMachine} machine @returns {string} version, system and free memory, as far as they are known */
-export function facts(machine) {
-  return [
-    oneLine(machine.version, MAX_NAME).split(' ')[0] || '1.x',
-    oneLine(machine.system, MAX_NAME),
-    machine.ramFree >= 0 && `${bytes(machine.ramFree)} free`,
-    Math.abs(machine.skew) > SKEW_MS && `clock ${machine.skew > 0 ? '+' : '−'}${Math.round(Math.abs(machine.skew) / 1000)} s`,
-  ].filter(Boolean).join(' · ');
+/** @param {FleetMachine} machine @returns {string} how far its clock is off, where that is worth a word */
+export function skew(machine) {
+  if (!(Math.abs(machine.skew) > SKEW_MS)) return '';
+  return `clock ${machine.skew > 0 ? '+' : '−'}${Math.round(Math.abs(machine.skew) / 1000)} s`;
 }
 
 /** @param {FleetMachine} machine */
@@ -49,68 +53,93 @@ function models(machine) {
   return [...named, more > 0 && `${more} more`].filter(Boolean).join(', ');
 }
 
-export function createFleet() {
-  const list = byId('fleet', HTMLOListElement);
-  const panel = /** @type {HTMLElement} */ (list.closest('section'));
-  const total = byId('fleet-count', HTMLElement);
-  const problem = byId('fleet-problem', HTMLParagraphElement);
-  /** @type {Map<string, ReturnType<typeof machineRow>>} */
-  let rows = new Map();
-  /** @type {FleetMachine[] | undefined} */
-  let shownFleet;
-  let shownProblem = '';
+const HOUR_MS = 3_600_000;
+/** Lines are drawn anew as often, in milliseconds. */
+const REDRAW_MS = 10_000;
+/** @param {State} state */
+const turnOf = ({ records, now }) => `${Math.floor(now / REDRAW_MS)} ${records.length > 0}`;
+/** @type {{turn: string, lines: ReturnType<typeof busyLines>}} */
+let kept = { turn: '', lines: new Map() };
+
+/** @param {State} state @param {FleetMachine} machine how many of its slots were in use in the last hour, as the records tell */
+export function line(state, machine) {
+  const { records, now } = state;
+  const turn = turnOf(state);
+  if (turn !== kept.turn) kept = { turn, lines: busyLines(records, now - HOUR_MS) };
+  const points = kept.lines.get(machine.name) ?? [{ at: now - HOUR_MS, busy: 0 }];
+  return svg('svg', { viewBox: '0 0 100 20', class: 'spark', preserveAspectRatio: 'none', role: 'img', 'aria-label': 'Dispatches that ran in the last hour' },
+    svg('path', { d: sparkline(points, now - HOUR_MS, now, machine.slots || 0) }));
+}
+
+/** @type {import('./table.js').Column<FleetMachine, State>[]} */
+const COLUMNS = [
+  {
+    name: 'Machine',
+    nodes: (m) => [`${m.name}\n${m.clash}`, () => [
+      h('a', { href: machinePath(m.name) }, oneLine(m.name, MAX_NAME)), m.clash !== '' && h('span', { class: 'clash sub' }, oneLine(m.clash, 300)),
+    ]],
+    title: (m) => oneLine(m.clash, 300),
+  },
+  { name: 'State', nodes: (m) => [doing(m), () => [h('span', { class: 'session-outcome' }, doing(m))]] },
+  {
+    name: 'Last hour', kind: 'narrow',
+    nodes: (m, state) => [turnOf(state), () => [line(state, m)]],
+  },
+  { name: 'Memory', kind: 'number', text: (m) => (m.ramFree >= 0 ? `${bytes(m.ramFree)} free` : '') },
+  { name: 'Models', text: models, title: (m) => m.models.map((name) => oneLine(name, MAX_NAME)).join(', ').slice(0, 500) },
+  { name: 'System', kind: 'dim', text: (m) => oneLine(m.system, MAX_NAME) },
+  { name: 'Version', kind: 'dim', text: (m) => oneLine(m.version, MAX_NAME).split(' ')[0] || '1.x', title: (m) => oneLine(m.version, MAX_NAME) },
+  { name: 'Heard of', kind: 'dim', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
+];
+
+/** @type {import('./table.js').Column<import('../types.js').Peer, State>[]} */
+const PEERS = [
+  { name: 'Peer', nodes: (p) => [p.name, () => [h('a', { href: machinePath(p.name) }, oneLine(p.name, MAX_NAME))]] },
+  { name: 'Link', nodes: (p) => [p.status, () => [h('span', { class: 'session-outcome', data: { tone: p.status === 'connected' ? 'open' : 'lost' } }, oneLine(p.status, 40))]] },
+  { name: 'Since', kind: 'dim', text: (p, { now }) => age(now - p.since), title: (p) => utc(p.since) },
+  { name: 'Running', kind: 'number', text: (p) => String(p.sessions) },
+  { name: 'Address', kind: 'dim', text: (p) => oneLine(p.url, MAX_NAME), title: (p) => oneLine(p.url, 300) },
+  { name: 'By', kind: 'dim', text: (p) => oneLine(p.origin, 40) },
+  { name: 'Problem', kind: 'rest dim', text: (p) => oneLine(p.problem, 300), title: (p) => oneLine(p.problem, 300) },
+];
+
+/** @param {{machineAct: (machine: string, what: 'drain' | 'undrain') => void}} actions */
+export function createFleet(actions) {
+  const page = byId('page-fleet', HTMLElement);
+  const total = h('span', { id: 'fleet-count', class: 'note' });
+  const problem = h('p', { id: 'fleet-problem', class: 'banner', role: 'status', hidden: true });
+  const picture = createTopology();
+  const table = createTable(COLUMNS, (m) => m.uid, (m) => ({
+    machineUid: m.uid, machine: oneLine(m.name, MAX_NAME), tone: tone(m), ...(m.gone ? { gone: 'true' } : {}),
+  }), { id: 'fleet', label: 'Machines' });
+  const peers = createTable(PEERS, (p) => p.name, (p) => ({ peer: p.name, status: p.status }), { id: 'peers', label: 'Peers' });
+  const links = h('section', {}, h('h3', {}, 'Peers', h('span', { class: 'note' }, 'machines whose sessions are shown here')), peers.element);
+  const alone = h('div', { class: 'teach' }, h('h3', {}, 'More machines'), h('p', {}, 'Machines that share a Redis are one fleet. On each of them:'),
+    commandLine('darkmux config set redis.url redis://hub:6379'), commandLine('darkmux serve'));
+  const all = h('div', {}, h('div', { class: 'page-head' }, h('h2', {}, 'Fleet'), total), problem, picture.element, table.element, links, alone);
+  const one = createMachine(actions);
+  page.append(all, one.element);
 
   return {
     /** @param {State} state */
     render(state) {
-      if (state.fleet === shownFleet && state.fleetProblem === shownProblem) return;
-      shownFleet = state.fleet;
-      shownProblem = state.fleetProblem;
-      // A machine without Redis has no fleet to show.
-      panel.hidden = state.fleet.length === 0 && state.fleetProblem === '';
-      document.body.toggleAttribute('data-fleet', !panel.hidden);
+      const { route } = state.place;
+      if (route.page !== 'fleet' && route.page !== 'machine') return;
+      all.hidden = route.page !== 'fleet';
+      one.element.hidden = route.page !== 'machine';
+      if (route.page === 'machine') return one.render(state);
       problem.hidden = state.fleetProblem === '';
       setText(problem, state.fleetProblem);
-      const next = new Map();
-      for (const machine of state.fleet.slice(0, MAX_ROWS)) {
-        const row = rows.get(machine.uid) ?? machineRow(machine.uid);
-        row.update(machine);
-        next.set(machine.uid, row);
-      }
-      rows = next;
-      reconcile(list, [...next.values()].map((row) => row.element));
-      const hidden = state.fleet.length - next.size;
-      setText(total, hidden > 0 ? `${next.size} of ${state.fleet.length}` : count(next.size, 'machine'));
-    },
-  };
-}
-
-/** @param {string} uid */
-function machineRow(uid) {
-  const name = h('span', { class: 'session-title' });
-  const badge = h('span', { class: 'session-outcome' });
-  const what = h('span', { class: 'session-what' });
-  const when = h('span', { class: 'session-when' });
-  const loaded = h('span', { class: 'session-what' });
-  const clash = h('span', { class: 'clash' });
-  const element = h('li', { class: 'machine', data: { machineUid: uid } },
-    h('span', { class: 'session-line' }, name, badge),
-    h('span', { class: 'session-line' }, what, when), loaded, clash);
-  return {
-    element,
-    /** @param {FleetMachine} machine */
-    update(machine) {
-      element.dataset.machine = oneLine(machine.name, MAX_NAME);
-      element.dataset.tone = tone(machine);
-      setText(name, oneLine(machine.name, MAX_NAME));
-      setText(badge, doing(machine));
-      setText(what, facts(machine));
-      setText(when, [oneLine(machine.origin, 20), age(machine.age)].filter(Boolean).join(' · '));
-      setText(loaded, models(machine));
-      loaded.hidden = machine.models.length === 0;
-      setText(clash, oneLine(machine.clash, 300));
-      clash.hidden = machine.clash === '';
-      setAttribute(element, 'title', oneLine(machine.clash || facts(machine), 300));
+      picture.render(state);
+      table.update(state.fleet.slice(0, MAX_ROWS), state);
+      links.hidden = state.peers.length === 0;
+      peers.update(state.peers, state);
+      const gone = state.fleet.filter((machine) => machine.gone).length;
+      setText(total, [
+        state.fleet.length > MAX_ROWS ? `${MAX_ROWS} of ${state.fleet.length} machines` : count(state.fleet.length, 'machine'),
+        gone > 0 && `${gone} without a sign of life`,
+      ].filter(Boolean).join(' · '));
+      alone.hidden = state.fleet.length > 1 || state.peers.length > 0 || (state.machine?.redis ?? '') !== '' || state.fleetProblem !== '';
     },
   };
 }

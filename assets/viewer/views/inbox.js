@@ -7,7 +7,7 @@
 import { age } from '../format.js';
 import { waiting } from '../v1.js';
 import { label } from './sessions.js';
-import { byId, h, reconcile, setText } from './dom.js';
+import { h, reconcile, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Session} Session */
@@ -22,11 +22,8 @@ const MAX_ANSWER = 10_000;
  * @property {(session: string, line: string) => Promise<boolean>} answer whether it was taken
  */
 
-/** @param {InboxActions} actions */
-export function createInbox(actions) {
-  const panel = byId('inbox-panel', HTMLElement);
-  const list = byId('inbox', HTMLOListElement);
-  const total = byId('inbox-count', HTMLElement);
+/** @param {InboxActions} actions @param {{panel: HTMLElement, list: HTMLElement, total: HTMLElement}} where */
+export function createInbox(actions, { panel, list, total }) {
   /** @type {Map<string, ReturnType<typeof inboxRow>>} */
   let rows = new Map();
 
@@ -35,7 +32,6 @@ export function createInbox(actions) {
     render(state) {
       const found = waiting(state.sessions);
       panel.hidden = found.length === 0;
-      document.body.toggleAttribute('data-inbox', found.length > 0);
       setText(total, found.length > 1 ? String(found.length) : '');
       const next = new Map();
       for (const session of found.slice(0, MAX_ROWS)) {

@@ -1,13 +1,16 @@
 /**
- * The fleet's queue at a glance: how many jobs wait and run and for how long, who holds what, what ended last, and
- * the dead letters. A machine without Redis has none.
+ * The page of the fleet's queue: depth, age and throughput, who holds what, every job that has not ended and the newest
+ * others, and the dead letters; and what may be done about each.
  *
  * @module
  */
 
-import { age, count, duration } from '../format.js';
+import { count, duration, utc } from '../format.js';
+import { jobPath, machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { byId, h, reconcile, replace, setText } from './dom.js';
+import { byId, commandLine, h, replace, setText } from './dom.js';
+import { depth, hasEnded, lastHour, outcome, queueNow, times, tone } from './jobs.js';
+import { createTable } from './table.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Queue} Queue */
@@ -15,124 +18,152 @@ import { byId, h, reconcile, replace, setText } from './dom.js';
 
 const MAX_NAME = 80;
 const MAX_WHY = 300;
-const MAX_JOBS = 30;
+const MAX_JOBS = 200;
 const MAX_IDS = 6;
-const MAX_LETTERS = 20;
+/** What the daemon lists of ended jobs. */
+const ENDED_LISTED = 100;
 
-/** @param {Job} job @returns {'open' | 'good' | 'bad' | 'lost'} how it stands, for colour */
-export function tone(job) {
-  if (job.state === 'running') return 'open';
-  if (job.state === 'queued' || job.state === 'waiting') return 'lost';
-  return job.state === 'done' ? 'good' : 'bad';
-}
+/**
+ * @typedef {object} QueueActions
+ * @property {(id: string, what: 'cancel' | 'retry') => void} jobAct
+ * @property {(entry: string, what: 'requeue' | 'drop') => void} letterAct
+ * @property {(what: 'pause' | 'resume') => void} queueAct
+ * @property {() => void} dispatch
+ */
 
-/** @param {Job} job @returns {string} its state, with the exit code where there is one that says more */
-export function outcome(job) {
-  const failed = job.state === 'failed' && job.exitCode !== null;
-  return failed ? `exit ${job.exitCode}` : oneLine(job.state, MAX_NAME);
-}
+/** @typedef {{now: number, may: boolean, actions: QueueActions}} Context */
 
-/** @param {Job} job @param {number} now @returns {string} how long it waits, runs, or ran and when it ended */
-export function times(job, now) {
-  if (job.state === 'queued') return `waits ${duration(now - job.queued)}`;
-  if (job.state === 'waiting') return job.due > now ? `due in ${duration(job.due - now)}` : 'due';
-  if (job.state === 'running') return duration(now - job.started);
-  return [duration(job.finished - job.started), age(now - job.finished)].filter(Boolean).join(' · ');
-}
+/** @type {import('./table.js').Column<Job, Context>[]} */
+const JOBS = [
+  {
+    name: 'Job',
+    nodes: (job) => [`${job.name}\n${job.id}`, () => [
+      h('a', { href: jobPath(job.id) }, oneLine(job.name || job.id, MAX_NAME)), job.name !== '' && h('span', { class: 'sub' }, oneLine(job.id, MAX_NAME)),
+    ]],
+    title: (job) => oneLine(job.id, MAX_NAME),
+  },
+  { name: 'State', nodes: (job) => [outcome(job), () => [h('span', { class: 'session-outcome' }, outcome(job))]], title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
+  { name: 'Role', text: (job) => oneLine(job.role, MAX_NAME) },
+  { name: 'Machine', text: (job) => oneLine(job.machine || (job.pin && `only ${job.pin}`), MAX_NAME) },
+  { name: 'Time', kind: 'dim', text: (job, { now }) => times(job, now), title: (job) => utc(job.finished || job.started || job.queued) },
+  { name: 'Attempt', kind: 'number', text: (job) => (job.attempt > 0 ? String(job.attempt) : '') },
+  { name: 'Why', kind: 'dim rest', text: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY), title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
+  {
+    name: '', kind: 'acts',
+    nodes: (job, { may, actions }) => [`${may} ${job.state}`, () => (may ? [h('span', { class: 'row-acts' }, hasEnded(job)
+      ? h('button', { type: 'button', 'aria-label': `Retry ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'retry') } }, 'Retry')
+      : h('button', { type: 'button', 'aria-label': `Cancel ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'cancel') } }, 'Cancel'))] : [])],
+  },
+];
 
-/** @param {Queue} queue @returns {string} depth, and whether it is handed out */
-export function depth(queue) {
-  const parts = [`${queue.queued} queued`, `${queue.running} running`];
-  if (queue.waiting > 0) parts.splice(1, 0, `${queue.waiting} waiting`);
-  if (queue.paused) parts.push('paused');
-  return parts.join(' · ');
-}
+/** @type {import('./table.js').Column<Queue['letters'][number], Context>[]} */
+const LETTERS = [
+  { name: 'Job', nodes: (letter) => [letter.job, () => [letter.job === '' ? h('span', { class: 'dim' }, 'no job') : h('a', { href: jobPath(letter.job) }, oneLine(letter.job, MAX_NAME))]] },
+  { name: 'Since', kind: 'dim', text: ({ entry }, { now }) => `${duration(now - Number(entry.split('-')[0]))}`, title: ({ entry }) => utc(Number(entry.split('-')[0])) },
+  { name: 'Why', kind: 'wrap', text: ({ why }) => oneLine(why, MAX_WHY) },
+  {
+    name: '', kind: 'acts',
+    nodes: ({ entry, job }, { may, actions }) => [String(may), () => (may ? [h('span', { class: 'row-acts' },
+      job !== '' && h('button', { type: 'button', 'aria-label': `Requeue ${oneLine(job, MAX_NAME)}`, on: { click: () => actions.letterAct(entry, 'requeue') } }, 'Requeue'),
+      h('button', { type: 'button', 'aria-label': `Drop ${oneLine(job || entry, MAX_NAME)}`, on: { click: () => actions.letterAct(entry, 'drop') } }, 'Drop'))] : [])],
+  },
+];
 
-export function createQueue() {
-  const panel = byId('queue-panel', HTMLElement);
-  const total = byId('queue-count', HTMLElement);
-  const problem = byId('queue-problem', HTMLParagraphElement);
-  const facts = byId('queue-facts', HTMLDListElement);
-  const list = byId('queue-jobs', HTMLOListElement);
-  const letters = byId('queue-dead', HTMLOListElement);
-  /** @type {Map<string, ReturnType<typeof jobRow>>} */
-  let rows = new Map();
+/** @param {QueueActions} actions */
+export function createQueue(actions) {
+  const page = byId('page-queue', HTMLElement);
+  const total = h('span', { id: 'queue-count', class: 'note' });
+  const pause = h('button', { type: 'button', id: 'queue-pause' });
+  const dispatch = h('button', { type: 'button', class: 'primary', on: { click: actions.dispatch } }, 'Dispatch…');
+  const problem = h('p', { id: 'queue-problem', class: 'banner', role: 'status', hidden: true });
+  const paused = h('div', { class: 'banner', role: 'status', hidden: true }, 'The queue is paused: running jobs go on, no other is handed out anywhere.');
+  const tiles = h('dl', { class: 'tiles' });
+  const facts = h('dl', { id: 'queue-facts', class: 'facts' });
+  const jobs = createTable(JOBS, (job) => job.id, (job) => ({ jobId: job.id, state: job.state, tone: tone(job) }), { id: 'queue-jobs', label: 'Jobs, newest first' });
+  const letters = createTable(LETTERS, (letter) => letter.entry, (letter) => ({ entry: letter.entry }), { id: 'queue-dead', label: 'Dead letters' });
+  const deadTitle = h('h3', {});
+  const holds = h('section', {}, h('h3', {}, 'Who holds what'), facts);
+  const dead = h('section', {}, deadTitle, letters.element);
+  const there = h('div', {}, tiles, holds, h('section', {}, h('h3', {}, 'Jobs'), jobs.element), dead);
+  const none = h('div', { class: 'teach' });
+  page.append(h('div', { class: 'page-head' }, h('h2', {}, 'Queue'), total, h('span', { class: 'spacer' }), pause, dispatch), problem, paused, there, none);
+  pause.addEventListener('click', () => actions.queueAct(pause.dataset.what === 'resume' ? 'resume' : 'pause'));
   /** @type {unknown} */
   let shownQueue;
+
+  /** @param {State} state */
+  function renderNone({ queue, jobs: listed, queueProblem, machine, access }) {
+    none.hidden = !(queue === null || listed.length === 0) || queueProblem !== '';
+    if (none.hidden || none.dataset.queue === String(queue === null)) return;
+    none.dataset.queue = String(queue === null);
+    if (queue === null && machine !== null) {
+      replace(none, h('h3', {}, 'This machine has no queue'), h('p', {}, 'Machines that share a Redis hand jobs to each other. On each of them:'),
+        commandLine('darkmux config set redis.url redis://hub:6379'), commandLine('darkmux serve'));
+    } else if (queue !== null) {
+      replace(none, h('h3', {}, 'No jobs yet'), h('p', {}, access === 'act' ? 'Dispatch one here, or from any shell:' : 'Dispatch one from any shell:'), commandLine("darkmux crew dispatch shell --fleet --message 'echo hi'"));
+    }
+  }
 
   return {
     /** @param {State} state */
     render(state) {
-      const { queue, jobs, queueProblem } = state;
-      panel.hidden = queue === null && queueProblem === '';
-      document.body.toggleAttribute('data-queue', !panel.hidden);
+      if (state.place.route.page !== 'queue') return;
+      const { queue, queueProblem } = state;
+      const may = state.access === 'act' && queue !== null;
+      setText(total, queue === null ? '' : depth(queue));
+      pause.hidden = dispatch.hidden = !may;
+      setText(pause, queue?.paused ? 'Resume' : 'Pause');
+      pause.dataset.what = queue?.paused ? 'resume' : 'pause';
       problem.hidden = queueProblem === '';
       setText(problem, queueProblem);
-      setText(total, queue === null ? '' : depth(queue));
+      paused.hidden = !queue?.paused;
+      there.hidden = queue === null;
+      renderNone(state);
+      if (queue === null) return;
+      const now = queueNow(state);
       if (queue !== shownQueue) {
         shownQueue = queue;
-        replace(facts, ...(queue === null ? [] : summary(queue)));
-        replace(letters, ...(queue === null ? [] : dead(queue)));
+        replace(facts, ...summary(queue));
+        replace(tiles, ...tilesOf(queue, state.jobs, now));
       }
-      const now = queue === null ? state.now : queue.now + state.now - state.queueAt;
-      const next = new Map();
-      for (const job of jobs.slice(0, MAX_JOBS)) {
-        const row = rows.get(job.id) ?? jobRow(job.id);
-        row.update(job, now);
-        next.set(job.id, row);
-      }
-      rows = next;
-      reconcile(list, [...next.values()].map((row) => row.element));
+      holds.hidden = queue.holds.length === 0 && queue.drained.length === 0;
+      const context = { now, may, actions };
+      jobs.update(state.jobs.slice(0, MAX_JOBS), context);
+      letters.update(queue.letters, context);
+      dead.hidden = queue.dead === 0;
+      replace(deadTitle, count(queue.dead, 'dead letter'), h('span', { class: 'note' }, queue.dead > queue.letters.length ? `the newest ${queue.letters.length}; darkmux job dead lists all` : 'not tried again by themselves'));
     },
   };
+}
+
+/** @param {Queue} queue @param {Job[]} jobs @param {number} now */
+function tilesOf(queue, jobs, now) {
+  const hour = lastHour(jobs, now);
+  const ended = jobs.filter(hasEnded).length;
+  const more = ended >= ENDED_LISTED && hour.ended >= ENDED_LISTED ? '≥ ' : '';
+  /** @type {[string, string, string][]} */
+  const all = [
+    ['Queued', String(queue.queued), ''],
+    ['Waiting', String(queue.waiting), ''],
+    ['Running', String(queue.running), queue.running > 0 ? 'open' : ''],
+    ['Oldest waits', queue.oldest >= 0 ? duration(queue.oldest).replace(/^(\d+ (?:min|h|d)) .*/, '$1') : '–', queue.oldest > 600_000 ? 'warn' : ''],
+    ['Ended, last hour', `${more}${hour.ended}`, ''],
+    ['Failed, last hour', String(hour.failed), hour.failed > 0 ? 'bad' : ''],
+    ['Dead letters', String(queue.dead), queue.dead > 0 ? 'warn' : ''],
+  ];
+  return all.map(([name, value, colour]) => h('div', { class: 'tile', data: { tone: colour } }, h('dt', {}, name), h('dd', { title: value }, value)));
 }
 
 /** @param {Queue} queue */
 function summary(queue) {
   const rows = [];
-  if (queue.oldest >= 0) rows.push(h('dt', {}, 'Oldest'), h('dd', {}, `waits ${duration(queue.oldest)}`));
   for (const { machine, ids } of queue.holds) {
-    const named = ids.slice(0, MAX_IDS).map((id) => oneLine(id, MAX_NAME)).join(', ');
     const more = ids.length > MAX_IDS ? ` and ${ids.length - MAX_IDS} more` : '';
-    rows.push(h('dt', {}, oneLine(machine, MAX_NAME)), h('dd', {}, `runs ${named}${more}`));
+    const named = ids.slice(0, MAX_IDS).flatMap((id, at) => [at > 0 ? ', ' : '', h('a', { href: jobPath(id) }, oneLine(id, MAX_NAME))]);
+    rows.push(h('dt', {}, h('a', { href: machinePath(machine) }, oneLine(machine, MAX_NAME))), h('dd', {}, 'runs ', ...named, more));
   }
   if (queue.drained.length > 0) {
     rows.push(h('dt', {}, 'Drained'), h('dd', {}, queue.drained.map((name) => oneLine(name, MAX_NAME)).join(', ')));
   }
   return rows;
-}
-
-/** @param {string} id */
-function jobRow(id) {
-  const name = h('span', { class: 'session-title' });
-  const badge = h('span', { class: 'session-outcome' });
-  const what = h('span', { class: 'session-what' });
-  const when = h('span', { class: 'session-when' });
-  const element = h('li', { class: 'machine', title: oneLine(id, MAX_NAME), data: { jobId: id } },
-    h('span', { class: 'session-line' }, name, badge),
-    h('span', { class: 'session-line' }, what, when));
-  return {
-    element,
-    /** @param {Job} job @param {number} now by the clock of Redis */
-    update(job, now) {
-      element.dataset.state = job.state;
-      element.dataset.tone = tone(job);
-      setText(name, oneLine(job.name || id, MAX_NAME));
-      setText(badge, outcome(job));
-      setText(what, [oneLine(job.role, MAX_NAME), oneLine(job.machine, MAX_NAME)].filter(Boolean).join(' · '));
-      setText(when, times(job, now));
-    },
-  };
-}
-
-/** @param {Queue} queue */
-function dead(queue) {
-  if (queue.dead === 0) return [];
-  const shownLetters = queue.letters.slice(0, MAX_LETTERS);
-  return [
-    h('li', { class: 'warning' }, `${count(queue.dead, 'dead letter')}: darkmux job dead`),
-    ...shownLetters.map((letter) => h('li', { class: 'machine', data: { entry: letter.entry } },
-      h('span', { class: 'session-title' }, oneLine(letter.job || letter.entry, MAX_NAME)),
-      h('span', { class: 'session-what' }, oneLine(letter.why, MAX_WHY)))),
-  ];
 }

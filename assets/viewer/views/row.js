@@ -4,8 +4,9 @@
  * @module
  */
 
-import { clock, shortId, utc } from '../format.js';
+import { clock, shortId, utc, utcDay } from '../format.js';
 import { text } from '../record.js';
+import { recordPath } from '../routes.js';
 import { clip, oneLine } from '../sanitize.js';
 import { summarize } from '../summary.js';
 import { copyButton, h } from './dom.js';
@@ -106,7 +107,9 @@ function detailOf(entry) {
   return h('div', { class: 'record-detail' },
     h('div', { class: 'record-detail-head' },
       h('span', {}, utc(entry.at)),
-      copyButton(() => visibleJson(entry.raw), 'the record as JSON')),
+      h('span', { class: 'spacer' }),
+      !Number.isNaN(entry.at) && copyButton(() => new URL(recordPath(entry.key, utcDay(entry.at)), location.origin).href, 'link to the record', undefined, 'link'),
+      copyButton(() => visibleJson(entry.raw), 'JSON of the record', undefined, 'JSON')),
     reasoning.includes('\n') && h('p', { class: 'record-reasoning' }, clip(reasoning, MAX_REASONING)),
     jsonView(entry.raw));
 }

@@ -7,6 +7,7 @@
 
 import { isOpen, sessionCommands } from '../commands.js';
 import { moment, utc } from '../format.js';
+import { jobPath, machinePath, sessionOf } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { signInHint } from './account.js';
 import { byId, commandLine, copyButton, h, replace, setText } from './dom.js';
@@ -33,7 +34,7 @@ export function createSessionDetail(actions) {
 
   /** @param {State} state @param {Session | undefined} session */
   function build(state, session) {
-    const id = state.filters.session;
+    const id = sessionOf(state.place.route);
     const may = session !== undefined && (state.access === 'act' || state.access === 'watch');
     const facts = !may || state.view === 'records';
     replace(panel,
@@ -42,6 +43,7 @@ export function createSessionDetail(actions) {
         session && h('span', { class: 'session-outcome', data: { tone: tone(session) } }, outcome(session)),
         may && tabs(state.view, actions),
         h('span', { class: 'spacer' }),
+        state.jobs.some((job) => job.id === id) && h('a', { class: 'mini', href: jobPath(id) }, 'Job'),
         session && state.access === 'act' && buttons(session, actions),
         h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: actions.closeSession } }, '✕')),
       facts && h('p', { class: 'detail-line' }, ...idParts(id)),
@@ -53,14 +55,14 @@ export function createSessionDetail(actions) {
   return {
     /** @param {State} state */
     render(state) {
-      const id = state.filters.session;
+      const id = sessionOf(state.place.route);
       panel.hidden = id === '';
       if (id === '') {
         shown = '';
         return;
       }
       const session = state.sessions.find((one) => one.id === id);
-      const now = JSON.stringify([id, session, state.access, state.view]);
+      const now = JSON.stringify([id, session, state.access, state.view, state.jobs.some((job) => job.id === id)]);
       if (now !== shown) {
         shown = now;
         build(state, session);
@@ -101,7 +103,7 @@ function factsOf(session, ran) {
   return [
     ...fact('Role', session.role),
     ...fact('Kind', session.kind),
-    ...fact('Machine', session.machine),
+    ...(session.machine === '' ? [] : [h('dt', {}, 'Machine'), h('dd', {}, h('a', { href: machinePath(session.machine) }, oneLine(session.machine, MAX_FACT)))]),
     ...time('Started', Number.isNaN(session.started) ? session.created : session.started),
     ...time('Ended', session.ended),
     h('dt', {}, 'Ran'), ran,

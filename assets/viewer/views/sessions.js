@@ -5,7 +5,8 @@
  */
 
 import { FIRST_DISPATCH, isOpen } from '../commands.js';
-import { age, count, duration, shortId } from '../format.js';
+import { age, duration, shortId } from '../format.js';
+import { sessionOf } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, reconcile, replace, setAttribute, setText } from './dom.js';
 
@@ -22,6 +23,7 @@ export function label(session) {
 
 /** @param {Session} session @returns {string} its state, what it says it does, and how it ended */
 export function outcome(session) {
+  if (!Number.isNaN(session.disconnected)) return 'disconnected';
   if (session.state === 'running') {
     if (session.needsYou !== '') return 'needs you';
     return oneLine(session.label || (session.working ? 'working' : 'running'), MAX_NAME);
@@ -34,6 +36,7 @@ export function outcome(session) {
 
 /** @param {Session} session @returns {'open' | 'busy' | 'needs' | 'good' | 'bad' | 'lost'} how it stands, for colour */
 export function tone(session) {
+  if (!Number.isNaN(session.disconnected)) return 'lost';
   if (session.state === 'running') {
     if (session.needsYou !== '') return 'needs';
     if (session.failing) return 'bad';
@@ -85,18 +88,14 @@ export function createSessions(openSession) {
       const next = new Map();
       for (const session of shown) {
         const row = rows.get(session.id) ?? sessionRow(session.id, openSession);
-        row.update(session, state.now, session.id === state.filters.session);
+        row.update(session, state.now, session.id === sessionOf(state.place.route));
         next.set(session.id, row);
       }
       rows = next;
       reconcile(list, [...next.values()].map((row) => row.element));
       const open = state.sessions.filter((session) => isOpen(session.state)).length;
       const hidden = state.sessions.length - shown.length;
-      setText(total, [
-        open > 0 && `${open} running`,
-        hidden > 0 && `newest ${MAX_ROWS} of ${state.sessions.length}`,
-        hidden === 0 && shown.length > 0 && count(shown.length, 'session'),
-      ].filter(Boolean).join(' · '));
+      setText(total, [open > 0 && `${open} running`, hidden > 0 ? `newest ${MAX_ROWS} of ${state.sessions.length}` : state.sessions.length > open && `${state.sessions.length - open} ended`].filter(Boolean).join(' · '));
       renderEmpty(state);
     },
   };

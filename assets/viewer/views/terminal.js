@@ -6,6 +6,7 @@
  */
 
 import { uploadPicture } from '../act.js';
+import { sessionOf } from '../routes.js';
 import { openTerminal } from '../socket.js';
 import { barKey, isReport, meaning, withCtrl } from '../terminal/keymap.js';
 import { createXterm, FONT_SIZE } from '../terminal/xterm.js';
@@ -227,7 +228,7 @@ export function createTerminal(actions) {
   return {
     /** @param {State} now */
     render(now) {
-      const id = now.filters.session;
+      const id = sessionOf(now.place.route);
       const session = now.sessions.find((one) => one.id === id);
       const may = now.access === 'act' || now.access === 'watch';
       const visible = id !== '' && may && session !== undefined && now.view === 'terminal';

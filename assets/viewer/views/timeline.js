@@ -8,6 +8,7 @@
 import { FIRST_DISPATCH } from '../commands.js';
 import { anyFilter, matcher } from '../filters.js';
 import { count, localDay } from '../format.js';
+import { MAX_RECORDS, cameTo } from '../records.js';
 import { byId, commandLine, h, reconcile, replace, setText } from './dom.js';
 import { dayRow, row, setExpanded } from './row.js';
 
@@ -15,7 +16,16 @@ import { dayRow, row, setExpanded } from './row.js';
 /** @typedef {import('../types.js').Entry} Entry */
 
 /** Distance from the end, in pixels, that still counts as being there. */
+/** Pages that show it. */
+const PAGES = new Set(['flow', 'session']);
 const AT_END_PX = 24;
+/** Records of one moment that are more than anybody reads; the rows that are then shown, how often, and until when. */
+const BURST = 15;
+const BURST_ROWS = 60;
+const BURST_MS = 150;
+const CALM_MS = 1_500;
+/** Rows above the one that a link points to. */
+const BEFORE_LINKED = 20;
 
 /**
  * @typedef {object} TimelineActions
@@ -23,6 +33,7 @@ const AT_END_PX = 24;
  * @property {(session: string) => void} openSession
  * @property {(follow: boolean) => void} follow
  * @property {() => void} showOlder
+ * @property {() => void} loadDay
  * @property {() => void} clearFilters
  */
 
@@ -35,6 +46,8 @@ export function createTimeline(actions) {
   const unseen = byId('new-records', HTMLButtonElement);
   const olderButton = h('button', { type: 'button', id: 'show-older', on: { click: actions.showOlder } });
 
+  const loadButton = h('button', { type: 'button', id: 'load-day', on: { click: actions.loadDay } }, 'Load the whole day');
+
   /** @type {Map<string, HTMLLIElement>} */
   let rows = new Map();
   /** @type {State | null} */
@@ -43,6 +56,23 @@ export function createTimeline(actions) {
   let matching = [];
 
   unseen.addEventListener('click', () => actions.follow(true));
+  /** The record of the address, once it has been shown. */
+  let linked = '';
+
+  /** @param {State} state */
+  function showLinked({ place: { record }, records, expanded }) {
+    if (record === '' || record === linked || !records.some(({ key }) => key === record)) return;
+    linked = record;
+    if (!expanded.has(record)) return queueMicrotask(() => actions.toggle(record));
+  }
+
+  let bursting = false;
+  let burstAt = -Infinity;
+  let drawnAt = 0;
+  /** @type {State | null} */
+  let shownState = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let pending;
   let lastTop = 0;
   let lastHeight = 0;
   scroller.addEventListener('scroll', () => {
@@ -57,9 +87,10 @@ export function createTimeline(actions) {
     lastHeight = scrollHeight;
   }, { passive: true });
 
-  /** @param {State} state */
-  function renderRows(state) {
-    const shown = matching.slice(-state.cap);
+  /** @param {State} state @param {boolean} toggled @param {boolean} burst */
+  function renderRows(state, toggled, burst) {
+    const at = state.place.record === '' ? -1 : matching.findIndex(({ key }) => key === state.place.record);
+    const shown = matching.slice(at < 0 ? -(burst ? BURST_ROWS : state.cap) : Math.max(0, Math.min(matching.length - state.cap, at - BEFORE_LINKED)));
     /** @type {Map<string, HTMLLIElement>} */
     const next = new Map();
     let day = '';
@@ -72,8 +103,12 @@ export function createTimeline(actions) {
         const unique = next.has(key) ? `${key}:${entry.key}` : key;
         next.set(unique, rows.get(unique) ?? dayRow(unique, title));
       }
-      const element = rows.get(entry.key) ?? row(entry, actions);
-      setExpanded(element, entry, state.expanded.has(entry.key));
+      const known = rows.get(entry.key);
+      const element = known ?? row(entry, actions);
+      if (!known || toggled) {
+        element.toggleAttribute('data-linked', entry.key === state.place.record);
+        setExpanded(element, entry, state.expanded.has(entry.key));
+      }
       next.set(entry.key, element);
     }
     rows = next;
@@ -89,7 +124,8 @@ export function createTimeline(actions) {
     olderButton.hidden = hidden <= 0;
     setText(olderButton, `Show older (${count(hidden, 'more', 'more')})`);
     const note = h('span', {}, gone, gone !== '' && filtered && ' Filters look only at what is loaded.');
-    replace(older, olderButton, gone !== '' && note);
+    const more = state.partial && state.dropped === 0 && state.records.length < MAX_RECORDS / 2;
+    replace(older, olderButton, gone !== '' && note, more && loadButton);
   }
 
   /** @param {State} state */
@@ -105,27 +141,59 @@ export function createTimeline(actions) {
     setText(unseen, `${count(state.unseen, 'new', 'new')} ↓`);
   }
 
+  /** Draws what is different from what was drawn last. @param {State} state */
+  function draw(state) {
+    clearTimeout(pending);
+    pending = undefined;
+    const before = shownState;
+    const burst = state.now - burstAt < CALM_MS;
+    shownState = state;
+    drawnAt = performance.now();
+    const changed = !before || before.records !== state.records || before.filters !== state.filters
+      || before.unreadable !== state.unreadable;
+    const toggled = before?.expanded !== state.expanded || before?.place !== state.place;
+    if (changed || toggled || before.cap !== state.cap || burst !== bursting) {
+      bursting = burst;
+      const fromEnd = scroller.scrollHeight - scroller.scrollTop;
+      renderRows(state, toggled, burst && state.follow);
+      renderOlder(state);
+      // Older rows appear above what is being read, which must stay where it is.
+      if (before && state.cap > before.cap) scroller.scrollTop = scroller.scrollHeight - fromEnd;
+    }
+    if (changed || before?.loaded !== state.loaded || before?.problem !== state.problem
+      || before?.source !== state.source) renderEmpty(state);
+    renderUnseen(state);
+    showLinked(state);
+    if (before && toggled && state.expanded.has(linked) && !before.expanded.has(linked)) rows.get(linked)?.scrollIntoView({ block: 'center' });
+    if (state.follow) scroller.scrollTop = scroller.scrollHeight;
+  }
+
   return {
     /** @param {State} state */
     render(state) {
+      if (!PAGES.has(state.place.route.page)) return;
       const before = last;
       last = state;
-      const changed = !before || before.records !== state.records || before.filters !== state.filters
-        || before.unreadable !== state.unreadable;
-      if (changed) matching = state.records.filter(matcher(state.filters));
-      if (changed || before?.cap !== state.cap || before.expanded !== state.expanded) {
-        const fromEnd = scroller.scrollHeight - scroller.scrollTop;
-        renderRows(state);
-        renderOlder(state);
-        // Older rows appear above what is being read, which must stay where it is.
-        if (before && state.cap > before.cap) scroller.scrollTop = scroller.scrollHeight - fromEnd;
-      }
-      if (changed || before?.loaded !== state.loaded || before?.problem !== state.problem
-        || before?.source !== state.source) renderEmpty(state);
-      renderUnseen(state);
-      if (state.follow) scroller.scrollTop = scroller.scrollHeight;
+      const had = matching.length;
+      if (before?.records !== state.records || before.filters !== state.filters) matching = matched(before, state, matching);
+      // More comes than anybody reads: what is in view is shown, some times a second, and the rest when it is calm.
+      if (before?.filters === state.filters && matching.length - had > BURST) burstAt = state.now;
+      const soon = drawnAt + BURST_MS - performance.now();
+      if (state.now - burstAt >= CALM_MS || soon <= 0) draw(state);
+      else pending ??= setTimeout(() => last && draw(last), soon);
     },
   };
+}
+
+/**
+ * Where records only came to those of before, only they are looked at.
+ *
+ * @param {State | null} before @param {State} state @param {Entry[]} found of before
+ * @returns {Entry[]}
+ */
+function matched(before, { records, filters }, found) {
+  const fresh = before?.filters === filters ? cameTo(before.records, records) : null;
+  return fresh ? found.concat(fresh.filter(matcher(filters))) : records.filter(matcher(filters));
 }
 
 /** @param {State} state @returns {string} what this page does not have, or nothing */

@@ -10,21 +10,28 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
 use super::fleet_dispatch::{self, FleetArgs};
+use super::worktree::{self, Placed};
 use super::{failure, outcome};
-use crate::cli::session::{Keys, Screen, Watch, block_on, free_name, start_failure, watch, workdir};
+use crate::cli::job::Delivery;
+use crate::cli::session::{Keys, Screen, Seen, Watch, block_on, free_name, start_failure, watch, workdir};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::config::Config;
 use crate::crew::{Crew, Launch, MESSAGE_MAX, Ready, Role, SessionFile};
+use crate::fleet::route;
 use crate::model::{MachineId, RoleId, SessionId};
 use crate::session::{self, Table};
 use crate::util::{clock, human};
-use crate::wire::SessionSpec;
+use crate::wire::{Sandbox, SessionSpec};
 
 /// Hand a message to a role and run it in a session of its own.
 ///
 /// The session's output comes to this terminal, and the command ends with the session's status. It runs here,
 /// unless --machine names another machine or one of the fleet's flags is given: then it is published to the queue,
 /// and the output comes from wherever it runs.
+///
+/// In a git repository, the work travels with everything that is not committed and not ignored: to another machine
+/// always, on this one into a worktree of its own for agents that may write. What they change comes back as the
+/// branch `darkmux/<job>`; `darkmux job diff` shows it and `darkmux job apply` takes it into your files.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 #[command(group = ArgGroup::new("text").required(true).args(["message", "message_from_file", "stdin"]))]
@@ -47,6 +54,12 @@ pub struct DispatchArgs {
     /// Folder to run in, instead of the current one; for the fleet, a path on the machine that runs it
     #[arg(long, value_name = "DIR")]
     pub(super) workdir: Option<PathBuf>,
+    /// Leave the repository here: run in the current folder, or on another machine in an empty one
+    #[arg(long, conflicts_with = "workdir")]
+    pub(super) no_repo: bool,
+    /// Run in a worktree of its own, also a role that would run in the current folder
+    #[arg(long, conflicts_with_all = ["workdir", "no_repo"])]
+    pub(super) worktree: bool,
     /// End the session after this time, such as 90s or 10m
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
     pub(super) timeout: Option<Duration>,
@@ -68,6 +81,12 @@ pub struct DispatchArgs {
     /// The first Ctrl-C ends the session
     #[arg(long)]
     pub(super) cancel_on_interrupt: bool,
+    /// Run the commands of the built-in agent in a container of this image (Docker or Podman)
+    #[arg(long, value_name = "IMAGE", conflicts_with = "no_sandbox")]
+    pub(super) image: Option<String>,
+    /// Do not confine the commands of the built-in agent
+    #[arg(long)]
+    pub(super) no_sandbox: bool,
     /// Say what would run, and run nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -76,6 +95,17 @@ pub struct DispatchArgs {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) fleet: FleetArgs,
+}
+
+impl DispatchArgs {
+    /// How commands of the built-in agent are confined.
+    fn sandbox(&self) -> Sandbox {
+        match &self.image {
+            Some(image) => Sandbox::Image(image.clone()),
+            None if self.no_sandbox => Sandbox::None,
+            None => Sandbox::System,
+        }
+    }
 }
 
 /// Runs the verb.
@@ -88,17 +118,33 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
     }
     let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
     let message = message(args)?;
-    let job = Job::new(args, cx, config, machine_id, &role, &message)?;
-    if args.dry_run {
-        return dry_run(cx, &job, args.json);
-    }
     let table = Table::new(config.session().dir);
-    free_name(args.name.as_deref(), &table)?;
+    let id = match &args.session_id {
+        Some(id) => id.clone(),
+        None => session::new_id(&role.manifest.id)?,
+    };
     block_on(async {
+        let source = worktree::wanted(cx, args, &role).await?;
+        let mut placed = None;
+        let cwd = match &source {
+            Some(source) if args.dry_run => worktree::folder(config, source, &id).1,
+            Some(source) => {
+                free_name(args.name.as_deref(), &table)?;
+                let made = Placed::make(cx, config, source, (&id, &machine_id)).await?;
+                placed.insert(made).cwd().to_owned()
+            }
+            None => workdir(args.workdir.as_deref())?,
+        };
+        let job = Job::new(args, cx, config, (machine_id, id, cwd), &role, &message)?;
+        if args.dry_run {
+            return dry_run(cx, &job, args.json);
+        }
+        free_name(args.name.as_deref(), &table)?;
         session::start(&config.session().dir, &job.spec, &job.files, &cx.env).await.map_err(start_failure)?;
+        let record = placed.map(|placed| placed.keep(cx, config));
         if let (Some(target), Some(role)) = (&target, &job.spec.role) {
             let payload = json!({ "decision": "local", "target_machine": target });
-            fleet_dispatch::route(cx, config, (role, &job.spec.id), payload);
+            fleet_dispatch::keep(cx, config, route(role, &job.spec.id, payload));
         }
         if args.detach {
             return outcome::detached(cx, &table, &job.spec.id, args.json);
@@ -110,7 +156,15 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
             Err(failure) if failure.is_silent() => return Ok(outcome::unread(cx, &job.spec.id)),
             seen => seen?,
         };
-        outcome::report(cx, config, &table, (seen, &job.spec.id), args.json)
+        let back = match (&record, &seen) {
+            (Some(record), Seen::Ended(_) | Seen::Cancelled(_)) => Some(Delivery::of(cx, None, record).await),
+            _ => None,
+        };
+        let exit = outcome::report(cx, config, &table, (seen, &job.spec.id), (args.json, back.as_ref()))?;
+        if let Some(back) = back.filter(|_| !args.json) {
+            back.tell(cx);
+        }
+        Ok(exit)
     })
 }
 
@@ -125,15 +179,10 @@ impl Job {
         args: &DispatchArgs,
         cx: &Cx,
         config: &Config,
-        machine_id: MachineId,
+        (machine_id, id, cwd): (MachineId, SessionId, PathBuf),
         role: &Role,
         message: &str,
     ) -> Result<Self, Failure> {
-        let id = match &args.session_id {
-            Some(id) => id.clone(),
-            None => session::new_id(&role.manifest.id)?,
-        };
-        let cwd = workdir(args.workdir.as_deref())?;
         let launch = Launch {
             id,
             message,
@@ -147,11 +196,17 @@ impl Job {
             env: Vec::new(),
             inherits: &cx.env,
             work: None,
+            sandbox: args.sandbox(),
         };
         let prepared = launch.prepare(role, &config.session());
         let Ready { spec, files, notes } = prepared.map_err(|error| failure::of(&error))?;
         for note in &notes {
             cx.printer.note(&format!("note: {}", crate::util::visible_line(note)));
+        }
+        if args.sandbox() != Sandbox::System && spec.kind.as_deref() != Some("agent") {
+            let words = "--image and --no-sandbox are for the built-in agent, and the role runs by another here; leave them \
+                         out, or let the built-in agent come first: darkmux config set crew.agents agent";
+            return Err(Failure::new(Exit::Usage, words));
         }
         Ok(Self { spec, files })
     }

@@ -4,30 +4,26 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 
 use super::dispatch::{DispatchArgs, message};
 use super::failure;
-use crate::cli::job::{self, Ask, Follow, Followed, Gate, Interrupts, Telling};
+use super::parcel::{self, Parcel};
+use crate::cli::job::{self, Follow, Followed, Interrupts};
 use crate::cli::session::{Screen, block_on};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::config::Config;
-use crate::crew::{Crew, check_message};
-use crate::fleet::Presence;
+use crate::crew::Crew;
+use crate::fleet::{Ask, Gate, Order, Presence, Publisher, is_alive, preferred, route_of, rows};
 use crate::flow::Flow;
-use crate::model::{
-    Category, FlowRecord, Level, MachineId, OnLoss, Priority, Requirement, RoleId, SessionId, Stage, Tier,
-};
+use crate::model::{FlowRecord, MachineId, Priority, Requirement, RoleId, SessionId};
 use crate::session;
 use crate::util::{clock, closest, human, visible_line};
-use crate::wire::{JOB_MESSAGE_MAX, JOB_SCHEMA, JobSpec, Lane, WORK_TIMEOUT_MAX, WorkJob};
+use crate::wire::{JobSpec, Lane, WorkJob};
 use crate::work::{Journal, Published, Queue, WorkError};
+use crate::workspace::Source;
 
 /// Within this time a job is in the queue, or it is said that it is not.
 const ACCEPT_WITHIN: Duration = Duration::from_millis(2800);
-
-/// After this time nobody starts a job any more.
-const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Most requirements of a job.
 const REQUIREMENTS_MAX: usize = 32;
@@ -99,6 +95,10 @@ pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<Machin
         let words = "--interactive runs on this machine alone; leave it out, or leave the fleet's flags out";
         return Err(Failure::new(Exit::Usage, words));
     }
+    if args.no_sandbox {
+        let words = "--no-sandbox is for this machine alone; leave it out, or leave the fleet's flags out";
+        return Err(Failure::new(Exit::Usage, words));
+    }
     if args.fleet.require.len() > REQUIREMENTS_MAX || args.fleet.prefer.len() > REQUIREMENTS_MAX {
         return Err(Failure::new(Exit::Usage, format!("at most {REQUIREMENTS_MAX} requirements")));
     }
@@ -107,44 +107,59 @@ pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<Machin
         let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
         Ok::<_, Failure>(role.manifest.id)
     })?;
+    let id = match &args.session_id {
+        Some(id) => id.clone(),
+        None => session::new_id(&role)?,
+    };
     let queue = job::queue(cx, "dispatching to the fleet")?;
-    let order = Order { args, cx, config, here, target, role };
+    let order = Dispatch { args, cx, config, here, target, role, id };
     block_on(order.carry_out(&queue, text))
 }
 
-struct Order<'a> {
+struct Dispatch<'a> {
     args: &'a DispatchArgs,
     cx: &'a Cx,
     config: &'a Config,
     here: &'a MachineId,
     target: Option<MachineId>,
     role: RoleId,
+    id: SessionId,
 }
 
-impl Order<'_> {
+impl Dispatch<'_> {
     async fn carry_out(&self, queue: &Queue, message: String) -> Outcome {
-        let began = Instant::now();
         let presence = job::presence(queue).await.map_err(|error| not_accepted(&error, None))?;
         self.check_role(presence.as_ref())?;
-        let (work, spec) = self.documents(message, presence.as_ref())?;
+        let source = parcel::source(self.cx, self.args).await?;
+        let (work, mut spec) = self.documents(message, presence.as_ref())?;
+        if source.is_some() {
+            parcel::require_workspace(&mut spec.lane);
+        }
         if self.args.dry_run {
-            return self.dry_run(queue, presence.as_ref(), &spec).await;
+            return self.dry_run(queue, presence.as_ref(), (&spec, source.as_ref())).await;
         }
         self.check_name(queue).await?;
-        let left = ACCEPT_WITHIN.saturating_sub(began.elapsed());
-        let published = match tokio::time::timeout(left, queue.publish(&work, &spec)).await {
-            Ok(published) => published.map_err(|error| not_accepted(&error, Some(&spec.id)))?,
-            Err(_) => return Err(unanswered(queue, &spec.id)),
+        let parcel = match &source {
+            Some(source) => Some(Parcel::send(self.cx, self.here, queue, source, &mut spec).await?),
+            None => None,
         };
-        match published {
-            Published::New => {
+        match tokio::time::timeout(ACCEPT_WITHIN, queue.publish(&work, &spec)).await {
+            Ok(Ok(Published::New)) => {
+                if let Some(parcel) = &parcel {
+                    parcel.keep(self.cx).await;
+                }
                 self.remember(&work, &spec);
-                self.wait(queue, &spec.id, &Map::new()).await
+                self.wait(queue, &spec.id, Map::new()).await
             }
-            Published::Before(id) => {
+            Ok(Ok(Published::Before(id))) => {
+                if let Some(parcel) = parcel.filter(|_| id != spec.id) {
+                    parcel.drop_bundle(queue).await;
+                }
                 let more = self.tell_before(queue, &id, &work).await?;
-                self.wait(queue, &id, &more).await
+                self.wait(queue, &id, more).await
             }
+            Ok(Err(error)) => Err(not_accepted(&error, Some(&spec.id))),
+            Err(_) => Err(unanswered(queue, &spec.id)),
         }
     }
 
@@ -203,64 +218,35 @@ impl Order<'_> {
 
     fn documents(&self, message: String, presence: Option<&Presence>) -> Result<(WorkJob, JobSpec), Failure> {
         let (args, fleet) = (self.args, &self.args.fleet);
-        let id = match &args.session_id {
-            Some(id) => id.clone(),
-            None => session::new_id(&self.role)?,
-        };
+        let id = self.id.clone();
         let workdir = args.workdir.as_ref().map(|dir| dir.to_str().filter(|_| dir.is_absolute()));
         let workdir = workdir.map(|dir| dir.map(str::to_owned).ok_or_else(bad_workdir)).transpose()?;
-        let limit = args.timeout.map_or(WORK_TIMEOUT_MAX, |limit| {
-            let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
-            u32::try_from(seconds).unwrap_or(u32::MAX).min(WORK_TIMEOUT_MAX)
-        });
-        let now = clock::unix_ms(self.cx.clock.now());
-        let delay = fleet.delay.unwrap_or_default();
-        let work = WorkJob {
-            target_machine: self.target.as_ref().or(fleet.pin.as_ref()).map(MachineId::to_string),
-            role_id: self.role.clone(),
-            message,
-            session_id: id.to_string(),
-            deliver: None,
-            workdir,
-            sprint_id: None,
-            runtime: "internal".to_owned(),
-            image: None,
-            timeout_seconds: limit,
-            published_at_unix_ms: now,
-            published_by_machine: Some(self.here.to_string()),
-            published_by_orchestrator: self.config.flow()?.provenance.orchestrator,
-            attempt: 1,
-        };
-        check(&work)?;
-        let spec = JobSpec {
-            schema: JOB_SCHEMA,
+        let order = Order {
             id,
+            role: self.role.clone(),
+            message,
             name: args.name.clone(),
+            target: self.target.clone(),
             lane: fleet.lane(),
+            prefer: fleet.prefer.clone(),
             first: self.first(presence),
-            prefer: fleet.prefer.iter().map(Requirement::to_string).collect(),
-            timeout_ms: args.timeout.map(clock::whole_ms),
-            retries: fleet.retries.unwrap_or(0),
-            on_loss: if args.workdir.is_none() || fleet.retries.is_some_and(|retries| retries > 0) {
-                // What it left in a folder of its own is nobody's.
-                OnLoss::Rerun
-            } else {
-                OnLoss::Stop
-            },
-            delay_ms: clock::whole_ms(delay),
+            workdir,
+            timeout: args.timeout,
+            retries: fleet.retries,
+            delay: fleet.delay.unwrap_or_default(),
             key: fleet.key.clone(),
-            not_after_ms: now.saturating_add(clock::whole_ms(delay + NOT_AFTER)),
-            published_by: Some(self.here.clone()),
-            legacy_session: None,
+            image: args.image.clone(),
         };
-        Ok((work, spec))
+        let orchestrator = self.config.flow()?.provenance.orchestrator;
+        let now_ms = clock::unix_ms(self.cx.clock.now());
+        order.documents(Publisher { machine: self.here, orchestrator, now_ms }).or_exit(Exit::Usage)
     }
 
     /// The machines that get a head start.
     fn first(&self, presence: Option<&Presence>) -> Vec<MachineId> {
         let target = self.target.as_ref().or(self.args.fleet.pin.as_ref());
         if let (Some(target), Some(presence)) = (target, presence)
-            && !job::is_alive(presence, target)
+            && !is_alive(presence, target)
         {
             let then = if self.target.is_some() { "it has no head start" } else { "the job waits for it" };
             self.cx.printer.note(&format!("{target} shows no sign of life; {then}"));
@@ -271,7 +257,7 @@ impl Order<'_> {
         }
         match presence {
             Some(presence) if !self.args.fleet.prefer.is_empty() => {
-                let first = job::preferred(presence, &self.args.fleet.prefer);
+                let first = preferred(presence, &self.args.fleet.prefer);
                 if first.is_empty() {
                     self.cx.printer.note("no machine that is alive has what --prefer asks for");
                 }
@@ -313,32 +299,15 @@ impl Order<'_> {
                 spec.id
             ));
         }
-        let mut payload = Map::new();
-        let mut say = |key: &str, value: Value| payload.insert(key.to_owned(), value);
-        say("decision", json!(if self.target.is_some() { "pinned" } else { "queued" }));
-        if let Some(target) = &work.target_machine {
-            say("target_machine", json!(target));
-        }
-        if let Some(pin) = &spec.lane.pin {
-            say("pin", json!(pin));
-        }
-        for (key, list) in [("require", &spec.lane.require), ("prefer", &spec.prefer)] {
-            if !list.is_empty() {
-                say(key, json!(list));
-            }
-        }
-        if spec.lane.priority != Priority::Normal {
-            say("priority", json!(spec.lane.priority));
-        }
-        route(self.cx, self.config, (&self.role, &spec.id), payload.into());
+        keep(self.cx, self.config, route_of(work, spec, self.target.is_some()));
     }
 
     /// Waits for the job, where that is asked for; a document has these fields besides.
-    async fn wait(&self, queue: &Queue, id: &SessionId, more: &Map<String, Value>) -> Outcome {
+    async fn wait(&self, queue: &Queue, id: &SessionId, more: Map<String, Value>) -> Outcome {
         let (cx, args) = (self.cx, self.args);
         if args.detach && args.json {
             let view = queue.job(id).await.map_err(|error| job::failure(&error))?;
-            cx.printer.json(&job::with(json!({ "schema": 1, "job": view }), more))?;
+            cx.printer.json(&job::with(json!({ "schema": 1, "job": view }), &more))?;
             return Ok(Exit::Ok);
         }
         if args.detach {
@@ -372,18 +341,22 @@ impl Order<'_> {
         queue: &Queue,
         id: &SessionId,
         followed: Followed,
-        more: &Map<String, Value>,
+        more: Map<String, Value>,
     ) -> Outcome {
         if matches!(followed, Followed::Ended(_) | Followed::Cancelled(_)) {
             let journal = Journal::new(&self.config.paths.queue(), self.cx.clock.clone());
             // An entry too many is pruned, and tells a job that is there already.
             let _ = journal.forget_published(id);
         }
-        let telling = if self.args.json { Telling::Document(more) } else { Telling::Words };
-        job::report(self.cx, queue, id, followed, telling).await
+        job::report_with_workspace(self.cx, queue, id, followed, self.args.json.then_some(more)).await
     }
 
-    async fn dry_run(&self, queue: &Queue, presence: Option<&Presence>, spec: &JobSpec) -> Outcome {
+    async fn dry_run(
+        &self,
+        queue: &Queue,
+        presence: Option<&Presence>,
+        (spec, source): (&JobSpec, Option<&Source>),
+    ) -> Outcome {
         let status = queue.status().await.map_err(|error| job::failure(&error))?;
         let ask = Ask {
             role: self.role.to_string(),
@@ -392,13 +365,19 @@ impl Order<'_> {
             declined: std::collections::BTreeMap::new(),
             first: spec.first.clone(),
         };
-        let rows = job::rows(&ask, &Gate::from(&status), &job::members(self.cx, presence));
+        let rows = rows(&ask, &Gate::from(&status), &job::members(self.cx, presence));
         if self.args.json {
-            let document = json!({ "schema": 1, "dry_run": true, "spec": spec, "machines": rows });
+            let repo = source.map(Source::root);
+            let document =
+                json!({ "schema": 1, "dry_run": true, "spec": spec, "repo": repo, "machines": rows });
             self.cx.printer.json(&document)?;
         } else {
             self.cx.printer.line(&format!("role      {}", self.role))?;
             self.cx.printer.line(&format!("priority  {}", spec.lane.priority.as_str()))?;
+            if let Some(source) = source {
+                let root = source.root().to_string_lossy();
+                self.cx.printer.line(&format!("repo      {}", visible_line(&root)))?;
+            }
             job::print_rows(self.cx, &rows)?;
         }
         Ok(Exit::Ok)
@@ -406,12 +385,7 @@ impl Order<'_> {
 }
 
 /// Writes the record of where a job goes. One that cannot be kept is told, and fails nothing.
-pub fn route(cx: &Cx, config: &Config, (role, id): (&RoleId, &SessionId), payload: Value) {
-    let class = (Level::Info, Category::Work, Tier::Local, Stage::Dispatch);
-    let mut record = FlowRecord::new(class, "dispatch route", role.as_str());
-    record.session_id = Some(id.to_string());
-    record.source = Some("crew_dispatch".to_owned());
-    record.payload = Some(payload);
+pub fn keep(cx: &Cx, config: &Config, record: FlowRecord) {
     let kept = config
         .flow()
         .map_err(Failure::from)
@@ -419,19 +393,6 @@ pub fn route(cx: &Cx, config: &Config, (role, id): (&RoleId, &SessionId), payloa
     if let Err(failure) = kept {
         cx.printer.note(&format!("the record of the route is not kept: {}", failure.words()));
     }
-}
-
-fn check(work: &WorkJob) -> Result<(), Failure> {
-    check_message(&work.message).or_exit(Exit::Usage)?;
-    if work.message.len() > JOB_MESSAGE_MAX {
-        let words = format!(
-            "the message has more than {JOB_MESSAGE_MAX} bytes; put the data where its machine can read it, and \
-             name it"
-        );
-        return Err(Failure::new(Exit::Usage, words));
-    }
-    let record = serde_json::to_vec(work)?;
-    WorkJob::parse(&record).map(|_| ()).map_err(|why| Failure::new(Exit::Usage, format!("the job: {why}")))
 }
 
 fn bad_workdir() -> Failure {

@@ -4,10 +4,13 @@ mod dispatch;
 mod failure;
 mod fleet_dispatch;
 mod outcome;
+mod parcel;
 mod roles;
 mod show;
+mod worktree;
 
 pub use dispatch::DispatchArgs;
+pub use outcome::{document, how};
 
 use clap::Subcommand;
 

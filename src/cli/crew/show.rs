@@ -13,6 +13,7 @@ use crate::cli::{Cx, Exit, Outcome, completions};
 use crate::crew::{Crew, CrewError, Invocation, Prompt, Request, Role, Source};
 use crate::model::{IdError, RoleFamily, SessionId, ToolPalette};
 use crate::util::{visible, visible_line};
+use crate::wire::Sandbox;
 
 /// What stands for the message, the folders and the id in the commands that are shown.
 const STAND_INS: [&str; 3] = ["MESSAGE", "WORKDIR", "SESSION"];
@@ -76,6 +77,7 @@ impl<'a> Shown<'a> {
             workdir: Path::new(workdir),
             session_id: &session_id,
             folder: Path::new(folder),
+            sandbox: &Sandbox::System,
         };
         let command = role.invocation(&request);
         let interactive = role.invocation(&Request { interactive: true, ..request }).ok();

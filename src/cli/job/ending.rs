@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::delivery::Delivery;
 use super::follow::{Followed, Output, Part};
 use super::link::failure;
 use super::words;
@@ -22,6 +23,32 @@ pub enum Telling<'a> {
     Words,
     /// As a JSON document with these fields besides.
     Document(&'a Map<String, Value>),
+}
+
+/// As [`report`], after what the job made of its repository was taken in; as a document with more fields where they are
+/// given.
+pub async fn report_with_workspace(
+    cx: &Cx,
+    queue: &Queue,
+    id: &SessionId,
+    followed: Followed,
+    document: Option<Map<String, Value>>,
+) -> Outcome {
+    let back = match &followed {
+        Followed::Ended(job) | Followed::Cancelled(job) => Delivery::of_job(cx, queue, job).await,
+        _ => None,
+    };
+    let Some(mut more) = document else {
+        let exit = report(cx, queue, id, followed, Telling::Words).await?;
+        if let Some(back) = back {
+            back.tell(cx);
+        }
+        return Ok(exit);
+    };
+    if let Some(back) = back {
+        more.insert("workspace".to_owned(), back.document());
+    }
+    report(cx, queue, id, followed, Telling::Document(&more)).await
 }
 
 /// Says how following ended; the exit status of whoever waited.
@@ -86,8 +113,8 @@ async fn told(cx: &Cx, queue: &Queue, job: &JobView, telling: Telling<'_>) -> Re
     Ok(())
 }
 
-/// The JSON document of an ended job.
-async fn document(cx: &Cx, queue: &Queue, job: &JobView) -> Result<Value, Failure> {
+/// The JSON document of a job and the end of its newest attempt's output.
+pub async fn document(cx: &Cx, queue: &Queue, job: &JobView) -> Result<Value, Failure> {
     let mut bytes = Vec::new();
     let mut output = Output::of(cx, Some(Screen::collect(&mut bytes)), Part::of_attempt(job.attempt, 0));
     output.show_all(queue, &job.id).await?;

@@ -4,12 +4,12 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::reasons::{Ask, Gate, Row, Verdict, headline, rows};
-use super::{fleet, link};
+use super::{fleet, link, words};
 use crate::cli::printer::{BAD, BOLD, DIM, GOOD, WARN};
 use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::fleet::{Ask, Gate, Row, Verdict, headline, rows};
 use crate::model::JobState;
 use crate::util::visible_line;
 
@@ -40,7 +40,7 @@ pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
         let role = job.role.as_deref().unwrap_or_default();
         let ask = Ask::of(&job, fleet::needs_accept(cx, role));
         let machines = rows(&ask, &Gate::from(&status), &fleet::all(cx, presence.as_ref()));
-        let why = headline(&job, &machines, status.paused);
+        let why = headline(&job, &machines, status.paused).unwrap_or_else(|| words::end(&job));
         if args.json {
             cx.printer.json(&json!({
                 "schema": 1, "job": job, "why": why, "ahead": position, "paused": status.paused,

@@ -1,18 +1,18 @@
 //! `darkmux job`: jobs of the fleet's queue, wherever they run.
 
+mod apply;
 mod cancel;
 mod dead;
+mod delivery;
+mod diff;
 mod ending;
 mod explain;
-#[cfg(test)]
-mod fixture;
 mod fleet;
 mod follow;
 mod link;
 mod logs;
 mod ls;
 mod news;
-mod reasons;
 mod retry;
 mod show;
 mod wait;
@@ -23,12 +23,13 @@ use clap::Subcommand;
 use super::{Cx, Outcome};
 
 pub use crate::work::JobView;
-pub use ending::{Telling, report, with};
+pub use delivery::{Delivery, workspace_failure};
+pub use ending::{document, report_with_workspace, with};
 pub use explain::print_rows;
-pub use fleet::{all as members, is_alive, needs_accept, preferred, presence};
+pub use fleet::{all as members, needs_accept, presence};
 pub use follow::{Follow, Followed, Interrupts, follow};
-pub use link::{exit_of, failure, queue};
-pub use reasons::{Ask, Gate, rows};
+pub use link::{exit_of, failure, find_view, queue, queue_of};
+pub use words::{end, exit_of as exit_of_job, ran, why};
 
 /// Jobs of the fleet's queue, wherever they run.
 #[derive(Debug, Subcommand)]
@@ -40,6 +41,8 @@ pub enum JobVerb {
     Wait(wait::WaitArgs),
     Logs(logs::LogsArgs),
     Cancel(cancel::CancelArgs),
+    Diff(diff::DiffArgs),
+    Apply(apply::ApplyArgs),
     Retry(retry::RetryArgs),
     Explain(explain::ExplainArgs),
     Dead(dead::DeadArgs),
@@ -53,6 +56,8 @@ pub fn run(verb: JobVerb, cx: &Cx) -> Outcome {
         JobVerb::Wait(args) => wait::run(&args, cx),
         JobVerb::Logs(args) => logs::run(&args, cx),
         JobVerb::Cancel(args) => cancel::run(&args, cx),
+        JobVerb::Diff(args) => diff::run(&args, cx),
+        JobVerb::Apply(args) => apply::run(&args, cx),
         JobVerb::Retry(args) => retry::run(&args, cx),
         JobVerb::Explain(args) => explain::run(&args, cx),
         JobVerb::Dead(args) => dead::run(&args, cx),

@@ -12,7 +12,8 @@ use crate::cli::printer::{BOLD, DIM};
 use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Outcome, completions};
-use crate::util::{clock, human, visible_line};
+use crate::util::{clock, human, visible, visible_line};
+use crate::wire::{AgentResult, WorkspaceResult};
 use crate::work::JobView;
 
 /// Show one job: its state, its attempts and how each ended, its times, who published it.
@@ -43,6 +44,10 @@ pub fn run(args: &ShowArgs, cx: &Cx) -> Outcome {
             let now = clock::unix_ms(cx.clock.now());
             for line in lines(&job, now) {
                 cx.printer.line(&line)?;
+            }
+            if let Some(last) = last_message(&job) {
+                cx.printer.line("")?;
+                cx.printer.line(&visible(&last))?;
             }
             if !job.attempts.is_empty() {
                 attempts(&job).print(&cx.printer)?;
@@ -92,7 +97,26 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     say("output", result.map(|result| human::bytes(result.output_bytes)));
     let folder = result.and_then(|result| result.workdir.as_ref());
     say("folder", folder.map(|folder| folder.display().to_string()));
+    let brought = spec.and_then(|spec| spec.workspace.as_ref());
+    say("repository", brought.map(|brought| format!("{} at {}", brought.repo, brought.base)));
+    say("changed", result.and_then(|result| result.workspace.as_ref()).map(changed));
     say("why", words::why(job));
+    let agent = result.and_then(|result| result.details.get("agent"));
+    let agent: Option<AgentResult> = agent.and_then(|agent| serde_json::from_value(agent.clone()).ok());
+    if let Some(agent) = &agent {
+        say("model", Some(format!("{} at {}", agent.model, agent.endpoint)));
+        let totals = agent.totals;
+        let took = format!(
+            "{} turns, {} calls, {} tokens",
+            totals.total_turns, totals.total_tools, totals.total_tokens
+        );
+        say("took", Some(took));
+        let changed: Vec<String> = agent.changed.iter().map(|path| path.display().to_string()).collect();
+        say("files", list(&changed));
+        for check in &agent.checks {
+            say("ran", Some(format!("{} {}", if check.ok { "✓" } else { "✗" }, check.command)));
+        }
+    }
     say("parked", job.parked.clone());
     say("cancel", job.cancel.clone().filter(|_| !job.state.is_final()));
     for (machine, why) in &job.declined {
@@ -100,6 +124,17 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     }
     say("1.9 has it", job.legacy_runner.clone());
     facts
+}
+
+fn changed(left: &WorkspaceResult) -> String {
+    let files = if left.changed == 1 { "1 file".to_owned() } else { format!("{} files", left.changed) };
+    left.error.iter().fold(files, |words, error| format!("{words}; {error}"))
+}
+
+/// The built-in agent's last message.
+fn last_message(job: &JobView) -> Option<String> {
+    let last = job.result.as_ref()?.details.pointer("/agent/final")?.as_str()?;
+    (!last.is_empty()).then(|| last.to_owned())
 }
 
 fn published(job: &JobView) -> String {

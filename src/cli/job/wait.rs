@@ -7,7 +7,6 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::Map;
 use tokio::time::Instant;
 
-use super::ending::Telling;
 use super::{Follow, Interrupts, ending, follow, link};
 use crate::cli::session::block_on;
 use crate::cli::{Cx, Outcome, completions};
@@ -46,8 +45,6 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
             until,
         };
         let followed = follow(&how, None).await?;
-        let more = Map::new();
-        let telling = if args.json { Telling::Document(&more) } else { Telling::Words };
-        ending::report(cx, &queue, &id, followed, telling).await
+        ending::report_with_workspace(cx, &queue, &id, followed, args.json.then(Map::new)).await
     })
 }

@@ -118,10 +118,10 @@ pub fn span(span: Option<Duration>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::job;
     use super::*;
     use crate::wire::JobResult;
     use crate::work::Attempt;
+    use crate::work::fixture::job;
 
     fn ended(state: JobState, exit_code: Option<i32>, reason: Option<EndReason>) -> JobView {
         let result = JobResult { exit_code, reason, ..JobResult::default() };

@@ -11,7 +11,9 @@ use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::model::SessionId;
 use crate::pty;
+use crate::session::Table;
 use crate::util::human;
 
 /// End a session and wait for its end.
@@ -56,15 +58,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
     }
     let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
     super::block_on(async {
-        if let Some(mut client) = host::connect(&table, &session.id).await? {
-            let asked = match &args.signal {
-                Some(name) => client.signal(name).await,
-                None => client.stop(grace).await,
-            };
-            if let Err(error) = asked {
-                host::gone_or_silent(&table, &session.id, &error)?;
-            }
-        }
+        ask(&table, &session.id, (args.signal.as_deref(), grace)).await?;
         if args.signal.is_some() {
             return Ok(Exit::Ok);
         }
@@ -77,4 +71,21 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
             }
         }
     })
+}
+
+/// Asks the session's host to end it within this grace, or, where a signal is named, only to send that.
+pub async fn ask(
+    table: &Table,
+    id: &SessionId,
+    (signal, grace): (Option<&str>, Option<Duration>),
+) -> Result<(), Failure> {
+    let Some(mut client) = host::connect(table, id).await? else { return Ok(()) };
+    let asked = match signal {
+        Some(name) => client.signal(name).await,
+        None => client.stop(grace).await,
+    };
+    match asked {
+        Ok(()) => Ok(()),
+        Err(error) => host::gone_or_silent(table, id, &error),
+    }
 }

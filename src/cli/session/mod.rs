@@ -29,16 +29,18 @@ use clap::{Args, Subcommand};
 
 use super::{Cx, Exit, Failure, FailureContext, Outcome, logging};
 use crate::config::Config;
-use crate::session::{self, Table};
+use crate::session::{self, OldHost, ScreenFormat, Table};
 use crate::wire::SessionStatus;
 
 pub use attach::on_terminal;
 pub use detach::Detach;
+pub use kill::ask as ask_to_end;
 pub use screen::{Form, Screen};
-pub use send::Typing;
+pub use send::{Typing, type_into};
 pub use starting::{free_name, start_failure, workdir};
 pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};
+pub use wait::{Waited, until_happens};
 pub use watch::{Keys, Seen, Watch, show_log, tell_gap, watch};
 
 /// Terminals that outlive the terminal they were started from.
@@ -123,6 +125,22 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome
+}
+
+/// The rows of a session's screen: as it is now, or as it was last.
+pub async fn screen_text(table: &Table, session: &SessionStatus) -> Result<String, Failure> {
+    if !session.state.is_final()
+        && let Some(mut client) = host::connect(table, &session.id).await?
+    {
+        match client.screen(ScreenFormat::Text).await {
+            Ok(rows) => return Ok(String::from_utf8_lossy(&rows).into_owned()),
+            Err(error) if OldHost::is(&error) => {
+                return Err(Failure::new(Exit::Failed, format!("session {}: {error}", session.id)));
+            }
+            Err(error) => host::gone_or_silent(table, &session.id, &error)?,
+        }
+    }
+    Ok(session::last_rows(&table.folder(&session.id), session)?.join("\n"))
 }
 
 /// The status with which a command that waited for a session ends.

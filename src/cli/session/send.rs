@@ -10,7 +10,8 @@ use super::keys::{NamedKey, parse_key};
 use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::model::SessionId;
-use crate::session::{HostClient, ScreenFormat};
+use crate::session::{HostClient, ScreenFormat, Table};
+use crate::wire::SessionStatus;
 
 /// Largest text typed at a time, in bytes.
 const TEXT_MAX: u64 = 1024 * 1024;
@@ -69,22 +70,28 @@ pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
         return Err(ended(&session.id));
     }
     let typed = typed(args)?;
-    super::block_on(async {
-        let Some(mut client) = host::connect(&table, &session.id).await? else {
-            return Err(ended(&session.id));
-        };
-        match typed.send(&mut client).await {
-            Ok(()) => Ok(Exit::Ok),
-            // The host's own words: it took no more.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(Failure::new(Exit::Failed, format!("session {}: {error}", session.id)))
-            }
-            Err(error) => {
-                host::gone_or_silent(&table, &session.id, &error)?;
-                Err(ended(&session.id))
-            }
+    super::block_on(type_into(&table, &session, &typed)).map(|()| Exit::Ok)
+}
+
+/// Types into a session.
+pub async fn type_into(table: &Table, session: &SessionStatus, typed: &Typing) -> Result<(), Failure> {
+    if session.state.is_final() {
+        return Err(ended(&session.id));
+    }
+    let Some(mut client) = host::connect(table, &session.id).await? else {
+        return Err(ended(&session.id));
+    };
+    match typed.send(&mut client).await {
+        Ok(()) => Ok(()),
+        // The host's own words: it took no more.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Failure::new(Exit::Failed, format!("session {}: {error}", session.id)))
         }
-    })
+        Err(error) => {
+            host::gone_or_silent(table, &session.id, &error)?;
+            Err(ended(&session.id))
+        }
+    }
 }
 
 fn ended(id: &SessionId) -> Failure {
@@ -112,13 +119,7 @@ fn typed(args: &SendArgs) -> Result<Typing, Failure> {
         Some(given) => text.extend_from_slice(given.as_bytes()),
         None => {}
     }
-    if text.len() as u64 > TEXT_MAX {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("nothing was typed: the text has more than {TEXT_MAX} bytes; send it in pieces"),
-        ));
-    }
-    Ok(Typing { text, keys: args.keys.clone(), submit: !args.no_submit && args.keys.is_empty() })
+    Typing::new(text, args.keys.clone(), !args.no_submit)
 }
 
 fn read(into: &mut Vec<u8>) -> io::Result<()> {
@@ -126,6 +127,27 @@ fn read(into: &mut Vec<u8>) -> io::Result<()> {
 }
 
 impl Typing {
+    /// The text and then the keys; Enter after the text where it is to be submitted and no keys are named.
+    pub(super) fn new(text: Vec<u8>, keys: Vec<NamedKey>, submit: bool) -> Result<Self, Failure> {
+        if text.len() as u64 > TEXT_MAX {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("nothing was typed: the text has more than {TEXT_MAX} bytes; send it in pieces"),
+            ));
+        }
+        Ok(Self { submit: submit && keys.is_empty(), text, keys })
+    }
+
+    /// As [`new`](Self::new), with the keys by their names.
+    pub fn of_words(text: Option<String>, keys: &[String], submit: bool) -> Result<Self, Failure> {
+        if text.is_none() && keys.is_empty() {
+            return Err(Failure::new(Exit::Usage, "nothing to type: give a text or keys"));
+        }
+        let named = keys.iter().map(|key| parse_key(key)).collect::<Result<Vec<_>, _>>();
+        let named = named.map_err(|words| Failure::new(Exit::Usage, words))?;
+        Self::new(text.unwrap_or_default().into_bytes(), named, submit)
+    }
+
     async fn send(&self, client: &mut HostClient) -> io::Result<()> {
         let picture = if self.asks() { picture(client).await? } else { Vec::new() };
         for piece in self.pieces(&picture) {

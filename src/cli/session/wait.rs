@@ -48,7 +48,7 @@ pub struct WaitArgs {
 }
 
 /// What a wait that is not for the end came to.
-pub(super) enum Waited {
+pub enum Waited {
     /// What was waited for; with the line that fits.
     Happened(Box<SessionStatus>, Option<String>),
     /// The session ended before.
@@ -76,17 +76,17 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
     super::block_on(async {
         match &args.text {
             None if !args.idle => exit(args, cx, (&table, &id), until).await,
-            text => {
-                let waits = async {
-                    match text {
-                        Some(pattern) => waits::text(&table, &id, pattern).await,
-                        None => waits::idle(&table, &id).await,
-                    }
-                };
-                happening(args, cx, &id, (waits, until)).await
-            }
+            text => happening(args, cx, &id, (until_happens(&table, &id, text.as_deref()), until)).await,
         }
     })
+}
+
+/// Waits until a line fits the pattern, or without one until nothing is at work; or until the session's end.
+pub async fn until_happens(table: &Table, id: &SessionId, pattern: Option<&str>) -> Result<Waited, Failure> {
+    match pattern {
+        Some(pattern) => waits::text(table, id, pattern).await,
+        None => waits::idle(table, id).await,
+    }
 }
 
 /// Waits for the end.

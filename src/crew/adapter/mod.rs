@@ -23,10 +23,19 @@ use serde_json::Value;
 use super::SessionFile;
 use crate::config::Environment;
 
-pub use said::Said;
+pub use said::{Said, clean, question_in};
 
 /// Largest text of a hook that is read, in bytes.
 pub const HOOK_MAX: u64 = 1024 * 1024;
+
+/// The hidden verb that is the built-in agent.
+pub const RUN_AGENT: &str = "run-agent";
+
+/// Its option that goes on with its conversation.
+pub const RESUME: &str = "--resume";
+
+/// What its conversation is called.
+const CHECKPOINT: &str = "checkpoint";
 
 /// Longest name of an agent's conversation, in bytes.
 const CONVERSATION_MAX: usize = 512;
@@ -34,6 +43,8 @@ const CONVERSATION_MAX: usize = 512;
 /// What knows a session's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adapter {
+    /// The built-in agent.
+    Agent,
     /// Claude Code.
     Claude,
     /// OpenAI Codex.
@@ -92,6 +103,7 @@ impl Adapter {
     /// Its name, which is the session's kind.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Agent => "agent",
             Self::Claude => "claude",
             Self::Codex => "codex",
             Self::Opencode => "opencode",
@@ -121,7 +133,8 @@ impl Adapter {
             Self::Codex => codex::prepare(&command, facts),
             Self::Opencode => opencode::prepare(&command, facts),
             Self::Pi => pi::prepare(&command, facts),
-            Self::Shell => plain,
+            // The built-in agent says what it does by itself.
+            Self::Agent | Self::Shell => plain,
         }
     }
 
@@ -130,7 +143,12 @@ impl Adapter {
     pub fn resume(argv: &[String], conversation: Option<&str>) -> Option<Vec<String>> {
         let (at, adapter) = place::program(argv)?;
         let (start, given) = (&argv[..=at], &argv[at + 1..]);
-        let own = || (adapter == Self::Claude).then(|| claude::conversation_in(given)).flatten();
+        let own = || match adapter {
+            Self::Claude => claude::conversation_in(given),
+            // Its conversation is in the session's folder.
+            Self::Agent => Some(CHECKPOINT.to_owned()),
+            _ => None,
+        };
         let conversation =
             conversation.map(str::to_owned).or_else(own).filter(|name| is_conversation(name))?;
         let rest = match adapter {
@@ -138,6 +156,7 @@ impl Adapter {
             Self::Codex => codex::resume(given, &conversation),
             Self::Opencode => opencode::resume(given, &conversation),
             Self::Pi => pi::resume(given, &conversation),
+            Self::Agent => Some([&without_resume(given)[..], &[RESUME.to_owned()]].concat()),
             Self::Shell => None,
         }?;
         Some([start, &rest].concat())
@@ -148,6 +167,7 @@ impl Adapter {
     pub fn again(argv: &[String]) -> Vec<String> {
         match place::program(argv) {
             Some((at, Self::Claude)) => [&argv[..=at], &claude::again(&argv[at + 1..])].concat(),
+            Some((at, Self::Agent)) => [&argv[..=at], &without_resume(&argv[at + 1..])].concat(),
             _ => argv.to_vec(),
         }
     }
@@ -159,7 +179,7 @@ impl Adapter {
             Self::Codex => codex::said(hook),
             Self::Opencode => opencode::said(hook),
             Self::Pi => pi::said(hook),
-            Self::Shell => Said::default(),
+            Self::Agent | Self::Shell => Said::default(),
         }
     }
 
@@ -167,6 +187,10 @@ impl Adapter {
     pub fn bare_hook(event: &str) -> Value {
         serde_json::json!({ "hook_event_name": event, "type": event })
     }
+}
+
+fn without_resume(args: &[String]) -> Vec<String> {
+    args.iter().filter(|word| *word != RESUME).cloned().collect()
 }
 
 /// A command taken apart at its agent.

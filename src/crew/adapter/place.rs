@@ -42,13 +42,17 @@ fn of_word(word: &str) -> Option<Adapter> {
 
 /// The first agent among the words before `--`, and where it stands.
 pub fn first(argv: &[String]) -> Option<(usize, Adapter)> {
+    if argv.get(1).is_some_and(|word| word == super::RUN_AGENT) {
+        return Some((1, Adapter::Agent));
+    }
     let mut words = argv.iter().take_while(|word| *word != "--").enumerate();
     words.find_map(|(at, word)| Some((at, of_word(word)?)))
 }
 
 /// As [`first`], where the agent is what is started: the program itself, or behind programs that start others.
 pub fn program(argv: &[String]) -> Option<(usize, Adapter)> {
-    first(argv).filter(|(at, _)| argv[..*at].iter().enumerate().all(|(index, word)| leads_on(index, word)))
+    let started = |at: usize| argv[..at].iter().enumerate().all(|(index, word)| leads_on(index, word));
+    first(argv).filter(|(at, adapter)| *adapter == Adapter::Agent || started(*at))
 }
 
 /// Whether a word before a program leaves it the one that is started.

@@ -132,7 +132,7 @@ pub fn questions(input: &Value) -> Option<String> {
 }
 
 /// The question with which a message ends, or why it says that it cannot go on (`BLOCKED:`, as roles are told).
-fn question_in(message: &str) -> Option<String> {
+pub fn question_in(message: &str) -> Option<String> {
     let begin = message.char_indices().rev().nth(MESSAGE_MAX).map_or(0, |(at, _)| at);
     let last = message[begin..].lines().map(str::trim).rfind(|line| !line.is_empty())?;
     if last.trim_end_matches(['*', '_', '"', '”', ')', '`']).ends_with(['?', '？']) {

@@ -1,7 +1,9 @@
-//! The viewer's page.
+//! The viewer's page. It has a path for each thing that it shows; where programs are answered at that path, too,
+//! only who asks for `text/html` gets the page.
 
-use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::assets::Viewer;
@@ -11,6 +13,23 @@ use crate::serve::ApiError;
 /// `GET /`: the page, live.
 pub async fn live() -> Result<Response, ApiError> {
     page(r#"<meta name="darkmux-mode" content="live">"#)
+}
+
+/// Answers a browser that goes to a path of programs with the page, and everybody else as ever.
+pub async fn for_browsers(request: Request, next: Next) -> Response {
+    let answer =
+        if wants_page(request.headers()) { live().await.into_response() } else { next.run(request).await };
+    ([(header::VARY, HeaderValue::from_static("accept"))], answer).into_response()
+}
+
+/// Whether somebody goes there by a browser, rather than asks as a program: HTML is named, and JSON is not.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepts = |kind: &str| {
+        let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut ranges = values.flat_map(|value| value.split(','));
+        ranges.any(|range| range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
+    };
+    accepts("text/html") && !accepts("application/json")
 }
 
 /// `GET /play/{date}`: the page, showing one day.
@@ -30,4 +49,27 @@ fn page(metas: &str) -> Result<Response, ApiError> {
 
 fn missing(what: &'static str) -> ApiError {
     ApiError::internal("making the page", &format!("{what} is not in this build"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_gets_the_page_and_a_program_its_data() {
+        let page = |accept: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in accept {
+                headers.append(header::ACCEPT, HeaderValue::from_static(value));
+            }
+            wants_page(&headers)
+        };
+        assert!(page(&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"]));
+        assert!(page(&["application/xml", "Text/HTML;q=0.5"]));
+        for program in
+            [&[][..], &["*/*"], &["application/json"], &["text/html, application/json"], &["text/htmlx"]]
+        {
+            assert!(!page(program), "{program:?}");
+        }
+    }
 }

@@ -21,10 +21,10 @@ use crate::config::{Config, ConfigError};
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
 use crate::pty::{Command, Started};
-use crate::session::STARTED;
 use crate::session::output::Output;
 use crate::session::records::Records;
 use crate::session::table;
+use crate::session::{STARTED, agent_result};
 use crate::store::{Durability, bind_socket, sync_written};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
@@ -252,7 +252,7 @@ async fn finish(host: &Host, ended: &Ended, clients: &Shutdown) {
     }
     let refused = {
         let mut records = host.told.records();
-        records.end(&status);
+        records.end(&status, agent_result(&host.folder).as_ref());
         records.refused().map(str::to_owned)
     };
     if let (None, Some(refused)) = (&status.error, refused) {

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Keep, finish_dismissals, retain, retain_folders};
-use crate::config::FlowConfig;
+use crate::config::{Environment, FlowConfig};
 use crate::flow::Flow;
 use crate::model::SessionId;
 use crate::session::live::LiveTable;
 use crate::session::settle;
-use crate::util::{Clock, Shutdown, jitter};
+use crate::util::{Clock, Shutdown, clock, jitter};
 use crate::work::Journal;
+use crate::workspace::{Mirror, Records};
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_mins(3);
@@ -31,6 +32,12 @@ pub struct Sweeper {
     pub worktrees: PathBuf,
     /// How long such a folder stays untouched.
     pub worktrees_age: Duration,
+    /// What those folders borrow from.
+    pub mirrors: PathBuf,
+    /// Which repositories jobs were dispatched from; kept as long as the folders.
+    pub workspaces: Records,
+    /// What git runs with.
+    pub env: Environment,
     /// What the runner has still to tell.
     pub journal: Journal,
     /// Where the end of a lost session is noted.
@@ -111,6 +118,15 @@ impl Sweeper {
         let swept = tokio::task::spawn_blocking(move || retain_folders(&dir, age, now, &needed)).await;
         for folder in swept.unwrap_or_else(|error| Err(io::Error::other(error)))? {
             tracing::info!(folder = %folder.display(), "deleted: an ended job's folder that nobody uses");
+        }
+        let (mirrors, dir) = (self.mirrors.clone(), self.worktrees.clone());
+        let swept = tokio::task::spawn_blocking(move || Mirror::retain(&mirrors, &dir, now)).await;
+        for mirror in swept.unwrap_or_else(|error| Err(io::Error::other(error)))? {
+            tracing::info!(mirror = %mirror.display(), "deleted: no folder of a job borrows from it");
+        }
+        let now_ms = clock::unix_ms(self.clock.now());
+        for job in self.workspaces.retain(&self.env, age, now_ms).await {
+            tracing::debug!(%job, "its repository need not be remembered");
         }
         Ok(())
     }

@@ -1,8 +1,6 @@
 //! Making one connection: finding the master, the password, TLS, time limits, and who answered.
 
 use std::collections::HashMap;
-use std::io;
-use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,10 +10,9 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
     RedisConnectionInfo, TlsCertificates,
 };
-use tokio::io::AsyncReadExt;
 
 use super::target::{Place, is_local};
-use super::{Password, RedisClass, RedisFault, RedisTarget};
+use super::{RedisClass, RedisFault, RedisTarget};
 use crate::store::read_bounded;
 
 /// How long a connection with its login may take.
@@ -24,11 +21,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a Sentinel may take to answer.
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// How long the command that prints the password may take. A keychain may ask its owner.
-const PASSWORD_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Longest password, and longest CA file, in bytes.
-const PASSWORD_MAX: u64 = 4096;
 const CA_MAX: u64 = 1024 * 1024;
 
 /// When a dead peer shows: first probe, then the time between probes.
@@ -211,44 +203,12 @@ pub(super) async fn login(target: &RedisTarget) -> Result<RedisConnectionInfo, R
     if login.password().is_some() {
         return Ok(login);
     }
-    let wrong = |what: String| RedisFault::new(RedisClass::Config, target.shown(), what);
-    let text = match &target.password {
-        Password::None => return Ok(login),
-        Password::Given(secret) => return Ok(login.set_password(secret.expose())),
-        Password::File(path) => {
-            let shown = path.display().to_string();
-            let read = read_bounded(path, PASSWORD_MAX);
-            read.map_err(|error| wrong(format!("the password's file {shown}: {error}")))?
-        }
-        Password::Command(argv) => run(argv).await.map_err(|error| {
-            wrong(format!("the password's command `{}`: {error}", argv.first().map_or("", String::as_str)))
-        })?,
-    };
-    let text = String::from_utf8(text).map_err(|_| wrong("the password is not UTF-8".to_owned()))?;
-    Ok(match text.lines().next().map(str::trim_end) {
-        None | Some("") => login,
-        Some(password) => login.set_password(password),
+    let read = target.password.read().await;
+    let read = read.map_err(|what| {
+        RedisFault::new(RedisClass::Config, target.shown(), format!("the password's {what}"))
+    })?;
+    Ok(match read {
+        Some(password) => login.set_password(password.expose()),
+        None => login,
     })
-}
-
-async fn run(argv: &[String]) -> io::Result<Vec<u8>> {
-    let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut child = tokio::process::Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut text = Vec::new();
-    let ended = async {
-        if let Some(out) = child.stdout.take() {
-            out.take(PASSWORD_MAX).read_to_end(&mut text).await?;
-        }
-        child.wait().await
-    };
-    let status = tokio::time::timeout(PASSWORD_TIMEOUT, ended)
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no end within 15 s"))??;
-    if status.success() { Ok(text) } else { Err(io::Error::other(format!("it ended with {status}"))) }
 }

@@ -14,7 +14,7 @@ mod target;
 
 pub use dial::Server;
 pub use error::{RedisClass, RedisFault};
-pub use target::{Password, RedisTarget, RedisUrlError, without_password};
+pub use target::{RedisTarget, RedisUrlError, without_password};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

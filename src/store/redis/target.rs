@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use super::RedisFault;
+use crate::store::Password;
 use crate::util::Secret;
 
 /// Default port of Sentinel.
@@ -13,20 +14,6 @@ const SENTINEL_PORT: u16 = 26_379;
 
 /// Most Sentinels a URL may name.
 const SENTINELS_MAX: usize = 16;
-
-/// Where the password comes from when the URL has none.
-#[derive(Debug, Clone, Default)]
-pub enum Password {
-    /// There is none.
-    #[default]
-    None,
-    /// It was given.
-    Given(Secret),
-    /// The first line of this file, read at each connection.
-    File(PathBuf),
-    /// The first line that this command prints, run at each connection; program and arguments.
-    Command(Vec<String>),
-}
 
 /// Where the server is.
 #[derive(Clone)]

@@ -7,8 +7,11 @@ mod door;
 pub mod gmuxd;
 pub mod hub;
 pub mod local;
+mod mcp;
+pub mod model_server;
 pub mod queue;
 mod redis;
+pub mod repo;
 pub mod runner;
 pub mod spoke;
 pub mod tools;
@@ -16,6 +19,7 @@ mod tty;
 pub mod ws;
 
 pub use door::{Door, cookie, forged};
+pub use mcp::Mcp;
 pub use redis::{Fault, FaultProxy, RedisServer, free_port};
 pub use tty::{Tty, blank};
 

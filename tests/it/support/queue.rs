@@ -66,6 +66,7 @@ pub fn job(id: &str, message: &str) -> (WorkJob, JobSpec) {
         not_after_ms: u64::MAX,
         published_by: None,
         legacy_session: None,
+        workspace: None,
     };
     (job, spec)
 }

@@ -24,6 +24,10 @@ const OTHERS: &[(&str, &str)] = &[
         "a token (at least 64 hexadecimal digits) that `serve` takes beside its file's. No child process gets it",
     ),
     (
+        "CLAUDE_CONFIG_DIR",
+        "Claude Code's folder, when it is not `~/.claude`; `skills install` writes below it",
+    ),
+    (
         "CODEX_HOME",
         "Codex' folder, when it is not `~/.codex`; darkmux looks there whether you have set `notify` yourself",
     ),

@@ -5,13 +5,16 @@ mod act;
 mod clipboard;
 mod described;
 mod discovery;
+mod dispatch;
 mod events;
 mod feed;
 mod health;
 mod input;
+mod job_output;
 mod launch;
 mod launchers;
 mod openapi;
+mod queue;
 mod runner;
 mod scrollback;
 mod sessions;
@@ -43,6 +46,9 @@ const SMALL: Accepts = Accepts::Json(4096);
 /// A command may be long.
 const LAUNCH: Accepts = Accepts::Json(256 * 1024);
 
+/// A message may be as long as a job's may, and every character of it escaped.
+const DISPATCH: Accepts = Accepts::Json(2 * 1024 * 1024);
+
 /// What may be typed at once, in bytes.
 pub const INPUT_MAX: usize = 1024 * 1024;
 
@@ -54,14 +60,28 @@ use Access::{Act, Watch};
 /// Every path below `/v1`, in alphabetical order.
 pub const V1: &[Route] = &[
     Route::get("/v1/capabilities", "/v1/capabilities", Watch, || get(health::capabilities)),
+    Route::post("/v1/dead/{entry}/drop", "/v1/dead/1-0/drop", Act, || post(queue::drop_letter)).taking(SMALL),
+    Route::post("/v1/dead/{entry}/requeue", "/v1/dead/1-0/requeue", Act, || post(queue::requeue))
+        .taking(SMALL),
     Route::post("/v1/deregister", "/v1/deregister", Act, || post(runner::deregister)).taking(SMALL),
     Route::get("/v1/discovery", "/v1/discovery", Watch, || get(discovery::discovery)),
+    Route::post("/v1/dispatch", "/v1/dispatch", Act, || post(dispatch::dispatch)).taking(DISPATCH),
     Route::get("/v1/events", "/v1/events", Watch, || get(events::events)),
     Route::get("/v1/frontend-config", "/v1/frontend-config", Watch, || get(health::frontend_config)),
     Route::get("/v1/health", "/v1/health", Watch, || get(health::health)),
+    Route::post("/v1/jobs/{id}/cancel", "/v1/jobs/none/cancel", Act, || post(queue::cancel)).taking(SMALL),
+    Route::get("/v1/jobs/{id}/explain", "/v1/jobs/none/explain", Watch, || get(dispatch::explain)),
+    Route::get("/v1/jobs/{id}/output", "/v1/jobs/none/output", Watch, || get(job_output::output)),
+    Route::post("/v1/jobs/{id}/retry", "/v1/jobs/none/retry", Act, || post(queue::retry)).taking(SMALL),
     Route::post("/v1/launch", "/v1/launch", Act, || post(launch::launch)).taking(LAUNCH),
+    Route::post("/v1/machines/{id}/drain", "/v1/machines/none/drain", Act, || post(queue::drain))
+        .taking(SMALL),
+    Route::post("/v1/machines/{id}/undrain", "/v1/machines/none/undrain", Act, || post(queue::undrain))
+        .taking(SMALL),
     Route::get("/v1/openapi.json", "/v1/openapi.json", Watch, || get(openapi::document)),
     Route::get("/v1/projects", "/v1/projects", Watch, || get(health::projects)),
+    Route::post("/v1/queue/pause", "/v1/queue/pause", Act, || post(queue::pause)).taking(SMALL),
+    Route::post("/v1/queue/resume", "/v1/queue/resume", Act, || post(queue::resume)).taking(SMALL),
     Route::post("/v1/register", "/v1/register", Act, || post(runner::register)).taking(SMALL),
     Route::get("/v1/sessions", "/v1/sessions", Watch, || get(sessions::list)),
     Route::get("/v1/sessions/{id}", "/v1/sessions/none", Watch, || get(sessions::one)),

@@ -9,7 +9,8 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    act, clipboard, described, discovery, events, health, input, launch, runner, scrollback, sessions, wait,
+    act, clipboard, described, discovery, dispatch, events, health, input, job_output, launch, queue, runner,
+    scrollback, sessions, wait,
 };
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
@@ -31,6 +32,8 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         act::resume,
         clipboard::paste,
         discovery::discovery,
+        dispatch::dispatch,
+        dispatch::explain,
         document,
         events::events,
         health::capabilities,
@@ -38,7 +41,16 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         health::health,
         health::projects,
         input::input,
+        job_output::output,
         launch::launch,
+        queue::cancel,
+        queue::drain,
+        queue::drop_letter,
+        queue::pause,
+        queue::requeue,
+        queue::resume,
+        queue::retry,
+        queue::undrain,
         runner::deregister,
         runner::register,
         scrollback::scrollback,

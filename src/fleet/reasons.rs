@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::fleet::{Facts, Member, meets};
+use super::{Facts, Member, meets};
 use crate::model::{JobState, MachineId, Priority, Requirement};
 use crate::util::{human, visible_line};
 use crate::wire::{Lane, MachineBeat};
@@ -186,11 +186,11 @@ fn given_back(ask: &Ask, machine: &str, boot: Option<&str>) -> Option<String> {
     out.then(|| format!("gave it back: {}", why.unwrap_or_else(|| "no reason is kept".to_owned())))
 }
 
-/// In one line why the job is where it is.
-pub fn headline(job: &JobView, rows: &[Row], paused: bool) -> String {
+/// In one line why the job is where it is; `None` for one that has ended.
+pub fn headline(job: &JobView, rows: &[Row], paused: bool) -> Option<String> {
     let able = rows.iter().filter(|row| row.verdict == Verdict::Now).count();
     let later = rows.iter().filter(|row| row.verdict == Verdict::Later).count();
-    match job.state {
+    Some(match job.state {
         JobState::Running => {
             let machine = job.machine.as_deref().unwrap_or("?");
             format!("runs on {} as attempt {}", visible_line(machine), job.attempt)
@@ -202,16 +202,16 @@ pub fn headline(job: &JobView, rows: &[Row], paused: bool) -> String {
         }
         JobState::Queued => "waits, and no known machine can run it as it is".to_owned(),
         JobState::Waiting => "waits for its time".to_owned(),
-        _ => super::words::end(job),
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::job;
     use super::*;
     use crate::fleet::{Origin, Seen};
     use crate::wire::{RunnerBeat, Slots};
+    use crate::work::fixture::job;
 
     fn beat(name: &str) -> MachineBeat {
         MachineBeat {
@@ -373,9 +373,13 @@ mod tests {
     fn the_headline_counts() {
         let row = |verdict| Row { machine: "m".into(), verdict, reasons: vec![] };
         let queued = job("j");
-        assert!(headline(&queued, &[row(Verdict::Now)], false).contains("1 machines"));
-        assert!(headline(&queued, &[row(Verdict::Later), row(Verdict::No)], false).contains("gets to it"));
-        assert!(headline(&queued, &[row(Verdict::No)], false).contains("no known machine"));
-        assert!(headline(&queued, &[], true).contains("paused"));
+        assert!(headline(&queued, &[row(Verdict::Now)], false).unwrap().contains("1 machines"));
+        assert!(
+            headline(&queued, &[row(Verdict::Later), row(Verdict::No)], false)
+                .unwrap()
+                .contains("gets to it")
+        );
+        assert!(headline(&queued, &[row(Verdict::No)], false).unwrap().contains("no known machine"));
+        assert!(headline(&queued, &[], true).unwrap().contains("paused"));
     }
 }

@@ -6,6 +6,9 @@ use crate::model::{JobState, Priority, SessionId};
 use crate::work::JobView;
 
 /// A queued job that nothing happened to yet.
+///
+/// # Panics
+/// When it is no id.
 #[allow(clippy::unwrap_used)] // Of tests alone.
 pub fn job(id: &str) -> JobView {
     JobView {

@@ -1,0 +1,30 @@
+/**
+ * A set of many keys that a new one is made of without copying all of it: generations of a bounded size, of which only the
+ * newest is copied. Pure.
+ *
+ * @module
+ */
+
+/** @typedef {readonly ReadonlySet<string>[]} KeySet */
+
+const GENERATION = 2_048;
+
+/** @param {KeySet} keys @param {string} key */
+export const hasKey = (keys, key) => keys.some((generation) => generation.has(key));
+
+/** @param {KeySet} keys */
+export const sizeOf = (keys) => keys.reduce((sum, { size }) => sum + size, 0);
+
+/** @param {KeySet} keys @param {Iterable<string>} fresh none of which is in it @returns {KeySet} */
+export function withKeys(keys, fresh) {
+  const out = keys.slice(0, -1);
+  let newest = new Set(keys.at(-1) ?? []);
+  for (const key of fresh) {
+    if (newest.size >= GENERATION) {
+      out.push(newest);
+      newest = new Set();
+    }
+    newest.add(key);
+  }
+  return [...out, newest];
+}

@@ -1,0 +1,63 @@
+/**
+ * Keeps the address and the store's place the same: a link is followed without loading the page anew, back and forward
+ * work, and every change of what is shown is in the address. Another day is another page.
+ *
+ * @module
+ */
+
+import { parsePlace, placePath } from './routes.js';
+
+/** @typedef {import('./types.js').Place} Place */
+
+/** Addresses that are no pages of this viewer. */
+const ELSEWHERE = /^\/(?:assets|auth|v1|ws)\//;
+
+/**
+ * @param {ReturnType<typeof import('./store.js').createStore>} store
+ * @param {() => void} onMoved
+ */
+export function createNav(store, onMoved) {
+  const here = () => parsePlace(location.pathname, location.search || location.hash.replace(/^#/, '?'));
+
+  /** @param {Place} place */
+  function show(place) {
+    store.dispatch({ type: 'place/changed', place });
+    onMoved();
+  }
+
+  /** @param {string} path an address of this viewer */
+  function go(path) {
+    const url = new URL(path, location.origin);
+    const place = parsePlace(url.pathname, url.search);
+    if (place.route.page === 'flow' && place.route.day !== store.state().place.route.day) return location.assign(path);
+    if (path === `${location.pathname}${location.search}`) return show(place);
+    history.pushState(null, '', path);
+    show(place);
+  }
+
+  document.addEventListener('click', (event) => {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    // Also of a picture, whose links are other elements.
+    const link = event.target instanceof Element ? event.target.closest('a[href^="/"]:not([target], [download])') : null;
+    const path = link?.getAttribute('href') ?? '';
+    if (path === '' || path.startsWith('//') || ELSEWHERE.test(path)) return;
+    event.preventDefault();
+    go(path);
+  });
+
+  return {
+    go,
+    /** The address of where one is, after filters or the like changed; no step for the back button. */
+    note() {
+      const path = placePath(store.state().place);
+      if (path !== `${location.pathname}${location.search}`) history.replaceState(null, '', path);
+    },
+    /** The address was changed by the reader. */
+    moved: () => show(here()),
+    start() {
+      store.dispatch({ type: 'place/changed', place: here() });
+      // Links of before had the filters behind a hash; a code to sign in with is not ours.
+      if (location.hash !== '' && !location.hash.includes('code')) history.replaceState(null, '', placePath(store.state().place));
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * How records come into the state: in the order of the log, each once, and no more of them than are kept. Pure.
+ *
+ * @module
+ */
+
+import { matcher } from './filters.js';
+import { hasKey, withKeys } from './keyset.js';
+import { isRecord, keyOf, toEntry } from './record.js';
+
+/** @typedef {import('./types.js').State} State */
+/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('./types.js').Incoming} Incoming */
+
+/** Newest records kept in memory. */
+export const MAX_RECORDS = 100_000;
+/** Newest records loaded at first: what is seen at once. */
+export const FIRST_RECORDS = 2_000;
+/** Characters of JSON kept in memory: records with a 256 KiB reasoning each would end the tab. */
+export const MAX_CHARS = 48 * 1024 * 1024;
+/** Records by which there are fewer after some were dropped. */
+export const ROOM = MAX_RECORDS / 10;
+
+/**
+ * @param {readonly Entry[]} before @param {readonly Entry[]} now
+ * @returns {Entry[] | null} what came to those of before; null where they are others
+ */
+export function cameTo(before, now) {
+  const same = before.length > 0 && before.length <= now.length && before[0] === now[0] && before[before.length - 1] === now[before.length - 1];
+  return same ? now.slice(before.length) : null;
+}
+
+/**
+ * An array has no positions, so records without an id that are equal in all that identifies them
+ * are told apart by their place among each other: they did happen more than once.
+ *
+ * @param {State} state @param {Incoming[]} batch @param {string} position @param {boolean} partial
+ */
+export function loaded(state, batch, position, partial) {
+  /** @type {Map<string, number>} */
+  const times = new Map();
+  const records = [];
+  for (const { raw } of batch) {
+    if (!isRecord(raw)) continue;
+    const plain = keyOf(raw, '');
+    const nth = (times.get(plain) ?? 0) + 1;
+    times.set(plain, nth);
+    if (nth > 1 && plain.startsWith('id:')) continue;
+    const key = nth > 1 ? `${plain}#${nth}` : plain;
+    records.push(toEntry(raw, key));
+  }
+  const fresh = { ...state, keys: [], records: [], chars: 0, dropped: 0 };
+  return { ...bounded(fresh, records), position, partial, loaded: true, problem: '', unseen: 0 };
+}
+
+/** @param {State} state @param {Incoming[]} batch */
+export function streamed(state, batch) {
+  const batched = new Set();
+  const fresh = [];
+  let { position, unreadable } = state;
+  for (const { raw, position: at = '' } of batch) {
+    if (at !== '' && at < position) continue;
+    // An event without an id of its own carries the one before it: it has no position.
+    const own = at > position ? at : '';
+    position = own || position;
+    if (!isRecord(raw)) {
+      unreadable += 1;
+      continue;
+    }
+    const key = keyOf(raw, own);
+    if (batched.has(key) || hasKey(state.keys, key)) continue;
+    batched.add(key);
+    fresh.push(toEntry(raw, key));
+  }
+  const unseen = state.follow ? 0 : state.unseen + fresh.filter(matcher(state.filters)).length;
+  if (fresh.length === 0) return { ...state, position, unreadable };
+  return { ...bounded(state, fresh), position, unreadable, unseen };
+}
+
+/**
+ * Appends, then drops the oldest beyond the bounds, some more than it must: not every batch is to begin anew for all.
+ *
+ * @param {State} state @param {Entry[]} fresh
+ * @returns {State}
+ */
+function bounded(state, fresh) {
+  const all = state.records.concat(fresh);
+  let chars = state.chars;
+  for (const entry of fresh) chars += entry.size;
+  let drop = 0;
+  if (all.length <= MAX_RECORDS && chars <= MAX_CHARS) {
+    return { ...state, records: all, keys: withKeys(state.keys, fresh.map(({ key }) => key)), chars };
+  }
+  const expanded = new Set(state.expanded);
+  while (all.length - drop > MAX_RECORDS - ROOM || (chars > MAX_CHARS - MAX_CHARS / 10 && all.length - drop > 1)) {
+    chars -= all[drop].size;
+    expanded.delete(all[drop].key);
+    drop += 1;
+  }
+  const records = all.slice(drop);
+  return { ...state, records, keys: withKeys([], records.map(({ key }) => key)), chars, expanded, dropped: state.dropped + drop };
+}

@@ -1,0 +1,63 @@
+/**
+ * A job's output on its clock: what was shown at a moment, and when something happened. Pure.
+ *
+ * @module
+ */
+
+/** @typedef {import('./types.js').Piece} Piece */
+
+/** A pause longer than this is passed over when it is played, in milliseconds. */
+export const LONGEST_PAUSE_MS = 2_000;
+
+/**
+ * @param {readonly Piece[]} pieces @param {number} attempt
+ * @returns {Piece[]} those of one attempt, each byte once and in order
+ */
+export function ofAttempt(pieces, attempt) {
+  let end = -1;
+  const out = [];
+  for (const piece of pieces) {
+    if (piece.attempt !== attempt) continue;
+    const known = end < 0 ? 0 : Math.max(0, end - piece.offset);
+    if (known >= piece.bytes.length) continue;
+    out.push(known === 0 ? piece : { ...piece, offset: piece.offset + known, bytes: piece.bytes.subarray(known) });
+    end = piece.offset + piece.bytes.length;
+  }
+  return out;
+}
+
+/** @param {readonly Piece[]} pieces @returns {number[]} the attempts that have output */
+export const attemptsOf = (pieces) => [...new Set(pieces.map(({ attempt }) => attempt))].sort((a, b) => a - b);
+
+/** @param {readonly Piece[]} pieces in the order of time @param {number} at @returns {number} how many had come by then */
+export function countAt(pieces, at) {
+  let low = 0;
+  let high = pieces.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (pieces[middle].at <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/**
+ * @param {readonly Piece[]} pieces @param {number} at @param {number} passed milliseconds of playing, by their speed
+ * @returns {number} the moment that is shown then: silence is passed over
+ */
+export function playedTo(pieces, at, passed) {
+  const next = pieces[countAt(pieces, at)];
+  if (!next) return at + passed;
+  return next.at - at > LONGEST_PAUSE_MS ? Math.max(at + passed, next.at - LONGEST_PAUSE_MS) : at + passed;
+}
+
+/** Output that may move the cursor about is given its whole screen. */
+const PLAIN_MAX = 8_192;
+
+/** @param {readonly Piece[]} pieces @param {number} rows of its terminal @returns {number} how many it needs to be shown in whole */
+export function rowsFor(pieces, rows) {
+  const all = pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  if (all > PLAIN_MAX || pieces.some(({ bytes }) => bytes.includes(0x1b))) return rows;
+  const lines = pieces.reduce((sum, { bytes }) => sum + bytes.filter((byte) => byte === 0x0a).length, 1);
+  return Math.max(4, Math.min(rows, lines));
+}

@@ -1,0 +1,56 @@
+/**
+ * How a job is put into words. Pure.
+ *
+ * @module
+ */
+
+import { age, duration } from '../format.js';
+import { oneLine } from '../sanitize.js';
+
+/** @typedef {import('../types.js').Queue} Queue */
+/** @typedef {import('../types.js').Job} Job */
+
+const MAX_NAME = 80;
+
+/** @param {Job} job @returns {'open' | 'good' | 'bad' | 'lost'} how it stands, for colour */
+export function tone(job) {
+  if (job.state === 'running') return 'open';
+  if (job.state === 'queued' || job.state === 'waiting') return 'lost';
+  return job.state === 'done' ? 'good' : 'bad';
+}
+
+/** @param {Job} job */
+export const hasEnded = (job) => !['queued', 'waiting', 'running'].includes(job.state);
+
+/** @param {Job} job @returns {string} its state, with the exit code where there is one that says more */
+export function outcome(job) {
+  if (job.state === 'queued' && job.parked !== '') return 'parked';
+  if (job.state === 'running' && job.cancel !== '') return 'ending';
+  const failed = job.state === 'failed' && job.exitCode !== null;
+  return failed ? `exit ${job.exitCode}` : oneLine(job.state, MAX_NAME);
+}
+
+/** @param {Job} job @param {number} now @returns {string} how long it waits, runs, or ran and when it ended */
+export function times(job, now) {
+  if (job.state === 'queued') return `waits ${duration(now - job.queued)}`;
+  if (job.state === 'waiting') return job.due > now ? `due in ${duration(job.due - now)}` : 'due';
+  if (job.state === 'running') return duration(now - job.started);
+  return [duration(job.finished - job.started), age(now - job.finished)].filter(Boolean).join(' · ');
+}
+
+/** @param {Queue} queue @returns {string} depth, and whether it is handed out */
+export function depth(queue) {
+  const parts = [`${queue.queued} queued`, `${queue.running} running`];
+  if (queue.waiting > 0) parts.splice(1, 0, `${queue.waiting} waiting`);
+  if (queue.paused) parts.push('paused');
+  return parts.join(' · ');
+}
+
+/** @param {readonly Job[]} jobs @param {number} now @returns {{ended: number, failed: number}} of the last hour */
+export function lastHour(jobs, now) {
+  const ended = jobs.filter((job) => hasEnded(job) && now - job.finished <= 3_600_000);
+  return { ended: ended.length, failed: ended.filter(({ state }) => state !== 'done').length };
+}
+
+/** @param {import('../types.js').State} state @returns {number} the time by the clock that jobs are timed with */
+export const queueNow = ({ queue, now, queueAt }) => (queue === null || !(queue.now > 0) ? now : queue.now + now - queueAt);

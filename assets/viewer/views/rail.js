@@ -1,0 +1,58 @@
+/**
+ * The rail: where one is, and how many of each there are. On a phone it is the bar at the bottom.
+ *
+ * @module
+ */
+
+import { isOpen } from '../commands.js';
+import { sectionOf } from '../routes.js';
+import { waiting } from '../v1.js';
+import { byId, setAttribute, setText } from './dom.js';
+
+/** @typedef {import('../types.js').State} State */
+/** @typedef {{count: number, tone?: string, about: string}} Tally */
+
+/** @param {number} n */
+const short = (n) => (n > 999 ? `${Math.floor(n / 1000)}k` : String(n));
+
+/** @param {State} state @returns {{[pane: string]: Tally}} */
+export function tallies(state) {
+  const alive = state.fleet.filter(({ gone }) => !gone).length;
+  const lost = state.fleet.length - alive;
+  const open = state.sessions.filter((session) => isOpen(session.state)).length;
+  const needs = waiting(state.sessions).length;
+  const jobs = state.queue === null ? 0 : state.queue.queued + state.queue.waiting + state.queue.running;
+  const dead = state.queue?.dead ?? 0;
+  return {
+    fleet: { count: alive, tone: lost > 0 || state.fleetProblem !== '' ? 'warn' : '', about: lost > 0 ? `${alive} machines alive, ${lost} not` : `${alive} machines alive` },
+    flow: { count: state.unseen, about: `${state.unseen} new records` },
+    queue: { count: jobs, tone: dead > 0 || state.queueProblem !== '' ? 'warn' : '', about: `${jobs} jobs that have not ended${dead > 0 ? `, ${dead} dead letters` : ''}` },
+    sessions: { count: open, about: `${open} sessions run` },
+    inbox: { count: needs, tone: needs > 0 ? 'needs' : '', about: `${needs} sessions need you` },
+  };
+}
+
+export function createRail() {
+  const nav = byId('panes', HTMLElement);
+  const links = /** @type {HTMLAnchorElement[]} */ ([...nav.querySelectorAll('a')]);
+
+  return {
+    /** @param {State} state */
+    render(state) {
+      const section = sectionOf(state.place.route);
+      document.body.dataset.pane = section;
+      document.body.dataset.page = state.place.route.page;
+      const counts = tallies(state);
+      for (const link of links) {
+        const name = link.dataset.pane ?? '';
+        setAttribute(link, 'aria-current', name === section && 'page');
+        const tally = counts[name];
+        const badge = link.querySelector('.tally');
+        if (!tally || !badge) continue;
+        setText(badge, tally.count > 0 ? short(tally.count) : '');
+        setAttribute(badge, 'data-tone', tally.tone || false);
+        setAttribute(link, 'title', tally.about);
+      }
+    },
+  };
+}

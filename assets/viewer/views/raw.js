@@ -1,0 +1,62 @@
+/**
+ * The flow as it is written: the newest matching records as lines of JSON, and a file of them.
+ *
+ * @module
+ */
+
+import { matcher } from '../filters.js';
+import { count } from '../format.js';
+import { toJson } from '../record.js';
+import { sanitizeJson } from '../sanitize.js';
+import { byId, copyButton, h, replace } from './dom.js';
+
+/** @typedef {import('../types.js').State} State */
+
+const MAX_LINES = 300;
+const MAX_LINE = 4_000;
+
+/** @param {State} state @returns {string} every matching record as a line of JSON, complete */
+export function exported({ records, filters }) {
+  return records.filter(matcher(filters)).map(({ raw }) => `${toJson(raw)}\n`).join('');
+}
+
+/** Gives the reader a file. @param {string} name @param {string} text */
+export function save(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: 'application/x-ndjson' }));
+  const link = h('a', { href: url, download: name });
+  link.click();
+  // The browser has opened it by then.
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+export function createRaw() {
+  const frame = byId('raw', HTMLElement);
+  const pre = h('pre', { class: 'raw-lines', tabindex: 0, 'aria-label': 'Records as lines of JSON' });
+  const note = h('span', { class: 'note' });
+  /** @type {State | null} */
+  let last = null;
+  frame.append(h('div', { class: 'raw-head' }, note, h('span', { class: 'spacer' }), copyButton(() => (last ? exported(last) : ''), 'all matching records', pre)), pre);
+
+  return {
+    /** @param {State} state */
+    render(state) {
+      const shown = state.place.route.page === 'flow' && state.place.lens === 'raw';
+      frame.hidden = !shown;
+      if (!shown) {
+        last = null;
+        return;
+      }
+      if (last?.records === state.records && last.filters === state.filters) return;
+      last = state;
+      const found = state.records.filter(matcher(state.filters));
+      const newest = found.slice(-MAX_LINES);
+      replace(note, newest.length < found.length ? `the newest ${newest.length} of ${count(found.length, 'record')}` : count(found.length, 'record'));
+      const atEnd = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 24;
+      pre.textContent = newest.map(({ raw }) => {
+        const json = sanitizeJson(toJson(raw));
+        return json.length > MAX_LINE ? `${json.slice(0, MAX_LINE)}… ${json.length - MAX_LINE} more characters` : json;
+      }).join('\n');
+      if (state.follow && atEnd) pre.scrollTop = pre.scrollHeight;
+    },
+  };
+}

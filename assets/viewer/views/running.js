@@ -1,0 +1,81 @@
+/**
+ * What is being dispatched now: a ring for each, which goes round once in the time it is measured by.
+ *
+ * @module
+ */
+
+import { isOpen } from '../commands.js';
+import { duration, utc } from '../format.js';
+import { jobPath, sessionPath } from '../routes.js';
+import { oneLine } from '../sanitize.js';
+import { byId, h, reconcile, setAttribute, setText, svg } from './dom.js';
+import { queueNow } from './jobs.js';
+
+/** @typedef {import('../types.js').State} State */
+
+const MAX_RINGS = 12;
+const MAX_NAME = 40;
+const RADIUS = 6;
+const ROUND = 2 * Math.PI * RADIUS;
+
+/** @param {number} ms @returns {number} which part of its round is over: of a minute, an hour, or a day */
+export function turn(ms) {
+  const round = [60_000, 3_600_000].find((one) => ms < one) ?? 86_400_000;
+  return Math.min(1, Math.max(0, ms) / round);
+}
+
+export function createRunning() {
+  const list = byId('running', HTMLOListElement);
+  /** @type {Map<string, ReturnType<typeof ring>>} */
+  let rows = new Map();
+
+  return {
+    /** @param {State} state */
+    render(state) {
+      const { page } = state.place.route;
+      const shown = state.mode.kind === 'live' && page === 'flow' ? dispatches(state).slice(0, MAX_RINGS) : [];
+      list.hidden = shown.length === 0;
+      const next = new Map();
+      for (const one of shown) {
+        const row = rows.get(one.id) ?? ring(one.id);
+        row.update(one, queueNow(state));
+        next.set(one.id, row);
+      }
+      rows = next;
+      reconcile(list, [...next.values()].map(({ element }) => element));
+    },
+  };
+}
+
+/** @typedef {{id: string, role: string, machine: string, start: number, path: string}} Dispatch */
+
+/** @param {State} state @returns {Dispatch[]} what runs a role, here or anywhere, the newest first */
+export function dispatches({ sessions, jobs }) {
+  const here = sessions.filter((one) => isOpen(one.state) && one.role !== '')
+    .map((one) => ({ id: one.id, role: one.role, machine: one.machine, start: one.started || one.created, path: sessionPath(one.id) }));
+  const known = new Set(here.map(({ id }) => id));
+  const elsewhere = jobs.filter((one) => one.state === 'running' && !known.has(one.id))
+    .map((one) => ({ id: one.id, role: one.role, machine: one.machine, start: one.started, path: jobPath(one.id) }));
+  return [...here, ...elsewhere].sort((a, b) => b.start - a.start);
+}
+
+/** @param {string} session */
+function ring(session) {
+  const arc = svg('circle', { cx: 8, cy: 8, r: RADIUS, class: 'ring-arc', 'stroke-dasharray': String(ROUND) });
+  const what = h('span', { class: 'ring-what' });
+  const time = h('span', { class: 'ring-time' });
+  const link = h('a', { href: '/', class: 'ring' },
+    svg('svg', { viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' }, svg('circle', { cx: 8, cy: 8, r: RADIUS, class: 'ring-round' }), arc),
+    what, time);
+  return {
+    element: h('li', {}, link),
+    /** @param {Dispatch} dispatch @param {number} now */
+    update({ role, machine, start, path }, now) {
+      setAttribute(link, 'href', path);
+      setAttribute(link, 'title', `${oneLine(session, 200)} · since ${utc(start)}`);
+      setText(what, [oneLine(role, MAX_NAME) || 'dispatch', oneLine(machine, MAX_NAME)].filter(Boolean).join(' · '));
+      setText(time, duration(Math.max(0, now - start)).replace(/\.\d/, ''));
+      setAttribute(arc, 'stroke-dashoffset', String(ROUND * (1 - turn(now - start))));
+    },
+  };
+}

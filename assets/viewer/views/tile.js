@@ -1,0 +1,115 @@
+/**
+ * One of several terminals side by side: what its session shows, and what is typed into it. The page of the session has
+ * the rest: search, pictures, the bar of keys.
+ *
+ * @module
+ */
+
+import { sessionPath } from '../routes.js';
+import { openTerminal } from '../socket.js';
+import { isReport } from '../terminal/keymap.js';
+import { createXterm } from '../terminal/xterm.js';
+import { h, setText } from './dom.js';
+import { label, outcome, tone } from './sessions.js';
+
+/** @typedef {import('../types.js').Session} Session */
+
+/**
+ * @typedef {object} TileActions
+ * @property {(text: string, tone?: 'note') => void} warn
+ * @property {(url: string) => void} openLink
+ */
+
+const FONT = 11;
+const MIN_FONT = 6;
+const encoder = new TextEncoder();
+
+/** @param {Session} session @param {TileActions} actions @param {() => void} close */
+export function createTile(session, { warn, openLink }, close) {
+  const screen = h('div', { class: 'grid-screen' });
+  const title = h('a', { href: sessionPath(session.id) });
+  const state = h('span', { class: 'session-outcome' });
+  const element = h('article', { class: 'grid-tile', data: { sessionId: session.id } },
+    h('div', { class: 'grid-head' }, title, state, h('span', { class: 'spacer' }),
+      h('button', { type: 'button', class: 'icon-button', 'aria-label': `Close ${label(session)}`, on: { click: close } }, '✕')), screen);
+  /** @type {Awaited<ReturnType<typeof createXterm>> | null} */
+  let xterm = null;
+  /** @type {ReturnType<typeof openTerminal> | null} */
+  let connection = null;
+  /** @type {ResizeObserver | null} */
+  let resizing = null;
+  let own = false;
+  let live = false;
+  let next = false;
+  let readOnly = false;
+  let begun = false;
+  let over = false;
+
+  async function open() {
+    if (begun) return;
+    begun = true;
+    const made = await createXterm(screen, { mayAnswer: () => own && live && !readOnly, openLink });
+    if (over) return made.dispose();
+    xterm = made;
+    const { term } = made;
+    term.options.fontSize = FONT;
+    const size = made.fits() ?? { cols: 80, rows: 24 };
+    term.resize(size.cols, size.rows);
+    connection = openTerminal(session.id, size, {
+      onOpen: (now) => { readOnly = now; },
+      onSnapshot(bytes) {
+        next = false;
+        term.write('', () => {
+          live = false;
+          term.reset();
+        });
+        term.write(bytes);
+      },
+      onOutput(bytes, fresh) {
+        if (fresh !== next) term.write('', () => { live = fresh; });
+        next = fresh;
+        term.write(bytes);
+      },
+      onSize(now) {
+        own = now.own;
+        // Another one's size is made to fit, as far as it can be read.
+        term.options.fontSize = FONT;
+        const fit = made.fits();
+        if (!own && fit) term.options.fontSize = Math.max(MIN_FONT, Math.floor(FONT * Math.min(1, fit.cols / now.cols, fit.rows / now.rows)));
+        if (term.cols !== now.cols || term.rows !== now.rows) term.resize(now.cols, now.rows);
+      },
+      onLost() {},
+      onEnd: () => term.write('\x1b[?25l'),
+    });
+    term.onData((text) => {
+      const report = isReport(text);
+      if (report && (!own || readOnly)) return;
+      if (readOnly) return warn('This page may watch and not type.', 'note');
+      if (!connection?.type(encoder.encode(text)) && !report) warn('Not connected: what you typed was not sent.');
+    });
+    resizing = new ResizeObserver(() => {
+      const fit = made.fits();
+      if (!fit) return;
+      connection?.resize(fit);
+      if (own) term.resize(fit.cols, fit.rows);
+    });
+    resizing.observe(screen);
+  }
+
+  return {
+    element,
+    open: () => void open(),
+    /** @param {Session} now */
+    update(now) {
+      setText(title, label(now));
+      setText(state, outcome(now));
+      state.dataset.tone = tone(now);
+    },
+    dispose() {
+      over = true;
+      resizing?.disconnect();
+      connection?.close();
+      xterm?.dispose();
+    },
+  };
+}

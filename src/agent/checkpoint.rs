@@ -1,0 +1,115 @@
+//! What a run is remembered by, so that another run goes on with it: `checkpoint.json` in the session's folder, written
+//! after every turn.
+//!
+//! Invariant: it is whole or absent, readable by its owner alone, and holds no key.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::conversation::Conversation;
+use super::model::Style;
+use super::tools::PlanItem;
+use crate::session::agent_result;
+use crate::store::{Durability, read_private, write_atomic};
+use crate::wire::{Check, Totals};
+
+/// Version of [`Checkpoint`].
+const SCHEMA: u32 = 1;
+
+/// The file.
+const FILE: &str = "checkpoint.json";
+
+/// The word of a result that says that the session was ended from outside.
+pub const TERMINATED: &str = "terminated";
+
+/// Largest checkpoint, in bytes.
+const SIZE_MAX: u64 = 64 * 1024 * 1024;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Checkpoint {
+    schema: u32,
+    /// The conversation.
+    pub talk: Conversation,
+    /// The checklist.
+    #[serde(default)]
+    pub plan: Vec<PlanItem>,
+    /// What it took so far.
+    #[serde(default)]
+    pub totals: Totals,
+    /// Files that were changed.
+    #[serde(default)]
+    pub changed: Vec<PathBuf>,
+    /// Commands that were run.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// The folder it works in.
+    pub folder: PathBuf,
+    /// The model, as `endpoint/model`.
+    pub model: String,
+    /// How tools are spoken of.
+    #[serde(default)]
+    pub style: Style,
+    /// Its window, once that was found out.
+    #[serde(default)]
+    pub window: Option<u64>,
+    /// Whether the last answer ended the work.
+    #[serde(default)]
+    pub is_done: bool,
+}
+
+/// Where an attempt stood that was lost in the middle.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// The folder it worked in.
+    pub folder: PathBuf,
+    /// Its checkpoint, for the folder of the session that goes on with it: name and content.
+    pub file: (PathBuf, Vec<u8>),
+}
+
+/// What the session in `folder` left of work that never came to an end; `None` when it ended, or was another program.
+pub fn left(folder: &Path) -> Option<Left> {
+    // One that was ended from outside, or with its host, says so.
+    if agent_result(folder).is_some_and(|result| result.result != TERMINATED) {
+        return None;
+    }
+    let checkpoint = Checkpoint::read(folder).ok().flatten().filter(|left| left.folder.is_dir())?;
+    let text = serde_json::to_vec(&checkpoint).ok()?;
+    Some(Left { folder: checkpoint.folder, file: (PathBuf::from(FILE), text) })
+}
+
+impl Checkpoint {
+    /// A run that begins.
+    pub fn new(talk: Conversation, folder: PathBuf, model: String) -> Self {
+        Self {
+            schema: SCHEMA,
+            talk,
+            plan: Vec::new(),
+            totals: Totals::default(),
+            changed: Vec::new(),
+            checks: Vec::new(),
+            folder,
+            model,
+            style: Style::default(),
+            window: None,
+            is_done: false,
+        }
+    }
+
+    /// What an earlier run left; `None` when there was none.
+    pub fn read(folder: &Path) -> io::Result<Option<Self>> {
+        let Some(bytes) = read_private(&folder.join(FILE), SIZE_MAX)? else { return Ok(None) };
+        let read: Self = serde_json::from_slice(&bytes)?;
+        if read.schema == SCHEMA {
+            return Ok(Some(read));
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another version of darkmux"))
+    }
+
+    /// Keeps it in the session's folder.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        write_atomic(&folder.join(FILE), &serde_json::to_vec(self)?, Durability::Cached)
+    }
+}

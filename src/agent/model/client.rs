@@ -1,0 +1,170 @@
+//! One endpoint to ask.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response};
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::ask::{Answer, Ask, Finish, Limits, Piece};
+use super::assemble::Assembler;
+use super::error::{AskError, Phase};
+use super::request;
+use super::stream::{self, Read};
+use crate::config::Endpoint;
+use crate::fleet::key_of;
+use crate::util::{Secret, root_cause};
+
+/// How long a server may take to accept a connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take to say what is wrong, and how much of that is read.
+const ERROR_PATIENCE: Duration = Duration::from_secs(10);
+const ERROR_MAX: usize = 64 * 1024;
+
+/// Largest answer that is not streamed, in bytes.
+const WHOLE_MAX: usize = 8 * 1024 * 1024;
+
+/// Asks the models of one endpoint.
+#[derive(Debug)]
+pub struct ModelClient {
+    http: Client,
+    url: String,
+    key: Option<Secret>,
+    limits: Limits,
+    /// Whether the server takes the wish for usage.
+    counts: bool,
+}
+
+impl ModelClient {
+    /// For this endpoint; reads its key, and asks nothing yet. The error is in words.
+    pub async fn new(endpoint: &Endpoint, limits: Limits) -> Result<Self, String> {
+        // Needed before the first client of a process, and without effect after that.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let key = key_of(endpoint).await?;
+        let builder = Client::builder()
+            // The key goes nowhere else, and the environment's proxy is not for local servers.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_PATIENCE)
+            .tcp_nodelay(true);
+        // Reading the system's certificates takes time and memory.
+        let builder = if endpoint.is_tls() { builder } else { builder.tls_certs_only([]) };
+        let http = builder.build().map_err(|error| root_cause(&error))?;
+        Ok(Self { http, url: format!("{}/chat/completions", endpoint.base), key, limits, counts: true })
+    }
+
+    /// Asks once. `tell` hears the answer as it comes, and says whether it wants to hear more.
+    pub async fn ask(
+        &mut self,
+        ask: &Ask<'_>,
+        tell: &mut dyn FnMut(Piece<'_>) -> bool,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, AskError> {
+        let key = self.key.clone();
+        let asked = async {
+            match self.ask_once(ask, tell).await {
+                Err(AskError::Refused { said, .. }) if self.counts && said.contains("stream_options") => {
+                    self.counts = false;
+                    self.ask_once(ask, tell).await
+                }
+                done => done,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(AskError::TakenBack),
+            answer = asked => answer.map_err(|error| error.without(key.as_ref())),
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        ask: &Ask<'_>,
+        tell: &mut dyn FnMut(Piece<'_>) -> bool,
+    ) -> Result<Answer, AskError> {
+        let asked = Instant::now();
+        let mut request = self.http.post(&self.url).json(&request::body(ask, self.counts));
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.expose());
+        }
+        let patience = self.limits.first_token.min(self.limits.answer);
+        let response = match timeout(patience, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(AskError::Unreachable(root_cause(&error))),
+            Err(_) => return Err(AskError::Slow(Phase::FirstToken)),
+        };
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        let mut answer = Assembler::default();
+        let read = if is_json(response.headers()) {
+            self.read_whole(response, asked, &mut answer, tell).await?
+        } else {
+            stream::read(response, (&self.limits, asked), &mut answer, tell).await?
+        };
+        let mut answer = answer.finish(ask.tools, &mut |piece| {
+            tell(piece);
+        });
+        if read == Read::Cut {
+            answer.finish = Finish::Cut;
+        }
+        Ok(answer)
+    }
+
+    /// Reads the answer of a server that does not stream.
+    async fn read_whole(
+        &self,
+        response: Response,
+        asked: Instant,
+        into: &mut Assembler,
+        tell: &mut dyn FnMut(Piece<'_>) -> bool,
+    ) -> Result<Read, AskError> {
+        let left = self.limits.answer.saturating_sub(asked.elapsed());
+        let body =
+            timeout(left, body(response, WHOLE_MAX)).await.map_err(|_| AskError::Slow(Phase::Answer))?;
+        let body = body.map_err(AskError::Broken)?;
+        let document: Value =
+            serde_json::from_slice(&body).map_err(|_| AskError::Broken("it is no JSON".to_owned()))?;
+        into.take(&document, &mut |piece| {
+            tell(piece);
+        })?;
+        if into.has_begun() || into.is_complete() {
+            Ok(Read::Whole)
+        } else {
+            Err(AskError::Foreign("its JSON holds no answer".to_owned()))
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+}
+
+async fn refusal(response: Response) -> AskError {
+    let status = response.status().as_u16();
+    let after = retry_after(response.headers());
+    let body = timeout(ERROR_PATIENCE, body(response, ERROR_MAX)).await;
+    AskError::of_answer(status, &body.ok().and_then(Result::ok).unwrap_or_default(), after)
+}
+
+/// `Retry-After` in seconds, or `retry-after-ms`; a date is not understood and left to our own pauses.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(RETRY_AFTER.as_str()))?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+async fn body(mut response: Response, most: usize) -> Result<BytesMut, String> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| root_cause(&error))? {
+        if body.len() + piece.len() > most {
+            return Err(format!("it is larger than {most} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}

@@ -1,0 +1,114 @@
+//! The repository that a job of the queue takes along.
+
+use std::time::Duration;
+
+use super::dispatch::DispatchArgs;
+use crate::cli::job::{self, workspace_failure};
+use crate::cli::{Cx, Exit, Failure};
+use crate::model::MachineId;
+use crate::util::{clock, human};
+use crate::wire::{JobSpec, Lane, Workspace};
+use crate::work::Queue;
+use crate::workspace::{self, Record, Records, Source, Where};
+
+/// How long a bundle stays after the last moment at which its job may start: a retry finds it.
+const KEPT_LONGER: Duration = Duration::from_hours(24);
+
+/// A bundle above this is worth a word, in bytes.
+const WORTH_A_WORD: u64 = 1024 * 1024;
+
+/// The repository that the job is dispatched from; `None` where it takes none along.
+pub async fn source(cx: &Cx, args: &DispatchArgs) -> Result<Option<Source>, Failure> {
+    if args.no_repo || args.workdir.is_some() {
+        return Ok(None);
+    }
+    let here = std::env::current_dir()?;
+    Source::find(&cx.env, &here).await.map_err(|error| workspace_failure(&error))
+}
+
+/// Keeps the job from machines that would run it without its repository.
+pub fn require_workspace(lane: &mut Lane) {
+    lane.require.push(workspace::LABEL.to_owned());
+    lane.require.sort();
+    lane.require.dedup();
+}
+
+/// What of a repository is in Redis for a job.
+pub struct Parcel<'a> {
+    source: &'a Source,
+    record: Record,
+    workspace: Workspace,
+}
+
+impl<'a> Parcel<'a> {
+    /// Puts everything that is in the work tree now into Redis, and names it in the job's spec.
+    pub async fn send(
+        cx: &Cx,
+        here: &MachineId,
+        queue: &Queue,
+        source: &'a Source,
+        spec: &mut JobSpec,
+    ) -> Result<Self, Failure> {
+        let refused = |error| workspace_failure(&error);
+        let snapshot = source.snapshot(&spec.id).await.map_err(refused)?;
+        for note in &snapshot.notes {
+            cx.printer.note(&format!("note: {note}"));
+        }
+        let packed = source.pack(&snapshot).await.map_err(refused)?;
+        let now = clock::unix_ms(cx.clock.now());
+        let kept = Duration::from_millis(spec.not_after_ms.saturating_sub(now)) + KEPT_LONGER;
+        let upon = (packed.needs, packed.shallow);
+        let bundle = queue.put_bundle(&spec.id, &packed.bytes, upon, kept).await.map_err(|error| {
+            Failure::new(job::exit_of(&error), format!("not accepted: the repository can't be sent: {error}"))
+        })?;
+        if bundle.bytes >= WORTH_A_WORD {
+            cx.printer.note(&format!("the repository takes {}", human::bytes(bundle.bytes)));
+        }
+        let workspace = Workspace {
+            repo: source.name(here).await,
+            base: snapshot.base,
+            state: snapshot.state,
+            folder: source.folder().to_owned(),
+            author: source.author().await,
+            bundle,
+        };
+        workspace
+            .check()
+            .map_err(|why| Failure::new(Exit::Usage, format!("{why}; --no-repo leaves it here")))?;
+        spec.workspace = Some(workspace.clone());
+        let record = Record {
+            schema: 1,
+            id: spec.id.clone(),
+            root: source.root().to_owned(),
+            base: workspace.base.clone(),
+            state: workspace.state.clone(),
+            repo: workspace.repo.clone(),
+            at_ms: now,
+            runs: Where::Fleet,
+            result: None,
+        };
+        Ok(Self { source, record, workspace })
+    }
+
+    /// The job was accepted: this machine remembers where its result belongs.
+    pub async fn keep(&self, cx: &Cx) {
+        let kept = async {
+            self.source.keep(&self.record.id, &self.record.state).await?;
+            Records::new(cx.config()?.paths.workspaces()).keep(&self.record)?;
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = kept.await {
+            cx.printer.warn(&format!(
+                "the job runs, and its result cannot be taken into this repository: {}",
+                failure.words()
+            ));
+        }
+    }
+
+    /// Another job came in its place.
+    pub async fn drop_bundle(&self, queue: &Queue) {
+        if let Err(error) = queue.drop_bundle(&self.workspace.bundle).await {
+            tracing::debug!(%error, "a bundle that no job needs stays until its time is over");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A job's repository on the machine that runs it: the folder before its session begins, the result after it ended. Both
+//! may take minutes, so the job beats meanwhile.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Runner;
+use super::start::NoSession;
+use crate::util::jitter;
+use crate::wire::{Bundle, SessionStatus, Workspace, WorkspaceResult};
+use crate::work::{Beat, Claim, WorkError};
+use crate::workspace::{Left, Mirror, Packed, Placing, Records, Source, WorkspaceError};
+
+/// How much the time between beats varies, in percent.
+const SPREAD: u32 = 10;
+
+/// Pause before Redis is asked again, and how long it may be away before the job ends without its workspace.
+const AGAIN: Duration = Duration::from_secs(1);
+const AWAY_MAX: Duration = Duration::from_hours(1);
+
+/// Why something was not waited for.
+pub enum Interrupted {
+    /// The daemon stops.
+    Stopped,
+    /// Another runner has the job.
+    Superseded,
+    /// Its user does not want it any more.
+    Cancelled(String),
+}
+
+impl From<Interrupted> for NoSession {
+    fn from(why: Interrupted) -> Self {
+        Self::Interrupted(why)
+    }
+}
+
+/// Makes `folder` what the job's repository was where it was dispatched. Returns where the job begins.
+pub async fn place(
+    runner: &Runner,
+    claim: &Claim,
+    workspace: &Workspace,
+    folder: PathBuf,
+) -> Result<PathBuf, NoSession> {
+    workspace.check().map_err(NoSession::Never)?;
+    beating(runner, claim, OnCancel::Stop, async {
+        let env = runner.spares.env();
+        let mirrors = runner.home.join("mirrors");
+        let mirror = Mirror::open(env, &mirrors, &workspace.repo, &workspace.base).await;
+        let mirror = mirror.map_err(no_session)?;
+        let roots = runner.config.workdirs.get(1..).unwrap_or_default();
+        let placing = Placing { mirror: &mirror, workspace, folder: &folder, roots };
+        if let Some(objects) = of_this_machine(runner, claim, workspace).await {
+            match placing.beside(&objects).await {
+                Ok(begin) => return Ok(begin),
+                // The bundle has all of it, too.
+                Err(error) => tracing::debug!(job = %claim.id, %error, "its repository is not used"),
+            }
+        }
+        let bytes = runner.queue.bundle(&workspace.bundle).await.map_err(|error| match error {
+            WorkError::Invalid(why) => NoSession::Never(why),
+            error => NoSession::Declined(super::Refusal(error.to_string())),
+        })?;
+        placing.unpack(&bytes).await.map_err(no_session)
+    })
+    .await?
+}
+
+fn no_session(error: WorkspaceError) -> NoSession {
+    match error {
+        WorkspaceError::Refused(why) => NoSession::Never(why),
+        error => NoSession::Declined(super::Refusal(error.to_string())),
+    }
+}
+
+/// The objects of the repository, where the job was dispatched on this machine.
+async fn of_this_machine(runner: &Runner, claim: &Claim, workspace: &Workspace) -> Option<PathBuf> {
+    let records = Records::new(runner.home.join("workspaces"));
+    let record = records.get(&claim.id).ok().flatten()?;
+    if record.state != workspace.state {
+        return None;
+    }
+    let source = Source::find(runner.spares.env(), &record.root).await.ok().flatten()?;
+    source.objects().await.ok()
+}
+
+/// What the job made of its workspace, on its way to the caller; `None` for a job without one. What keeps it from
+/// there is said in it.
+pub async fn collect(
+    runner: &Runner,
+    claim: &Claim,
+    status: &SessionStatus,
+) -> Result<Option<WorkspaceResult>, Interrupted> {
+    let Some(workspace) = &claim.spec.workspace else { return Ok(None) };
+    let Some(folder) = root_of(runner, &status.cwd) else { return Ok(None) };
+    let state = workspace.state.clone();
+    let none =
+        || WorkspaceResult { commit: state.clone(), state: state.clone(), ..WorkspaceResult::default() };
+    let collected = beating(runner, claim, OnCancel::GoOn, async {
+        let mirrors = runner.home.join("mirrors");
+        let mirror = Mirror::open(runner.spares.env(), &mirrors, &workspace.repo, &workspace.base).await?;
+        let left = mirror.collect(&folder, (&workspace.base, &state), &claim.id).await?;
+        Ok::<_, WorkspaceError>(send(runner, claim, left, none()).await)
+    });
+    let mut result = collected.await?.unwrap_or_else(|error| WorkspaceResult {
+        error: Some(format!("{error}; what it left is in {}", folder.display())),
+        ..none()
+    });
+    if let Err(error) = runner.queue.sign_workspace(&claim.id, &mut result) {
+        tracing::error!(job = %claim.id, %error, "its workspace cannot be signed");
+    }
+    Ok(Some(result))
+}
+
+async fn send(runner: &Runner, claim: &Claim, left: Left, none: WorkspaceResult) -> WorkspaceResult {
+    let mut notes = left.notes;
+    let bundle = match left.packed {
+        None => None,
+        Some(packed) => match put(runner, claim, &packed).await {
+            Ok(bundle) => Some(bundle),
+            Err(error) => {
+                notes.push(format!("what it changed could not be sent: {error}"));
+                None
+            }
+        },
+    };
+    let error = (!notes.is_empty()).then(|| notes.join("; "));
+    WorkspaceResult { commit: left.commit, changed: left.changed, files: left.files, bundle, error, ..none }
+}
+
+/// Puts the bundle into Redis; one that is away is waited for, as the job's end does.
+async fn put(runner: &Runner, claim: &Claim, packed: &Packed) -> Result<Bundle, WorkError> {
+    let began = Instant::now();
+    loop {
+        let upon = (packed.needs.clone(), packed.shallow.clone());
+        let kept = runner.queue.config().result_ttl;
+        match runner.queue.put_bundle(&claim.id, &packed.bytes, upon, kept).await {
+            Err(WorkError::Redis(fault)) if fault.class().is_transient() && began.elapsed() < AWAY_MAX => {
+                tracing::debug!(job = %claim.id, %fault, "its workspace waits");
+            }
+            put => return put,
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// The folder of a job that begins in `cwd`.
+fn root_of(runner: &Runner, cwd: &Path) -> Option<PathBuf> {
+    let worktrees = runner.config.workdirs.first()?;
+    let name = cwd.strip_prefix(worktrees).ok()?.components().next()?;
+    Some(worktrees.join(name))
+}
+
+/// What a cancellation means for what is being done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnCancel {
+    Stop,
+    /// The session has ended; what it left is worth having.
+    GoOn,
+}
+
+/// Does something long for a claimed job, and lets the queue know that it is still held.
+async fn beating<T>(
+    runner: &Runner,
+    claim: &Claim,
+    on_cancel: OnCancel,
+    work: impl Future<Output = T>,
+) -> Result<T, Interrupted> {
+    let stopped = runner.shutdown.stopped();
+    tokio::pin!(work, stopped);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = &mut stopped => return Err(Interrupted::Stopped),
+            () = tokio::time::sleep(jitter(runner.queue.config().beat, SPREAD)) => {}
+        }
+        match runner.ask(claim).await {
+            Ok(Beat::Lost) => return Err(Interrupted::Superseded),
+            Ok(Beat::Cancel(why)) if on_cancel == OnCancel::Stop => return Err(Interrupted::Cancelled(why)),
+            Ok(Beat::Cancel(_) | Beat::Held | Beat::Forgotten) => {}
+            Err(error) => tracing::debug!(job = %claim.id, %error, "no beat"),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Running the program `git`: argument vectors only, nothing asked of anybody, every run with an end.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+use super::WorkspaceError;
+use crate::config::Environment;
+use crate::util::visible_line;
+
+/// How long a run may take: adding files, packing and checking out in a large repository are the slowest.
+const TIME_MAX: Duration = Duration::from_mins(5);
+
+/// Most output of a run that is text, in bytes.
+const TEXT_MAX: usize = 64 * 1024 * 1024;
+
+/// What is kept of an error, in bytes, and shown of it, in characters.
+const ERROR_MAX: u64 = 16 * 1024;
+const SHOWN_MAX: usize = 400;
+
+/// Settings for every run: no hook, no program that watches or pages, no transport.
+const EVERYWHERE: &[&str] = &[
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.allow=never",
+    "advice.detachedHead=false",
+    "color.ui=false",
+];
+
+/// Settings where the content is foreign: no attribute or ignore file of the user, files exactly as they are in the tree, and
+/// bounded memory.
+const FOREIGN: &[&str] = &[
+    "safe.directory=*",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "core.autocrlf=false",
+    "core.symlinks=true",
+    "core.bigFileThreshold=64m",
+    "core.commitGraph=false",
+    "core.multiPackIndex=false",
+    "pack.useBitmaps=false",
+    "pack.threads=1",
+];
+
+/// A way to run git: where, with which settings and variables.
+#[derive(Debug, Clone)]
+pub struct Git {
+    dir: PathBuf,
+    settings: Vec<&'static str>,
+    vars: Vec<(OsString, OsString)>,
+}
+
+impl Git {
+    /// In a repository of the user, whose own settings count.
+    pub fn of_user(env: &Environment, dir: &Path) -> Self {
+        // A variable of git would lead elsewhere: this may be a hook's environment.
+        let vars = env.for_child().filter(|(name, _)| !name.to_string_lossy().starts_with("GIT_"));
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { dir: dir.to_owned(), settings: EVERYWHERE.to_vec(), vars }.quiet()
+    }
+
+    /// Where the content is foreign: no settings but ours.
+    pub fn neutral(env: &Environment, dir: &Path) -> Self {
+        let kept = ["PATH", "TMPDIR"];
+        let vars = kept.iter().filter_map(|name| Some((OsString::from(name), env.raw(name)?.to_owned())));
+        let git =
+            Self { dir: dir.to_owned(), settings: [EVERYWHERE, FOREIGN].concat(), vars: vars.collect() };
+        git.quiet()
+            .var("HOME", "/dev/null")
+            .var("GIT_CONFIG_NOSYSTEM", "1")
+            .var("GIT_CONFIG_SYSTEM", "/dev/null")
+            .var("GIT_CONFIG_GLOBAL", "/dev/null")
+            .var("GIT_ATTR_NOSYSTEM", "1")
+    }
+
+    fn quiet(self) -> Self {
+        self.var("LC_ALL", "C")
+            .var("GIT_TERMINAL_PROMPT", "0")
+            .var("GIT_ASKPASS", "false")
+            .var("SSH_ASKPASS", "false")
+            .var("GIT_NO_LAZY_FETCH", "1")
+            .var("GIT_NO_REPLACE_OBJECTS", "1")
+            .var("GIT_LITERAL_PATHSPECS", "1")
+            .var("GIT_OPTIONAL_LOCKS", "0")
+    }
+
+    /// With this variable.
+    pub fn var(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.vars.retain(|(known, _)| known != name);
+        self.vars.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs git to its end and takes what it prints, at most `most` bytes.
+    async fn run(&self, args: &[&str], input: &[u8], most: usize) -> Result<Ran, WorkspaceError> {
+        let mut command = Command::new("git");
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        command.args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().cloned());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let verb = args.first().copied().unwrap_or_default().to_owned();
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound if self.dir.is_dir() => WorkspaceError::NoGit,
+            _ => WorkspaceError::Git { verb: verb.clone(), why: error.to_string() },
+        };
+        let mut child = command.spawn().map_err(failed)?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            return Err(failed(io::Error::other("it has no pipes")));
+        };
+        let feed = async move {
+            // Who does not read all of it says why by its status.
+            let _ = stdin.write_all(input).await;
+        };
+        let work = async {
+            let ((), out, err) = tokio::join!(feed, read_at_most(stdout, most), read_error(stderr));
+            let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
+            let Some(out) = out else { return Ok(Ran { good: false, out: None, err }) };
+            let good = child.wait().await.map_err(failed)?.success();
+            Ok(Ran { good, out: Some(out), err })
+        };
+        // What runs longer is killed as its handle is dropped.
+        let late =
+            WorkspaceError::Git { verb: verb.clone(), why: "it took more than five minutes".to_owned() };
+        tokio::time::timeout(TIME_MAX, work).await.unwrap_or(Err(late))
+    }
+
+    /// What git prints, which must succeed.
+    pub async fn bytes(&self, args: &[&str], input: &[u8]) -> Result<Vec<u8>, WorkspaceError> {
+        let most = format!("more than {TEXT_MAX} bytes came out");
+        match self.run(args, input, TEXT_MAX).await? {
+            Ran { good: true, out: Some(out), .. } => Ok(out),
+            Ran { out: Some(_), err, .. } => Err(failure(args, &err)),
+            Ran { out: None, .. } => Err(failure(args, &most)),
+        }
+    }
+
+    /// As [`Git::bytes`], without input, as text without the last line's end.
+    pub async fn text(&self, args: &[&str]) -> Result<String, WorkspaceError> {
+        let out = self.bytes(args, b"").await?;
+        Ok(String::from_utf8_lossy(&out).trim_end_matches('\n').to_owned())
+    }
+
+    /// Whether git says yes.
+    pub async fn says(&self, args: &[&str], input: &[u8]) -> Result<Result<(), String>, WorkspaceError> {
+        let ran = self.run(args, input, TEXT_MAX).await?;
+        Ok(if ran.good { Ok(()) } else { Err(ran.err) })
+    }
+
+    /// What git prints, `None` when that is more than `most` bytes.
+    pub async fn at_most(
+        &self,
+        args: &[&str],
+        input: &[u8],
+        most: usize,
+    ) -> Result<Option<Vec<u8>>, WorkspaceError> {
+        match self.run(args, input, most).await? {
+            Ran { good: false, out: Some(_), err } => Err(failure(args, &err)),
+            Ran { out, .. } => Ok(out),
+        }
+    }
+}
+
+struct Ran {
+    good: bool,
+    /// `None` when it was too much.
+    out: Option<Vec<u8>>,
+    err: String,
+}
+
+fn failure(args: &[&str], err: &str) -> WorkspaceError {
+    let verb = args.first().copied().unwrap_or_default().to_owned();
+    let why = err.lines().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
+    let why = visible_line(why.trim_start_matches("fatal: ").trim_start_matches("error: "));
+    WorkspaceError::Git { verb, why: why.chars().take(SHOWN_MAX).collect() }
+}
+
+async fn read_at_most(from: impl AsyncRead + Unpin, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    from.take(most as u64 + 1).read_to_end(&mut bytes).await?;
+    Ok((bytes.len() <= most).then_some(bytes))
+}
+
+/// The beginning of what it complains of; all of it is read, so that it never waits for us.
+async fn read_error(mut from: impl AsyncRead + Unpin) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    (&mut from).take(ERROR_MAX).read_to_end(&mut bytes).await?;
+    tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

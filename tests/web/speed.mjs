@@ -1,0 +1,108 @@
+/**
+ * How fast the page is, measured in Chromium with a CPU four times slower: a day of 100,000 records, a search in all of
+ * them, and 1,000 records a second. Prints numbers; checks nothing.
+ *
+ * `node tests/web/speed.mjs <darkmux>`: it starts a daemon of its own in a folder of its own.
+ */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const RECORDS = 100_000;
+const PER_SECOND = 1_000;
+const SECONDS = 15;
+const THROTTLE = 4;
+const PORT = 18_765;
+
+const bin = process.argv[2] ?? 'darkmux';
+const folder = mkdtempSync(join(tmpdir(), 'darkmux-speed-'));
+const env = { ...process.env, HOME: folder, DARKMUX_HOME: join(folder, '.darkmux'), DARKMUX_MACHINE_ID: 'speed' };
+const day = new Date().toISOString().slice(0, 10);
+const flows = join(env.DARKMUX_HOME, 'flows');
+const file = join(flows, `${day}.jsonl`);
+mkdirSync(flows, { recursive: true });
+
+/** @param {number} n */
+const record = (n) => `${JSON.stringify({
+  ts: new Date(Date.parse(`${day}T00:00:00Z`) + n * 10).toISOString().replace(/\.\d+Z/, 'Z'), level: n % 50 ? 'info' : 'warn', category: 'work', tier: 'local', stage: 'dispatch',
+  action: ['dispatch start', 'dispatch.turn', 'dispatch.tool', 'dispatch complete'][n % 4], handle: `role-${n % 12}`, machine_id: `machine-${n % 5}`, machine_uid: 'u',
+  session_id: `job-${Math.floor(n / 4)}`, record_id: `r-${n}`, payload: { turn_seq: n % 9, tool_name: 'read_file', exit_code: 0, wall_ms: n },
+})}\n`;
+
+writeFileSync(file, `{"_type":"schema","version":"1.14.0"}\n${Array.from({ length: RECORDS }, (_, n) => record(n)).join('')}`);
+const daemon = spawn(bin, ['serve', '--port', String(PORT)], { env, stdio: 'ignore' });
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+const say = (/** @type {string} */ what, /** @type {unknown} */ value) => console.log(`${what.padEnd(52)} ${value}`);
+
+try {
+  for (let tries = 0; tries < 100; tries += 1) {
+    try {
+      execFileSync('curl', ['-sf', `http://localhost:${PORT}/health`], { stdio: 'ignore' });
+      break;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+  const page = await browser.newPage();
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('Emulation.setCPUThrottlingRate', { rate: THROTTLE });
+  for (const time of ['cold', 'warm']) {
+    await page.goto(`http://localhost:${PORT}/`, { waitUntil: 'commit' });
+    await page.waitForSelector('li.record');
+    const { paint, usable } = await page.evaluate(() => ({ paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime, usable: performance.now() }));
+    say(`first paint, ${time} (ms)`, Math.round(paint));
+    say(`records shown, ${time} (ms)`, Math.round(usable));
+  }
+  const bytes = await page.evaluate(() => performance.getEntriesByType('resource').filter(({ name }) => name.includes('/assets/')).reduce((sum, one) => sum + /** @type {PerformanceResourceTiming} */ (one).encodedBodySize, 0));
+  say('scripts, styles, icons (KiB as sent)', Math.round(bytes / 1024));
+  await page.locator('#show-older').click();
+  const before = Date.now();
+  await page.locator('#load-day').click();
+  await page.waitForFunction(() => !document.querySelector('#load-day'), null, { timeout: 60_000 });
+  say('the whole day loaded (ms)', Date.now() - before);
+  for (const words of ['role-7', 'role-7 machine-3', 'nothing-is-called-so']) {
+    const took = await page.evaluate(async (/** @type {string} */ text) => {
+      const field = /** @type {HTMLInputElement} */ (document.getElementById('search'));
+      const long = /** @type {number[]} */ ([]);
+      const observer = new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)));
+      observer.observe({ entryTypes: ['longtask'] });
+      field.value = text;
+      field.dispatchEvent(new Event('input'));
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      observer.disconnect();
+      return long.map(Math.round);
+    }, words);
+    say(`a search in all of them, "${words}" (tasks, ms)`, took.join(' + ') || 'below 50');
+  }
+  await page.locator('#clear-filters').click();
+  let n = RECORDS;
+  const writing = setInterval(() => {
+    appendFileSync(file, Array.from({ length: PER_SECOND / 20 }, () => record(n++)).join(''));
+  }, 50);
+  const frames = await page.evaluate((seconds) => new Promise((resolve) => {
+    const begun = performance.now();
+    let count = 0;
+    let worst = 0;
+    let last = begun;
+    const step = (/** @type {number} */ now) => {
+      count += 1;
+      worst = Math.max(worst, now - last);
+      last = now;
+      if (now - begun < seconds * 1000) requestAnimationFrame(step);
+      else resolve({ rate: count / seconds, worst });
+    };
+    requestAnimationFrame(step);
+  }), SECONDS);
+  clearInterval(writing);
+  say(`frames a second at ${PER_SECOND} records a second`, frames.rate.toFixed(1));
+  say('longest frame (ms)', Math.round(frames.worst));
+  const { usedSize } = await cdp.send('Runtime.getHeapUsage');
+  say('heap (MiB)', Math.round(usedSize / 1024 / 1024));
+} finally {
+  await browser.close();
+  daemon.kill();
+  rmSync(folder, { recursive: true, force: true });
+}
