@@ -51,14 +51,14 @@ impl Real {
 
 /// Whether the server says that it can be asked.
 fn is_ready(port: u16) -> bool {
-    let answer = || {
+    let answer = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut head = [0; 12];
         stream.read_exact(&mut head).map(|()| head.ends_with(b"200"))
     };
-    answer().unwrap_or_else(|_: std::io::Error| false)
+    answer().unwrap_or(false)
 }
 
 async fn ask(real: &Real, text: &str, limits: Limits, most: u64) -> (Result<Answer, AskError>, usize) {
