@@ -220,9 +220,11 @@ fn a_container_runs_the_command_in_its_folder_and_is_killed_by_its_name() {
     let done =
         tools.call("bash", &json!({"command": "trap '' TERM; sleep 600; sleep 600", "timeout_seconds": 1}));
     assert!(done.text.contains("ended after 1 s"), "{}", done.text);
-    let argv = fs::read_to_string(engines.path().join("argv")).unwrap();
+    let argv = wait_for("the container's end", || {
+        let argv = fs::read_to_string(engines.path().join("argv")).unwrap();
+        argv.contains("\nkill\ndarkmux-tool-").then_some(argv)
+    });
     let name = argv.lines().skip_while(|word| *word != "--name").nth(1).unwrap();
     assert!(name.starts_with("darkmux-tool-"), "{argv}");
-    assert!(argv.contains("\nkill\ndarkmux-tool-"), "{argv}");
     assert!(argv.contains("--network=none") && !argv.contains("the secret token"), "{argv}");
 }
