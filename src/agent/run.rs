@@ -27,6 +27,7 @@ use crate::util::Clock;
 use crate::wire::{
     AGENT_SCHEMA, AgentResult, AgentTask, RESULT_FILE, RESULT_MAX, Sandbox, SessionReport, TASK_FILE,
 };
+use crate::workspace::Mirror;
 
 /// Largest task, in bytes: a message and a prompt with room for JSON.
 const TASK_MAX: u64 = 4 * 1024 * 1024;
@@ -174,7 +175,9 @@ async fn prepare(
 
 fn toolbox(task: &AgentTask, (folder, cwd): (&Path, &Path), config: &Config) -> Result<Toolbox, String> {
     let path = config.env().path_dirs();
-    let rules = confine::Rules::of(config);
+    let mut rules = confine::Rules::of(config);
+    // A job's repository borrows objects; git there needs to read them.
+    rules.read.extend(Mirror::borrowed(&config.paths.mirrors(), cwd));
     let sandbox = config.sandbox();
     let confinement = match &task.sandbox {
         Sandbox::System => Confinement::of_system(rules),

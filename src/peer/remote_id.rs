@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::audience::HOPS_MAX;
 use crate::model::is_peer_name;
 
 /// Longest id with all its machines, in bytes: more hops than anybody has.
@@ -26,7 +27,10 @@ impl<'a> RemoteId<'a> {
         let is_sendable = !matches!(rest, "" | "." | "..")
             && !rest.starts_with('@')
             && !rest.chars().any(|c| c == '/' || c == '\\' || c.is_control());
-        (text.len() <= TEXT_MAX && is_sendable && is_peer_name(peer)).then_some(Self { rest, peer })
+        // No further than sessions are shown: an id that goes in a circle would hold calls at each of its machines.
+        let is_near = text.matches('@').count() <= HOPS_MAX;
+        (text.len() <= TEXT_MAX && is_near && is_sendable && is_peer_name(peer))
+            .then_some(Self { rest, peer })
     }
 
     /// How many machines lie behind the peer.
@@ -68,6 +72,8 @@ mod tests {
         for local in ["sess-x", "", "@", "x@", "@x", "x@Desk", "x@a b", "../kill@d", "..@d", ".@d", "a\n@d"] {
             assert_eq!(parse(local), None, "{local:?}");
         }
+        assert_eq!(parse("x@a@b@a@b"), Some(("x@a@b@a", "b", 3)));
+        assert_eq!(parse("x@a@b@a@b@a"), None, "a circle");
         assert_eq!(RemoteId::parse(&format!("x@{}", "d".repeat(65))), None);
         assert_eq!(RemoteId::parse(&format!("{}@d", "x".repeat(512))), None);
     }

@@ -70,7 +70,7 @@ impl ProcessTree {
     fn members(self) -> Vec<Pid> {
         processes()
             .into_iter()
-            .filter(|process| process.session == self.leader)
+            .filter(|process| process.session == Some(self.leader))
             .map(|process| process.pid)
             .collect()
     }
@@ -82,7 +82,8 @@ pub(super) struct Process {
     pub pid: Pid,
     /// `None` where it is outside of what this process can see.
     pub parent: Option<Pid>,
-    pub session: Pid,
+    /// Likewise: in a container that was entered from outside nearly all processes have such a session.
+    pub session: Option<Pid>,
 }
 
 /// Every process that lives. A zombie does nothing more; whoever adopted it may take its time to notice.
@@ -98,7 +99,7 @@ pub(super) fn processes() -> Vec<Process> {
         let mut stat = [0; STAT_READ];
         let count = std::fs::File::open(entry.path().join("stat")).ok()?.read(&mut stat).ok()?;
         let (parent, session) = parent_and_session_of(&stat[..count])?;
-        Some(Process { pid, parent: Pid::from_raw(parent), session: Pid::from_raw(session)? })
+        Some(Process { pid, parent: Pid::from_raw(parent), session: Pid::from_raw(session) })
     };
     entries.filter_map(process).collect()
 }
@@ -113,7 +114,7 @@ pub(super) fn processes() -> Vec<Process> {
     let pid = |pid: sysinfo::Pid| Pid::from_raw(i32::try_from(pid.as_u32()).ok()?);
     let process = |process: &sysinfo::Process| {
         let lives = process.status() != ProcessStatus::Zombie;
-        let (parent, session) = (process.parent().and_then(pid), pid(process.session_id()?)?);
+        let (parent, session) = (process.parent().and_then(pid), process.session_id().and_then(pid));
         lives.then_some(Process { pid: pid(process.pid())?, parent, session })
     };
     system.processes().values().filter_map(process).collect()

@@ -27,9 +27,9 @@ impl Offspring {
         members().len()
     }
 
-    /// Sends `signal` to each.
-    pub fn signal(&self, signal: Signal) {
-        for pid in members() {
+    /// Sends `signal` to each but `spared`.
+    pub fn signal(&self, signal: Signal, spared: Option<Pid>) {
+        for pid in members().into_iter().filter(|pid| Some(*pid) != spared) {
             let _ = kill_process(pid, signal);
         }
     }
@@ -87,7 +87,7 @@ fn members() -> HashSet<Pid> {
         let before = found.len();
         for process in &processes {
             let below = |parent: Pid| parent == own || found.contains(&parent);
-            if process.pid != own && (process.session == own || process.parent.is_some_and(below)) {
+            if process.pid != own && (process.session == Some(own) || process.parent.is_some_and(below)) {
                 found.insert(process.pid);
             }
         }

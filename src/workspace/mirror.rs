@@ -114,6 +114,19 @@ impl Mirror {
         Ok(false)
     }
 
+    /// Whose objects a job's folder borrows: its mirror's, and those that the mirror borrows. What the job wrote
+    /// there itself leads nowhere else.
+    pub fn borrowed(mirrors: &Path, folder: &Path) -> Vec<PathBuf> {
+        let own = borrowed_by(&folder.join(".git/objects"));
+        let mirror = own.into_iter().find(|objects| {
+            objects.file_name().is_some_and(|name| name == "objects")
+                && objects.parent().and_then(Path::parent) == Some(mirrors)
+        });
+        let Some(mirror) = mirror else { return Vec::new() };
+        let further = borrowed_by(&mirror);
+        [mirror].into_iter().chain(further).collect()
+    }
+
     /// Deletes mirrors that no folder below `worktrees` borrows from. Returns those that went.
     pub fn retain(mirrors: &Path, worktrees: &Path, now: SystemTime) -> io::Result<Vec<PathBuf>> {
         let entries = match fs::read_dir(mirrors) {
@@ -170,9 +183,41 @@ fn clones(roots: &[PathBuf]) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What stands in a repository's list of others that it takes objects from.
+fn borrowed_by(objects: &Path) -> Vec<PathBuf> {
+    let lines = crate::store::open_in(&objects.join("info"), "alternates").and_then(|file| {
+        let mut text = String::new();
+        io::Read::read_to_string(&mut io::Read::take(file, 64 * 1024), &mut text).map(|_| text)
+    });
+    lines.unwrap_or_default().lines().map(PathBuf::from).filter(|path| path.is_absolute()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_borrows_what_its_mirror_has_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let (mirrors, folder) = (root.path().join("mirrors"), root.path().join("job"));
+        let write = |objects: &Path, lines: &str| {
+            fs::create_dir_all(objects.join("info")).unwrap();
+            fs::write(objects.join("info/alternates"), lines).unwrap();
+        };
+        let mirror = mirrors.join("a.git/objects");
+        let own = folder.join(".git/objects");
+        assert!(Mirror::borrowed(&mirrors, &folder).is_empty());
+        write(&mirror, "/home/ada/repo/.git/objects\n");
+        write(&own, &format!("/home/ada/.ssh\n{}\n", mirror.display()));
+        let expected = vec![mirror.clone(), PathBuf::from("/home/ada/repo/.git/objects")];
+        assert_eq!(Mirror::borrowed(&mirrors, &folder), expected);
+        for stranger in ["/home/ada/.ssh\n", "/other/a.git/objects\n", "mirrors/a.git/objects\n"] {
+            write(&own, stranger);
+            assert!(Mirror::borrowed(&mirrors, &folder).is_empty(), "{stranger}");
+        }
+        write(&own, &format!("{}/../../../secret/objects\n", mirror.display()));
+        assert!(Mirror::borrowed(&mirrors, &folder).is_empty());
+    }
 
     #[test]
     fn a_mirror_stays_while_a_folder_borrows_from_it() {

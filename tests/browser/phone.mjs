@@ -30,7 +30,7 @@ await browserTest(async (page, faults) => {
   await signIn(page);
   for (const name of ['fleet', 'flow', 'queue', 'inbox', 'sessions']) {
     await pane(name);
-    check(await page.locator(`#panes [data-pane="${name}"]`).getAttribute('aria-current') === 'page', `the pane ${name} is not chosen`);
+    await until(`the pane ${name} is chosen`, async () => await page.locator(`#panes [data-pane="${name}"]`).getAttribute('aria-current') === 'page');
     const side = await page.locator('.side').isVisible();
     check(side === (name === 'sessions') && await page.locator('main').isVisible() === (name !== 'sessions'), `more than the pane ${name} is shown`);
     await fits(page, `the pane ${name}`);

@@ -123,6 +123,10 @@ fn write_makes_folders_and_replaces_in_one_step() {
     );
     assert!(tools.refused("write", &json!({"path": ".git/hooks/x", "content": "x"})).contains("git's own"));
     assert!(!tools.root.join(".git").exists());
+    fs::create_dir(tools.root.join(".git")).unwrap();
+    symlink(".git", tools.root.join("linked")).unwrap();
+    assert!(tools.refused("write", &json!({"path": "linked/config", "content": "x"})).contains("git's own"));
+    assert!(!tools.root.join(".git/config").exists());
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn slot(root: &Root, path: &str, make: bool) -> Result<(PathBuf, Slot), Refusal>
         return Err(gits());
     }
     let slot = root.slot(&place, make).map_err(|error| root.refusal(&place, &error))?;
-    if is_git_own(&slot.at) { Err(gits()) } else { Ok((place, slot)) }
+    if root.is_git_own(&slot) { Err(gits()) } else { Ok((place, slot)) }
 }
 
 fn old(slot: &Slot, shown: &str) -> io::Result<Result<Old, Refusal>> {

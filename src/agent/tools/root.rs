@@ -133,6 +133,12 @@ impl Root {
         Err(Errno::LOOP.into())
     }
 
+    /// Whether a file lies in git's own folder, whatever links led there.
+    pub fn is_git_own(&self, slot: &Slot) -> bool {
+        let real = || Some(path_of(&slot.dir)?.strip_prefix(path_of(&self.dir)?).ok()?.join(&slot.name));
+        is_git_own(&slot.at) || real().is_some_and(|place| is_git_own(&place))
+    }
+
     /// What went wrong with `place`, in words that say what to do.
     pub fn refusal(&self, place: &Path, error: &io::Error) -> Refusal {
         let shown = show(place);
@@ -216,6 +222,20 @@ pub fn read_whole(file: &File, bound: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(bound as u64 + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() <= bound).then_some(bytes))
+}
+
+/// Where an open folder lies.
+#[cfg(target_os = "linux")]
+fn path_of(dir: &OwnedFd) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).ok()
+}
+
+/// Where an open folder lies.
+#[cfg(not(target_os = "linux"))]
+fn path_of(dir: &OwnedFd) -> Option<PathBuf> {
+    let path = rustix::fs::getpath(dir).ok()?;
+    Some(PathBuf::from(OsString::from_vec(path.into_bytes())))
 }
 
 /// Whether a part of the path is git's own folder.

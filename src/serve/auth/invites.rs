@@ -186,7 +186,9 @@ impl Invites {
         let invite = all.iter_mut().find(|invite| invite.id == id).ok_or(InviteError::Unknown)?;
         invite.check(now)?;
         match (&invite.attempt, &invite.known.used_by) {
-            (Some(first), Some(by)) if *first != attempt => return Err(InviteError::Used(by.clone())),
+            (Some(first), Some(used)) if *first != attempt || used != by => {
+                return Err(InviteError::Used(used.clone()));
+            }
             (Some(_), _) => {}
             (None, _) => {
                 invite.attempt = Some(attempt);
@@ -283,7 +285,10 @@ mod tests {
         let id = code.psk().id();
         assert_eq!(invites.take(id, "first", "laptop", now), Ok(()));
         assert_eq!(invites.take(id, "first", "laptop", now), Ok(()), "its answer was lost");
-        assert_eq!(invites.take(id, "other", "thief", now), Err(InviteError::Used("laptop".to_owned())));
+        for (attempt, by) in [("other", "thief"), ("first", "second")] {
+            let taken = invites.take(id, attempt, by, now);
+            assert_eq!(taken, Err(InviteError::Used("laptop".to_owned())), "{by}");
+        }
         let other = InviteCode::generate("studio".parse().unwrap()).unwrap();
         assert_eq!(exchange(&invites, &other, now).unwrap_err(), InviteError::Unknown);
     }

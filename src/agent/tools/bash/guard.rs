@@ -15,6 +15,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+
 use super::order::{End, Order, Report, receive, send};
 use crate::agent::tools::root::Root;
 use crate::model::ExitStatus;
@@ -116,16 +118,18 @@ fn watch(order: &Order, pid: u32, offspring: Offspring, link: &UnixStream) -> io
     };
     let by_itself = matches!(end, End::Code(_) | End::Signal(_));
     let left = if by_itself { offspring.count() } else { 0 };
+    let mut stopper = None;
     if let Some((program, args)) = order.stop.as_deref().and_then(<[_]>::split_first)
         && !by_itself
     {
         let mut stop = Command::new(program);
         stop.args(args).env_clear().envs(order.env.iter().map(|(name, value)| (name, value)));
         // It is one of those that are waited for.
-        let _ = stop.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let started = stop.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        stopper = started.ok().map(|child| Pid::from_child(&child));
     }
-    let grace = if end == End::TooMany { Duration::ZERO } else { GRACE };
-    let stuck = end_all(&offspring, &events, grace);
+    let grace = if end == End::TooMany && stopper.is_none() { Duration::ZERO } else { GRACE };
+    let stuck = end_all(&offspring, &events, grace, stopper);
     Ok(Report { end, left, stuck })
 }
 
@@ -139,8 +143,9 @@ fn reap(offspring: &Offspring, command: u32, tell: &SyncSender<Event>) {
     let _ = tell.send(Event::Empty);
 }
 
-/// Ends every process that is left; says how many would not go.
-fn end_all(offspring: &Offspring, events: &Receiver<Event>, grace: Duration) -> usize {
+/// Ends every process that is left; says how many would not go. `stopper` ends something elsewhere, and has the grace
+/// for that.
+fn end_all(offspring: &Offspring, events: &Receiver<Event>, grace: Duration, stopper: Option<Pid>) -> usize {
     let is_empty = |within: Duration| {
         let until = Instant::now() + within;
         loop {
@@ -153,16 +158,16 @@ fn end_all(offspring: &Offspring, events: &Receiver<Event>, grace: Duration) -> 
         }
     };
     if grace > Duration::ZERO && offspring.count() > 0 {
-        offspring.signal(Signal::TERM);
+        offspring.signal(Signal::TERM, stopper);
         // One that is stopped ends when it goes on.
-        offspring.signal(Signal::CONT);
+        offspring.signal(Signal::CONT, None);
         if is_empty(grace) {
             return 0;
         }
     }
     let until = Instant::now() + GONE;
     loop {
-        offspring.signal(Signal::KILL);
+        offspring.signal(Signal::KILL, None);
         if is_empty(AGAIN) {
             return 0;
         }

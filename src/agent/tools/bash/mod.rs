@@ -4,7 +4,7 @@
 //! was chosen for it and no standard input. The folder that it ended in is kept for the next one only when it lies
 //! in the work directory.
 //!
-//! Not here: the guard's own work ([`guard`]) and the rules of the sandbox ([`super::confine`]).
+//! Not here: the guard's own work ([`mod@guard`]) and the rules of the sandbox ([`super::confine`]).
 
 mod guard;
 mod order;
