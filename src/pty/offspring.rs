@@ -27,9 +27,14 @@ impl Offspring {
         members().len()
     }
 
-    /// Sends `signal` to each but `spared`.
-    pub fn signal(&self, signal: Signal, spared: Option<Pid>) {
-        for pid in members().into_iter().filter(|pid| Some(*pid) != spared) {
+    /// Whether this one is among them, and has not ended.
+    pub fn has(&self, pid: Pid) -> bool {
+        members().contains(&pid)
+    }
+
+    /// Sends `signal` to each.
+    pub fn signal(&self, signal: Signal) {
+        for pid in members() {
             let _ = kill_process(pid, signal);
         }
     }

@@ -28,6 +28,10 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long a process may take to end after TERM.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Time for a container's engine to end it, and how often it is looked at.
+const STOP: Duration = Duration::from_secs(10);
+const STOP_LOOK: Duration = Duration::from_millis(10);
+
 /// How long a command's processes may take to be gone after KILL.
 const GONE: Duration = Duration::from_secs(5);
 
@@ -128,8 +132,9 @@ fn watch(order: &Order, pid: u32, offspring: Offspring, link: &UnixStream) -> io
         let started = stop.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         stopper = started.ok().map(|child| Pid::from_child(&child));
     }
-    let grace = if end == End::TooMany && stopper.is_none() { Duration::ZERO } else { GRACE };
-    let stuck = end_all(&offspring, &events, grace, stopper);
+    let grace = if end == End::TooMany { Duration::ZERO } else { GRACE };
+    let is_empty = stopper.is_some_and(|stopper| let_stop(&offspring, &events, stopper));
+    let stuck = if is_empty { 0 } else { end_all(&offspring, &events, grace) };
     Ok(Report { end, left, stuck })
 }
 
@@ -143,9 +148,20 @@ fn reap(offspring: &Offspring, command: u32, tell: &SyncSender<Event>) {
     let _ = tell.send(Event::Empty);
 }
 
-/// Ends every process that is left; says how many would not go. `stopper` ends something elsewhere, and has the grace
-/// for that.
-fn end_all(offspring: &Offspring, events: &Receiver<Event>, grace: Duration, stopper: Option<Pid>) -> usize {
+/// Gives `stopper` its time, which ends something elsewhere and is itself one of those that are to end. Whether nothing
+/// is left then.
+fn let_stop(offspring: &Offspring, events: &Receiver<Event>, stopper: Pid) -> bool {
+    let until = Instant::now() + STOP;
+    while offspring.has(stopper) && Instant::now() < until {
+        if matches!(events.recv_timeout(STOP_LOOK), Ok(Event::Empty)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Ends every process that is left; says how many would not go.
+fn end_all(offspring: &Offspring, events: &Receiver<Event>, grace: Duration) -> usize {
     let is_empty = |within: Duration| {
         let until = Instant::now() + within;
         loop {
@@ -158,16 +174,16 @@ fn end_all(offspring: &Offspring, events: &Receiver<Event>, grace: Duration, sto
         }
     };
     if grace > Duration::ZERO && offspring.count() > 0 {
-        offspring.signal(Signal::TERM, stopper);
+        offspring.signal(Signal::TERM);
         // One that is stopped ends when it goes on.
-        offspring.signal(Signal::CONT, None);
+        offspring.signal(Signal::CONT);
         if is_empty(grace) {
             return 0;
         }
     }
     let until = Instant::now() + GONE;
     loop {
-        offspring.signal(Signal::KILL, None);
+        offspring.signal(Signal::KILL);
         if is_empty(AGAIN) {
             return 0;
         }
