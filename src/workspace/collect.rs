@@ -2,11 +2,10 @@
 //! settings and hooks included; so git runs in the mirror, and of the job's repository only its objects and its `HEAD` are read.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::git::Git;
-use super::mirror::Mirror;
+use super::mirror::{Mirror, alternates};
 use super::pack::Packed;
 use super::{WorkspaceError, snapshot, tree};
 use crate::model::SessionId;
@@ -103,10 +102,7 @@ fn is_as_we_made_it(own: &Path, mirror: &Mirror) -> Result<(), String> {
             return Err("its repository is no longer there".to_owned());
         }
     }
-    let lines = crate::store::open_in(&own.join("objects/info"), "alternates").and_then(|file| {
-        let mut text = String::new();
-        io::Read::read_to_string(&mut io::Read::take(file, 64 * 1024), &mut text).map(|_| text)
-    });
+    let lines = alternates(&own.join("objects"));
     let expected = format!("{}\n", mirror.objects().display());
     if lines.is_ok_and(|lines| lines == expected) {
         Ok(())

@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::WorkspaceError;
 use super::git::Git;
 use crate::config::Environment;
-use crate::store::ensure_private_dir;
+use crate::store::{ensure_private_dir, open_in};
 use crate::wire::is_commit;
 
 /// Clones looked at for commits that a bundle builds upon.
@@ -18,6 +18,9 @@ const CLONES_MAX: usize = 500;
 
 /// The file whose time says when a mirror was opened last.
 const OPENED: &str = "opened";
+
+/// Most bytes of a list of alternates that are read.
+const ALTERNATES_MAX: u64 = 64 * 1024;
 
 /// A mirror that was opened less long ago is about to be borrowed from.
 const YOUNG: Duration = Duration::from_hours(1);
@@ -135,8 +138,7 @@ impl Mirror {
         };
         let mut used = HashSet::new();
         for folder in fs::read_dir(worktrees).into_iter().flatten().flatten() {
-            let lines = fs::read_to_string(folder.path().join(".git/objects/info/alternates"));
-            used.extend(lines.unwrap_or_default().lines().map(PathBuf::from));
+            used.extend(borrowed_by(&folder.path().join(".git/objects")));
         }
         let mut gone = Vec::new();
         for entry in entries {
@@ -183,13 +185,22 @@ fn clones(roots: &[PathBuf]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What stands in a repository's list of others that it takes objects from.
+/// The list of others that a repository takes objects from; a job may have put anything there.
+pub(super) fn alternates(objects: &Path) -> io::Result<String> {
+    let file = open_in(&objects.join("info"), "alternates")?;
+    let mut text = String::new();
+    file.take(ALTERNATES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Whose objects stand in that list.
 fn borrowed_by(objects: &Path) -> Vec<PathBuf> {
-    let lines = crate::store::open_in(&objects.join("info"), "alternates").and_then(|file| {
-        let mut text = String::new();
-        io::Read::read_to_string(&mut io::Read::take(file, 64 * 1024), &mut text).map(|_| text)
-    });
-    lines.unwrap_or_default().lines().map(PathBuf::from).filter(|path| path.is_absolute()).collect()
+    alternates(objects)
+        .unwrap_or_default()
+        .lines()
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .collect()
 }
 
 #[cfg(test)]

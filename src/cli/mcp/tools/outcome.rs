@@ -15,7 +15,7 @@ use crate::wire::SessionStatus;
 use crate::work::{JobView, Queue};
 
 /// Where a job or a session stands, or how it ended.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars")]
 pub struct Outcome {
     /// Its id, for the other tools
@@ -56,11 +56,7 @@ impl Outcome {
             exit_code: ended.then(|| job::exit_of_job(job).code()),
             machine: job.machine.clone(),
             reason,
-            line: None,
-            output: String::new(),
-            output_truncated: false,
-            workspace: None,
-            notes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -75,11 +71,7 @@ impl Outcome {
             exit_code: ended.then(|| session::exit_of(status).code()),
             machine: Some(status.machine_id.to_string()),
             reason,
-            line: None,
-            output: String::new(),
-            output_truncated: false,
-            workspace: None,
-            notes: Vec::new(),
+            ..Self::default()
         }
     }
 
