@@ -280,10 +280,10 @@ async fn keep(hub: Arc<Hub>) {
     tokio::pin!(stopped);
     loop {
         let paths = [hub.config.paths.host_file(), hub.config.fleet_file()];
-        let stamps = hub.shutdown.spawn_blocking(move || paths.map(|path| stamp(&path))).await.ok();
-        if stamps != seen {
+        let stamps = paths.map(|path| stamp(&path));
+        if seen.as_ref() != Some(&stamps) {
             files = hub.read(files).await;
-            seen = stamps;
+            seen = Some(stamps);
         }
         let all = wanted(&files.host, &files.roster, &found.borrow_and_update());
         hub.apply(all).await;
