@@ -319,6 +319,7 @@ impl<'a> Output<'a> {
             self.after = entry;
             match part {
                 LogPart::End(_) => ended = true,
+                LogPart::Other => {}
                 LogPart::Output { attempt, offset, bytes } => self.show(attempt, offset, &bytes)?,
             }
         }
