@@ -136,7 +136,8 @@ fn who_waits_for_a_machine_that_is_away_is_told_and_its_time_is_kept() {
 async fn a_terminal_says_that_nothing_is_taken_and_comes_back_as_it_was() {
     let mut pair = Pair::start();
     // Drawn once the terminal has its size.
-    let draw = "echo ready; read _; printf '\\033[2J\\033[1;1Htop line\\033[30;1Hbottom line\\033[5;1H'; exec cat";
+    let draw =
+        "echo ready; read _; printf '\\033[2J\\033[1;1Htop line\\033[30;1Hbottom line\\033[5;1H'; exec cat";
     let id = pair.session(draw);
     let mut tty = Tty::start(&pair.hub.home, ["session", "attach", &id]);
     tty.expect("ready").await;

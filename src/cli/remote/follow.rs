@@ -183,7 +183,7 @@ impl Output<'_> {
             match self.now().await {
                 Ok(session) => return Ok(session),
                 Err(trouble) => {
-                    let (pause, _) = self.heal.after(trouble)?;
+                    let (pause, _) = self.heal.after(&self.remote.session.id, trouble)?;
                     sleep(pause).await;
                 }
             }

@@ -17,7 +17,7 @@ const RETRY: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// How long it is tried: a machine may have to start again.
-pub const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// How long a daemon that was started anew may not know a session that it knew before.
 const NOT_KNOWN_YET: Duration = Duration::from_secs(5);
@@ -86,8 +86,8 @@ impl Heal {
         std::mem::take(self).told
     }
 
-    /// How long to wait before the next try, and why there has to be one. Fails where there is to be none.
-    pub fn after(&mut self, trouble: Trouble) -> Result<(Duration, String), Failure> {
+    /// How long to wait before the next try for a session, and why there has to be one. Fails where there is to be none.
+    pub fn after(&mut self, id: &str, trouble: Trouble) -> Result<(Duration, String), Failure> {
         let why = match trouble {
             Trouble::Way(why) => {
                 self.unknown = None;
@@ -105,7 +105,8 @@ impl Heal {
         };
         let why: String = visible_line(&why).chars().take(WHY_MAX).collect();
         if self.broke.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
-            return Err(Failure::new(Exit::Unreachable, why));
+            let words = format!("session {id} can't be reached for {} min: {why}", PATIENCE.as_secs() / 60);
+            return Err(Failure::new(Exit::Unreachable, words));
         }
         let pause = RETRY[self.tries.min(RETRY.len() - 1)];
         self.tries += 1;
@@ -114,7 +115,7 @@ impl Heal {
 
     /// As [`after`](Self::after), and waits. From the second try on that fails the user is told.
     pub async fn wait(&mut self, cx: &Cx, id: &str, trouble: Trouble) -> Result<(), Failure> {
-        let (pause, why) = self.after(trouble)?;
+        let (pause, why) = self.after(id, trouble)?;
         if self.tries == 2 {
             self.told = true;
             cx.printer.note(&format!("session {id} can't be reached: {why}; trying again"));
@@ -155,16 +156,16 @@ mod tests {
     async fn it_is_tried_for_a_while_and_what_is_not_known_for_a_moment() {
         let way = || Trouble::Way("gone".to_owned());
         let mut heal = Heal::default();
-        assert!(heal.after(refused(404, "")).is_err(), "nothing broke before");
+        assert!(heal.after("x@m", refused(404, "")).is_err(), "nothing broke before");
         let mut heal = Heal::default();
-        let pauses: Vec<u128> = (0..5).map(|_| heal.after(way()).unwrap().0.as_millis()).collect();
+        let pauses: Vec<u128> = (0..5).map(|_| heal.after("x@m", way()).unwrap().0.as_millis()).collect();
         assert_eq!(pauses, [100, 500, 1000, 2000, 2000]);
-        assert!(heal.after(refused(404, "")).is_ok(), "it may not be known yet");
+        assert!(heal.after("x@m", refused(404, "")).is_ok(), "it may not be known yet");
         tokio::time::advance(NOT_KNOWN_YET).await;
-        assert_eq!(heal.after(refused(404, "")).unwrap_err().exit(), Exit::Failed);
+        assert_eq!(heal.after("x@m", refused(404, "")).unwrap_err().exit(), Exit::Failed);
         assert!(!heal.is_whole(), "nothing was told");
-        assert_eq!(heal.after(way()).unwrap().0, RETRY[0], "it begins anew");
+        assert_eq!(heal.after("x@m", way()).unwrap().0, RETRY[0], "it begins anew");
         tokio::time::advance(PATIENCE).await;
-        assert_eq!(heal.after(way()).unwrap_err().exit(), Exit::Unreachable);
+        assert_eq!(heal.after("x@m", way()).unwrap_err().exit(), Exit::Unreachable);
     }
 }

@@ -29,6 +29,11 @@ const INTERRUPT: u8 = 0x03;
 enum Seen {
     Ended(Option<i32>),
     Left(Exit),
+}
+
+/// How one connection ended.
+enum Followed {
+    Seen(Seen),
     /// It can't be shown now.
     Broke(Trouble),
     /// The screen has our size now, and is wanted anew.
@@ -101,7 +106,6 @@ pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Out
             // Leaving is what its key is for.
             Ok(if exit == Exit::Interrupted { Exit::Ok } else { exit })
         }
-        Seen::Broke(_) | Seen::Anew => Ok(Exit::Ok),
     }
 }
 
@@ -116,22 +120,15 @@ impl Look<'_> {
                 Err(left) => return Ok(left),
                 Ok(Err(trouble)) => trouble,
                 Ok(Ok(line)) => match self.follow(line, size).await? {
-                    Seen::Anew => {
+                    Followed::Seen(seen) => return Ok(seen),
+                    Followed::Anew => {
                         self.at = None;
                         continue;
                     }
-                    Seen::Broke(trouble) => trouble,
-                    seen => return Ok(seen),
+                    Followed::Broke(trouble) => trouble,
                 },
             };
-            let (pause, why) = self.heal.after(trouble).map_err(|failure| {
-                let words = format!(
-                    "session {} can't be shown any more: {}",
-                    self.remote.session.id,
-                    failure.words()
-                );
-                Failure::new(failure.exit(), words)
-            })?;
+            let (pause, why) = self.heal.after(&self.remote.session.id, trouble)?;
             let now = Instant::now();
             match &mut self.away {
                 Some(away) => away.why = why,
@@ -191,7 +188,7 @@ impl Look<'_> {
         self.away = None;
     }
 
-    async fn follow(&mut self, mut line: Line, size: Option<WindowSize>) -> Result<Seen, Failure> {
+    async fn follow(&mut self, mut line: Line, size: Option<WindowSize>) -> Result<Followed, Failure> {
         self.size = None;
         // Once: a connection that broke takes nothing over from who came meanwhile.
         if let Some(size) = size.filter(|_| !std::mem::replace(&mut self.claimed, true)) {
@@ -210,12 +207,12 @@ impl Look<'_> {
                         Got::Output(at, bytes) => self.show(at, &bytes)?,
                         Got::Size(size, own) => if self.is_taken_over(size, own) {
                             line.close().await;
-                            return Ok(Seen::Anew);
+                            return Ok(Followed::Anew);
                         },
-                        Got::Ended(code) => return Ok(Seen::Ended(code)),
-                        Got::Gone => return Ok(Seen::Broke(Trouble::Unknown(self.remote.gone()))),
+                        Got::Ended(code) => return Ok(Followed::Seen(Seen::Ended(code))),
+                        Got::Gone => return Ok(Followed::Broke(Trouble::Unknown(self.remote.gone()))),
                         Got::Refused(why) => return Err(self.remote.refused(&why)),
-                        Got::Broke(why) => return Ok(Seen::Broke(Trouble::Way(why))),
+                        Got::Broke(why) => return Ok(Followed::Broke(Trouble::Way(why))),
                     }
                     continue;
                 }
@@ -225,7 +222,7 @@ impl Look<'_> {
                 Happening::Typed(bytes) => {
                     let (bytes, leaves) = self.split(&bytes);
                     if !line.type_in(&bytes).await {
-                        return Ok(Seen::Broke(Trouble::Way("what was typed was not taken".to_owned())));
+                        return Ok(Followed::Broke(Trouble::Way("what was typed was not taken".to_owned())));
                     }
                     leaves.then_some(Exit::Interrupted)
                 }
@@ -240,7 +237,7 @@ impl Look<'_> {
             };
             if let Some(exit) = left {
                 line.close().await;
-                return Ok(Seen::Left(exit));
+                return Ok(Followed::Seen(Seen::Left(exit)));
             }
         }
     }

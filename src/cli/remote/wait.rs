@@ -20,6 +20,9 @@ const AT_A_TIME: u64 = 3600;
 /// How long an answer may take beyond that.
 const BESIDE: Duration = Duration::from_secs(30);
 
+/// A wait that lasted so long did not fail for the reason of the one before.
+const LASTED: Duration = Duration::from_secs(90);
+
 /// How long the daemon may take to hear of an end.
 const TOLD_WITHIN: Duration = Duration::from_secs(3);
 
@@ -127,10 +130,16 @@ async fn waited(
         }
         let path = format!("{}?{}&timeout={seconds}", remote.path("wait"), what.query());
         let asked = remote.client.act(&path, Sent::Nothing, Duration::from_secs(seconds) + BESIDE);
+        let began = Instant::now();
         match asked.await {
             Ok(answer) => return Ok(Some(answer)),
             Err(ClientError::Refused { status: 408, .. }) => heal = Heal::default(),
-            Err(error) => heal.wait(cx, &remote.session.id, error.into()).await?,
+            Err(error) => {
+                if began.elapsed() >= LASTED {
+                    heal = Heal::default();
+                }
+                heal.wait(cx, &remote.session.id, error.into()).await?;
+            }
         }
     }
 }
