@@ -1,9 +1,11 @@
 //! Reading a role's files: regular ones, of a bounded size, links allowed (people keep their roles elsewhere).
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use crate::store::read_open;
 
 /// Reads a regular file of at most `bound` bytes; `None` when there is none. A pipe or a device that stands
 /// there is an error and is never waited for.
@@ -17,12 +19,7 @@ pub fn read(path: &Path, bound: usize) -> io::Result<Option<Vec<u8>>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    let mut bytes = Vec::new();
-    file.take(bound as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > bound {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {bound} bytes")));
-    }
-    Ok(Some(bytes))
+    read_open(&file, bound as u64).map(Some)
 }
 
 /// Whether a link stands at `path` that leads nowhere: somebody meant a file to be there.

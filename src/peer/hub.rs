@@ -328,10 +328,10 @@ async fn keep(hub: Arc<Hub>) {
     tokio::pin!(stopped);
     loop {
         let paths = [hub.config.paths.host_file(), hub.config.fleet_file()];
-        let stamps = hub.shutdown.spawn_blocking(move || paths.map(|path| stamp(&path))).await.ok();
-        if stamps != seen {
+        let stamps = paths.map(|path| stamp(&path));
+        if seen.as_ref() != Some(&stamps) {
             files = hub.read(files).await;
-            seen = stamps;
+            seen = Some(stamps);
             hub.tailscale.send_if_modified(|now| {
                 let changed = *now != files.host.tailscale;
                 now.clone_from(&files.host.tailscale);

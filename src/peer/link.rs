@@ -18,9 +18,8 @@ use super::intake::Source;
 use super::status::{About, Link};
 use super::token::Token;
 use super::{Limit, PeerClient, PeerError, PeerRequest, PeerStream, PeerUrl};
-use crate::flow::ship::Backoff;
 use crate::model::Level;
-use crate::util::clock;
+use crate::util::{Backoff, clock};
 
 /// How long a peer may say nothing. It says something every 30 s.
 pub const IDLE: Duration = Duration::from_mins(1);

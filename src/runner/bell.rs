@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::Runner;
+use crate::util::Backoff;
 use crate::work::{BELL_BLOCK, Doorbell, Hint};
 
 /// Hints that wait to be looked at.
@@ -81,21 +82,19 @@ async fn listen(
 ) {
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     loop {
         let mut bell = match Doorbell::hang(&runner.queue).await {
             Ok(bell) => bell,
             Err(error) => {
                 tracing::debug!(%error, "no bell");
-                tokio::select! {
-                    () = &mut stopped => return,
-                    () = tokio::time::sleep(pause) => {}
+                if !runner.shutdown.rest(backoff.pause()).await {
+                    return;
                 }
-                pause = (pause * 2).min(PAUSE.1);
                 continue;
             }
         };
-        pause = PAUSE.0;
+        backoff.reset();
         if tell.send(None).await.is_err() {
             return;
         }

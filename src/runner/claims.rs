@@ -13,6 +13,7 @@ use super::transitions::Transition;
 use super::{Runner, worker};
 use crate::fleet;
 use crate::model::{Level, Requirement};
+use crate::util::Backoff;
 use crate::wire::{JobSpec, WorkJob};
 use crate::work::{Claim, Finish, Foreign, Hint, NOT_SIGNED, Offer, Told, WorkError, adopted_spec};
 
@@ -31,20 +32,19 @@ const ASK_AGAIN: u32 = 20;
 /// Claims until the daemon stops.
 pub async fn claim_until_stopped(runner: Arc<Runner>) {
     let mut bell = Bell::hang(&runner);
-    let mut claims = Claims { runner, pause: PAUSE.0 };
+    let mut claims = Claims { runner, backoff: Backoff::new(PAUSE.0, PAUSE.1) };
     let stopped = claims.runner.shutdown.stopped();
     tokio::pin!(stopped);
     loop {
         let wait = match claims.take_all(&bell).await {
             Ok(wait) => {
-                claims.pause = PAUSE.0;
+                claims.backoff.reset();
                 wait
             }
             Err(error) => {
                 tracing::debug!(%error, "no claim");
                 claims.runner.claiming.lock().await.looked = None;
-                claims.pause = (claims.pause * 2).min(PAUSE.1);
-                claims.pause
+                claims.backoff.pause()
             }
         };
         tokio::select! {
@@ -71,7 +71,7 @@ pub struct Claiming {
 
 struct Claims {
     runner: Arc<Runner>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Claims {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Runner, claims};
 use crate::model::{EndReason, Level, SessionState};
 use crate::session::agent_result;
-use crate::util::clock;
+use crate::util::{Backoff, clock};
 use crate::wire::{JOB_SCHEMA, JobResult, SessionStatus};
 use crate::work::{Beat, Claim, Finish, Outcome, Ran, Told, WorkError};
 
@@ -146,9 +146,7 @@ async fn tell_until_answered(
     outcome: Outcome,
     result: &JobResult,
 ) -> Option<Finish> {
-    let stopped = runner.shutdown.stopped();
-    tokio::pin!(stopped);
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     let Claim { id, token, spec, .. } = claim;
     let told = Told { id, token, outcome, result, retries: spec.retries };
     let mut turned = claims::turn(runner, told).await;
@@ -174,20 +172,16 @@ async fn tell_until_answered(
             }
             Err(error) => tracing::debug!(job = %id, %error, "its result waits"),
         }
-        tokio::select! {
-            () = &mut stopped => return None,
-            () = tokio::time::sleep(pause) => {}
+        if !runner.shutdown.rest(backoff.pause()).await {
+            return None;
         }
-        pause = (pause * 2).min(PAUSE.1);
     }
 }
 
 /// The session's host is gone, and with it how the job would have ended: the attempt is lost, as when the whole
 /// machine had gone. Tells it until Redis has answered.
 pub async fn lost(runner: &Runner, claim: &Claim) {
-    let stopped = runner.shutdown.stopped();
-    tokio::pin!(stopped);
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     let finish = loop {
         match runner.queue.lose(claim).await {
             Ok(Finish::Forgotten) => {
@@ -206,12 +200,10 @@ pub async fn lost(runner: &Runner, claim: &Claim) {
             }
             Err(error) => tracing::debug!(job = %claim.id, %error, "its loss waits"),
         }
-        tokio::select! {
+        if !runner.shutdown.rest(backoff.pause()).await {
             // The next daemon finds the session as this one did.
-            () = &mut stopped => return,
-            () = tokio::time::sleep(pause) => {}
+            return;
         }
-        pause = (pause * 2).min(PAUSE.1);
     };
     forget(runner, claim);
     let (action, level, payload) = match finish {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::spawn::{StartError, host_command, how_it_went, launch, prepare};
 use crate::config::Environment;
-use crate::util::Shutdown;
+use crate::util::{Backoff, Shutdown};
 use crate::wire::SessionSpec;
 
 /// What a spare host says when it has its order.
@@ -174,7 +174,7 @@ pub(super) fn order_of(folder: &Path) -> io::Result<Vec<u8>> {
 async fn keep_one(spares: Spares, shutdown: Shutdown) {
     let stopped = shutdown.stopped();
     tokio::pin!(stopped);
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     loop {
         let began = Instant::now();
         let kept = match begin(&spares) {
@@ -201,14 +201,12 @@ async fn keep_one(spares: Spares, shutdown: Shutdown) {
             }
         };
         if kept {
-            pause = PAUSE.0;
+            backoff.reset();
             continue;
         }
-        tokio::select! {
-            () = &mut stopped => return,
-            () = tokio::time::sleep(pause) => {}
+        if !shutdown.rest(backoff.pause()).await {
+            return;
         }
-        pause = (pause * 2).min(PAUSE.1);
     }
 }
 

@@ -1,12 +1,12 @@
 //! The sessions of this machine, as their folders tell.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{LogReader, STATE_MAX, files, life};
 use crate::model::{SessionId, SessionState};
-use crate::store::{FileLock, open_in};
+use crate::store::{FileLock, open_in, read_open};
 use crate::util::Clock;
 use crate::wire::{OutputRange, SessionStatus};
 
@@ -176,8 +176,10 @@ fn with_output(status: SessionStatus, folder: &Path) -> SessionStatus {
 /// session's, or something that is no regular file.
 pub(super) fn read_state(folder: &Path) -> io::Result<Option<SessionStatus>> {
     let Ok(file) = open_in(folder, files::STATE) else { return Ok(None) };
-    let mut bytes = Vec::new();
-    file.take(STATE_MAX + 1).read_to_end(&mut bytes)?;
+    let bytes = match read_open(&file, STATE_MAX) {
+        Err(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(error),
+        bytes => bytes.unwrap_or_default(),
+    };
     let status: Option<SessionStatus> = serde_json::from_slice(&bytes).ok();
     Ok(status.filter(|status| folder.file_name() == Some(status.id.as_str().as_ref())))
 }

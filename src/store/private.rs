@@ -69,16 +69,20 @@ pub fn open_in_at_hand(_dir: &Path, _name: &str) -> Option<File> {
 
 /// Reads a file of at most `bound` bytes; a larger one is an error.
 pub fn read_bounded(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    read_open(&File::open(path)?, bound).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => io::Error::new(error.kind(), format!("{} is {error}", path.display())),
+        _ => error,
+    })
+}
+
+/// As [`read_bounded`], of a file that is open.
+pub fn read_open(file: &File, bound: u64) -> io::Result<Vec<u8>> {
     // In one read, where its length is what it says.
     let length = file.metadata()?.len().min(bound) + 1;
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     file.take(bound + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bound {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("{} is larger than {bound} bytes", path.display()),
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {bound} bytes")));
     }
     Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! Small tools that any layer may use and that know nothing of darkmux: the clock, shutdown, secrets, the
 //! byte ring, and the one sanitiser for text from others.
 
+mod backoff;
 pub mod clock;
 pub mod human;
 mod jitter;
@@ -11,6 +12,7 @@ mod shutdown;
 mod sleep;
 mod suggest;
 
+pub use backoff::Backoff;
 pub use clock::Clock;
 pub use jitter::jitter;
 pub use ring::ByteRing;

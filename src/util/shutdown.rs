@@ -53,6 +53,11 @@ impl Shutdown {
         self.token.clone().cancelled_owned()
     }
 
+    /// Waits for `pause`; `false` when `stop` is called before.
+    pub async fn rest(&self, pause: Duration) -> bool {
+        self.token.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
+    }
+
     /// Stops and waits for the tasks; `false` when some still ran after `grace`.
     pub async fn finish(&self, grace: Duration) -> bool {
         self.stop();

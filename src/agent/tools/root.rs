@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -17,6 +17,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Refusal, walk};
+use crate::store::read_open;
 use crate::util::{closest, visible_line};
 
 /// Longest path that is looked at, in bytes.
@@ -219,9 +220,11 @@ impl Slot {
 
 /// Reads at most `bound` bytes; `None` when there are more.
 pub fn read_whole(file: &File, bound: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    file.take(bound as u64 + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() <= bound).then_some(bytes))
+    match read_open(file, bound as u64) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Where an open folder lies.

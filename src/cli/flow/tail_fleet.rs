@@ -10,10 +10,9 @@ use super::tail::{Out, POLL, follow};
 use crate::cli::{Exit, Failure, Outcome};
 use crate::flow::read::{DayReader, FlowTail, holds};
 use crate::flow::shared::{Batch, RECORDS_MAX, SharedFlow, SharedTail, Twins, Union, Way, survey};
-use crate::flow::ship::Backoff;
 use crate::model::{Day, FleetAt, Position};
 use crate::store::RedisFault;
-use crate::util::Clock;
+use crate::util::{Backoff, Clock};
 
 /// Pauses between tries to reach Redis.
 const LEAST_PAUSE: Duration = Duration::from_millis(250);

@@ -17,7 +17,7 @@ use crate::cli::printer::DIM;
 use crate::cli::session::{Happening, Screen, Terminal, tell_gap};
 use crate::cli::{Cx, Exit, Failure, FailureContext};
 use crate::model::{MachineId, SessionId};
-use crate::util::reached;
+use crate::util::{Backoff, reached};
 use crate::work::{JobView, LogPart, Queue, WorkError};
 
 /// How long after Ctrl-C another one cancels the job.
@@ -185,7 +185,7 @@ async fn to_end(how: &Follow<'_>, output: &mut Output<'_>) -> Result<JobView, Fa
 
 /// Shows output as it comes. Fails only when it cannot be shown.
 async fn pump(how: &Follow<'_>, output: &mut Output<'_>, look_again: &Notify) -> Result<Infallible, Failure> {
-    let mut pause = RETRY.0;
+    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
         if let Ok(mut reader) = how.queue.log_reader(how.id).await {
             let mut quiet = true;
@@ -195,7 +195,8 @@ async fn pump(how: &Follow<'_>, output: &mut Output<'_>, look_again: &Notify) ->
                     look_again.notify_one();
                 }
                 let Ok(parts) = reader.next(&output.after).await else { break };
-                (pause, quiet) = (RETRY.0, parts.is_empty());
+                backoff.reset();
+                quiet = parts.is_empty();
                 if output.take(parts)? {
                     look_again.notify_one();
                 }
@@ -203,8 +204,7 @@ async fn pump(how: &Follow<'_>, output: &mut Output<'_>, look_again: &Notify) ->
         }
         // What Redis has may be another past than the one that was read: all of it is looked at again.
         OLDEST.clone_into(&mut output.after);
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY.1);
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 
@@ -213,12 +213,13 @@ async fn look(how: &Follow<'_>, look_again: &Notify) -> Result<JobView, Failure>
     let news = RefCell::new(News::new(how.cx, how.id, how.target, how.tells));
     let forgotten_for = how.queue.config().lease + how.queue.config().beat * 2;
     let (mut away, mut forgotten): (Option<Instant>, Option<Instant>) = (None, None);
-    let mut pause = RETRY.0;
+    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
         let rest = match how.queue.job(how.id).await {
             Ok(Some(job)) => {
                 news.borrow_mut().there(&job);
-                (away, forgotten, pause) = (None, None, RETRY.0);
+                (away, forgotten) = (None, None);
+                backoff.reset();
                 if job.state.is_final() {
                     return Ok(job);
                 }
@@ -240,8 +241,7 @@ async fn look(how: &Follow<'_>, look_again: &Notify) -> Result<JobView, Failure>
                     return Err(Failure::new(Exit::Unreachable, message));
                 }
                 news.borrow_mut().away(&fault);
-                pause = (pause * 2).min(RETRY.1);
-                pause
+                backoff.pause()
             }
             Err(error) => return Err(failure(&error)),
         };

@@ -10,14 +10,17 @@ use tokio::time::{Instant, sleep};
 use super::failure;
 use crate::cli::{Cx, Exit, Failure};
 use crate::client::ClientError;
-use crate::util::visible_line;
+use crate::util::{Backoff, visible_line};
 
-/// Pauses between tries.
-const RETRY: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Between two tries: the first pause, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long it is tried: a machine may have to start again.
 const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long it may take before the user is told.
+const TOLD_AFTER: Duration = Duration::from_millis(300);
 
 /// How long a daemon that was started anew may not know a session that it knew before.
 const NOT_KNOWN_YET: Duration = Duration::from_secs(5);
@@ -72,12 +75,19 @@ impl From<io::Error> for Trouble {
 }
 
 /// How the way has been since it was whole last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Heal {
     broke: Option<Instant>,
     unknown: Option<Instant>,
-    tries: usize,
+    backoff: Backoff,
     told: bool,
+}
+
+impl Default for Heal {
+    fn default() -> Self {
+        let backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
+        Self { broke: None, unknown: None, backoff, told: false }
+    }
 }
 
 impl Heal {
@@ -108,16 +118,14 @@ impl Heal {
             let words = format!("session {id} can't be reached for {} min: {why}", PATIENCE.as_secs() / 60);
             return Err(Failure::new(Exit::Unreachable, words));
         }
-        let pause = RETRY[self.tries.min(RETRY.len() - 1)];
-        self.tries += 1;
-        Ok((pause, why))
+        Ok((self.backoff.pause(), why))
     }
 
-    /// As [`after`](Self::after), and waits. From the second try on that fails the user is told.
+    /// As [`after`](Self::after), and waits. What is longer than a blip is told, once.
     pub async fn wait(&mut self, cx: &Cx, id: &str, trouble: Trouble) -> Result<(), Failure> {
         let (pause, why) = self.after(id, trouble)?;
-        if self.tries == 2 {
-            self.told = true;
+        let is_long = self.broke.is_some_and(|broke| broke.elapsed() >= TOLD_AFTER);
+        if is_long && !std::mem::replace(&mut self.told, true) {
             cx.printer.note(&format!("session {id} can't be reached: {why}; trying again"));
         }
         sleep(pause).await;
@@ -158,13 +166,13 @@ mod tests {
         let mut heal = Heal::default();
         assert!(heal.after("x@m", refused(404, "")).is_err(), "nothing broke before");
         let mut heal = Heal::default();
-        let pauses: Vec<u128> = (0..5).map(|_| heal.after("x@m", way()).unwrap().0.as_millis()).collect();
-        assert_eq!(pauses, [100, 500, 1000, 2000, 2000]);
+        let pauses: Vec<Duration> = (0..8).map(|_| heal.after("x@m", way()).unwrap().0).collect();
+        assert!(pauses[0] <= FIRST_PAUSE && pauses[7] >= LAST_PAUSE / 2, "{pauses:?}");
         assert!(heal.after("x@m", refused(404, "")).is_ok(), "it may not be known yet");
         tokio::time::advance(NOT_KNOWN_YET).await;
         assert_eq!(heal.after("x@m", refused(404, "")).unwrap_err().exit(), Exit::Failed);
         assert!(!heal.is_whole(), "nothing was told");
-        assert_eq!(heal.after("x@m", way()).unwrap().0, RETRY[0], "it begins anew");
+        assert!(heal.after("x@m", way()).unwrap().0 <= FIRST_PAUSE, "it begins anew");
         tokio::time::advance(PATIENCE).await;
         assert_eq!(heal.after("x@m", way()).unwrap_err().exit(), Exit::Unreachable);
     }

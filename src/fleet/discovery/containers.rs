@@ -18,7 +18,7 @@ use super::engine::{Container, Engine, EnginePlaces, Events};
 use super::local_http::LocalError;
 use super::{Access, Found, Kind, Origin, free_name, peer_name};
 use crate::fleet::{DEFAULT_PORT, PeerAddress};
-use crate::util::{Secret, Shutdown, jitter, visible_line};
+use crate::util::{Backoff, Secret, Shutdown, visible_line};
 
 /// The folder on this machine that a development container was made for.
 const FOLDER_LABEL: &str = "devcontainer.local_folder";
@@ -113,7 +113,7 @@ struct Known {
     token: Option<Secret>,
     /// When its token is to be read; `None` while that goes on.
     due: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 /// What became of reading a token: container, run, token.
@@ -152,12 +152,14 @@ impl Watcher {
     }
 
     async fn run(&mut self, told: &watch::Sender<Vec<Found>>, said: &watch::Sender<Option<String>>) {
-        let mut pause = RETRY;
+        let mut backoff = Backoff::new(RETRY, RETRY_MAX);
         loop {
             let Err(error) = self.follow(told, said).await;
-            pause = if said.borrow().is_none() { RETRY } else { (pause * 2).min(RETRY_MAX) };
+            if said.borrow().is_none() {
+                backoff.reset();
+            }
             said.send_replace(Some(visible_line(&error.to_string()).into_owned()));
-            sleep(jitter(pause, 20)).await;
+            sleep(backoff.pause()).await;
         }
     }
 
@@ -234,7 +236,8 @@ impl Watcher {
             _ => free_name(&candidate.name, |name| self.known.values().any(|known| known.name == name)),
         };
         let due = Some(Instant::now());
-        self.known.insert(id, Known { candidate, name, token: None, due, pause: LATER });
+        self.known
+            .insert(id, Known { candidate, name, token: None, due, backoff: Backoff::new(LATER, LATER_MAX) });
     }
 
     fn read_due(&mut self, engine: &Engine, reading: &mut JoinSet<Read>) {
@@ -259,8 +262,7 @@ impl Watcher {
             Err(error) => {
                 let (name, error) = (&known.name, visible_line(&error.to_string()).into_owned());
                 tracing::info!(container = %name, %error, "its token can't be read; trying again later");
-                known.due = Some(Instant::now() + known.pause);
-                known.pause = (known.pause * 2).min(LATER_MAX);
+                known.due = Some(Instant::now() + known.backoff.pause());
             }
         }
     }

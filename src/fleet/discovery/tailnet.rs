@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::local_api::Places;
 use super::local_http::LocalError;
-use crate::util::{Shutdown, jitter, visible_line};
+use crate::util::{Backoff, Shutdown, visible_line};
 
 /// Most devices that are looked at, and most addresses of one.
 const DEVICES_MAX: usize = 4096;
@@ -224,14 +224,15 @@ pub fn start(places: Places, shutdown: &Shutdown) -> watch::Receiver<Seen> {
 }
 
 async fn follow_for_ever(places: &Places, told: &watch::Sender<Seen>) {
-    let mut pause = RETRY;
+    let mut backoff = Backoff::new(RETRY, RETRY_MAX);
     loop {
         let Err(error) = follow(places, told).await;
-        let worked = matches!(*told.borrow(), Seen::Tailnet(_));
-        pause = if worked { RETRY } else { (pause * 2).min(RETRY_MAX) };
+        if matches!(*told.borrow(), Seen::Tailnet(_)) {
+            backoff.reset();
+        }
         let said = Seen::Away(visible_line(&error.to_string()).into_owned());
         told.send_if_modified(|seen| replace(seen, said));
-        sleep(jitter(pause, 20)).await;
+        sleep(backoff.pause()).await;
     }
 }
 

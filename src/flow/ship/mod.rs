@@ -12,14 +12,12 @@
 //! Not here: reading the stream (`flow::shared`).
 
 mod backfill;
-mod backoff;
 mod cursor;
 mod send;
 mod status;
 mod task;
 mod watch;
 
-pub use backoff::Backoff;
 pub use cursor::unshipped;
 pub use status::{ShipError, ShipStatus};
 pub use task::{ShipperConfig, start};

@@ -8,7 +8,6 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::backfill::{self, Plan};
-use super::backoff::Backoff;
 use super::cursor::{self, lag};
 use super::send::{Load, Sent, send};
 use super::status::{ShipError, ShipStatus};
@@ -19,7 +18,7 @@ use crate::flow::read::FlowTail;
 use crate::flow::shared::SharedFlow;
 use crate::model::{Category, FlowRecord, Level, Position, Stage, Tier};
 use crate::store::RedisFault;
-use crate::util::{Clock, Shutdown, clock};
+use crate::util::{Backoff, Clock, Shutdown, clock};
 
 /// Pauses while Redis is away.
 const LEAST_PAUSE: Duration = Duration::from_millis(250);

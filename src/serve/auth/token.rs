@@ -1,10 +1,10 @@
 //! The token file: one line of 64 hexadecimal digits, for its owner alone.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::store::{Durability, ensure_private_dir, open_in, write_atomic};
+use crate::store::{Durability, ensure_private_dir, open_in, read_open, write_atomic};
 use crate::util::Secret;
 
 /// Fewest hexadecimal digits of a token: 256 bits.
@@ -131,12 +131,7 @@ pub fn read_own(path: &Path, bound: u64) -> Result<Option<Vec<u8>>, TokenError> 
     if meta.mode() & 0o077 != 0 {
         return Err(not_private(format!("is open to others (mode {:03o})", meta.mode() & 0o777)));
     }
-    let mut bytes = Vec::new();
-    file.take(bound + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > bound {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
-    }
-    Ok(Some(bytes))
+    read_open(&file, bound).map(Some).map_err(failed)
 }
 
 #[cfg(test)]

@@ -9,10 +9,9 @@ use super::frame;
 use super::hub::{CHUNK_BYTES, Shared, shrunk};
 use super::ring::Break;
 use crate::flow::shared::{Batch, SharedFlow, SharedTail, Way};
-use crate::flow::ship::Backoff;
 use crate::model::{FleetAt, Place};
 use crate::store::RedisFault;
-use crate::util::clock;
+use crate::util::{Backoff, clock};
 
 /// How long the first answer may take before clients are served without.
 const FIRST: Duration = Duration::from_secs(1);

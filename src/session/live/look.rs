@@ -102,11 +102,12 @@ pub(super) async fn keep_looking(table: LiveTable) {
             () = tokio::time::sleep(LOOK) => {}
         }
         let changed = written(&dir);
-        if changed.is_some() && changed == settled {
+        if settled == Some(changed) {
             continue;
         }
         table.look().await;
-        settled = changed.filter(|at| at.elapsed().is_ok_and(|age| age > TICK));
+        // Without a folder nothing changes before there is one.
+        settled = changed.is_none_or(|at| at.elapsed().is_ok_and(|age| age > TICK)).then_some(changed);
     }
 }
 

@@ -19,8 +19,6 @@ const TOP: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
     "DESIGN.md",
-    "LICENSE-APACHE",
-    "LICENSE-MIT",
     "README.md",
     "assets",
     "clippy.toml",
