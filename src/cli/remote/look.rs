@@ -169,8 +169,9 @@ impl Look<'_> {
 
     /// Says on the last row that there is no connection.
     fn show_away(&mut self) -> io::Result<()> {
-        let (Some(away), Some(size)) = (&mut self.away, Terminal::size()) else { return Ok(()) };
+        let Some(away) = &mut self.away else { return Ok(()) };
         away.due = Instant::now() + AWAY_AGAIN;
+        let Some(size) = Terminal::size() else { return Ok(()) };
         let typing = if self.keys == Keys::Looking { "" } else { " · what you type is not taken" };
         let words = format!(
             "no connection for {}{typing} · {} leaves · {}: {}",
