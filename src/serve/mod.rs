@@ -40,4 +40,4 @@ pub use inviting::Inviting;
 pub use launching::Launching;
 pub use limits::Limits;
 pub use router::{Access, ROUTES, Route, allowed, routes};
-pub use tailnet::run_in_tailnet;
+pub use tailnet::TailnetDoor;
