@@ -1,6 +1,7 @@
 //! The outermost layer: `Host` of every request, and the headers and the shape of every answer.
 //!
 //! A page on the web can give us a name of its own (DNS rebinding), but it can't choose `Host`, which must be ours.
+//! A proxy on this machine can: whoever it speaks for is nowhere near, whatever `Host` and address say.
 //! Who asks, and from which page, is the matter of `auth`.
 
 use std::net::SocketAddr;
@@ -74,6 +75,23 @@ impl Hosts {
 fn is_address(host: &str, peer: &Peer) -> bool {
     matches!(peer, Peer::Tcp { local, .. } if !local.ip().is_unspecified()
         && (host == local.to_string() || host == SocketAddr::new(local.ip().to_canonical(), local.port()).to_string()))
+}
+
+/// By what a proxy says that it speaks for somebody else. nginx and Apache add some only where they are told to, and any
+/// one of them counts: who connects to loopback by itself has no reason to send it.
+const FORWARDED: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+];
+
+/// Whether a proxy brings the request.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    FORWARDED.iter().any(|name| headers.contains_key(*name))
 }
 
 /// `Host`, when there is exactly one.
@@ -187,6 +205,21 @@ mod tests {
         }
         assert_eq!(verdict(&[]), 421);
         assert_eq!(verdict(&[("host", "localhost:8765"), ("host", "localhost:8765")]), 421);
+    }
+
+    #[test]
+    fn a_proxy_shows_by_any_of_its_headers() {
+        let is = |name: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            is_forwarded(&headers)
+        };
+        for name in
+            ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+        {
+            assert!(is(name, "127.0.0.1") && is(name, ""), "{name}");
+        }
+        assert!(!is("Darkmux-Via", "a") && !is("User-Agent", "x") && !is_forwarded(&HeaderMap::new()));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod apply;
 mod collect;
 mod git;
+mod head;
 mod mirror;
 mod pack;
 mod place;
