@@ -26,7 +26,9 @@ use crate::peer::{Peers, PeersParts};
 use crate::runner::{self, RunnerParts};
 use crate::serve::auth::{AuthConfig, TokenError, TokenFile};
 use crate::serve::reach;
-use crate::serve::{self, App, AppConfig, FleetFlow, FleetView, Hosts, Inviting, Launching, Limits};
+use crate::serve::{
+    self, App, AppConfig, FleetFlow, FleetView, Hosts, Inviting, Launching, Limits, TailnetDoor,
+};
 use crate::session::Table;
 use crate::session::life::{Keep, Sweeper};
 use crate::session::live::LiveTable;
@@ -191,7 +193,7 @@ async fn serve_until_told(
             models: config.models(),
             fleet,
             hosts: Hosts::new(address.port(), &config.serve().hosts),
-            auth: auth_config(config, address.port(), discovery.door.clone())?,
+            auth: auth_config(config, address.port(), Arc::clone(&discovery.door))?,
             live: live.clone(),
             peers: peers.clone(),
             launching: launching(config, address),
@@ -259,17 +261,18 @@ fn info(address: SocketAddr, clock: &Clock) -> DaemonInfo {
 }
 
 /// What decides who may do what; makes the token at the daemon's first start.
-fn auth_config(config: &Config, port: u16, door: Option<Arc<Doorman>>) -> Result<AuthConfig, DaemonError> {
+fn auth_config(config: &Config, port: u16, door: Arc<Doorman>) -> Result<AuthConfig, DaemonError> {
     TokenFile::new(config.paths.auth_token()).ensure()?;
     let (serve_token, require_all) = (config.serve_token()?, config.serve().require_all);
-    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port, door })
+    Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port, door: Some(door) })
 }
 
 /// What looks for machines that nobody added, and who knows people of the tailnet.
 struct Discovering {
     found: Discovery,
     tailnet: Option<watch::Receiver<Seen>>,
-    door: Option<Arc<Doorman>>,
+    places: Places,
+    door: Arc<Doorman>,
 }
 
 impl Discovering {
@@ -283,18 +286,17 @@ impl Discovering {
             port,
             cache: config.paths.discovery_file(),
         };
-        let is_followed = host.tailscale.enabled || parts.tailscale;
-        let tailnet = is_followed.then(|| discovery::follow_tailnet(places.clone(), shutdown));
-        let door = host.tailscale.enabled.then(|| Arc::new(Doorman::new(places, &host.tailscale.allow)));
-        Ok(Self { found: discovery::start(parts, tailnet.clone(), shutdown), tailnet, door })
+        let tailnet = parts.tailscale.then(|| discovery::follow_tailnet(places.clone(), shutdown));
+        let door = Arc::new(Doorman::new(places.clone()));
+        Ok(Self { found: discovery::start(parts, tailnet.clone(), shutdown), tailnet, places, door })
     }
 
     /// Connects to what is found, and answers in the tailnet as well, where its people are known.
     fn serve(self, peers: &Peers, main: SocketAddr, app: &Arc<App>, shutdown: &Shutdown) {
         peers.follow_found(self.found.found, shutdown);
-        if let (Some(_), Some(tailnet)) = (self.door, self.tailnet) {
-            drop(shutdown.spawn(serve::run_in_tailnet(tailnet, main, Arc::clone(app))));
-        }
+        let Self { tailnet, places, door, .. } = self;
+        let door = TailnetDoor { door, places, seen: tailnet, main, app: Arc::clone(app) };
+        drop(shutdown.spawn(door.keep(peers.tailscale())));
     }
 }
 

@@ -1,5 +1,7 @@
 //! `darkmux doctor`.
 
+use std::borrow::Cow;
+
 use clap::Args;
 use unicode_width::UnicodeWidthStr;
 
@@ -7,6 +9,9 @@ use super::printer::{BAD, BOLD, DIM, GOOD, WARN};
 use super::{Cx, Exit, Outcome};
 use crate::doctor::{self, Finding, Machine, Report, State};
 use crate::util::visible_line;
+
+/// Most lines that are shown of one text.
+const ROWS_MAX: usize = 20;
 
 /// Check this machine and say what mends what is wrong.
 #[derive(Debug, Args)]
@@ -73,10 +78,50 @@ fn lines(name: &str, width: usize, finding: &Finding) -> Vec<String> {
         State::Warn => ("⚠", WARN),
         State::Fail => ("✗", BAD),
     };
-    let mut out = vec![format!("  {style}{mark}{style:#} {name:width$}  {}", visible_line(&finding.finding))];
     let indent = " ".repeat(width + 6);
-    out.extend(finding.details.iter().map(|detail| format!("{indent}{}", visible_line(detail))));
-    out.extend(finding.why.iter().map(|why| format!("{indent}{DIM}{}{DIM:#}", visible_line(why))));
-    out.extend(finding.fix.iter().map(|fix| format!("{indent}→ {}", visible_line(fix))));
+    let mut found = rows(&finding.finding);
+    let first = found.next().unwrap_or_default();
+    let mut out = vec![format!("  {style}{mark}{style:#} {name:width$}  {first}")];
+    out.extend(found.map(|row| format!("{indent}{row}")));
+    out.extend(finding.details.iter().flat_map(|detail| rows(detail)).map(|row| format!("{indent}{row}")));
+    let why = finding.why.iter().flat_map(|why| rows(why));
+    out.extend(why.map(|row| format!("{indent}{DIM}{row}{DIM:#}")));
+    if let Some(fix) = &finding.fix {
+        let marks = std::iter::once("→").chain(std::iter::repeat(" "));
+        out.extend(rows(fix).zip(marks).map(|(row, mark)| format!("{indent}{mark} {row}")));
+    }
     out
+}
+
+/// The lines of a text, each fit to be shown: what others say, such as an error of a parser, may have several.
+fn rows(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .take(ROWS_MAX)
+        .map(|line| visible_line(line.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_several_lines_is_shown_as_such() {
+        let finding = Finding {
+            state: State::Fail,
+            finding: "it is no TOML:\n  |\n1 | a = \u{1b}\n".to_owned(),
+            details: vec!["one\ntwo".to_owned()],
+            why: Some("because".to_owned()),
+            fix: Some("do this\nand that".to_owned()),
+        };
+        let shown: Vec<String> = lines("x", 1, &finding)
+            .iter()
+            .map(|line| anstream::adapter::strip_str(line).to_string())
+            .collect();
+        let indent = " ".repeat(7);
+        let below = ["  |", "1 | a = \\u{1b}", "one", "two", "because", "→ do this", "  and that"];
+        let mut wanted = vec!["  ✗ x  it is no TOML:".to_owned()];
+        wanted.extend(below.map(|line| format!("{indent}{line}")));
+        assert_eq!(shown, wanted);
+    }
 }

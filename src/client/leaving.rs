@@ -47,6 +47,32 @@ pub async fn part(places: &Places<'_>, joined: &Joined) -> Result<Left, JoiningE
     Ok(left)
 }
 
+/// What leaving these machines would take away, in words; `is_last` when this one is joined with no others. Changes
+/// nothing.
+pub fn would_go(leaving: &[Joined], is_last: bool) -> Vec<String> {
+    let mut goes: Vec<String> = leaving
+        .iter()
+        .map(|joined| {
+            let id = &joined.machine_id;
+            format!("the tokens of this machine and {id} for each other, and what each has of the other in its roster")
+        })
+        .collect();
+    let took = |what: fn(&Took) -> &Option<String>| leaving.iter().any(|joined| what(&joined.took).is_some());
+    for (took, what) in
+        [(took(|took| &took.fleet_key), "the fleet's key"), (took(|took| &took.redis), "the fleet's Redis")]
+    {
+        if took {
+            let who = if is_last {
+                ", which came by joining"
+            } else {
+                " stays: another joined machine has it, too"
+            };
+            goes.push(format!("{what}{who}"));
+        }
+    }
+    goes
+}
+
 /// Tells the other machine, if there is a way.
 async fn tell(places: &Places<'_>, joined: &Joined) -> Result<(), String> {
     let address = joined.address.as_deref().ok_or("it can't be reached from here")?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use join::{JoinError, Visit, leave};
 pub use joining::{JoiningError, Places, Plan, Share, join};
-pub use leaving::{Left, part};
+pub use leaving::{Left, part, would_go};
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 
@@ -84,6 +84,14 @@ pub enum ClientError {
         /// What was asked.
         path: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// The answer ended before it was whole.
+    #[error("the answer to {path} broke off: {reason}")]
+    Cut {
+        /// What was asked.
+        path: String,
+        /// Why.
         reason: String,
     },
     /// The client could not be made.

@@ -47,10 +47,10 @@ pub struct Output {
 impl Output {
     /// The next piece; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let broke = |reason: String| ClientError::Shape { path: self.path.clone(), reason };
+        let cut = |reason: String| ClientError::Cut { path: self.path.clone(), reason };
         let piece = tokio::time::timeout(OUTPUT_IDLE, self.response.chunk()).await;
-        let piece = piece.map_err(|_| broke("its output stopped in the middle".to_owned()))?;
-        piece.map_err(|error| broke(format!("its output broke off: {}", cause(&error))))
+        let piece = piece.map_err(|_| cut("nothing more came".to_owned()))?;
+        piece.map_err(|error| cut(cause(&error)))
     }
 }
 

@@ -1,10 +1,10 @@
 //! What this machine is and has: what presence says of it and what requirements are held against.
 //!
-//! Invariant: asking costs nothing more often than every [`FRESH`]; what is slow to find out is asked for every
-//! [`SLOW`] only. Whoever asks waits a bounded time.
+//! Invariants: asking costs nothing more often than every [`FRESH`]; what is slow to find out is asked for every
+//! [`SLOW`] only. Whoever asks waits a bounded time, and not at all where facts of a moment ago will do.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ use crate::workspace;
 
 /// How old facts may be.
 pub const FRESH: Duration = Duration::from_secs(5);
+
+/// How old facts may be for who can't wait. A sign of life makes new ones every few seconds.
+const RECENT: Duration = Duration::from_secs(20);
 
 /// How old those may be that take reading many files or asking servers.
 const SLOW: Duration = Duration::from_secs(30);
@@ -63,7 +66,7 @@ pub struct Facts {
     pub roles: Vec<String>,
     /// Agent CLIs that are here.
     pub agents: Vec<String>,
-    /// Git work trees directly below the folders in which jobs may run.
+    /// Git work trees directly below the user's folders in which jobs may run.
     pub repos: Vec<String>,
     /// Its labels: `key` or `key=value`, and `workspace` where it has git.
     pub labels: Vec<String>,
@@ -102,11 +105,12 @@ pub struct FactsSource {
     crew: CrewConfig,
     models: Arc<Models>,
     kept: Mutex<Kept>,
+    /// The newest, for who can't wait.
+    newest: RwLock<Option<(Instant, Facts)>>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    facts: Option<(Instant, Facts)>,
     slow: Option<(Instant, Slow)>,
     models: Option<(Instant, Catalog)>,
 }
@@ -131,10 +135,12 @@ impl FactsSource {
         Self {
             machine_id,
             labels,
-            workdirs: runner.workdirs.clone(),
+            // In the first one are the folders of jobs: copies of the repositories of whoever dispatched them.
+            workdirs: runner.workdirs.get(1..).unwrap_or_default().to_vec(),
             crew,
             models: Arc::new(Models::new(models)),
             kept: Mutex::default(),
+            newest: RwLock::default(),
         }
     }
 
@@ -142,10 +148,8 @@ impl FactsSource {
     pub async fn facts(&self) -> Facts {
         // Held while asking, so that many who ask at once ask the system once.
         let mut kept = self.kept.lock().await;
-        if let Some((at, facts)) = &kept.facts
-            && at.elapsed() < FRESH
-        {
-            return facts.clone();
+        if let Some(facts) = self.newest(FRESH) {
+            return facts;
         }
         let slow = self.slow(&mut kept).await;
         let load = || sysinfo::System::load_average().ok().map(|load| load.one);
@@ -171,8 +175,21 @@ impl FactsSource {
             repos: slow.repos,
             labels: self.labels.clone(),
         };
-        kept.facts = Some((Instant::now(), facts.clone()));
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), facts.clone()));
         facts
+    }
+
+    /// The facts, at most [`RECENT`] old: at once, where there are such. A job must not wait for a model server.
+    pub async fn recent(&self) -> Facts {
+        match self.newest(RECENT) {
+            Some(facts) => facts,
+            None => self.facts().await,
+        }
+    }
+
+    fn newest(&self, age: Duration) -> Option<Facts> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        newest.as_ref().filter(|(at, _)| at.elapsed() < age).map(|(_, facts)| facts.clone())
     }
 
     async fn catalog(&self, kept: Option<(Instant, Catalog)>) -> (Instant, Catalog) {
@@ -230,6 +247,8 @@ fn repos(roots: &[PathBuf]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::config::{Config, Environment};
 
@@ -264,5 +283,18 @@ mod tests {
         assert!(facts.roles.contains(&"shell".to_owned()), "{facts:?}");
         assert_eq!(facts.labels, ["xcode", "room=cellar", "workspace"], "git is here");
         assert_eq!(source.facts().await, facts, "the free memory would differ");
+        // Somebody asks the system, and does not come to an end.
+        let _asking = source.kept.lock().await;
+        assert_eq!(source.recent().now_or_never(), Some(facts));
+    }
+
+    #[test]
+    fn folders_of_jobs_are_no_repositories_of_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let vars = [("HOME", dir.path().to_str().unwrap()), ("DARKMUX_RUNNER_WORKDIRS", "~/code")];
+        let config = Config::load(Environment::of(vars), &[]).unwrap();
+        let id = MachineId::new("m").unwrap();
+        let source = FactsSource::new(id, &config.runner(), config.crew(), config.models());
+        assert_eq!(source.workdirs, [dir.path().join("code")]);
     }
 }

@@ -15,8 +15,12 @@ impl Peers {
         drop(shutdown.spawn(async move {
             let mut stopped = std::pin::pin!(stopped);
             loop {
-                let wanted = found.borrow_and_update().iter().filter_map(wanted).collect();
-                peers.set_found(wanted);
+                {
+                    let found = found.borrow_and_update();
+                    let off =
+                        found.iter().filter(|found| is_off(found)).map(|found| found.name.as_str().into());
+                    peers.set_found(found.iter().filter_map(wanted).collect(), off.collect());
+                }
                 tokio::select! {
                     () = &mut stopped => return,
                     changed = found.changed() => if changed.is_err() { return },
@@ -24,6 +28,11 @@ impl Peers {
             }
         }));
     }
+}
+
+/// Whether its machine is known to be off.
+fn is_off(found: &Found) -> bool {
+    matches!(found.origin, Place::Tailscale { online: false, .. })
 }
 
 /// A suggestion is none: connecting would only fail.

@@ -1,27 +1,27 @@
 //! The peers of this machine: which are wanted, a task for each, and their sessions as one table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::audience::Audience;
 use super::link::{LinkTask, Nudge};
-use super::list::{Wanted, wanted};
+use super::list::{Origin, Wanted, wanted};
 use super::nodes::Nodes;
 use super::records::LinkRecords;
 use super::status::Link;
 use super::table::{RemoteSession, RemoteSubscription, RemoteTable};
 use super::{PeerClient, PeerError, PeerHttp};
-use crate::config::{Config, ConfigError, Environment, FlowConfig, HostConfig};
+use crate::config::{Config, ConfigError, Environment, FlowConfig, HostConfig, TailscaleConfig};
 use crate::fleet::{Roster, RosterFile};
 use crate::util::{Clock, Shutdown, SleepWatch, clock};
-use crate::wire::v1::PeerStatus;
+use crate::wire::v1::{LinkState, PeerStatus};
 
 /// Between two looks at the files that name peers, and whether the machine slept.
 const LOOK: Duration = Duration::from_secs(3);
@@ -62,7 +62,12 @@ pub(super) struct Hub {
     links: Mutex<BTreeMap<Arc<str>, Running>>,
     nodes: Mutex<Nodes>,
     found: watch::Sender<Vec<Wanted>>,
+    /// Those of the found ones that are known to be off.
+    off: Mutex<BTreeSet<Arc<str>>>,
+    tailscale: watch::Sender<TailscaleConfig>,
     woken: Mutex<Option<Instant>>,
+    /// The files are looked at now.
+    look: Notify,
 }
 
 /// A link with its task.
@@ -85,7 +90,7 @@ impl Peers {
     /// Connects to nobody yet. Fails when `host.toml` is not understood.
     pub fn new(parts: PeersParts, shutdown: &Shutdown) -> Result<Self, ConfigError> {
         let PeersParts { config, node_id, flow, clock } = parts;
-        config.host()?;
+        let host = config.host()?;
         Ok(Self(Arc::new(Hub {
             own: node_id.into(),
             env: config.env().clone(),
@@ -98,7 +103,10 @@ impl Peers {
             links: Mutex::default(),
             nodes: Mutex::default(),
             found: watch::Sender::new(Vec::new()),
+            off: Mutex::default(),
+            tailscale: watch::Sender::new(host.tailscale),
             woken: Mutex::default(),
+            look: Notify::new(),
         })))
     }
 
@@ -107,25 +115,46 @@ impl Peers {
         drop(self.0.shutdown.spawn(keep(Arc::clone(&self.0))));
     }
 
-    /// Which peers were found, beside those that the files name; all of them each time.
-    pub fn set_found(&self, found: Vec<Wanted>) {
+    /// Which peers were found, beside those that the files name; all of them each time. `off` are those of them that
+    /// are known to be off now.
+    pub fn set_found(&self, found: Vec<Wanted>, off: BTreeSet<Arc<str>>) {
+        let (before, off) = {
+            let mut now = self.0.off();
+            let before = std::mem::replace(&mut *now, off);
+            (before, now.clone())
+        };
         self.0.found.send_if_modified(|now| {
             let changed = *now != found;
             *now = found;
             changed
         });
+        for name in before.symmetric_difference(&off) {
+            self.0.table.status(name);
+        }
+        let nudged: Vec<_> = {
+            let links = self.0.links();
+            before.difference(&off).filter_map(|name| Some(links.get(name)?.nudge.clone())).collect()
+        };
+        for nudge in nudged {
+            nudge.send_modify(|nudge| nudge.retry += 1);
+        }
+    }
+
+    /// What `[tailscale]` of `host.toml` says, as it changes.
+    pub fn tailscale(&self) -> watch::Receiver<TailscaleConfig> {
+        self.0.tailscale.subscribe()
     }
 
     /// The peers by name, and how their links are.
     pub fn list(&self) -> Vec<PeerStatus> {
         let links: Vec<_> = self.0.links().values().map(|running| Arc::clone(&running.link)).collect();
-        links.iter().map(|link| link.status(self.0.table.count(&link.wanted.name))).collect()
+        links.iter().map(|link| self.0.status(link)).collect()
     }
 
     /// One of them.
     pub fn status(&self, name: &str) -> Option<PeerStatus> {
         let link = self.0.links().get(name).map(|running| Arc::clone(&running.link))?;
-        Some(link.status(self.0.table.count(name)))
+        Some(self.0.status(&link))
     }
 
     /// What a direct peer is asked by; `None` when there is none of this name, or its token could not be had.
@@ -153,20 +182,39 @@ impl Peers {
         self.0.table.subscribe(after, audience)
     }
 
-    /// Somebody looks: links that are down are tried at once.
+    /// Somebody looks: links that are down are tried at once, and the files are read.
     pub fn wake(&self) {
         let mut woken = self.0.woken.lock().unwrap_or_else(PoisonError::into_inner);
         if woken.is_none_or(|at| at.elapsed() >= WAKE_AGAIN) {
             *woken = Some(Instant::now());
             drop(woken);
             self.0.nudge(|nudge| nudge.retry += 1);
+            self.look_at_files();
         }
+    }
+
+    /// The files that name peers may have changed.
+    pub fn look_at_files(&self) {
+        self.0.look.notify_one();
     }
 }
 
 impl Hub {
     fn links(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn off(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
+        self.off.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a link is. One to a machine that is off needs no reason.
+    fn status(&self, link: &Link) -> PeerStatus {
+        let status = link.status(self.table.count(&link.wanted.name));
+        let is_off = status.status == LinkState::Disconnected
+            && link.wanted.origin == Origin::Tailscale
+            && self.off().contains(&link.wanted.name);
+        if is_off { PeerStatus { status: LinkState::Offline, last_error: None, ..status } } else { status }
     }
 
     fn nodes(&self) -> MutexGuard<'_, Nodes> {
@@ -284,12 +332,18 @@ async fn keep(hub: Arc<Hub>) {
         if seen.as_ref() != Some(&stamps) {
             files = hub.read(files).await;
             seen = Some(stamps);
+            hub.tailscale.send_if_modified(|now| {
+                let changed = *now != files.host.tailscale;
+                now.clone_from(&files.host.tailscale);
+                changed
+            });
         }
         let all = wanted(&files.host, &files.roster, &found.borrow_and_update());
         hub.apply(all).await;
         tokio::select! {
             () = &mut stopped => return,
             () = sleep(LOOK) => {}
+            () = hub.look.notified() => {}
             _ = found.changed() => {}
         }
         if slept.look().is_some() {

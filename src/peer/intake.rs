@@ -40,6 +40,7 @@ const TEXTS: &[&str] = &[
     "state",
     "subtitle",
     "title",
+    "what",
     "workspace_root",
 ];
 

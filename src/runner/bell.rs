@@ -1,10 +1,11 @@
 //! Listening: a task that waits for hints and entries, and tells the one that claims.
 //!
-//! It listens to the streams as they were when the last claim found nothing. After one of them rang it listens to
-//! hints alone until it is told anew, so that a full runner is not woken by every job.
+//! It listens to the streams as they were when the last claim found nothing. After one of them rang, or there is another
+//! lane, it listens to hints alone until it is told anew, so that a full runner is not woken by every job.
+//!
+//! Invariant: a stream that was armed is listened to, or the one who armed it wakes the bell so that it will be.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -36,7 +37,22 @@ pub struct Bell {
     /// What rang; `None` in place of a hint when the bell was hung anew and everything must be looked at.
     pub rang: mpsc::Receiver<Option<Hint>>,
     arm: watch::Sender<Arm>,
-    deaf: Arc<AtomicBool>,
+    heard: Heard,
+}
+
+/// The streams that are listened to at this moment.
+#[derive(Debug, Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn set(&self, streams: &[String]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = streams.to_vec();
+    }
+
+    fn has_all(&self, streams: &[String]) -> bool {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.iter().all(|stream| heard.contains(stream))
+    }
 }
 
 impl Bell {
@@ -44,17 +60,17 @@ impl Bell {
     pub fn hang(runner: &Arc<Runner>) -> Self {
         let (tell, rang) = mpsc::channel(QUEUE);
         let (arm, armed) = watch::channel(Arm::default());
-        let deaf = Arc::new(AtomicBool::new(true));
-        drop(runner.shutdown.spawn(listen(Arc::clone(runner), tell, armed, Arc::clone(&deaf))));
-        Self { rang, arm, deaf }
+        let heard = Heard::default();
+        drop(runner.shutdown.spawn(listen(Arc::clone(runner), tell, armed, heard.clone())));
+        Self { rang, arm, heard }
     }
 
-    /// Listens to this from now on. `true` when the bell listens to hints alone at this moment and must be woken
-    /// by one.
+    /// Listens to this from now on. `true` when the bell does not listen to all of it at this moment and must be woken
+    /// by a hint.
     pub fn arm(&self, arm: Arm) -> bool {
-        let listens = !arm.streams.is_empty();
+        let streams = arm.streams.clone();
         self.arm.send_replace(arm);
-        listens && self.deaf.load(Ordering::SeqCst)
+        !self.heard.has_all(&streams)
     }
 }
 
@@ -62,7 +78,7 @@ async fn listen(
     runner: Arc<Runner>,
     tell: mpsc::Sender<Option<Hint>>,
     mut armed: watch::Receiver<Arm>,
-    deaf: Arc<AtomicBool>,
+    heard: Heard,
 ) {
     let stopped = runner.shutdown.stopped();
     tokio::pin!(stopped);
@@ -84,25 +100,27 @@ async fn listen(
         }
         let mut rung = false;
         loop {
-            rung = rung && !armed.has_changed().unwrap_or(true);
-            let mut arm = if rung { Arm::default() } else { armed.borrow_and_update().clone() };
-            deaf.store(arm.streams.is_empty(), Ordering::SeqCst);
-            if rung && armed.has_changed().unwrap_or(true) {
-                // It was armed between the two looks, and may not have seen that this is deaf.
-                arm = armed.borrow_and_update().clone();
-            }
-            let heard = tokio::select! {
-                () = &mut stopped => return,
-                heard = bell.wait(&arm.streams, &arm.marks, BELL_BLOCK) => heard,
+            let arm = loop {
+                rung = rung && !armed.has_changed().unwrap_or(true);
+                let arm = if rung { Arm::default() } else { armed.borrow_and_update().clone() };
+                heard.set(&arm.streams);
+                // Armed between the two: whoever did may have seen what was listened to before.
+                if !armed.has_changed().unwrap_or(false) {
+                    break arm;
+                }
             };
-            let Ok(hint) = heard.inspect_err(|error| tracing::debug!(%error, "the bell broke")) else {
+            let waited = tokio::select! {
+                () = &mut stopped => return,
+                waited = bell.wait(&arm.streams, &arm.marks, BELL_BLOCK) => waited,
+            };
+            let Ok(hint) = waited.inspect_err(|error| tracing::debug!(%error, "the bell broke")) else {
                 break;
             };
-            let work = hint == Hint::Work;
+            let is_looked_for = matches!(hint, Hint::Work | Hint::Lanes);
             if hint != Hint::Quiet && tell.send(Some(hint)).await.is_err() {
                 return;
             }
-            if work {
+            if is_looked_for {
                 // A runner with a free slot claims and arms again within this time.
                 rung = tokio::time::timeout(ARMED_SOON, armed.changed()).await.is_err();
             }

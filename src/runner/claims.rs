@@ -15,7 +15,7 @@ use crate::fleet;
 use crate::model::{Level, Requirement};
 use crate::util::Backoff;
 use crate::wire::{JobSpec, WorkJob};
-use crate::work::{Claim, Finish, Foreign, Hint, Offer, Told, WorkError, adopted_spec};
+use crate::work::{Claim, Finish, Foreign, Hint, NOT_SIGNED, Offer, Told, WorkError, adopted_spec};
 
 /// How often the lanes are looked at without a hint: what a machine can do changes, too.
 const LANES_EVERY: Duration = Duration::from_secs(10);
@@ -197,7 +197,7 @@ async fn look_at_lanes(runner: &Runner, claiming: &mut Claiming) -> Result<(), W
     let lanes = runner.queue.lanes().await?;
     // Nobody's requirements, nothing to ask of this machine.
     let asks = lanes.iter().any(|(_, lane)| !lane.require.is_empty());
-    let facts = if asks { Some(facts.facts().await) } else { None };
+    let facts = if asks { Some(facts.recent().await) } else { None };
     let meets = |text: &str| {
         let requirement: Requirement = text.parse().map_err(|error| format!("{error}"))?;
         facts.as_ref().map_or(Ok(()), |facts| fleet::meets(facts, &requirement))
@@ -230,9 +230,7 @@ async fn claim(runner: &Runner) -> Result<Offer, WorkError> {
 async fn take_foreign(runner: &Arc<Runner>, foreign: &Foreign) -> Result<(), WorkError> {
     let adopted = match adopted_spec(foreign, &runner.clock) {
         // Its entry has no place for a signature.
-        Ok(_) if runner.queue.is_signed() => {
-            Err("it is not signed, and this machine has a fleet key".to_owned())
-        }
+        Ok(_) if runner.queue.is_signed() => Err(NOT_SIGNED.to_owned()),
         adopted => adopted,
     };
     match adopted {

@@ -42,4 +42,4 @@ pub use launching::Launching;
 pub use limits::Limits;
 pub use router::{Access, ROUTES, Route, allowed, routes};
 pub use showcase::{RECORDING, run_showcase};
-pub use tailnet::run_in_tailnet;
+pub use tailnet::TailnetDoor;

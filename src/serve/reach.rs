@@ -51,6 +51,12 @@ fn best(bind: IpAddr, interfaces: &[Interface]) -> IpAddr {
     found.map_or(loopback, |(_, ip)| *ip)
 }
 
+/// Whether this machine has the address itself.
+pub fn is_own(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_loopback() || interfaces().iter().any(|(_, own)| *own == ip)
+}
+
 /// Whether what is sent to this address of ours stays here or is encrypted on its way.
 pub fn is_safe(bind: IpAddr) -> bool {
     bind.is_loopback() || is_tailnet(bind.to_canonical()) || is_encrypted(bind, &interfaces())

@@ -2,40 +2,98 @@
 //!
 //! Only for a daemon that knows people by the tailnet; what it asks of them is the gate's matter, as everywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{App, reach, run};
-use crate::fleet::discovery::Seen;
+use crate::config::TailscaleConfig;
+use crate::fleet::discovery::{Doorman, Places, Seen, follow_tailnet};
 
 /// When an address that could not be had is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// Who comes from the tailnet, and where they are answered.
+pub struct TailnetDoor {
+    /// Who says who is let in.
+    pub door: Arc<Doorman>,
+    /// Where Tailscale is.
+    pub places: Places,
+    /// What the tailnet is; `None` as long as nobody needs to know.
+    pub seen: Option<watch::Receiver<Seen>>,
+    /// Where the daemon listens otherwise.
+    pub main: SocketAddr,
+    /// What is answered with.
+    pub app: Arc<App>,
+}
+
+impl TailnetDoor {
+    /// Keeps the door open or shut as `host.toml` says, until the daemon stops. Who is in and not let in any more is out
+    /// when asked the next time.
+    pub async fn keep(mut self, mut config: watch::Receiver<TailscaleConfig>) {
+        let shutdown = self.app.shutdown.clone();
+        let mut stopped = std::pin::pin!(shutdown.stopped());
+        let mut served: Option<Served> = None;
+        loop {
+            let now = config.borrow_and_update().clone();
+            self.door.set(&now);
+            match (now.enabled, &served) {
+                (true, None) => {
+                    let places = &self.places;
+                    let seen = self.seen.get_or_insert_with(|| follow_tailnet(places.clone(), &shutdown));
+                    let listens = listen(seen.clone(), self.main, Arc::clone(&self.app));
+                    served = Some(Served(shutdown.spawn(listens)));
+                }
+                (false, Some(_)) => {
+                    tracing::info!("the tailnet is not served any more");
+                    served = None;
+                }
+                _ => {}
+            }
+            tokio::select! {
+                () = &mut stopped => return,
+                changed = config.changed() => if changed.is_err() {
+                    return stopped.await;
+                },
+            }
+        }
+    }
+}
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+struct Served(JoinHandle<()>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Answers on the addresses of the tailnet, on the port of `main`, until the daemon stops. What `main` covers is
 /// left to it.
-pub async fn run_in_tailnet(mut seen: watch::Receiver<Seen>, main: SocketAddr, app: Arc<App>) {
+async fn listen(mut seen: watch::Receiver<Seen>, main: SocketAddr, app: Arc<App>) {
     let shutdown = app.shutdown.clone();
     let mut stopped = std::pin::pin!(shutdown.stopped());
-    let (mut bound, mut complained) = (BTreeSet::new(), BTreeSet::new());
+    let (mut bound, mut complained) = (BTreeMap::new(), BTreeSet::new());
     loop {
         let mut missing = false;
         let addresses = own_addresses(&seen.borrow_and_update(), main.ip());
         for ip in addresses {
-            if bound.contains(&ip) {
+            if bound.contains_key(&ip) {
                 continue;
             }
             let address = SocketAddr::new(ip, main.port());
             match TcpListener::bind(address).await {
                 Ok(listener) => {
                     tracing::info!(%address, "serving the tailnet");
-                    bound.insert(ip);
-                    drop(shutdown.spawn(run(listener, Arc::clone(&app))));
+                    bound.insert(ip, Served(shutdown.spawn(run(listener, Arc::clone(&app)))));
                 }
                 Err(error) => {
                     missing = true;
@@ -51,7 +109,7 @@ pub async fn run_in_tailnet(mut seen: watch::Receiver<Seen>, main: SocketAddr, a
             changed = timeout(patience, seen.changed()) => changed,
         };
         if matches!(changed, Ok(Err(_))) {
-            return;
+            return stopped.await;
         }
     }
 }

@@ -22,6 +22,14 @@ pub use shutdown::Shutdown;
 pub use sleep::SleepWatch;
 pub use suggest::closest;
 
+/// Waits for a moment; for ever where there is none.
+pub async fn reached(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The innermost reason of an error: what the layers above it say is where, not why.
 pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut inner = error;

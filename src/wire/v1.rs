@@ -51,6 +51,9 @@ pub struct SessionObject {
     /// One line about it, chosen by its machine.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// Ours: one line about it, to stand beside its name; absent where the title is that line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
     /// What its program says of itself; null when it says nothing.
     pub status: Option<StatusObject>,
     /// Whether its agent ended a turn that nobody has looked at.

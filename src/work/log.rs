@@ -109,7 +109,7 @@ impl JobLog {
     }
 }
 
-/// One piece of a job's output, or its end.
+/// One entry of a job's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogPart {
     /// Output.
@@ -123,6 +123,8 @@ pub enum LogPart {
     },
     /// The job ended so; nothing follows.
     End(JobState),
+    /// Nothing to show: that somebody waits, or what a newer version says.
+    Other,
 }
 
 impl Queue {
@@ -136,7 +138,7 @@ impl Queue {
         let mut range = redis::cmd("XRANGE");
         range.arg(key(id)).arg(format!("({after}")).arg("+").arg("COUNT").arg(count);
         let reply: StreamRangeReply = self.redis.query(&range).await?;
-        Ok(reply.ids.iter().filter_map(|entry| Some((entry.id.clone(), part(entry)?))).collect())
+        Ok(reply.ids.iter().map(entry_of).collect())
     }
 
     /// Where the last `lines` lines begin of what is there of an attempt's output now.
@@ -203,11 +205,15 @@ impl LogReader {
         read.arg("STREAMS").arg(&self.key).arg(after);
         let reply = self.reader.query::<Option<StreamReadReply>>(&read).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids);
-        Ok(entries.filter_map(|entry| Some((entry.id.clone(), part(&entry)?))).collect())
+        Ok(entries.map(|entry| entry_of(&entry)).collect())
     }
 }
 
-/// What an entry says; `None` for one of a newer version.
+/// An entry and what it says. None is left out, so that whoever reads on does not meet it again.
+fn entry_of(entry: &StreamId) -> (String, LogPart) {
+    (entry.id.clone(), part(entry).unwrap_or(LogPart::Other))
+}
+
 fn part(entry: &StreamId) -> Option<LogPart> {
     let text = |name: &str| match entry.map.get(name)? {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),

@@ -37,5 +37,5 @@ pub use legacy::adopted_spec;
 pub use log::{JobLog, LogPart, LogReader, PIECE_MAX};
 pub use queue::{Published, Queue};
 pub use reconcile::{Change, Reconciler};
-pub use sign::FleetKey;
+pub use sign::{FleetKey, NOT_SIGNED};
 pub use view::{Attempt, DeadLetter, JobView, QueueStatus};

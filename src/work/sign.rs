@@ -78,6 +78,12 @@ impl FleetKey {
     }
 }
 
+/// Why a job is refused that whoever published it did not sign, or with another key; and what to do.
+pub const NOT_SIGNED: &str = "it is not signed, and this machine has a fleet key: let the machine that dispatched it join \
+    (`darkmux fleet invite` here, `darkmux fleet join` there), and dispatch it again";
+const WRONG: &str = "its signature is wrong: it was dispatched with another fleet's key, or changed on the way; let the machine \
+    that dispatched it join again (`darkmux fleet invite` here, `darkmux fleet join` there)";
+
 /// What stands for the signature where the publisher has no key.
 const UNSIGNED: &str = "-";
 
@@ -97,11 +103,11 @@ pub fn open<'a>(key: Option<&FleetKey>, record: &str, sealed: &'a str) -> Result
     let (signature, spec) = sealed.split_once('\n').ok_or("it has no place for a signature")?;
     let Some(key) = key else { return Ok(spec) };
     if signature == UNSIGNED {
-        return Err("it is not signed, and this machine has a fleet key".to_owned());
+        return Err(NOT_SIGNED.to_owned());
     }
     let given = blake3::Hash::from_hex(signature).map_err(|_| "its signature is none")?;
     // Comparing two hashes takes the same time wherever they differ.
-    if given == key.mac(record, spec) { Ok(spec) } else { Err("its signature is wrong".to_owned()) }
+    if given == key.mac(record, spec) { Ok(spec) } else { Err(WRONG.to_owned()) }
 }
 
 #[cfg(test)]

@@ -20,11 +20,22 @@ pub struct Change {
     pub what: char,
     /// Its name, fit to be shown.
     pub path: String,
-    /// Whether the file has changes of the user that are not committed, or is the user's and not tracked.
-    pub dirty: bool,
+    /// What the user has there that is not committed.
+    pub own: Own,
     raw: Vec<u8>,
     mode: String,
     blob: String,
+}
+
+/// What of a file is the user's and stands in no commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// Nothing.
+    Nothing,
+    /// Changes to what is committed.
+    Changes,
+    /// All of it: git neither tracks nor ignores it.
+    All,
 }
 
 /// What became of applying.
@@ -67,7 +78,12 @@ impl Source {
     pub async fn changes(&self, state: &str, commit: &str) -> Result<Vec<Change>, WorkspaceError> {
         let args = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", state, commit];
         let listed = self.git.bytes(&args, b"").await?;
-        let dirty = self.dirty().await?;
+        let (edited, new) = self.dirty().await?;
+        let own = |raw: &[u8]| match () {
+            () if new.contains(raw) => Own::All,
+            () if edited.contains(raw) => Own::Changes,
+            () => Own::Nothing,
+        };
         let mut parts = listed.split(|byte| *byte == 0);
         let mut changes = Vec::new();
         while let (Some(head), Some(raw)) = (parts.next(), parts.next()) {
@@ -77,7 +93,7 @@ impl Source {
             changes.push(Change {
                 what: what.chars().next().unwrap_or('M'),
                 path: visible_line(&String::from_utf8_lossy(raw)).into_owned(),
-                dirty: dirty.contains(raw),
+                own: own(raw),
                 raw: raw.to_owned(),
                 mode: mode.to_owned(),
                 blob: blob.to_owned(),
@@ -87,11 +103,14 @@ impl Source {
     }
 
     /// Files that differ from what is committed, and those that git does not track and does not ignore.
-    async fn dirty(&self) -> Result<BTreeSet<Vec<u8>>, WorkspaceError> {
+    async fn dirty(&self) -> Result<(BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>), WorkspaceError> {
         let changed = self.git.bytes(&["diff-index", "-z", "--name-only", "HEAD"], b"").await?;
         let new = self.git.bytes(&["ls-files", "-z", "-o", "--exclude-standard"], b"").await?;
-        let names = changed.split(|byte| *byte == 0).chain(new.split(|byte| *byte == 0));
-        Ok(names.filter(|name| !name.is_empty()).map(<[u8]>::to_owned).collect())
+        let names = |list: &[u8]| {
+            let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+            names.map(<[u8]>::to_owned).collect()
+        };
+        Ok((names(&changed), names(&new)))
     }
 
     /// Brings the changes into the files. With `dry`, says only what would become of it.

@@ -20,7 +20,7 @@ mod snapshot;
 mod source;
 mod tree;
 
-pub use apply::{Applied, Change};
+pub use apply::{Applied, Change, Own};
 pub use collect::Left;
 pub use mirror::Mirror;
 pub use pack::Packed;

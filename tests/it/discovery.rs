@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, device, read_request};
-use crate::support::{Daemon, Home, free_port, wait_for};
+use crate::support::{Daemon, Home, describe, free_port, wait_for};
 
 /// A machine in the tailnet: answers `/v1/health` as told, and remembers what it was sent.
 struct Device {
@@ -145,6 +145,10 @@ fn machines_of_the_tailnet_are_found_change_leave_and_come_back() {
     wait_for("the desk to be off", || {
         Some(found(&home)).filter(|list| one(list, "desk-top")["online"] == false)
     });
+    // It was a peer, which is off and not just away.
+    let there = home.run(["session", "ls", "--machine", "desk-top"]);
+    assert_eq!(there.status.code(), Some(3), "{}", describe(&there));
+    assert!(String::from_utf8_lossy(&there.stderr).contains("it is off"), "{}", describe(&there));
     tailscale.change(|tailnet| tailnet.peers[1]["Online"] = json!(true));
     wait_for_names(&home, &[("studio", "suggestion"), ("printer", "identity")]);
     tailscale.change(|tailnet| {

@@ -12,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::http_auth::{success, tries};
 use crate::http_raw::{Answer, ask_with, connect};
+use crate::support::hub::write_host;
 use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, whois};
 use crate::support::{Daemon, Home, PATIENCE, describe, wait_for};
 
@@ -227,6 +228,36 @@ fn switched_off() {
     let daemon = Daemon::start_with(&it.home, ["serve", "--bind", OWN, "--port", "0"]);
     assert_eq!(ask_from(PHONE, daemon.port, "GET", "/v1/health", &[], "").status, 401);
     assert_eq!(it.tailscale.state().asked_whois, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_door_follows_the_file() {
+    in_a_network("discovery_door::follows");
+}
+
+#[test]
+#[ignore = "run by the_door_follows_the_file, in a network of its own"]
+fn follows() {
+    let it = start("[discovery]\ntailscale = false\n");
+    let address = SocketAddr::new(OWN.parse().unwrap(), it.daemon.port);
+    let health = |from: &str| it.ask(from, "GET", "/v1/health", &[], "").status;
+    let write = |text: &str| write_host(&it.home, text);
+    assert!(TcpStream::connect(address).is_err());
+    write("[discovery]\ntailscale = false\n[tailscale]\nenabled = true\n");
+    it.wait_until_served();
+    assert_eq!((health(PHONE), health(FOREIGN)), (200, 403));
+    write("[discovery]\ntailscale = false\n[tailscale]\nenabled = true\nallow = [\"bob@example.com\"]\n");
+    wait_for("who is named now to be let in", || (health(FOREIGN) == 200).then_some(()));
+    // What is not understood changes nothing.
+    write("[tailscale]\nenabled = \"perhaps\"\n");
+    wait_for("the mistake to be seen", || {
+        let log = std::fs::read_to_string(it.home.path().join("serve.log")).unwrap();
+        log.contains("stay as they were").then_some(())
+    });
+    assert_eq!(health(FOREIGN), 200);
+    write("[discovery]\ntailscale = false\n");
+    wait_for("the door to be shut", || TcpStream::connect(address).is_err().then_some(()));
 }
 
 #[cfg(target_os = "linux")]

@@ -163,7 +163,13 @@ fn wrong_ids_and_addresses_are_refused_with_a_hint() {
         assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
         assert!(stderr(&output).contains(says), "{}", describe(&output));
     }
+    // The name of this machine is no other's.
+    let own = home.run(["fleet", "add", "testbox", "--address", "10.255.0.9"]);
+    assert_eq!(own.status.code(), Some(2), "{}", describe(&own));
+    assert!(stderr(&own).contains("the name of this machine"), "{}", describe(&own));
     assert!(!home.darkmux().join("fleet.json").exists());
+    home.ok(["fleet", "add", "testbox", "--address", "127.0.0.1"]);
+    home.ok(["fleet", "remove", "testbox"]);
     home.ok(["fleet", "add", "studio", "--address", "::1"]);
     let near = home.run(["fleet", "remove", "studo"]);
     assert!(stderr(&near).contains("did you mean studio?"), "{}", describe(&near));

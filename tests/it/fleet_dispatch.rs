@@ -57,6 +57,59 @@ fn a_job_runs_elsewhere_and_its_output_and_status_come_here() {
 }
 
 #[test]
+fn a_job_for_an_idle_machine_waits_for_no_timer() {
+    let server = RedisServer::start();
+    let studio = member("studio", &server.url());
+    let _daemon = Daemon::start(&studio);
+    let here = publisher(&server.url());
+    here.ok(["crew", "dispatch", "shell", "--fleet", "-m", "true"]);
+    // Its first job makes a lane; the next ones find it.
+    for lane in [["--pin", "studio"], ["--require", "cores=1"], ["--priority", "high"], ["--pin", "studio"]] {
+        for _ in 0..3 {
+            let [flag, value] = lane;
+            let job =
+                here.json(["crew", "dispatch", "shell", "--fleet", flag, value, "--json", "-m", "true"]);
+            let at = |key: &str| job["job"][key].as_u64().unwrap_or_else(|| panic!("{key}: {job:#}"));
+            let waited = at("started_ms") - at("queued_ms");
+            // A bell that does not hear of the job comes to it after two seconds.
+            assert!(waited < 1000, "{lane:?} waited {waited} ms");
+        }
+    }
+}
+
+#[test]
+fn who_names_a_job_as_a_session_is_told_where_it_runs() {
+    let server = RedisServer::start();
+    let studio = member("studio", &server.url());
+    let _daemon = Daemon::start(&studio);
+    let here = publisher(&server.url());
+    let job = |name: &str, message: &str| {
+        let id = here.ok(["crew", "dispatch", "shell", "--fleet", "-d", "--name", name, "-m", message]);
+        id.trim().to_owned()
+    };
+    let running = job("long", "sleep 100");
+    wait_for("it to run", || {
+        (here.json(["job", "show", &running, "--json"])["job"]["state"] == "running").then_some(())
+    });
+    let said = |verb: &str, text: &str| {
+        let output = here.run(["session", verb, text]);
+        assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+        stderr(&output)
+    };
+    let attach = format!("the job runs on studio; `darkmux session attach {running}@studio`");
+    assert!(said("attach", &running).contains(&attach), "{}", said("attach", &running));
+    assert!(said("attach", "long").contains(&attach), "by its name");
+    assert!(said("kill", &running).contains(&format!("`darkmux job cancel {running}`")));
+    assert_eq!(here.json(["job", "show", &running, "--json"])["job"]["state"], "running", "nothing was done");
+    here.ok(["job", "cancel", &running]);
+    let ended = || said("tail", &running).contains(&format!("ended on studio; `darkmux job logs {running}`"));
+    wait_for("its end", || ended().then_some(()));
+    let pinned = here.ok(["crew", "dispatch", "shell", "--pin", "nobody", "-d", "-m", "true"]);
+    assert!(said("wait", pinned.trim()).contains("`darkmux job explain"), "{}", said("wait", pinned.trim()));
+    assert!(said("wait", "nothing-such").contains("no session `nothing-such`; `darkmux session ls --all`"));
+}
+
+#[test]
 fn without_redis_it_says_what_is_missing() {
     let home = Home::new();
     for flag in [["--machine", "studio"], ["--pin", "studio"], ["--require", "gpu"], ["--retries", "1"]] {

@@ -284,6 +284,15 @@ async fn the_queue_is_paused_drained_and_looked_at() {
     publish(&queue, "job-2", None).await;
     let _claim = take(&queue, &seat("studio")).await;
     home.ok(["queue", "pause"]);
+    for verb in ["drain", "undrain"] {
+        let unknown = home.run(["fleet", verb, "lapto"]);
+        assert_eq!(unknown.status.code(), Some(2), "{}", describe(&unknown));
+        assert!(!stderr(&unknown).contains("did you mean"), "{}", describe(&unknown));
+    }
+    alive(&server, "laptop", |_| {});
+    let unknown = home.run(["fleet", "drain", "lapto"]);
+    assert!(stderr(&unknown).contains("(did you mean `laptop`?)"), "{}", describe(&unknown));
+    assert!(!queue.is_drained(&machine("lapto")).await.unwrap());
     home.ok(["fleet", "drain", "laptop"]);
     let status = home.json(["queue", "status", "--json"]);
     assert_eq!((&status["paused"], &status["drained"][0]), (&true.into(), &"laptop".into()));

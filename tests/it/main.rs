@@ -64,6 +64,7 @@ mod queue_model;
 mod queue_turn;
 mod redis_link;
 mod redis_tls;
+mod remote_heals;
 mod runner;
 mod secrets;
 mod sentinel;

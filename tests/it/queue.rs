@@ -457,6 +457,21 @@ async fn an_emptied_redis_is_told_again() {
 }
 
 #[tokio::test]
+async fn who_waits_for_silent_output_waits() {
+    use darkmux::work::LogPart;
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1").await;
+    queue.watch_log(&id).await.unwrap();
+    let mut reader = queue.log_reader(&id).await.unwrap();
+    let parts = reader.next("0-0").await.unwrap();
+    let [(entry, LogPart::Other)] = parts.as_slice() else { panic!("{parts:?}") };
+    // Not at once with the same entry again, for that would be asked without end.
+    assert_eq!(reader.next(entry).await.unwrap(), []);
+    assert_eq!(queue.log_after(&id, entry, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn output_is_kept_bounded_in_order_and_ends() {
     use darkmux::work::{JobLog, LogPart};
     let server = RedisServer::start();
@@ -481,6 +496,7 @@ async fn output_is_kept_bounded_in_order_and_ends() {
                     read.extend(bytes);
                 }
                 LogPart::End(state) => end = Some(state),
+                LogPart::Other => {}
             }
         }
     }

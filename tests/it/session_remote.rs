@@ -116,6 +116,12 @@ fn lists_show_every_machine_and_who_waits_there() {
     assert!(row(id.strip_suffix("@desk").unwrap()).contains(" desk "), "{table}");
     let only = home.ok(["session", "ls", "--machine", "desk"]);
     assert!(!only.contains(here.trim()), "{only}");
+    for verb in [&["session", "ls"][..], &["inbox"]] {
+        let typo = home.command(crate::support::BIN).args(verb).args(["--machine", "dsk"]).output().unwrap();
+        refused(&typo, 2, "no machine `dsk` is known here (did you mean `desk`?); there are hub, desk");
+        assert!(typo.stdout.is_empty(), "{}", describe(&typo));
+    }
+    refused(&home.run(["session", "send", &id, "--machine", "hub", "x"]), 2, "name two machines");
     let own = home.json(["session", "ls", "--machine", "hub", "--json"]);
     assert_eq!((own["sessions"].as_array().unwrap().len(), &own["remote"]), (1, &json!([])));
     // Without peers there is no column for them.
@@ -136,7 +142,23 @@ fn lists_show_every_machine_and_who_waits_there() {
     spoke.daemon.process.kill();
     hub.peer_is("desk", "disconnected");
     assert!(home.ok(["session", "ls"]).contains("away"), "marked");
+    assert!(home.ok(["session", "ls", "--machine", "desk"]).contains("away"), "what is known of it");
     refused(&home.run(["session", "send", &id, "x"]), 3, "connection refused");
+}
+
+#[test]
+fn a_list_says_the_same_of_a_session_here_and_there() {
+    let (hub, spoke, id) = pair("exec cat");
+    let own = id.strip_suffix("@desk").unwrap();
+    spoke.home.ok(["session", "rename", own, "build"]);
+    let what = |home: &Home| {
+        let table = home.ok(["session", "ls"]);
+        let row = table.lines().find(|line| line.starts_with(own)).map(str::to_owned).expect("a row");
+        row.split_once("  build  ").map(|(_, what)| what.trim().to_owned())
+    };
+    let there = what(&spoke.home).expect("the name");
+    assert!(there.starts_with("sh -c"), "{there}");
+    wait_for("the name", || (what(&hub.home).as_ref() == Some(&there)).then_some(()));
 }
 
 #[tokio::test]

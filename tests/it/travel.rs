@@ -106,6 +106,7 @@ async fn a_dirty_repository_arrives_as_it_was_and_its_changes_come_back() {
         dry.contains("M changed.txt  (has changes of yours, which stay)") && dry.contains("A made/it.txt"),
         "{dry}"
     );
+    assert!(dry.contains("M new/untracked.bin  (git does not track it"), "{dry}");
     assert_eq!(repo.git(&["status", "--porcelain"]), before);
     repo.ok(&["job", "apply", "job-1"]);
     assert_eq!(repo.read("changed.txt"), "one\nTWO\nthree\nfour\n");
@@ -135,7 +136,8 @@ async fn a_conflict_changes_nothing_and_says_where() {
     let output = repo.darkmux("", &["job", "apply", "job-1"]);
     assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
     let said = stderr(&output);
-    assert!(said.contains("b.txt:1") && said.contains("git merge darkmux/job-1"), "{said}");
+    assert!(said.contains("b.txt:1") && said.contains("git stash -u"), "{said}");
+    assert!(said.contains("then `git merge darkmux/job-1`"), "{said}");
     assert_eq!((repo.read("a.txt"), repo.read("b.txt")), ("one\n".to_owned(), "three\n".to_owned()));
     let output = repo.darkmux("", &["job", "apply", "job-1", "--json"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();

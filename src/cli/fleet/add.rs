@@ -1,12 +1,19 @@
 //! `darkmux fleet add`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::time::timeout;
 
+use crate::cli::session::block_on;
 use crate::cli::{Cx, Exit, Failure, Outcome};
-use crate::fleet::{NewPeer, RosterError, RosterFile};
+use crate::fleet::{NewPeer, PeerAddress, RosterError, RosterFile};
+use crate::serve::reach;
 use crate::util::clock;
+
+/// How long the name of an address may take to be known.
+const RESOLVE_TIME: Duration = Duration::from_secs(2);
 
 /// Put a machine into the roster, or change its entry.
 ///
@@ -30,7 +37,19 @@ pub struct AddArgs {
 
 /// Runs the verb.
 pub fn run(args: &AddArgs, cx: &Cx) -> Outcome {
-    let file = RosterFile::new(cx.config()?.fleet_file());
+    let config = cx.config()?;
+    let file = RosterFile::new(config.fleet_file());
+    if args.id == config.machine_id()?.as_str()
+        && let Ok(address) = args.address.parse::<PeerAddress>()
+        && !block_on(async { Ok(is_own(&address).await) })?
+    {
+        let words = format!(
+            "{} is the name of this machine, and {address} is none of its addresses: give the name that the other one has \
+             (`darkmux config get machine_id` there), or this one another",
+            args.id
+        );
+        return Err(Failure::new(Exit::Usage, words));
+    }
     let token_file = args.token_file.as_ref().map(std::path::absolute).transpose()?;
     let new = NewPeer {
         id: &args.id,
@@ -44,6 +63,18 @@ pub fn run(args: &AddArgs, cx: &Cx) -> Outcome {
         Failure::new(if wrong_words { Exit::Usage } else { Exit::Failed }, error)
     })?;
     let did = if is_new { "added" } else { "changed" };
+    block_on(async {
+        super::tell_daemon(&config.paths).await;
+        Ok(())
+    })?;
     cx.printer.note(&format!("{did} {} at {}; `darkmux fleet status` asks it", peer.id, peer.address));
     Ok(Exit::Ok)
+}
+
+/// Whether an address is this machine's. One that nobody can say anything about counts as such.
+async fn is_own(address: &PeerAddress) -> bool {
+    match timeout(RESOLVE_TIME, address.resolve()).await {
+        Ok(Ok(found)) => found.iter().all(|at| reach::is_own(at.ip())),
+        _ => true,
+    }
 }

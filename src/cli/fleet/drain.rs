@@ -1,18 +1,13 @@
 //! `darkmux fleet drain` and `undrain`.
 
-use std::time::Duration;
-
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::cli::job::{failure, queue};
+use crate::cli::job::{failure, members, presence, queue};
 use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Outcome, completions};
-use crate::fleet::{Presence, PresenceReader};
+use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::model::MachineId;
-
-/// How long signs of life may take to read.
-const PATIENCE: Duration = Duration::from_millis(800);
+use crate::util::{closest, visible_line};
 
 /// Give a machine no more jobs; those that it runs go on
 #[derive(Debug, Args)]
@@ -50,16 +45,23 @@ pub fn undrain(args: &UndrainArgs, cx: &Cx) -> Outcome {
 fn set(cx: &Cx, machine: &MachineId, drained: bool) -> Outcome {
     let queue = queue(cx, "draining a machine")?;
     block_on(async {
-        queue.set_drained(machine, drained).await.map_err(|error| failure(&error))?;
-        let reader = PresenceReader::new(queue.redis().clone());
-        let seen = tokio::time::timeout(PATIENCE, reader.machines()).await.ok().and_then(Result::ok);
-        let known =
-            |presence: Presence| presence.machines.iter().any(|one| one.beat.name() == machine.as_str());
-        if seen.is_some_and(|presence| !known(presence)) {
-            cx.printer.note(&format!(
-                "no machine `{machine}` shows signs of life; is the name right (`darkmux fleet list`)?"
-            ));
+        let presence = presence(&queue).await.map_err(|error| failure(&error))?;
+        let mut known: Vec<String> =
+            members(cx, presence.as_ref()).into_iter().map(|member| member.id).collect();
+        known.push(cx.config()?.machine_id()?.to_string());
+        // One that is drained may be away for good.
+        known.extend(queue.status().await.map_err(|error| failure(&error))?.drained);
+        // Without an answer nobody can say that there is no such machine.
+        if presence.is_some() && !known.iter().any(|name| name == machine.as_str()) {
+            let near = closest(machine.as_str(), known.iter().map(String::as_str));
+            let near =
+                near.map(|near| format!(" (did you mean `{}`?)", visible_line(near))).unwrap_or_default();
+            let words = format!(
+                "no machine `{machine}` is known{near}: it shows no sign of life and is not in the roster (`darkmux fleet list`)"
+            );
+            return Err(Failure::new(Exit::Usage, words));
         }
+        queue.set_drained(machine, drained).await.map_err(|error| failure(&error))?;
         Ok(Exit::Ok)
     })
 }

@@ -1,16 +1,20 @@
 //! `darkmux fleet join`.
 
 use std::io::{self, BufRead, IsTerminal, Read};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::asking::agreed;
 use crate::cli::printer::{BOLD, GOOD, WARN};
+use crate::cli::remote::Machines;
 use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome};
-use crate::client::{self, JoinError, JoiningError, Places, Plan, Share, Visit};
+use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
+use crate::client::{self, Client, JoinError, JoiningError, Places, Plan, Share, Visit};
 use crate::fleet::PeerAddress;
 use crate::fleet::join::InviteCode;
+use crate::model::MachineId;
 use crate::util::visible_line;
 use crate::wire::{JoinAnswer, JoinHello};
 
@@ -76,14 +80,17 @@ pub fn run(args: &JoinArgs, cx: &Cx) -> Outcome {
             return Err(Failure::new(Exit::Failed, words));
         }
         if !args.yes {
-            agreed(args, &format!("join {}?", plan.machine_id), cx)?;
+            let (instead, kept) =
+                ("--yes joins, --dry-run looks first", "nothing was changed; the code is still good");
+            agreed(cx, &format!("join {}?", plan.machine_id), args.json, (instead, kept))?;
         }
         let answer = client::join(&places, &plan, &visit, &code, &cx.clock).await.map_err(failure)?;
         super::tell_daemon(&config.paths).await;
+        let link = linked(cx, &plan.machine_id).await;
         if args.json {
-            cx.printer.json(&document(&plan, &places, Some(&answer)))?;
+            cx.printer.json(&document(&plan, &places, Some((&answer, &link))))?;
         } else {
-            done(&plan, &answer, cx)?;
+            done(&plan, (&answer, &link), cx)?;
         }
         Ok(Exit::Ok)
     })
@@ -103,21 +110,6 @@ fn code(given: Option<&str>, cx: &Cx) -> Result<String, Failure> {
         input.lock().take(CODE_MAX).read_to_string(&mut text)?;
     }
     Ok(text)
-}
-
-/// Asks on a terminal; elsewhere nobody can agree.
-fn agreed(args: &JoinArgs, question: &str, cx: &Cx) -> Result<(), Failure> {
-    if args.json || !io::stdin().is_terminal() {
-        let words = "nobody is here to be asked: --yes joins, --dry-run looks first";
-        return Err(Failure::new(Exit::Usage, words));
-    }
-    cx.printer.note(&format!("{BOLD}{question}{BOLD:#} [y/N]"));
-    let mut answer = String::new();
-    io::stdin().lock().take(16).read_line(&mut answer)?;
-    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Failed, "nothing was changed; the code is still good"))
 }
 
 /// What stands for the failure: who can't be reached is 3, everything else 1.
@@ -177,10 +169,20 @@ fn tell(plan: &Plan, places: &Places<'_>, cx: &Cx) {
     }
 }
 
+/// Waits until this machine's daemon is connected with the other one. An error says why it is not.
+async fn linked(cx: &Cx, machine: &MachineId) -> Result<(), Failure> {
+    let client = Client::local(&cx.config()?.paths).or_exit(Exit::Unreachable)?;
+    let machines = Machines::settled(cx, &client, machine.as_str(), Duration::ZERO).await?;
+    machines.trouble(machine.as_str()).map_or(Ok(()), Err)
+}
+
 /// What was done, and what is left to do.
-fn done(plan: &Plan, answer: &JoinAnswer, cx: &Cx) -> Result<(), Failure> {
+fn done(plan: &Plan, (answer, link): (&JoinAnswer, &Result<(), Failure>), cx: &Cx) -> Result<(), Failure> {
     let id = &plan.machine_id;
     cx.printer.line(&format!("{GOOD}joined{GOOD:#} {id}; `darkmux fleet status` shows it"))?;
+    if let Err(why) = link {
+        cx.printer.note(&format!("its sessions do not show here yet: {}", why.words()));
+    }
     if let Some(back) = &answer.back {
         let back = visible_line(back);
         let words = if answer.in_roster {
@@ -207,8 +209,9 @@ fn restart(plan: &Plan) -> bool {
     plan.fleet_key.changes() || plan.redis.changes()
 }
 
-fn document(plan: &Plan, places: &Places<'_>, answer: Option<&JoinAnswer>) -> Value {
+fn document(plan: &Plan, places: &Places<'_>, done: Option<(&JoinAnswer, &Result<(), Failure>)>) -> Value {
     let greeting = &plan.greeting;
+    let (answer, link) = done.unzip();
     json!({
         "back": answer.and_then(|answer| answer.back.as_deref()),
         "expires_at": greeting.expires_at,
@@ -216,6 +219,8 @@ fn document(plan: &Plan, places: &Places<'_>, answer: Option<&JoinAnswer>) -> Va
         "fleet_key": plan.fleet_key,
         "in_roster_there": answer.map(|answer| answer.in_roster),
         "joined": answer.is_some(),
+        "link_error": link.and_then(|link| link.as_ref().err()).map(Failure::words),
+        "linked": link.map(Result::is_ok),
         "machine": {
             "address": plan.address.to_string(),
             "darkmux_version": greeting.version,

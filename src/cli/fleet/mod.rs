@@ -1,6 +1,7 @@
 //! `darkmux fleet`: the machines that belong together.
 
 mod add;
+mod asking;
 mod discover;
 mod drain;
 mod invite;
@@ -50,9 +51,9 @@ pub fn run(verb: FleetVerb, cx: &Cx) -> Outcome {
     }
 }
 
-/// Has a daemon look at its tokens now; it would within two seconds, or when somebody asks for something.
+/// Has a daemon look at its tokens and its peers now; it would within a few seconds by itself.
 async fn tell_daemon(paths: &Paths) {
     let Ok(client) = Client::local(paths) else { return };
     // Without an answer it notices by itself.
-    let _ = client.health().await;
+    let _ = client.peers().await;
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cli::session::block_on;
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::fleet::RosterFile;
 use crate::fleet::join::PeerFiles;
@@ -28,6 +29,10 @@ pub fn run(args: &RemoveArgs, cx: &Cx) -> Outcome {
         Err(_) => false,
     };
     if file.remove(&args.id)? || revoked || forgotten {
+        block_on(async {
+            super::tell_daemon(&config.paths).await;
+            Ok(())
+        })?;
         cx.printer.note(&format!("removed {}", visible_line(&args.id)));
         return Ok(Exit::Ok);
     }

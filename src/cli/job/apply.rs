@@ -9,7 +9,7 @@ use crate::cli::session::block_on;
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::model::SessionId;
 use crate::util::visible_line;
-use crate::workspace::{Applied, Change, WorkspaceError};
+use crate::workspace::{Applied, Change, Own, WorkspaceError};
 
 /// Take what a job changed into the files of the repository that it was dispatched from.
 ///
@@ -55,6 +55,12 @@ pub fn run(args: &ApplyArgs, cx: &Cx) -> Outcome {
     })
 }
 
+/// A changed file, for a document.
+pub fn file(change: &Change) -> Value {
+    let (what, path, own) = (change.what.to_string(), &change.path, change.own);
+    json!({ "what": what, "path": path, "dirty": own != Own::Nothing, "untracked": own == Own::All })
+}
+
 fn document(id: &SessionId, dry_run: bool, changes: &[Change], applied: &Applied) -> Value {
     let (word, conflicts) = match applied {
         Applied::Yes if dry_run => ("would_apply", &[][..]),
@@ -62,10 +68,7 @@ fn document(id: &SessionId, dry_run: bool, changes: &[Change], applied: &Applied
         Applied::Before => ("applied_before", &[][..]),
         Applied::Conflicts(reasons) => ("conflicts", reasons.as_slice()),
     };
-    let files: Vec<Value> = changes
-        .iter()
-        .map(|change| json!({ "what": change.what.to_string(), "path": change.path, "dirty": change.dirty }))
-        .collect();
+    let files: Vec<Value> = changes.iter().map(file).collect();
     json!({ "schema": 1, "job": id, "dry_run": dry_run, "outcome": word, "files": files, "conflicts": conflicts })
 }
 
@@ -84,16 +87,24 @@ fn tell(
             for reason in reasons {
                 printer.error(&format!("  {reason}"));
             }
-            printer.note(&format!("`git merge {}` merges it instead", delivery::branch_of(id)));
+            let merge = format!("`git merge {}`", delivery::branch_of(id));
+            let advice = if changes.iter().any(|change| change.own != Own::Nothing) {
+                format!("commit what is yours, or put it aside (`git stash -u`); then {merge} merges it")
+            } else {
+                format!("{merge} merges it instead")
+            };
+            printer.note(&advice);
         }
         Applied::Yes => {
             for change in changes {
-                let dirty = match (change.dirty, args.dry_run) {
-                    (false, _) => "",
-                    (true, true) => "  (has changes of yours, which stay)",
-                    (true, false) => "  (had changes of yours, which stayed)",
+                let own = match (change.own, args.dry_run) {
+                    (Own::Nothing, _) => "",
+                    (Own::Changes, true) => "  (has changes of yours, which stay)",
+                    (Own::Changes, false) => "  (had changes of yours, which stayed)",
+                    (Own::All, true) => "  (git does not track it: nothing keeps it as it is now)",
+                    (Own::All, false) => "  (git does not track it)",
                 };
-                printer.line(&format!("{} {}{dirty}", change.what, change.path))?;
+                printer.line(&format!("{} {}{own}", change.what, change.path))?;
             }
             let count = changes.len();
             let (would, did) =

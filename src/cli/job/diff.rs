@@ -4,6 +4,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
+use super::apply::file;
 use super::delivery::{self, Back};
 use crate::cli::session::block_on;
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
@@ -46,10 +47,7 @@ pub fn run(args: &DiffArgs, cx: &Cx) -> Outcome {
         let Back { source, state, commit, .. } = &back;
         if args.json {
             let changes = source.changes(state, commit).await.map_err(failed)?;
-            let files: Vec<_> = changes
-                .iter()
-                .map(|change| json!({ "what": change.what.to_string(), "path": change.path, "dirty": change.dirty }))
-                .collect();
+            let files: Vec<_> = changes.iter().map(file).collect();
             let mut document = back.document();
             document["files"] = json!(files);
             document["base"] = json!(record.base);

@@ -17,7 +17,7 @@ use crate::cli::printer::DIM;
 use crate::cli::session::{Happening, Screen, Terminal, tell_gap};
 use crate::cli::{Cx, Exit, Failure, FailureContext};
 use crate::model::{MachineId, SessionId};
-use crate::util::Backoff;
+use crate::util::{Backoff, reached};
 use crate::work::{JobView, LogPart, Queue, WorkError};
 
 /// How long after Ctrl-C another one cancels the job.
@@ -319,6 +319,7 @@ impl<'a> Output<'a> {
             self.after = entry;
             match part {
                 LogPart::End(_) => ended = true,
+                LogPart::Other => {}
                 LogPart::Output { attempt, offset, bytes } => self.show(attempt, offset, &bytes)?,
             }
         }
@@ -402,13 +403,6 @@ impl<'a> Output<'a> {
         if self.screen.is_some() && attempt >= self.attempt && bytes > shown {
             tell_gap(self.cx, shown, bytes);
         }
-    }
-}
-
-async fn reached(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

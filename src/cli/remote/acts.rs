@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::follow::{self, Tail};
 use super::look::{look, picture};
-use super::{Remote, connect, failure};
+use super::{Machines, Remote, connect, failure};
 use crate::cli::session::{Keys, Typing, on_terminal};
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::client::Sent;
@@ -107,6 +107,12 @@ pub struct NewThere<'a> {
 /// Starts a session on another machine, and shows it.
 pub async fn launch(cx: &Cx, new: NewThere<'_>, detach: bool) -> Outcome {
     let client = connect(cx)?;
+    let machines = Machines::settled(cx, &client, new.machine, Duration::ZERO).await?;
+    // One that is away may be back, and is asked.
+    if let Some(trouble) = machines.trouble(new.machine).filter(|trouble| trouble.exit() != Exit::Unreachable)
+    {
+        return Err(trouble);
+    }
     let mut body = Map::new();
     body.insert("peer".to_owned(), new.machine.into());
     body.insert("size".to_owned(), json!(new.size));

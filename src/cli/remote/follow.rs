@@ -1,8 +1,11 @@
-//! The output of a session of another machine: what is held, and what comes.
+//! The output of a session of another machine: what is held, and what comes. Following heals: it goes on at the byte
+//! where it broke off.
 
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::frames::{Got, Line, Opening};
+use super::heal::{Heal, Trouble};
 use super::{Listed, Remote, failure, list};
 use crate::cli::session::{Form, Happening, Screen, Terminal, tell_gap};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
@@ -28,22 +31,31 @@ pub async fn tail(cx: &Cx, remote: Remote, how: Tail) -> Outcome {
         Tail { raw: true, .. } => Screen::stdout(Form::Raw),
         _ => Screen::later(),
     };
-    let (mut screen, at) = if let Some(lines) = how.lines {
+    let (screen, at) = if let Some(lines) = how.lines {
         let (start, held) = held(&remote).await?;
         let from = last_lines(&held, lines);
         let mut screen = screen(start + from as u64);
         screen.show(&held[from..])?;
         (screen, start + held.len() as u64)
     } else {
-        let mut screen = screen(how.from.unwrap_or(0));
-        let at = rest(cx, &remote, how.from.unwrap_or(0), how.from.is_some(), &mut screen).await?;
-        (screen, at)
+        (screen(how.from.unwrap_or(0)), how.from.unwrap_or(0))
     };
-    let exit = if how.follow { follow(cx, &remote, at, &mut screen).await? } else { Exit::Ok };
-    screen.end()?;
+    // Who asks for no place means the oldest output that is held.
+    let tells = how.from.is_some() || how.lines.is_some();
+    let mut output = Output { cx, remote: &remote, screen, at, tells, heal: Heal::default() };
+    let exit = if how.follow {
+        let mut terminal = Terminal::open(None).or_exit(Exit::Internal)?;
+        tokio::select! {
+            followed = output.follow() => followed?,
+            exit = left(&mut terminal) => exit,
+        }
+    } else {
+        output.rest().await.map_err(Trouble::into_failure)?;
+        Exit::Ok
+    };
+    output.screen.end()?;
     if how.json {
-        let now = list(&remote.client).await.map_err(failure)?;
-        let session = now.into_iter().find(|session| session.id == remote.session.id);
+        let session = output.listed().await?;
         cx.printer.json_line(&json!({ "schema": 1, "session": session.map(|session| session.raw) }))?;
     }
     Ok(exit)
@@ -74,76 +86,109 @@ fn last_lines(all: &[u8], lines: u64) -> usize {
     memchr::memrchr_iter(b'\n', body).nth(nth).map_or(0, |at| at + 1)
 }
 
-/// Shows what is held from an offset on; returns the offset after it. `tells` says whether a part that is not held any
-/// more is missed.
-async fn rest(
-    cx: &Cx,
-    remote: &Remote,
-    from: u64,
+/// Output that is being shown.
+struct Output<'a> {
+    cx: &'a Cx,
+    remote: &'a Remote,
+    screen: Screen<'a>,
+    /// The next byte that is wanted.
+    at: u64,
+    /// Whether a part is told that is missed because it is not held any more.
     tells: bool,
-    screen: &mut Screen<'_>,
-) -> Result<u64, Failure> {
-    let path = format!("{}?from={from}", remote.path("scrollback"));
-    let mut output = remote.client.output(&path).await.map_err(failure)?;
-    let mut at = output.start;
-    if at > from {
-        if tells {
-            tell_gap(cx, from, at);
-        }
-        screen.skip(at)?;
-    }
-    while let Some(bytes) = output.next().await.map_err(failure)? {
-        at += bytes.len() as u64;
-        screen.show(&bytes)?;
-    }
-    Ok(at)
+    heal: Heal,
 }
 
-/// Shows what comes after an offset, until the session ends; its status.
-async fn follow(cx: &Cx, remote: &Remote, from: u64, screen: &mut Screen<'_>) -> Outcome {
-    let mut terminal = Terminal::open(None).or_exit(Exit::Internal)?;
-    let mut at = from;
-    let mut line = Line::open(remote, Opening { from: Some(at), read_only: true, size: None }).await?;
-    loop {
-        let got = tokio::select! {
-            got = line.next() => got,
-            exit = left(&mut terminal) => return Ok(exit),
-        };
-        match got {
-            Got::Output(begin, bytes) => {
-                // What the list of what is held brought already comes again.
-                let known = usize::try_from(at.saturating_sub(begin)).unwrap_or(usize::MAX).min(bytes.len());
-                screen.show(&bytes[known..])?;
-                at = at.max(begin + bytes.len() as u64);
+impl Output<'_> {
+    /// Shows what is held and was not shown yet.
+    async fn rest(&mut self) -> Result<(), Trouble> {
+        let path = format!("{}?from={}", self.remote.path("scrollback"), self.at);
+        let mut output = self.remote.client.output(&path).await?;
+        if output.start > self.at {
+            if self.tells {
+                tell_gap(self.cx, self.at, output.start);
             }
-            // The screen is no output; that stands in what is held.
-            Got::Picture(to, _) if to > at => at = rest(cx, remote, at, true, screen).await?,
-            Got::Picture(..) | Got::Size(..) => {}
-            Got::Ended(code) => {
-                rest(cx, remote, at, true, screen).await?;
-                let code = match code {
-                    Some(code) => Some(code),
-                    None => ended(remote).await?.as_ref().and_then(Listed::shell_code),
-                };
-                return Ok(code.map_or(Exit::Internal, Exit::of_shell_code));
+            self.at = output.start;
+            self.screen.skip(self.at)?;
+        }
+        self.tells = true;
+        while let Some(bytes) = output.next().await? {
+            self.at += bytes.len() as u64;
+            self.screen.show(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Shows what comes until the session ends, however often the way there breaks; its status.
+    async fn follow(&mut self) -> Outcome {
+        loop {
+            match self.follow_once().await {
+                Ok(exit) => return Ok(exit),
+                Err(trouble) => self.heal.wait(self.cx, &self.remote.session.id, trouble).await?,
             }
-            Got::Refused(why) | Got::Broke(why) => {
-                let id = &remote.session.id;
-                if let Some(session) = ended(remote).await?.filter(|session| !session.alive) {
-                    rest(cx, remote, at, true, screen).await?;
-                    return Ok(session.shell_code().map_or(Exit::Internal, Exit::of_shell_code));
+        }
+    }
+
+    async fn follow_once(&mut self) -> Result<Exit, Trouble> {
+        self.rest().await?;
+        let mut line =
+            Line::open(self.remote, Opening { from: Some(self.at), read_only: true, size: None }).await?;
+        let trouble = loop {
+            let got = line.next().await;
+            if matches!(got, Got::Open | Got::Output(..) | Got::Picture(..)) {
+                self.heal.tell_whole(self.cx, &self.remote.session.id);
+            }
+            match got {
+                Got::Output(begin, bytes) => {
+                    // What the list of what is held brought already comes again.
+                    let known =
+                        usize::try_from(self.at.saturating_sub(begin)).unwrap_or(usize::MAX).min(bytes.len());
+                    self.at = self.at.max(begin + bytes.len() as u64);
+                    self.screen.show(&bytes[known..])?;
                 }
-                let words = format!("session {id} runs on and can't be followed: {why}");
-                return Err(Failure::new(Exit::Unreachable, words));
+                // The screen is no output; that stands in what is held.
+                Got::Picture(to, _) if to > self.at => self.rest().await?,
+                Got::Open | Got::Picture(..) | Got::Size(..) => {}
+                Got::Ended(code) => {
+                    self.rest().await?;
+                    let code = match code {
+                        Some(code) => Some(code),
+                        None => self.now().await?.as_ref().and_then(Listed::shell_code),
+                    };
+                    return Ok(code.map_or(Exit::Internal, Exit::of_shell_code));
+                }
+                Got::Gone => break Trouble::Unknown(self.remote.gone()),
+                Got::Refused(why) => break Trouble::Final(self.remote.refused(&why)),
+                Got::Broke(why) => break Trouble::Way(why),
+            }
+        };
+        // Some daemons have no terminal of what has ended.
+        match self.now().await? {
+            Some(session) if !session.alive && session.disconnected_since.is_none() => {
+                self.rest().await?;
+                Ok(session.shell_code().map_or(Exit::Internal, Exit::of_shell_code))
+            }
+            _ => Err(trouble),
+        }
+    }
+
+    /// What is known of it now.
+    async fn now(&self) -> Result<Option<Listed>, Trouble> {
+        let now = list(&self.remote.client).await?;
+        Ok(now.into_iter().find(|session| session.id == self.remote.session.id))
+    }
+
+    /// As [`now`](Self::now), for who has seen all of it already.
+    async fn listed(&mut self) -> Result<Option<Listed>, Failure> {
+        loop {
+            match self.now().await {
+                Ok(session) => return Ok(session),
+                Err(trouble) => {
+                    let (pause, _) = self.heal.after(&self.remote.session.id, trouble)?;
+                    sleep(pause).await;
+                }
             }
         }
     }
-}
-
-/// What is known of it now.
-async fn ended(remote: &Remote) -> Result<Option<Listed>, Failure> {
-    let now = list(&remote.client).await.map_err(failure)?;
-    Ok(now.into_iter().find(|session| session.id == remote.session.id))
 }
 
 /// The user does not want to see more.

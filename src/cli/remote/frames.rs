@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::time::timeout;
 use tungstenite::Message;
 
-use super::{Remote, failure};
-use crate::cli::Failure;
+use super::Remote;
+use super::heal::Trouble;
 use crate::peer::PeerSocket;
 use crate::util::visible_line;
 use crate::wire::WindowSize;
@@ -25,12 +25,17 @@ const TYPED_TIME: Duration = Duration::from_secs(15);
 /// The code of a session that has ended.
 const EXITED: u16 = 4000;
 
-/// Codes that say that coming back is of no use: signed out, not allowed, gone.
-const FINAL: [u16; 3] = [4001, 4003, 4004];
+/// The code of a session that is not there.
+const GONE: u16 = 4004;
+
+/// Codes that say that coming back is of no use: signed out, not allowed.
+const FINAL: [u16; 2] = [4001, 4003];
 
 /// Something that came.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Got {
+    /// The other machine shows it.
+    Open,
     /// The screen as it was at an offset.
     Picture(u64, Bytes),
     /// Output from an offset on.
@@ -39,6 +44,8 @@ pub enum Got {
     Size(WindowSize, bool),
     /// The session has ended; with the code that a shell would report, where it was told.
     Ended(Option<i32>),
+    /// There is no such session; or not yet, where a daemon has just been started.
+    Gone,
     /// It can't be shown, and will not be.
     Refused(String),
     /// The connection ended; why, as far as it is known.
@@ -81,7 +88,7 @@ struct Said {
 
 impl Line {
     /// Connects.
-    pub async fn open(remote: &Remote, how: Opening) -> Result<Self, Failure> {
+    pub async fn open(remote: &Remote, how: Opening) -> Result<Self, Trouble> {
         let mut path = format!("/ws/{}?darkmux=1", remote.session.id);
         // Writing to memory can't fail.
         if let Some(from) = how.from {
@@ -93,7 +100,7 @@ impl Line {
         if how.read_only {
             path += "&read_only=1";
         }
-        let socket = remote.client.terminal(&path).await.map_err(failure)?;
+        let socket = remote.client.terminal(&path).await?;
         Ok(Self { socket, at: None, picture_due: true, exit_code: None })
     }
 
@@ -134,7 +141,7 @@ impl Line {
             "attached" => {
                 self.at = said.at;
                 self.picture_due = said.snapshot == Some(true);
-                None
+                Some(Got::Open)
             }
             "terminal_resize" => {
                 let size = WindowSize { cols: said.cols?, rows: said.rows? };
@@ -152,6 +159,7 @@ impl Line {
         let reason: String = visible_line(reason).chars().take(200).collect();
         match code {
             EXITED => Got::Ended(self.exit_code),
+            GONE => Got::Gone,
             code if FINAL.contains(&code) => Got::Refused(reason),
             _ if reason.is_empty() => Got::Broke("the connection was closed".to_owned()),
             _ => Got::Broke(reason),

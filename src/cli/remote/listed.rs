@@ -26,6 +26,7 @@ pub struct Listed {
     pub id: String,
     pub alive: bool,
     pub title: String,
+    pub what: Option<String>,
     pub name: Option<String>,
     pub slug: Option<String>,
     pub cwd: String,
@@ -61,6 +62,12 @@ impl Listed {
         self.exit.map(ExitStatus::shell_code).or(self.exit_code)
     }
 
+    /// What it is about, where its name stands beside it.
+    pub fn what(&self) -> &str {
+        let own = self.what.as_deref().unwrap_or(&self.title);
+        if own.is_empty() { &self.kind } else { own }
+    }
+
     fn of(raw: Value) -> Option<Self> {
         let listed = Self::deserialize(&raw).ok()?;
         listed.id.contains('@').then_some(Self { raw, ..listed })
@@ -77,11 +84,8 @@ pub async fn list(client: &Client) -> Result<Vec<Listed>, ClientError> {
 /// Why a text names no session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Chosen {
-    /// None is called so. Whether there is any of that machine.
-    None {
-        /// There is.
-        machine_known: bool,
-    },
+    /// None is called so.
+    None,
     /// Several are.
     Several(Vec<String>),
 }
@@ -89,10 +93,9 @@ pub enum Chosen {
 /// The session that is meant, by the rules of this machine's own.
 pub fn choose(all: Vec<Listed>, way: &Way) -> Result<Listed, Chosen> {
     let mut there: Vec<Listed> = all.into_iter().filter(|session| session.machine() == way.machine).collect();
-    let machine_known = !there.is_empty();
     let text = way.name.as_str();
     if text.is_empty() {
-        return Err(Chosen::None { machine_known });
+        return Err(Chosen::None);
     }
     let by_id = |session: &Listed| session.own_id() == text;
     let by_name = |session: &Listed| session.name.as_deref() == Some(text);
@@ -111,7 +114,7 @@ pub fn choose(all: Vec<Listed>, way: &Way) -> Result<Listed, Chosen> {
             || text.len() >= ENDING_MIN && id.ends_with(text)
     });
     match there.len() {
-        0 => Err(Chosen::None { machine_known }),
+        0 => Err(Chosen::None),
         1 => Ok(there.remove(0)),
         _ => Err(Chosen::Several(there.into_iter().take(NAMED).map(|session| session.id).collect())),
     }
@@ -146,8 +149,8 @@ mod tests {
         assert_eq!(chosen("aa2", "desk").as_deref(), Ok("sess-aa22@desk"));
         assert_eq!(chosen("aa", "dev@desk").as_deref(), Ok("sess-aa11@dev@desk"));
         assert!(matches!(chosen("aa", "desk"), Err(Chosen::Several(ids)) if ids.len() == 2));
-        assert_eq!(chosen("bb11", "desk"), Err(Chosen::None { machine_known: true }));
-        assert_eq!(chosen("", "desk"), Err(Chosen::None { machine_known: true }));
-        assert_eq!(chosen("build", "dev"), Err(Chosen::None { machine_known: false }));
+        assert_eq!(chosen("bb11", "desk"), Err(Chosen::None));
+        assert_eq!(chosen("", "desk"), Err(Chosen::None));
+        assert_eq!(chosen("build", "dev"), Err(Chosen::None));
     }
 }

@@ -1,24 +1,23 @@
-//! Looking into a session of another machine from a terminal, and typing into it. The connection heals.
+//! Looking into a session of another machine from a terminal, and typing into it. The connection heals; as long as it
+//! does not, the terminal's last row says so, and that nothing that is typed arrives.
 
 use std::io;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::frames::{Got, Line, Opening};
+use super::heal::{Heal, Trouble};
 use super::{Remote, listed::Listed};
 use crate::cli::session::{Detach, Form, Happening, Keys, Screen, Terminal};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::pty::Signals;
-use crate::util::visible;
+use crate::util::{human, reached};
 use crate::wire::WindowSize;
 
-/// Pauses between tries to come back.
-const RETRY: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-
-/// How long the user is let wait before it counts as failed.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a connection may be away before that is shown, and how often it is shown anew.
+const AWAY_SHOWN: Duration = Duration::from_millis(400);
+const AWAY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a picture may take that only tells how to type.
 const PICTURE_TIME: Duration = Duration::from_secs(10);
@@ -30,15 +29,27 @@ const INTERRUPT: u8 = 0x03;
 enum Seen {
     Ended(Option<i32>),
     Left(Exit),
-    /// The connection ended.
-    Broke(String),
+}
+
+/// How one connection ended.
+enum Followed {
+    Seen(Seen),
+    /// It can't be shown now.
+    Broke(Trouble),
     /// The screen has our size now, and is wanted anew.
     Anew,
 }
 
+/// There is no connection.
+struct Away {
+    since: Instant,
+    why: String,
+    /// When that is shown next.
+    due: Instant,
+}
+
 /// One look.
 struct Look<'a> {
-    cx: &'a Cx,
     remote: &'a Remote,
     keys: Keys,
     screen: Screen<'a>,
@@ -50,6 +61,8 @@ struct Look<'a> {
     claimed: bool,
     /// The size told last, and whether it was another viewer's.
     size: Option<(WindowSize, bool)>,
+    heal: Heal,
+    away: Option<Away>,
 }
 
 /// Shows a session on this terminal until it ends or the user leaves it: from an offset on, or beginning with its
@@ -65,8 +78,18 @@ pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Out
     let detach = Detach::new(&cx.config()?.session().detach_key);
     let detach = detach.map_err(|words| Failure::new(Exit::Usage, words))?;
     let terminal = Terminal::open(Some(Signals::AsBytes)).or_exit(Exit::Internal)?;
-    let mut look =
-        Look { cx, remote: &remote, keys, screen, terminal, detach, at: from, claimed: false, size: None };
+    let mut look = Look {
+        remote: &remote,
+        keys,
+        screen,
+        terminal,
+        detach,
+        at: from,
+        claimed: false,
+        size: None,
+        heal: Heal::default(),
+        away: None,
+    };
     let seen = look.run().await;
     look.screen.end()?;
     drop(look);
@@ -83,75 +106,90 @@ pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Out
             // Leaving is what its key is for.
             Ok(if exit == Exit::Interrupted { Exit::Ok } else { exit })
         }
-        Seen::Broke(why) => {
-            Err(Failure::new(Exit::Unreachable, format!("session {id} can't be shown any more: {why}")))
-        }
-        Seen::Anew => Ok(Exit::Ok),
     }
 }
 
 impl Look<'_> {
     async fn run(&mut self) -> Result<Seen, Failure> {
-        let mut heard = Instant::now();
-        let mut tries = 0;
         loop {
             let size = Terminal::size().filter(|_| self.keys != Keys::Looking);
-            let how = Opening { from: self.at, size, read_only: self.keys == Keys::Looking };
-            let why = match self.unless_left(Line::open(self.remote, how)).await {
+            // What the last row was written over comes back with the whole picture.
+            let from = self.at.filter(|_| !self.screen.has_banner());
+            let how = Opening { from, size, read_only: self.keys == Keys::Looking };
+            let trouble = match self.unless_left(Line::open(self.remote, how)).await? {
                 Err(left) => return Ok(left),
-                Ok(Err(failure)) => failure.words().to_owned(),
+                Ok(Err(trouble)) => trouble,
                 Ok(Ok(line)) => match self.follow(line, size).await? {
-                    Seen::Anew => {
+                    Followed::Seen(seen) => return Ok(seen),
+                    Followed::Anew => {
                         self.at = None;
                         continue;
                     }
-                    Seen::Broke(why) => {
-                        if tries > 0 && self.at.is_some() {
-                            (heard, tries) = (Instant::now(), 0);
-                        }
-                        why
-                    }
-                    seen => return Ok(seen),
+                    Followed::Broke(trouble) => trouble,
                 },
             };
-            if heard.elapsed() >= PATIENCE {
-                return Ok(Seen::Broke(why));
+            let (pause, why) = self.heal.after(&self.remote.session.id, trouble)?;
+            let now = Instant::now();
+            match &mut self.away {
+                Some(away) => away.why = why,
+                None => self.away = Some(Away { since: now, why, due: now + AWAY_SHOWN }),
             }
-            if tries == 1 {
-                let why = visible(&why);
-                self.cx.printer.note(&format!("\r\n[{why}; trying again, the detach key leaves]\r"));
-            }
-            let pause = RETRY[tries.min(RETRY.len() - 1)];
-            tries += 1;
-            if let Err(left) = self.unless_left(tokio::time::sleep(pause)).await {
+            if let Err(left) = self.unless_left(sleep(pause)).await? {
                 return Ok(left);
             }
         }
     }
 
     /// Does something without a connection, unless the user leaves meanwhile. What is typed meanwhile is typed into
-    /// nothing, so it is left where it is.
-    async fn unless_left<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Seen> {
+    /// nothing: it is left where it is, and the last row says so.
+    async fn unless_left<T>(&mut self, work: impl Future<Output = T>) -> io::Result<Result<T, Seen>> {
         tokio::pin!(work);
         loop {
+            let due = self.away.as_ref().map(|away| away.due);
             let happening = tokio::select! {
-                done = &mut work => return Ok(done),
+                done = &mut work => return Ok(Ok(done)),
                 happening = self.terminal.next(true) => happening,
+                () = reached(due) => {
+                    self.show_away()?;
+                    continue;
+                }
             };
             match happening {
                 Happening::Typed(bytes) => {
                     if self.split(&bytes).1 {
-                        return Err(Seen::Left(Exit::Interrupted));
+                        return Ok(Err(Seen::Left(Exit::Interrupted)));
                     }
                 }
                 Happening::Resized(_) => {}
-                Happening::Interrupt => return Err(Seen::Left(Exit::Interrupted)),
-                Happening::End(exit) => return Err(Seen::Left(exit)),
+                Happening::Interrupt => return Ok(Err(Seen::Left(Exit::Interrupted))),
+                Happening::End(exit) => return Ok(Err(Seen::Left(exit))),
             }
         }
     }
 
-    async fn follow(&mut self, mut line: Line, size: Option<WindowSize>) -> Result<Seen, Failure> {
+    /// Says on the last row that there is no connection.
+    fn show_away(&mut self) -> io::Result<()> {
+        let Some(away) = &mut self.away else { return Ok(()) };
+        away.due = Instant::now() + AWAY_AGAIN;
+        let Some(size) = Terminal::size() else { return Ok(()) };
+        let typing = if self.keys == Keys::Looking { "" } else { " · what you type is not taken" };
+        let words = format!(
+            "no connection for {}{typing} · {} leaves · {}: {}",
+            human::duration(away.since.elapsed()),
+            self.detach.keys(),
+            self.remote.session.machine(),
+            away.why
+        );
+        self.screen.banner(&words, size)
+    }
+
+    /// The session is here again.
+    fn is_back(&mut self) {
+        self.heal.is_whole();
+        self.away = None;
+    }
+
+    async fn follow(&mut self, mut line: Line, size: Option<WindowSize>) -> Result<Followed, Failure> {
         self.size = None;
         // Once: a connection that broke takes nothing over from who came meanwhile.
         if let Some(size) = size.filter(|_| !std::mem::replace(&mut self.claimed, true)) {
@@ -161,21 +199,21 @@ impl Look<'_> {
             let happening = tokio::select! {
                 got = line.next() => {
                     match got {
+                        Got::Open => self.is_back(),
                         Got::Picture(at, bytes) => {
+                            self.is_back();
                             self.at = Some(at);
                             self.screen.picture(&bytes, Terminal::size().unwrap_or_default().rows)?;
                         }
                         Got::Output(at, bytes) => self.show(at, &bytes)?,
                         Got::Size(size, own) => if self.is_taken_over(size, own) {
                             line.close().await;
-                            return Ok(Seen::Anew);
+                            return Ok(Followed::Anew);
                         },
-                        Got::Ended(code) => return Ok(Seen::Ended(code)),
-                        Got::Refused(why) => {
-                            let id = &self.remote.session.id;
-                            return Err(Failure::new(Exit::Failed, format!("session {id}: {why}")));
-                        }
-                        Got::Broke(why) => return Ok(Seen::Broke(why)),
+                        Got::Ended(code) => return Ok(Followed::Seen(Seen::Ended(code))),
+                        Got::Gone => return Ok(Followed::Broke(Trouble::Unknown(self.remote.gone()))),
+                        Got::Refused(why) => return Err(self.remote.refused(&why)),
+                        Got::Broke(why) => return Ok(Followed::Broke(Trouble::Way(why))),
                     }
                     continue;
                 }
@@ -185,7 +223,7 @@ impl Look<'_> {
                 Happening::Typed(bytes) => {
                     let (bytes, leaves) = self.split(&bytes);
                     if !line.type_in(&bytes).await {
-                        return Ok(Seen::Broke("what was typed was not taken".to_owned()));
+                        return Ok(Followed::Broke(Trouble::Way("what was typed was not taken".to_owned())));
                     }
                     leaves.then_some(Exit::Interrupted)
                 }
@@ -200,7 +238,7 @@ impl Look<'_> {
             };
             if let Some(exit) = left {
                 line.close().await;
-                return Ok(Seen::Left(exit));
+                return Ok(Followed::Seen(Seen::Left(exit)));
             }
         }
     }
@@ -230,16 +268,19 @@ impl Look<'_> {
 /// The screen of a session, as bytes that draw it: it tells which modes its program switched on.
 pub async fn picture(remote: &Remote) -> Result<Vec<u8>, Failure> {
     let shown = async {
-        let mut line = Line::open(remote, Opening { read_only: true, ..Opening::default() }).await?;
+        let line = Line::open(remote, Opening { read_only: true, ..Opening::default() }).await;
+        let mut line = line.map_err(Trouble::into_failure)?;
         loop {
             match line.next().await {
                 Got::Picture(_, bytes) => {
                     line.close().await;
                     return Ok(bytes.to_vec());
                 }
-                Got::Output(..) | Got::Size(..) => {}
+                Got::Open | Got::Output(..) | Got::Size(..) => {}
                 Got::Ended(_) => return Ok(Vec::new()),
-                Got::Refused(why) | Got::Broke(why) => return Err(Failure::new(Exit::Failed, why)),
+                Got::Gone => return Err(remote.gone()),
+                Got::Refused(why) => return Err(remote.refused(&why)),
+                Got::Broke(why) => return Err(Failure::new(Exit::Unreachable, why)),
             }
         }
     };

@@ -7,23 +7,28 @@
 mod acts;
 mod follow;
 mod frames;
+mod heal;
 mod listed;
 mod look;
+mod machines;
 mod wait;
 
 use std::time::Duration;
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use listed::Chosen;
 
 pub use acts::{Again, NewThere, again, dismiss, kill, launch, rename, send};
 pub use follow::{Tail, tail};
 pub use listed::{Listed, list};
 pub use look::look;
+pub use machines::{LISTED_WITHIN, Machines};
 pub use wait::{WaitFor, wait};
 
 use super::{Cx, Exit, Failure, completions};
 use crate::client::{Client, ClientError};
+use crate::util::visible_line;
 
 /// How long the daemon may take to list what it knows.
 const LIST_TIME: Duration = Duration::from_secs(5);
@@ -54,16 +59,21 @@ pub struct Way {
     pub machine: String,
 }
 
-/// Where `text` is, with what `--machine` says.
+/// Where `text` is, with what `--machine` says. Who says both has to mean one machine.
 pub fn place(cx: &Cx, text: &str, on: &On) -> Result<Place, Failure> {
     let (name, named) = text.split_once('@').map_or((text, None), |(name, way)| (name, Some(way)));
+    let own = cx.config()?.machine_id()?.to_string();
     let machine = match (named, on.machine.as_deref()) {
         (None, None) => return Ok(Place::Here(text.to_owned())),
-        (Some(way), Some(machine)) => format!("{way}@{machine}"),
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (Some(way), Some(machine)) if further(way, &own) != further(machine, &own) => {
+            let (text, machine) = (visible_line(text), visible_line(machine));
+            let words =
+                format!("`{text}` and `--machine {machine}` name two machines; leave one of them out");
+            return Err(Failure::new(Exit::Usage, words));
+        }
+        (Some(one), _) | (None, Some(one)) => one,
     };
-    let own = cx.config()?.machine_id()?.to_string();
-    Ok(match further(&machine, &own) {
+    Ok(match further(machine, &own) {
         None => Place::Here(name.to_owned()),
         Some(machine) => {
             check(machine)?;
@@ -88,7 +98,7 @@ fn check(machine: &str) -> Result<(), Failure> {
     if machine.split('@').all(good) {
         return Ok(());
     }
-    let shown = crate::util::visible_line(machine);
+    let shown = visible_line(machine);
     Err(Failure::new(
         Exit::Usage,
         format!("`{shown}` is no machine; write its name, as in dev or dev@server"),
@@ -112,18 +122,43 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Looks for it in what this machine's daemon knows.
+    /// Looks for it in what this machine's daemon knows; once more, where the link to its machine is just coming up.
     pub async fn find(cx: &Cx, way: &Way) -> Result<Self, Failure> {
         let client = connect(cx)?;
-        let all = list(&client).await.map_err(failure)?;
-        match listed::choose(all, way) {
-            Ok(session) => Ok(Self { client, session }),
-            Err(listed::Chosen::Several(ids)) => Err(Failure::new(
+        let choose = async || match listed::choose(list(&client).await.map_err(failure)?, way) {
+            Ok(session) => Ok(Some(session)),
+            Err(Chosen::None) => Ok(None),
+            Err(Chosen::Several(ids)) => Err(Failure::new(
                 Exit::Failed,
-                format!("`{}` could be {}; write more of the id", way.name, ids.join(", ")),
+                format!("`{}` could be {}; write more of the id", visible_line(&way.name), ids.join(", ")),
             )),
-            Err(listed::Chosen::None { machine_known }) => Err(missing(&client, way, machine_known).await),
+        };
+        let mut session = choose().await?;
+        if session.is_none() {
+            let machines = Machines::settled(cx, &client, &way.machine, machines::KNOWN_WITHIN).await?;
+            session = choose().await?;
+            if let (None, Some(trouble)) = (&session, machines.trouble(&way.machine)) {
+                return Err(trouble);
+            }
         }
+        let session = session.ok_or_else(|| {
+            let (name, machine) = (visible_line(&way.name), &way.machine);
+            let words = format!(
+                "no session `{name}` on {machine}; `darkmux session ls --machine {machine}` lists them"
+            );
+            Failure::new(Exit::Failed, words)
+        })?;
+        Ok(Self { client, session })
+    }
+
+    /// It was known, and is not any more.
+    fn gone(&self) -> Failure {
+        Failure::new(Exit::Failed, format!("session {} is not there any more", self.session.id))
+    }
+
+    /// Its terminal is not shown.
+    fn refused(&self, why: &str) -> Failure {
+        Failure::new(Exit::Failed, format!("session {} is not shown: {why}", self.session.id))
     }
 
     fn path(&self, action: &str) -> String {
@@ -139,32 +174,6 @@ fn connect(cx: &Cx) -> Result<Client, Failure> {
             format!("other machines are reached through this one's daemon: {error}"),
         )
     })
-}
-
-/// Why nothing was found.
-async fn missing(client: &Client, way: &Way, machine_known: bool) -> Failure {
-    let Way { name, machine } = way;
-    let shown = crate::util::visible_line(name);
-    let none =
-        format!("no session `{shown}` on {machine}; `darkmux session ls --machine {machine}` lists them");
-    if machine_known {
-        return Failure::new(Exit::Failed, none);
-    }
-    let health = client.read("/v1/health", LIST_TIME).await.unwrap_or_default();
-    let peers = health["peers"].as_array().map_or(&[][..], Vec::as_slice);
-    let direct = machine.rsplit('@').next().unwrap_or_default();
-    match peers.iter().find(|peer| peer["name"] == direct) {
-        None => Failure::new(
-            Exit::Usage,
-            format!("no machine `{direct}` is known here; `darkmux fleet list` shows those that are"),
-        ),
-        Some(peer) if peer["status"] != "connected" => {
-            let why = peer["last_error"].as_str().unwrap_or("it is not connected");
-            let why: String = crate::util::visible_line(why).chars().take(200).collect();
-            Failure::new(Exit::Unreachable, format!("{direct} can't be reached: {why}"))
-        }
-        Some(_) => Failure::new(Exit::Failed, none),
-    }
 }
 
 /// A refusal of the daemon, with the status that stands for it.
@@ -191,16 +200,19 @@ pub async fn known(cx: &Cx, wanted: Option<&str>) -> Result<Vec<Listed>, Failure
         Err(error) if wanted.is_some() => return Err(failure(error)),
         Err(_) => return Ok(Vec::new()),
     };
-    match list(&client).await {
-        Ok(mut sessions) => {
-            sessions.retain(|session| wanted.is_none_or(|wanted| session.machine() == wanted));
-            Ok(sessions)
-        }
-        Err(error) if wanted.is_some() => Err(failure(error)),
-        Err(error) => {
+    let Some(wanted) = wanted else {
+        return Ok(list(&client).await.unwrap_or_else(|error| {
             cx.printer.warn(&format!("other machines' sessions are missing: {error}"));
-            Ok(Vec::new())
-        }
+            Vec::new()
+        }));
+    };
+    let machines = Machines::settled(cx, &client, wanted, LISTED_WITHIN).await?;
+    let mut sessions = list(&client).await.map_err(failure)?;
+    sessions.retain(|session| session.machine() == wanted);
+    match machines.trouble(wanted) {
+        // What it had when it went away is known.
+        Some(trouble) if sessions.is_empty() => Err(trouble),
+        _ => Ok(sessions),
     }
 }
 
@@ -237,7 +249,12 @@ mod tests {
         assert_eq!(place("build@own", None), here("build"));
         assert_eq!(place("build@desk", None), there("build", "desk"));
         assert_eq!(place("build", Some("dev@server")), there("build", "dev@server"));
-        assert_eq!(place("build@dev", Some("server")), there("build", "dev@server"));
+        assert_eq!(place("build@dev", Some("dev")), there("build", "dev"));
+        assert_eq!(place("build@dev@own", Some("dev")), there("build", "dev"));
+        assert_eq!(place("build@own", Some("own")), here("build"));
+        for (text, machine) in [("build@dev", "server"), ("build@dev", "own"), ("build@own", "dev")] {
+            assert_eq!(place(text, Some(machine)), Err(Exit::Usage), "{text} on {machine}");
+        }
         assert_eq!(place("build@dev@own", None), there("build", "dev"));
         for bad in ["build@", "build@a b", "build@a/b", "build@@x"] {
             assert_eq!(place(bad, None), Err(Exit::Usage), "{bad}");

@@ -1,4 +1,4 @@
-//! Waiting for a session of another machine.
+//! Waiting for a session of another machine, also when a daemon on the way is started anew meanwhile.
 
 use std::time::Duration;
 
@@ -6,18 +6,25 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::follow::left;
-use super::{Remote, failure, list};
+use super::heal::Heal;
+use super::{Listed, Remote, failure, list};
 use crate::cli::session::Terminal;
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::client::{ClientError, Sent};
 use crate::peer::encoded;
-use crate::util::visible_line;
+use crate::util::{reached, visible_line};
 
 /// How long the daemons are asked to wait at a time, in seconds.
 const AT_A_TIME: u64 = 3600;
 
 /// How long an answer may take beyond that.
 const BESIDE: Duration = Duration::from_secs(30);
+
+/// A wait that lasted so long did not fail for the reason of the one before.
+const LASTED: Duration = Duration::from_secs(90);
+
+/// How long the daemon may take to hear of an end.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +51,9 @@ impl WaitFor {
 pub async fn wait(cx: &Cx, remote: Remote, what: &WaitFor, until: Option<Instant>, json: bool) -> Outcome {
     let mut terminal = Terminal::open(None).or_exit(Exit::Internal)?;
     let waited = tokio::select! {
-        waited = waited(&remote, what, until) => waited?,
+        waited = waited(cx, &remote, what, until) => waited?,
         exit = left(&mut terminal) => return Ok(exit),
+        () = reached(until) => None,
     };
     let id = &remote.session.id;
     let Some(waited) = waited else {
@@ -56,8 +64,8 @@ pub async fn wait(cx: &Cx, remote: Remote, what: &WaitFor, until: Option<Instant
         let words = format!("session {id} still runs; the time to wait for it is over (nothing was ended)");
         return Err(Failure::new(Exit::TimeLimit, words));
     };
-    let now = list(&remote.client).await.map_err(failure)?.into_iter().find(|session| session.id == *id);
-    let code = now.as_ref().and_then(super::Listed::shell_code);
+    let now = now(&remote, what).await?;
+    let code = now.as_ref().and_then(Listed::shell_code);
     let code = code.or(waited["exit_code"].as_i64().and_then(|code| i32::try_from(code).ok()));
     let died = waited["reason"] == "died";
     if json {
@@ -89,8 +97,30 @@ pub async fn wait(cx: &Cx, remote: Remote, what: &WaitFor, until: Option<Instant
     }
 }
 
+/// The session as it is now. After a break of the way the daemon may be told of an end later than we are.
+async fn now(remote: &Remote, what: &WaitFor) -> Result<Option<Listed>, Failure> {
+    let late = Instant::now() + TOLD_WITHIN;
+    loop {
+        let all = list(&remote.client).await.map_err(failure)?;
+        let now = all.into_iter().find(|session| session.id == remote.session.id);
+        let is_old = *what == WaitFor::Exit && now.as_ref().is_some_and(|now| now.alive);
+        if !is_old || Instant::now() >= late {
+            return Ok(now);
+        }
+        // Asking for the machines makes links that are down try again.
+        let _ = remote.client.peers().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// What the machine answered; `None` when the time is over.
-async fn waited(remote: &Remote, what: &WaitFor, until: Option<Instant>) -> Result<Option<Value>, Failure> {
+async fn waited(
+    cx: &Cx,
+    remote: &Remote,
+    what: &WaitFor,
+    until: Option<Instant>,
+) -> Result<Option<Value>, Failure> {
+    let mut heal = Heal::default();
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let seconds =
@@ -100,15 +130,16 @@ async fn waited(remote: &Remote, what: &WaitFor, until: Option<Instant>) -> Resu
         }
         let path = format!("{}?{}&timeout={seconds}", remote.path("wait"), what.query());
         let asked = remote.client.act(&path, Sent::Nothing, Duration::from_secs(seconds) + BESIDE);
-        let answer = match left {
-            Some(left) => tokio::time::timeout(left, asked).await.unwrap_or(Ok(Value::Null)),
-            None => asked.await,
-        };
-        match answer {
-            Ok(Value::Null) => return Ok(None),
+        let began = Instant::now();
+        match asked.await {
             Ok(answer) => return Ok(Some(answer)),
-            Err(ClientError::Refused { status: 408, .. }) => {}
-            Err(error) => return Err(failure(error)),
+            Err(ClientError::Refused { status: 408, .. }) => heal = Heal::default(),
+            Err(error) => {
+                if began.elapsed() >= LASTED {
+                    heal = Heal::default();
+                }
+                heal.wait(cx, &remote.session.id, error.into()).await?;
+            }
         }
     }
 }

@@ -66,7 +66,8 @@ fn again(cx: &Cx, (text, on): (&str, &On), detach: bool, how: Again) -> Outcome 
         Place::Here(text) => text,
     };
     let table = super::table(cx)?;
-    let session = super::find(&table, &text)?;
+    let verb = if how == Again::GoesOn { "resume" } else { "restart" };
+    let session = super::find(cx, &table, &text, verb)?;
     super::not_itself(cx, &session)?;
     let id = &session.id;
     super::block_on(async {

@@ -42,7 +42,7 @@ pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
         Place::Here(text) => text,
     };
     let table = super::table(cx)?;
-    let session = super::find(&table, &text)?;
+    let session = super::find(cx, &table, &text, "attach")?;
     super::not_itself(cx, &session)?;
     needs_terminal(session.id.as_str())?;
     super::block_on(look(cx, &table, &session, keys, None))

@@ -72,6 +72,8 @@ impl Key {
 #[derive(Debug)]
 pub struct Detach {
     keys: Vec<Key>,
+    /// As the setting names them.
+    name: String,
     /// How many of them were pressed, and the bytes they came as.
     pressed: usize,
     held: Vec<u8>,
@@ -90,7 +92,13 @@ impl Detach {
                 crate::util::visible_line(text)
             )
         })?;
-        Ok(Self { keys, pressed: 0, held: Vec::new() })
+        let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Ok(Self { keys, name, pressed: 0, held: Vec::new() })
+    }
+
+    /// The keys, for people.
+    pub fn keys(&self) -> &str {
+        &self.name
     }
 
     /// What goes to the session of what was typed, and whether the user leaves it.

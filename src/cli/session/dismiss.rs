@@ -93,7 +93,7 @@ fn places(args: &DismissArgs, cx: &Cx) -> Result<(Vec<String>, Vec<Way>), Failur
 fn chosen(args: &DismissArgs, cx: &Cx, table: &Table, named: &[String]) -> Result<Vec<SessionId>, Failure> {
     let mut ids: Vec<SessionId> = Vec::new();
     for text in named {
-        let session = super::find(table, text)?;
+        let session = super::find(cx, table, text, "dismiss")?;
         super::not_itself(cx, &session)?;
         if !session.state.is_final() && !args.yes {
             let id = &session.id;

@@ -51,7 +51,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
         Place::Here(text) => text,
     };
     let table = super::table(cx)?;
-    let session = super::find(&table, &text)?;
+    let session = super::find(cx, &table, &text, "kill")?;
     if session.state.is_final() {
         cx.printer.note(&format!("session {} has ended already", session.id));
         return Ok(Exit::Ok);

@@ -139,7 +139,7 @@ fn remote_row(session: &Listed, now: Timestamp) -> Vec<Cell> {
     let age = since(session.created_at.as_ref(), now).map(human::duration).unwrap_or_default();
     let end = session.exited_at.as_ref().and_then(|end| end.parse().ok()).unwrap_or(now);
     let ran = since(session.started_at.as_ref(), end).map(human::duration).unwrap_or_default();
-    let title = if session.title.is_empty() { &session.kind } else { &session.title };
+    let what = session.what();
     vec![
         Cell::from(session.own_id()),
         Cell::from(session.machine()),
@@ -147,7 +147,7 @@ fn remote_row(session: &Listed, now: Timestamp) -> Vec<Cell> {
         Cell::styled(age, DIM),
         Cell::from(ran),
         Cell::from(session.name.as_deref().unwrap_or_default()),
-        if session.unread { Cell::styled(format!("* {title}"), BOLD) } else { Cell::styled(title, DIM) },
+        if session.unread { Cell::styled(format!("* {what}"), BOLD) } else { Cell::styled(what, DIM) },
     ]
 }
 

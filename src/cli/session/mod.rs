@@ -10,6 +10,7 @@ mod keys;
 mod kill;
 mod ls;
 mod modes;
+mod named;
 mod new;
 mod rename;
 mod replay;
@@ -31,6 +32,8 @@ use super::{Cx, Exit, Failure, FailureContext, Outcome, logging};
 use crate::config::Config;
 use crate::session::{self, OldHost, ScreenFormat, Table};
 use crate::wire::SessionStatus;
+
+use named::find;
 
 pub use attach::on_terminal;
 pub use detach::Detach;
@@ -111,11 +114,6 @@ fn not_itself(cx: &Cx, session: &SessionStatus) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, words));
     }
     Ok(())
-}
-
-/// The session that the user named.
-fn find(table: &Table, text: &str) -> Result<SessionStatus, Failure> {
-    Ok(table.find(text)?)
 }
 
 /// Runs asynchronous work of a short-lived command: one thread, and nothing that waits keeps the process.

@@ -32,7 +32,7 @@ pub fn run(args: &RenameArgs, cx: &Cx) -> Outcome {
         Place::Here(text) => text,
     };
     let table = super::table(cx)?;
-    let session = super::find(&table, &text)?;
+    let session = super::find(cx, &table, &text, "rename")?;
     super::block_on(async {
         life::set_name(&table, &session.id, &args.name).await.map_err(failure)?;
         Ok(Exit::Ok)

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
+use unicode_width::UnicodeWidthChar;
+
 use super::json_lines::JsonLines;
 use super::modes::Modes;
 use super::replay::Replay;
 use crate::util::visible_line;
+use crate::wire::WindowSize;
 
 /// Keeps the terminal's title, and brings it back.
 const PUSH_TITLE: &[u8] = b"\x1b[22;0t";
@@ -17,6 +20,9 @@ const ERASE_ABOVE: &[u8] = b"\x1b[3J";
 
 /// The beginning of a picture, in which it may erase what was there, in bytes.
 const PICTURE_HEAD: usize = 256;
+
+/// Ends what is not whole, shows what is held back, keeps the cursor and writes where the window says.
+const BANNER_BEGIN: &[u8] = b"\x1b\\\x1b[?2026l\x1b7\x1b[?6l";
 
 /// What becomes of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,8 @@ struct Out<'a> {
     to: Box<dyn Write + 'a>,
     modes: Modes,
     titled: bool,
+    /// The row, from 1, on which something stands that is not the session's.
+    banner: Option<u16>,
 }
 
 impl Out<'_> {
@@ -63,6 +71,9 @@ impl Out<'_> {
     fn restore(&mut self) -> io::Result<()> {
         let modes = std::mem::take(&mut self.modes);
         let titled = std::mem::take(&mut self.titled);
+        if let Some(row) = self.banner.take() {
+            self.to.write_all(&banner(row, ""))?;
+        }
         if io::stdout().is_terminal() {
             self.to.write_all(&modes.undo())?;
             self.to.write_all(if titled { POP_TITLE } else { b"" })?;
@@ -114,7 +125,7 @@ impl<'a> Screen<'a> {
     fn new(out: Box<dyn Write + 'a>, form: Form) -> Self {
         let strip = anstream::adapter::StripBytes::new();
         Self {
-            out: Out { to: out, modes: Modes::default(), titled: false },
+            out: Out { to: out, modes: Modes::default(), titled: false, banner: None },
             form,
             held_cr: false,
             mid_line: false,
@@ -141,12 +152,36 @@ impl<'a> Screen<'a> {
         Ok(())
     }
 
+    /// Writes a line of ours over the terminal's last row, and leaves everything else as it is. A picture takes it away.
+    pub fn banner(&mut self, words: &str, size: WindowSize) -> io::Result<()> {
+        let mut room = usize::from(size.cols);
+        let fits = |c: &char| {
+            let width = c.width().unwrap_or(0);
+            let fits = width <= room;
+            room = room.saturating_sub(width);
+            fits
+        };
+        let words: String = visible_line(words).chars().take_while(fits).collect();
+        if let Some(other) = self.out.banner.filter(|row| *row != size.rows) {
+            self.out.to.write_all(&banner(other, ""))?;
+        }
+        self.out.banner = Some(size.rows);
+        self.out.to.write_all(&banner(size.rows, &format!("\x1b[0;7m{words}")))?;
+        self.out.to.flush()
+    }
+
+    /// Whether a row of the session was written over.
+    pub fn has_banner(&self) -> bool {
+        self.out.banner.is_some()
+    }
+
     /// Shows the picture of a session's whole screen. What stood on the terminal before goes up, and is not erased.
     pub fn picture(&mut self, bytes: &[u8], rows: u16) -> io::Result<()> {
         if !std::mem::replace(&mut self.pictured, true) {
             let up = format!("\x1b[{rows};1H{}", "\n".repeat(usize::from(rows)));
             self.out.to.write_all(up.as_bytes())?;
         }
+        self.out.banner = None;
         // It begins with what erases the lines above the screen, which are the user's.
         let head = bytes.len().min(PICTURE_HEAD);
         let (before, after) = match memchr::memmem::find(&bytes[..head], ERASE_ABOVE) {
@@ -240,6 +275,12 @@ impl<'a> Screen<'a> {
     }
 }
 
+/// What writes this over a row, from 1; the rest of the row looks like its end.
+fn banner(row: u16, words: &str) -> Vec<u8> {
+    let text = format!("\x1b[{row};1H\x1b[0m{words}\x1b[K\x1b8");
+    [BANNER_BEGIN, text.as_bytes()].concat()
+}
+
 /// `\r\n` as `\n`: the exact inverse of what a terminal makes of a program's newlines.
 fn undo_newlines<'b>(held_cr: &mut bool, bytes: &'b [u8]) -> Cow<'b, [u8]> {
     if !*held_cr && !bytes.contains(&b'\r') {
@@ -263,6 +304,30 @@ fn undo_newlines<'b>(held_cr: &mut bool, bytes: &'b [u8]) -> Cow<'b, [u8]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_banner_takes_one_row_and_goes_again() {
+        let one = |number| std::num::NonZeroU16::new(number).unwrap();
+        let mut shown = Vec::new();
+        let mut screen = Screen { form: Form::Raw, ..Screen::collect(&mut shown) };
+        let size = WindowSize { cols: 12, rows: 4 };
+        screen.show(b"one\r\ntwo\r\nthree\r\n\x1b[1mfo").unwrap();
+        screen.banner("away, and no key is taken", size).unwrap();
+        let mut terminal = vt100::Parser::new(one(4), one(12), 0);
+        drop(screen);
+        let away = memchr::memmem::find(&shown, b"taken").is_none();
+        assert!(away, "it is cut");
+        // Without what undid it at the end.
+        let undone = memchr::memmem::rfind(&shown, BANNER_BEGIN).unwrap();
+        terminal.process(&shown[..undone]);
+        let screen = terminal.screen();
+        assert_eq!(screen.contents(), "one\ntwo\nthree\naway, and no");
+        assert_eq!(screen.cursor_position(), (3, 2), "the cursor stays");
+        assert!(screen.cell(3, 0).unwrap().inverse());
+        terminal.process(&shown[undone..]);
+        assert_eq!(terminal.screen().contents(), "one\ntwo\nthree");
+        assert!(terminal.screen().bold(), "what comes next looks as before");
+    }
 
     proptest! {
         #[test]

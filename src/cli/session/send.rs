@@ -65,7 +65,7 @@ pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
         Place::Here(text) => text,
     };
     let table = super::table(cx)?;
-    let session = super::find(&table, &text)?;
+    let session = super::find(cx, &table, &text, "send")?;
     if session.state.is_final() {
         return Err(ended(&session.id));
     }

@@ -58,7 +58,7 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
         Place::Here(text) => text,
     };
     let table = super::table(cx)?;
-    let session = super::find(&table, &text)?;
+    let session = super::find(cx, &table, &text, "tail")?;
     if args.follow {
         super::not_itself(cx, &session)?;
     }

@@ -72,7 +72,7 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
         Place::Here(text) => text,
     };
     let table = super::table(cx)?;
-    let id = super::find(&table, &text)?.id;
+    let id = super::find(cx, &table, &text, "wait")?.id;
     super::block_on(async {
         match &args.text {
             None if !args.idle => exit(args, cx, (&table, &id), until).await,

@@ -12,7 +12,7 @@ use crate::model::SessionId;
 use crate::session::{
     Event, HostClient, HostEvent, LogReader, OldHost, ScreenFormat, Table, TextFinder, files, kind,
 };
-use crate::util::visible_line;
+use crate::util::{reached, visible_line};
 use crate::wire::SessionStatus;
 
 /// How long a host that should be there may not answer.
@@ -233,11 +233,4 @@ fn ended(table: &Table, id: &SessionId) -> Result<Waited, Failure> {
 
 fn old(id: &SessionId) -> Failure {
     Failure::new(Exit::Failed, format!("session {id}: {OldHost}"))
-}
-
-async fn reached(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
 }

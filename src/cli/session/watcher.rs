@@ -15,6 +15,7 @@ use super::watch::{Keys, Seen, Watch, show_log, tell_gap};
 use crate::cli::{Cx, Exit, Failure};
 use crate::model::SessionId;
 use crate::session::{Attachment, Event, HostClient, LogReader, OldHost, ScreenAttach, Table, files};
+use crate::util::reached;
 use crate::wire::frames::Owner;
 use crate::wire::{SessionStatus, WindowSize};
 
@@ -342,12 +343,5 @@ impl<'a> Watcher<'a> {
             // A host that is gone has ended the session already; the events tell.
             Ok(_) => Ok(false),
         }
-    }
-}
-
-async fn reached(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::local_api::Places;
 use super::local_http::LocalError;
 use super::tailnet::{Own, Somebody};
+use crate::config::TailscaleConfig;
 use crate::util::visible_line;
 
 /// How long an answer counts.
@@ -43,22 +44,38 @@ pub enum Guest {
 #[derive(Debug)]
 pub struct Doorman {
     places: Places,
-    /// Further logins and tags that may come in, in lower case.
-    allow: Vec<String>,
+    /// Further logins and tags that may come in, in lower case; `None` when nobody is let in by the tailnet.
+    allow: Mutex<Option<Vec<String>>>,
     answers: Mutex<HashMap<IpAddr, (Instant, Guest)>>,
     gate: Semaphore,
 }
 
 impl Doorman {
-    /// Lets in this device's user and `allow`: logins (`alice@example.com`) and tags (`tag:server`).
-    pub fn new(places: Places, allow: &[String]) -> Self {
-        let allow = allow.iter().map(|entry| entry.trim().to_lowercase()).collect();
-        Self { places, allow, answers: Mutex::default(), gate: Semaphore::new(AT_ONCE) }
+    /// Lets in nobody until it is told otherwise.
+    pub fn new(places: Places) -> Self {
+        let (allow, answers) = (Mutex::default(), Mutex::default());
+        Self { places, allow, answers, gate: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Lets in this device's user and whom the configuration names: logins (`alice@example.com`) and tags
+    /// (`tag:server`); or nobody from now on.
+    pub fn set(&self, config: &TailscaleConfig) {
+        let allow = || config.allow.iter().map(|entry| entry.trim().to_lowercase()).collect();
+        *self.allow() = config.enabled.then(allow);
+        self.answers().clear();
+    }
+
+    /// Whether anybody is let in by the tailnet.
+    pub fn is_open(&self) -> bool {
+        self.allow().is_some()
     }
 
     /// Who has this address.
     pub async fn ask(&self, address: SocketAddr) -> Guest {
         let ip = address.ip().to_canonical();
+        if !self.is_open() {
+            return Guest::Unwelcome("everybody from the tailnet".to_owned());
+        }
         let fresh = |(at, guest): &(Instant, Guest)| (at.elapsed() < FRESH).then(|| guest.clone());
         if let Some(guest) = self.answers().get(&ip).and_then(fresh) {
             return guest;
@@ -96,8 +113,16 @@ impl Doorman {
         }
         Ok(match who? {
             None => Guest::Unknown("Tailscale knows no such device".to_owned()),
-            Some(who) => judge(&own.own, &who.read(), &self.allow),
+            // As it is now: it may have been changed meanwhile.
+            Some(who) => match &*self.allow() {
+                Some(allow) => judge(&own.own, &who.read(), allow),
+                None => Guest::Unknown("nobody is let in by the tailnet any more".to_owned()),
+            },
         })
+    }
+
+    fn allow(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+        self.allow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answers(&self) -> MutexGuard<'_, HashMap<IpAddr, (Instant, Guest)>> {

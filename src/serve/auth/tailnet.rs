@@ -23,7 +23,8 @@ pub enum Visit {
 impl Auth {
     /// Who is at the other end, when they come from the tailnet.
     pub(super) async fn visit(&self, peer: &Peer) -> Visit {
-        let (Some(door), Some(address)) = (&self.door, visitor(peer)) else { return Visit::Nobody };
+        let door = self.door.as_ref().filter(|door| door.is_open());
+        let (Some(door), Some(address)) = (door, visitor(peer)) else { return Visit::Nobody };
         match door.ask(address).await {
             Guest::Welcome(_) => Visit::Welcome(Caller::guest(door, address)),
             Guest::Unwelcome(who) => Visit::Unwelcome(who),

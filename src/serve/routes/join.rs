@@ -118,6 +118,7 @@ pub async fn leave(State(app): State<Arc<App>>, caller: Caller) -> Result<Respon
         return Err(ApiError::new(StatusCode::CONFLICT, "not_joined", message));
     };
     tracing::info!(machine = %id, "left");
+    app.peers.look_at_files();
     json(&json!({ "left": id }))
 }
 
@@ -180,6 +181,7 @@ async fn admit(
     tracing::info!(machine = %guest.id, in_roster, "joined");
     let token = app.blocking("keeping a machine", move || keep(&files, &tokens, &guest, in_roster, now));
     let token = token.await?.expose().to_owned();
+    app.peers.look_at_files();
     let key = app.inviting.key().map_err(|error| ApiError::internal("reading the fleet's key", &error))?;
     let redis = match app.inviting.redis(&invitation.address).await {
         Offered::Given(redis) => Some(redis),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::place::{self, Place};
 use super::slug;
 use crate::model::{EndReason, ExitStatus, SessionId, SessionState};
-use crate::session::{kind, socket_path, title};
+use crate::session::{kind, socket_path, title, what};
 use crate::util::{human, visible, visible_line};
 use crate::wire::v1::{SessionObject, StatusObject};
 use crate::wire::{HOST_PROTOCOL, SessionStatus};
@@ -102,6 +102,7 @@ impl LiveSession {
         let alive = self.is_alive();
         let report = status.report.as_ref();
         let words = |text: &String| visible(&clip(text, WORDS_MAX)).into_owned();
+        let (title, what) = (one_line(&title(status), TITLE_MAX), one_line(&what(status), TITLE_MAX));
         SessionObject {
             id: status.id.to_string(),
             peer: None,
@@ -116,7 +117,8 @@ impl LiveSession {
             alive,
             pid: status.pid.filter(|_| alive),
             exit_code: exit_code(status),
-            title: one_line(&title(status), TITLE_MAX),
+            what: Some(what).filter(|what| *what != title),
+            title,
             status: self.status_object(),
             unread: status.unread,
             resumable: self.is_resumable(),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::launchers;
 use crate::peer::Audience;
 use crate::serve::app::data;
+use crate::serve::auth::{Caller, Via};
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{SessionCounts, V1Health};
 
@@ -19,7 +20,11 @@ const SERVICE: &str = "gmuxd";
 #[utoipa::path(get, path = "/v1/health", tag = "daemon", responses(
     (status = 200, description = "`data`: who this machine is", body = V1Health),
 ))]
-pub async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+pub async fn health(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, ApiError> {
+    if caller.via() == Via::Socket {
+        // A command of this user asks how the links are: those that are down are tried at once.
+        app.peers.wake();
+    }
     let crew = app.launching.crew.clone();
     let look = move || Ok::<_, std::convert::Infallible>(launchers::here(&crew));
     let launchers = app.blocking("looking for programs", look).await?;

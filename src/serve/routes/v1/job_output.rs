@@ -58,6 +58,7 @@ pub async fn output(
         for (entry, part) in parts {
             match part {
                 LogPart::End(state) => ended = Some(state.as_str()),
+                LogPart::Other => {}
                 LogPart::Output { attempt, offset, bytes } => {
                     size += bytes.len();
                     // A character a byte: a piece may end within a character of the program's own.
