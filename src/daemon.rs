@@ -29,6 +29,7 @@ use crate::serve::reach;
 use crate::serve::{
     self, App, AppConfig, FleetFlow, FleetView, Hosts, Inviting, Launching, Limits, TailnetDoor,
 };
+use crate::service;
 use crate::session::Table;
 use crate::session::life::{Keep, Sweeper};
 use crate::session::live::LiveTable;
@@ -227,6 +228,7 @@ async fn serve_until_told(
         Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
     }
     sweeper(config, live, flow.clone(), clock).start(&shutdown);
+    service::keep_bounded(&config.paths, config.service_log_bytes(), &shutdown);
     tracing::info!(%address, pid = info.pid, day = %Day::of(clock.now()), "serving");
     ready(&Ready { info, flows_dir: flow.dir, machine_id: flow.provenance.machine_id });
 

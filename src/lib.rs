@@ -22,6 +22,7 @@
 //! | 4 | [`runner`] | claims jobs and runs each as a session |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
+//! | 5 | [`service`] | what the system's service manager runs, and the hub's own Redis |
 //! | 5 | [`doctor`] | one file a check |
 //! | 6 | [`daemon`] | the composition root of `darkmux serve` |
 //! | 7 | [`cli`] | the command line; the only place that prints |
@@ -40,6 +41,7 @@ pub mod peer;
 pub mod pty;
 pub mod runner;
 pub mod serve;
+pub mod service;
 pub mod session;
 pub mod store;
 pub mod util;

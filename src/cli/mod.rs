@@ -18,6 +18,7 @@ mod exit;
 mod fleet;
 mod flow;
 mod hook;
+mod hub;
 mod inbox;
 mod job;
 mod kept;
@@ -30,6 +31,7 @@ mod queue;
 mod remote;
 mod run_agent;
 mod serve;
+mod service;
 mod session;
 mod skills;
 mod table;
@@ -83,6 +85,12 @@ enum Verb {
     /// The machines that belong together
     #[command(subcommand)]
     Fleet(Deferred<fleet::FleetVerb>),
+    /// The Redis that joins the fleet's machines, kept by this one
+    #[command(subcommand)]
+    Hub(Deferred<hub::HubVerb>),
+    /// Have the system keep the daemon running, over crashes and restarts
+    #[command(subcommand)]
+    Service(Deferred<service::ServiceVerb>),
     /// Jobs of the fleet's queue, wherever they run
     #[command(subcommand)]
     Job(Deferred<job::JobVerb>),
@@ -174,6 +182,8 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
         Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
         Verb::Session(Deferred(verb)) => session::run(verb, cx),
         Verb::Fleet(Deferred(verb)) | Verb::Machine(Deferred(verb)) => fleet::run(verb, cx),
+        Verb::Hub(Deferred(verb)) => hub::run(verb, cx),
+        Verb::Service(Deferred(verb)) => service::run(verb, cx),
         Verb::Flow(Deferred(verb)) => flow::run(verb, cx),
         Verb::Job(Deferred(verb)) => job::run(verb, cx),
         Verb::Queue(Deferred(verb)) => queue::run(&verb, cx),

@@ -7,7 +7,9 @@ use clap::Args;
 
 use super::printer::{BOLD, DIM};
 use super::{Cx, Exit, Outcome, logging};
+use crate::config::{Config, Paths};
 use crate::daemon::{self, Ready};
+use crate::service;
 
 /// Run this machine's daemon: viewer, flow and sessions over HTTP, and the runner of the fleet's queue.
 ///
@@ -34,6 +36,13 @@ pub struct ServeArgs {
     slots: Option<usize>,
 }
 
+impl ServeArgs {
+    /// Whether it means something else in another folder.
+    pub fn has_relative_path(&self) -> bool {
+        self.flows_dir.as_ref().is_some_and(|dir| dir.is_relative())
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
     let mut flags = Vec::new();
@@ -44,7 +53,12 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
     if let Some(dir) = args.flows_dir {
         flags.push(("dirs.flows", std::path::absolute(dir)?.to_string_lossy().into_owned()));
     }
-    let config = cx.config_with(&flags)?;
+    let config = cx.config_with(&flags);
+    if let Ok(paths) = Paths::from_env(&cx.env) {
+        let most = config.as_ref().map_or(service::LOG_BYTES, Config::service_log_bytes);
+        service::bound_at_start(&paths, most);
+    }
+    let config = config?;
     // Asked here already, so that a wrong one ends as any other wrong setting.
     config.serve_token()?;
     logging::init(&cx.env);

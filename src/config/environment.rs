@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// Variables that carry secrets of darkmux; no child process gets them.
-const SECRETS: &[&str] = &["DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN"];
+pub(super) const SECRETS: &[&str] = &["DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN"];
 
 /// What darkmux's own variables begin with.
 pub const PREFIX: &str = concat!("DARKMUX", "_");

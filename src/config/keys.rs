@@ -484,6 +484,13 @@ pub const KEYS: &[Key] = &[
         "event streams open at once; the limit of connections follows it",
     ),
     acts(
+        "service.log_bytes",
+        "DARKMUX_SERVICE_LOG_BYTES",
+        Kind::Number(16 * 1024, 1024 * MIB),
+        "8388608",
+        "size at which a log in `logs` of the home folder is put aside, in bytes; four older ones are kept",
+    ),
+    acts(
         "session.detach_key",
         "DARKMUX_SESSION_DETACH_KEY",
         Kind::Text,

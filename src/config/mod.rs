@@ -15,6 +15,7 @@ pub mod keys;
 mod machine;
 mod paths;
 mod sandbox;
+mod service;
 mod settings;
 
 pub use concerns::{
@@ -29,6 +30,7 @@ pub use identity::Identity;
 pub use machine::{machine_id, with_kept_machine_id};
 pub use paths::Paths;
 pub use sandbox::SandboxConfig;
+pub use service::ServiceEnv;
 pub use settings::{Origin, Setting, Settings, key_named, parse};
 
 use std::path::PathBuf;

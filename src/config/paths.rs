@@ -140,6 +140,16 @@ impl Paths {
         self.home.join("discovery.json")
     }
 
+    /// The Redis that this machine keeps for its fleet, where it is the hub.
+    pub fn hub(&self) -> PathBuf {
+        self.home.join("hub")
+    }
+
+    /// What services of this home log.
+    pub fn logs(&self) -> PathBuf {
+        self.home.join("logs")
+    }
+
     /// What the running daemon says of itself: pid, address, version.
     pub fn daemon_file(&self) -> PathBuf {
         self.home.join("daemon.json")

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::{Finding, Machine, Outcome, Report};
 use super::{
     agents, audit_chain, daemon, disk, duplicates, flow_sinks, home, identity, kept, links, models, peers,
-    queue, redis_server, roles, sandbox, sessions, settings, shipper, skew, time, tokens, versions,
+    power, queue, redis_server, roles, sandbox, service, sessions, settings, shipper, skew, time, tokens,
+    versions,
 };
 use crate::util::clock;
 
@@ -34,6 +35,8 @@ const CHECKS: &[&dyn Check] = &[
     &shipper::Shipper,
     &audit_chain::AuditChain,
     &daemon::Daemon,
+    &service::Service,
+    &power::Power,
     &tokens::Tokens,
     &links::Links,
     &sessions::Sessions,

@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn the_rights_that_are_told_are_those_of_a_hub() {
+        let words = shell_words::split(ACL).unwrap().join(" ");
+        assert!(words.ends_with(&format!(">PASSWORD {}", crate::service::hub::RIGHTS)), "{words}");
+    }
+
+    #[test]
     fn each_defect_is_found_with_its_command() {
         let hub = "redis://u:p@hub";
         for (report, url, state, says, fix) in [

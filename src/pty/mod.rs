@@ -46,6 +46,20 @@ pub fn close_stdin() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether what this process writes to stderr goes to the file at `path`.
+pub fn stderr_goes_to(path: &std::path::Path) -> bool {
+    let ours = rustix::fs::fstat(rustix::stdio::stderr());
+    let there = rustix::fs::stat(path);
+    matches!((ours, there), (Ok(ours), Ok(there)) if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino))
+}
+
+/// Makes `file` what stdout and stderr write to.
+pub fn point_output_at(file: &std::fs::File) -> std::io::Result<()> {
+    rustix::stdio::dup2_stdout(file)?;
+    rustix::stdio::dup2_stderr(file)?;
+    Ok(())
+}
+
 /// Makes `file` what stderr writes to.
 pub fn point_stderr_at(file: &std::fs::File) -> std::io::Result<()> {
     rustix::stdio::dup2_stderr(file)?;

@@ -71,6 +71,8 @@ mod sentinel;
 mod serve_daemon;
 mod serve_day;
 mod serve_stream;
+mod service;
+mod service_hub;
 mod session;
 mod session_cli;
 mod session_faults;

@@ -116,6 +116,25 @@ impl Redis {
         Ok(began.elapsed())
     }
 
+    /// The folder that the server keeps its data in, by which it is told apart from any other on this machine.
+    pub async fn data_dir(&self) -> Result<String, RedisFault> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg("dir");
+        let (_, dir): (String, String) =
+            self.query::<Vec<(String, String)>>(&command).await?.pop().unwrap_or_default();
+        Ok(dir)
+    }
+
+    /// Has the server write down what it has, and end. It answers by closing the connection.
+    pub async fn shut_down(&self) -> Result<(), RedisFault> {
+        match self.query::<()>(&redis::cmd("SHUTDOWN")).await {
+            Err(fault) if !matches!(fault.class(), RedisClass::Unreachable | RedisClass::Silent) => {
+                Err(fault)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the Sentinels, where there are some, whether the connected server is still the master, and lets it
     /// go when it is not. Free otherwise.
     pub async fn follow_master(&self) {

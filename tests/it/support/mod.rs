@@ -7,6 +7,7 @@ mod door;
 pub mod gmuxd;
 pub mod hub;
 pub mod local;
+pub mod managers;
 mod mcp;
 pub mod model_server;
 pub mod queue;

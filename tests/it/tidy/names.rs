@@ -9,8 +9,8 @@ const OWNED: &[(&[&str], &[&str], &str)] = &[
     (&["axum"], &["serve"], "only `serve` knows the HTTP framework"),
     (&["clap", "clap_complete", "clap_mangen"], &["cli"], "only `cli` knows the command line"),
     (&["println!", "eprintln!", "print!", "eprint!"], &["cli"], "only `cli` prints"),
-    // A session's host tells its starter through its stdout that it is up.
-    (&["stdout()", "stderr()"], &["cli", "session"], "only `cli` prints"),
+    // A session's host tells its starter through its stdout that it is up; `pty` points both elsewhere.
+    (&["stdout()", "stderr()"], &["cli", "session", "pty"], "only `cli` prints"),
     (&["redis::"], &["store", "flow", "work", "fleet"], "only these know Redis"),
     (&["pty_process"], &["pty"], "only `pty` makes terminals"),
     (&["kill_process", "kill_process_group"], &["pty"], "only `pty` sends signals"),
