@@ -105,10 +105,19 @@ pub(super) fn host_of(headers: &HeaderMap) -> Option<&str> {
 
 /// The outermost layer: refuses what is not for us and marks every answer.
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    guarded(&app.hosts, request, next).await
+}
+
+/// The same where there is no daemon.
+pub async fn guard_hosts(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    guarded(&hosts, request, next).await
+}
+
+async fn guarded(hosts: &Hosts, request: Request, next: Next) -> Response {
     let asked =
         tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri()));
     let peer = request.extensions().get::<Peer>().copied();
-    let checked = check_host(&app.hosts, peer, request.uri(), request.headers());
+    let checked = check_host(hosts, peer, request.uri(), request.headers());
     let is_v1 = request.uri().path().starts_with("/v1/");
     let mut response = match checked {
         Ok(()) => next.run(request).await,
