@@ -78,6 +78,17 @@ impl Confinement {
         Image::new(image, network, path).map(Self::Image)
     }
 
+    /// The same, and these can be read as well.
+    #[must_use]
+    pub fn and_reading(mut self, paths: Vec<PathBuf>) -> Self {
+        match &mut self {
+            Self::Landlock { rules, .. } | Self::Seatbelt(rules) => rules.read.extend(paths),
+            Self::Image(image) => image.read(paths),
+            Self::Off | Self::Missing { .. } => {}
+        }
+        self
+    }
+
     /// What of the rules or the system lets more through than it should, for who asks.
     pub fn gaps(&self) -> Vec<&'static str> {
         match self {
