@@ -33,7 +33,7 @@ use crate::service;
 use crate::session::Table;
 use crate::session::life::{Keep, Sweeper};
 use crate::session::live::LiveTable;
-use crate::store::{Durability, FileLock, Redis, bind_socket, ensure_private_dir, write_atomic};
+use crate::store::{Durability, FileLock, Redis, SocketKey, bind_socket, ensure_private_dir, write_atomic};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
 use crate::work::{FleetKey, Journal, Queue};
@@ -182,7 +182,7 @@ async fn serve_until_told(
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
     let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
-    let discovery = Discovering::start(config, address.port(), &shutdown)?;
+    let discovery = Discovering::start(config, address.port(), beacon.uid(), &shutdown)?;
     let live = LiveTable::new(Table::new(config.session().dir), config.env().home(), shutdown.clone());
     let peers = peers(config, &beacon, &flow, &shutdown)?;
     let app = App::new(
@@ -266,6 +266,12 @@ fn info(address: SocketAddr, clock: &Clock) -> DaemonInfo {
 /// What decides who may do what; makes the token at the daemon's first start.
 fn auth_config(config: &Config, port: u16, door: Arc<Doorman>) -> Result<AuthConfig, DaemonError> {
     TokenFile::new(config.paths.auth_token()).ensure()?;
+    let key = SocketKey::new(config.paths.socket_key());
+    key.ensure().map_err(|source| DaemonError::File {
+        path: key.path().to_owned(),
+        action: "making the sockets' key",
+        source,
+    })?;
     let (serve_token, require_all) = (config.serve_token()?, config.serve().require_all);
     Ok(AuthConfig { paths: config.paths.clone(), serve_token, require_all, port, door: Some(door) })
 }
@@ -279,7 +285,7 @@ struct Discovering {
 }
 
 impl Discovering {
-    fn start(config: &Config, port: u16, shutdown: &Shutdown) -> Result<Self, ConfigError> {
+    fn start(config: &Config, port: u16, own: String, shutdown: &Shutdown) -> Result<Self, ConfigError> {
         let host = config.host()?;
         let places = config.tailscale_socket().map_or_else(|| Places::of(config.env()), Places::socket);
         let parts = DiscoveryParts {
@@ -288,6 +294,7 @@ impl Discovering {
             engine: EnginePlaces::of(config.env()),
             port,
             cache: config.paths.discovery_file(),
+            own,
         };
         let tailnet = parts.tailscale.then(|| discovery::follow_tailnet(places.clone(), shutdown));
         let door = Arc::new(Doorman::new(places.clone()));

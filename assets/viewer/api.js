@@ -70,10 +70,8 @@ export async function getRecords(day, limit) {
   return { batch: incoming(body), position: headers.get('darkmux-position') ?? '' };
 }
 
-/** @param {string} url @returns {Promise<Incoming[]>} */
-export async function getFixture(url) {
-  return incoming((await get(url, RECORDS_TIMEOUT_MS)).body);
-}
+/** @param {string} url of a recording @returns {Promise<unknown>} */
+export const getFixture = async (url) => (await get(url, RECORDS_TIMEOUT_MS)).body;
 
 /**
  * @typedef {object} StreamEvents

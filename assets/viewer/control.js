@@ -5,6 +5,7 @@
  */
 
 import * as act from './act.js';
+import { FROZEN } from './mode.js';
 
 /** @typedef {import('./store.js').Action} Action */
 /** @typedef {import('./act.js').SessionAction} SessionAction */
@@ -24,13 +25,18 @@ const words = (error) => (error instanceof Error ? error.message : String(error)
  * @param {(action: Action) => void} dispatch
  * @param {Ask} ask
  * @param {() => void} signedOut The daemon no longer knows this page.
+ * @param {boolean} frozen Nothing can be done here.
  */
-export function createControl(dispatch, ask, signedOut) {
+export function createControl(dispatch, ask, signedOut, frozen) {
   /** @param {string} text @param {'note' | 'warning'} [tone] */
   const say = (text, tone = 'warning') => dispatch({ type: 'toast/raised', key: text, tone, text, at: Date.now() });
 
   /** @template T @param {() => Promise<T>} work @param {string} what @returns {Promise<T | null>} null when it failed */
   async function attempt(work, what) {
+    if (frozen) {
+      say(FROZEN, 'note');
+      return null;
+    }
     try {
       return await work();
     } catch (error) {
@@ -57,7 +63,7 @@ export function createControl(dispatch, ask, signedOut) {
     /** @param {string} id @param {string} line @returns {Promise<boolean>} */
     answer: async (id, line) => await attempt(() => act.answer(id, line), 'Your answer was not sent') !== null,
     /** Quiet on purpose: whether it was noted that somebody looked is nobody's trouble. @param {string} id */
-    seen: (id) => void act.sessionAction(id, 'read').catch(() => {}),
+    seen: (id) => void (!frozen && act.sessionAction(id, 'read').catch(() => {})),
     /** @param {string} url */
     async openLink(url) {
       if (await ask({ title: 'Open this link?', text: url, yes: 'Open' }) !== null) window.open(url, '_blank', 'noopener,noreferrer');

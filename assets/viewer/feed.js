@@ -13,7 +13,6 @@ import { FIRST_RECORDS, MAX_RECORDS } from './records.js';
 import { readHealth } from './wire.js';
 
 /** @typedef {import('./types.js').Incoming} Incoming */
-/** @typedef {import('./types.js').Mode} Mode */
 /** @typedef {import('./store.js').Action} Action */
 
 /** Below this, a day just begun also shows the end of the day before. */
@@ -24,11 +23,10 @@ const BATCH_MS = 40;
 const BATCH_MAX = 500;
 
 /**
- * @param {Mode} mode
  * @param {(action: Action) => void} dispatch
  * @param {() => void} onSessionsChanged
  */
-export function createFeed(mode, dispatch, onSessionsChanged) {
+export function createFeed(dispatch, onSessionsChanged) {
   /** @type {ReturnType<typeof api.openStream> | null} */
   let stream = null;
   /** @type {Incoming[]} */
@@ -150,24 +148,12 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
     });
   }
 
-  async function replay() {
-    try {
-      const records = mode.kind === 'demo'
-        ? await api.getFixture(mode.src)
-        : (await api.getRecords(mode.src, limit)).batch;
-      dispatch({ type: 'records/loaded', batch: records, position: '', partial: records.length >= limit });
-      say('replay');
-    } catch (error) {
-      failed(error, replay);
-    }
-  }
-
   return {
-    start: () => void (mode.kind === 'live' ? load() : replay()),
+    start: () => void load(),
     /** All of the day, as far as it is kept here. */
     more() {
       limit = MAX_RECORDS;
-      void (mode.kind === 'live' ? load() : replay());
+      void load();
     },
     /** Something else could not reach the daemon: look whether it is there. */
     check() {
@@ -175,7 +161,6 @@ export function createFeed(mode, dispatch, onSessionsChanged) {
     },
     /** The network or the tab is back after a while in which a connection can have died unnoticed. */
     resume() {
-      if (mode.kind !== 'live') return;
       failures = 0;
       clearTimeout(retryTimer);
       if (!stream) void load();

@@ -16,6 +16,7 @@
  * @property {() => void} switchView
  * @property {(by: 1 | -1) => void} nextSession
  * @property {() => void} palette
+ * @property {() => boolean} play whether there is something to play or to pause
  * @property {() => void} dispatch
  * @property {(path: string) => void} go
  */
@@ -63,6 +64,8 @@ function handle(key, actions) {
     case 't': actions.switchView(); return true;
     case ']': actions.nextSession(1); return true;
     case '[': actions.nextSession(-1); return true;
+    // Of a button it is the click.
+    case ' ': return !(document.activeElement instanceof HTMLElement && document.activeElement.matches('button, a, summary')) && actions.play();
     case 'Escape': escape(actions); return true;
     default: return false;
   }

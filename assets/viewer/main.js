@@ -14,11 +14,15 @@ import { utcDay } from './format.js';
 import { createJobFeed } from './job-feed.js';
 import { startKeys } from './keys.js';
 import { hasCode } from './login/signin.js';
+import { modeOf } from './mode.js';
 import { createNav } from './nav.js';
 import { createNotifier } from './notify.js';
+import { createPlayback } from './playback.js';
 import { createPolls } from './polls.js';
 import { createQueueControl } from './queue-control.js';
-import { jobPath, parseRoute, sessionOf, sessionPath } from './routes.js';
+import { createRecordedJob, recordedTerminals } from './recorded.js';
+import { jobPath, sessionOf, sessionPath } from './routes.js';
+import { openTerminal } from './socket.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
 import { createAccountView } from './views/account.js';
@@ -30,12 +34,14 @@ import { byId } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
 import { createFleet } from './views/fleet.js';
 import { createFlow } from './views/flow.js';
+import { createFrozen } from './views/frozen.js';
 import { createInbox } from './views/inbox.js';
 import { createInboxPage } from './views/inbox-page.js';
 import { createJob } from './views/job.js';
 import { createLanes } from './views/lanes.js';
 import { createLaunch } from './views/launch.js';
 import { createPalette } from './views/palette.js';
+import { createPlaybar } from './views/playbar.js';
 import { createQueue } from './views/queue.js';
 import { createRail } from './views/rail.js';
 import { createRaw, exported, save } from './views/raw.js';
@@ -48,7 +54,6 @@ import { createTimeline } from './views/timeline.js';
 import { createToasts } from './views/toasts.js';
 import { createToolbar } from './views/toolbar.js';
 
-/** @typedef {import('./types.js').Mode} Mode */
 /** @typedef {import('./types.js').Filters} Filters */
 
 const TICK_MS = 1_000;
@@ -58,32 +63,31 @@ const AWAY_MS = 60_000;
 /** @param {string} name */
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.getAttribute('content') ?? '';
 
-/** @returns {Mode} */
-function readMode() {
-  const src = meta('darkmux-flow-src');
-  if (src) return { kind: 'demo', label: src.split('/').pop() || src, src };
-  const date = parseRoute(location.pathname).day;
-  if (date && date !== utcDay(Date.now())) return { kind: 'play', label: date, src: date };
-  return { kind: 'live', label: '', src: '' };
-}
-
 const changeTheme = startTheme(byId('theme', HTMLButtonElement));
-const mode = readMode();
+const mode = modeOf(meta('darkmux-flow-src'), location.pathname, location.search, Date.now());
+const isDemo = mode.kind === 'demo';
 const store = createStore(initialState(mode, Date.now()));
 
-const feed = createFeed(mode, store.dispatch, () => polls.sessionsChanged());
+const playback = mode.kind === 'live' ? null : createPlayback(mode, store.dispatch, () => nav.note());
+const feed = playback ?? createFeed(store.dispatch, () => polls.sessionsChanged());
 const account = createAccount(store.dispatch, () => polls.sessionsChanged());
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
 const ask = createAsk();
-const control = createControl(store.dispatch, ask, account.look);
+const control = createControl(store.dispatch, ask, account.look, isDemo);
 const queueControl = createQueueControl(control, ask, () => {
   polls.queueChanged();
   jobFeed.again();
 });
 const nav = createNav(store, () => {
+  playback?.activate(isDemo || store.state().place.route.page === 'flow');
+  if (playback && !isDemo && !playback.holdsClock()) {
+    // What is shown now is the present, and was asked for by the clock of the past.
+    tick();
+    polls.refresh();
+  }
   jobFeed.again();
   if (sessionOf(store.state().place.route) !== '') terminal.focus();
-});
+}, () => playback?.query() ?? '');
 
 /** @param {Partial<Filters>} filters */
 function filter(filters) {
@@ -127,14 +131,17 @@ async function start(what) {
 
 const launcher = createLaunch(start);
 const notifier = createNotifier(actions.openSession);
+const connect = playback && isDemo ? recordedTerminals(playback) : openTerminal;
 const terminal = createTerminal({
+  connect,
   warn: control.say,
   openLink: control.openLink,
   leave: () => byId('search', HTMLInputElement).closest('main')?.querySelector('button')?.focus(),
   seen: control.seen,
 });
-const job = createJob(actions);
-const jobFeed = createJobFeed(store, job);
+const tileActions = { warn: control.say, openLink: control.openLink, connect };
+const job = createJob(actions, tileActions);
+const jobFeed = playback && isDemo ? createRecordedJob(store, playback, job) : createJobFeed(store, job);
 const dispatcher = createDispatch(act.tryDispatch, async (what) => {
   const id = await act.dispatch(what);
   polls.queueChanged();
@@ -176,8 +183,9 @@ const views = [
   createFleet(actions),
   createQueue(actions),
   job,
-  createBoard(nav.go, { warn: control.say, openLink: control.openLink }),
+  createBoard(nav.go, tileActions),
   createInboxPage(actions),
+  ...(playback ? [createPlaybar(playback), createFrozen()] : []),
 ];
 
 /** Puts a popover under the button that opens it. @param {HTMLElement} panel */
@@ -187,6 +195,10 @@ function place(panel) {
   const { left, bottom } = button.getBoundingClientRect();
   panel.style.inset = `${bottom + 6}px auto auto ${Math.max(8, Math.min(left, innerWidth - panel.offsetWidth - 8))}px`;
   panel.style.margin = '0';
+}
+
+function tick() {
+  store.dispatch({ type: 'clock/ticked', now: Date.now() });
 }
 
 let scheduled = false;
@@ -215,6 +227,7 @@ const COMMANDS = {
   theme: changeTheme,
   account: () => byId('account-button', HTMLButtonElement).click(),
   help: () => help.showModal(),
+  play: () => playback?.toggle(),
 };
 const palette = createPalette(store.state, nav.go, (action) => COMMANDS[action]?.());
 startKeys({
@@ -230,6 +243,7 @@ startKeys({
   launch: launcher.show,
   dispatch: actions.dispatch,
   palette: palette.show,
+  play: () => playback?.holdsClock() === true && playback.toggle() === undefined,
   go: nav.go,
   switchView: () => actions.show(store.state().view === 'terminal' ? 'records' : 'terminal'),
   nextSession,
@@ -262,13 +276,13 @@ document.addEventListener('visibilitychange', () => {
     return;
   }
   if (Date.now() - hiddenAt > AWAY_MS || store.state().source !== 'live') resume();
-  if (mode.kind === 'demo') return;
+  if (isDemo) return;
   // Another tab may have signed in or out.
   account.look();
   polls.refresh();
 });
 setInterval(() => {
-  if (document.visibilityState === 'visible') store.dispatch({ type: 'clock/ticked', now: Date.now() });
+  if (document.visibilityState === 'visible' && !playback?.holdsClock()) tick();
 }, TICK_MS);
 
 nav.start();
@@ -276,7 +290,7 @@ jobFeed.start();
 jobFeed.again();
 render();
 feed.start();
-if (mode.kind !== 'demo') {
+if (!isDemo) {
   void account.start();
   polls.start();
 }

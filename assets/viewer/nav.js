@@ -5,6 +5,7 @@
  * @module
  */
 
+import { withQuery } from './mode.js';
 import { parsePlace, placePath } from './routes.js';
 
 /** @typedef {import('./types.js').Place} Place */
@@ -15,8 +16,10 @@ const ELSEWHERE = /^\/(?:assets|auth|v1|ws)\//;
 /**
  * @param {ReturnType<typeof import('./store.js').createStore>} store
  * @param {() => void} onMoved
+ * @param {() => string} replay what the address says of a replay, or nothing
  */
-export function createNav(store, onMoved) {
+export function createNav(store, onMoved, replay) {
+  const isDemo = () => store.state().mode.kind === 'demo';
   const here = () => parsePlace(location.pathname, location.search || location.hash.replace(/^#/, '?'));
 
   /** @param {Place} place */
@@ -29,9 +32,10 @@ export function createNav(store, onMoved) {
   function go(path) {
     const url = new URL(path, location.origin);
     const place = parsePlace(url.pathname, url.search);
-    if (place.route.page === 'flow' && place.route.day !== store.state().place.route.day) return location.assign(path);
-    if (path === `${location.pathname}${location.search}`) return show(place);
-    history.pushState(null, '', path);
+    // A recording is one page, whatever day its records are of.
+    if (!isDemo() && place.route.page === 'flow' && place.route.day !== store.state().place.route.day) return location.assign(path);
+    const full = isDemo() ? withQuery(path, replay()) : path;
+    if (full !== `${location.pathname}${location.search}`) history.pushState(null, '', full);
     show(place);
   }
 
@@ -49,7 +53,7 @@ export function createNav(store, onMoved) {
     go,
     /** The address of where one is, after filters or the like changed; no step for the back button. */
     note() {
-      const path = placePath(store.state().place);
+      const path = withQuery(placePath(store.state().place), replay());
       if (path !== `${location.pathname}${location.search}`) history.replaceState(null, '', path);
     },
     /** The address was changed by the reader. */

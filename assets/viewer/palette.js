@@ -36,8 +36,9 @@ const PAGES = [
 ];
 
 /** @param {State} state @returns {Offer[]} what can be done now */
-function actions({ access, queue, follow, place }) {
-  const may = access === 'act';
+function actions({ access, queue, follow, place, mode }) {
+  const isDemo = mode.kind === 'demo';
+  const may = access === 'act' && !isDemo;
   /** @type {(Offer | false)[]} */
   const all = [
     may && { key: 'launch', kind: 'Action', title: 'Start a session…', hint: '', does: 'launch', keys: 'n' },
@@ -50,7 +51,8 @@ function actions({ access, queue, follow, place }) {
     { key: 'raw', kind: 'Action', title: 'Show the flow as raw records', hint: '', path: '/?view=raw' },
     { key: 'export', kind: 'Action', title: 'Export the records shown', hint: 'a file of JSON lines', does: 'export' },
     { key: 'theme', kind: 'Action', title: 'Change the theme', hint: 'auto, light, dark', does: 'theme' },
-    { key: 'account', kind: 'Action', title: may || access === 'watch' ? 'Sign out…' : 'Sign in…', hint: '', does: 'account' },
+    !isDemo && { key: 'account', kind: 'Action', title: may || access === 'watch' ? 'Sign out…' : 'Sign in…', hint: '', does: 'account' },
+    place.route.page !== 'flow' && mode.kind === 'play' ? false : mode.kind !== 'live' && { key: 'play', kind: 'Action', title: 'Play or pause the replay', hint: '', does: 'play', keys: 'Space' },
     { key: 'help', kind: 'Action', title: 'Keyboard help', hint: '', does: 'help', keys: '?' },
   ];
   return all.filter((one) => one !== false);

@@ -6,7 +6,7 @@
  */
 
 import * as api from './api.js';
-import { readDays, readFleet, readJobs, readMachine, readQueue, readSessions } from './wire.js';
+import { REDIS_AWAY, readDays, readFleet, readJobs, readMachine, readQueue, readSessions } from './wire.js';
 
 /** @typedef {import('./store.js').Action} Action */
 
@@ -55,7 +55,7 @@ export function createPolls(dispatch, onUnreachable, follows) {
   const fleet = poll(
     api.getFleet,
     (body) => ({ type: 'fleet/loaded', fleet: readFleet(body) }),
-    () => ({ type: 'fleet/failed', problem: 'Redis does not answer: who else is alive is not known. See darkmux doctor.' }),
+    () => ({ type: 'fleet/failed', problem: REDIS_AWAY.fleet }),
   );
   const queue = poll(
     async () => {
@@ -66,7 +66,7 @@ export function createPolls(dispatch, onUnreachable, follows) {
       const { whole, jobs } = /** @type {{whole: unknown, jobs: unknown}} */ (answer);
       return { type: 'queue/loaded', queue: readQueue(whole), jobs: readJobs(jobs) };
     },
-    () => ({ type: 'queue/failed', problem: 'Redis does not answer: how the queue is now is not known. See darkmux doctor.' }),
+    () => ({ type: 'queue/failed', problem: REDIS_AWAY.queue }),
   );
   const days = poll(api.getDays, (body) => ({ type: 'days/loaded', days: readDays(body) }));
 

@@ -29,13 +29,19 @@ export function ofAttempt(pieces, attempt) {
 /** @param {readonly Piece[]} pieces @returns {number[]} the attempts that have output */
 export const attemptsOf = (pieces) => [...new Set(pieces.map(({ attempt }) => attempt))].sort((a, b) => a - b);
 
+/** @param {readonly number[]} times that never fall @param {number} at @returns {number} how many of them are over by then */
+export const countUpTo = (times, at) => counted(times.length, (index) => times[index] <= at);
+
 /** @param {readonly Piece[]} pieces in the order of time @param {number} at @returns {number} how many had come by then */
-export function countAt(pieces, at) {
+export const countAt = (pieces, at) => counted(pieces.length, (index) => pieces[index].at <= at);
+
+/** @param {number} length @param {(index: number) => boolean} isOver true for the first ones alone @returns {number} how many those are */
+function counted(length, isOver) {
   let low = 0;
-  let high = pieces.length;
+  let high = length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (pieces[middle].at <= at) low = middle + 1;
+    if (isOver(middle)) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -53,11 +59,15 @@ export function playedTo(pieces, at, passed) {
 
 /** Output that may move the cursor about is given its whole screen. */
 const PLAIN_MAX = 8_192;
+/** Colours move nothing. */
+const COLOUR = /\x1b\[[\d;]*m/g;
 
 /** @param {readonly Piece[]} pieces @param {number} rows of its terminal @returns {number} how many it needs to be shown in whole */
 export function rowsFor(pieces, rows) {
   const all = pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  if (all > PLAIN_MAX || pieces.some(({ bytes }) => bytes.includes(0x1b))) return rows;
-  const lines = pieces.reduce((sum, { bytes }) => sum + bytes.filter((byte) => byte === 0x0a).length, 1);
+  if (all > PLAIN_MAX) return rows;
+  const text = pieces.map(({ bytes }) => String.fromCharCode(...bytes)).join('').replace(COLOUR, '');
+  if (text.includes('\x1b')) return rows;
+  const lines = text.split('\n').length;
   return Math.max(4, Math.min(rows, lines));
 }

@@ -34,6 +34,8 @@ const STARTS = new Set(['dispatch start', 'session start', 'session.start']);
 const ENDS = new Set(['dispatch complete', 'dispatch error', 'session end', 'session.end']);
 /** Marks a lane keeps: more cannot be told apart. */
 const MAX_MARKS = 400;
+/** What is told twice is told within this time. */
+const SAME_MS = 5_000;
 
 /** @param {Entry} entry */
 function failed(entry) {
@@ -73,14 +75,18 @@ function put(lane, entry) {
   const runs = open !== undefined && Number.isNaN(open.end);
   if (lane.session !== '' && STARTS.has(entry.action)) {
     // A session says that it starts, and the dispatch in it does, too: that is one thing.
-    if (runs && entry.at - open.start < 5_000) open.role ||= entry.role;
-    else lane.spans.push({ start: entry.at, end: NaN, how: 'running', role: entry.role, tier: entry.tier, cut: false });
+    if (runs && entry.at - open.start < SAME_MS) open.role ||= entry.role;
+    else {
+      // The runner of before was lost, and has not told the end.
+      if (runs) Object.assign(open, { end: entry.at, how: 'bad' });
+      lane.spans.push({ start: entry.at, end: NaN, how: 'running', role: entry.role, tier: entry.tier, cut: false });
+    }
   } else if (lane.session !== '' && ENDS.has(entry.action)) {
     const how = failed(entry) ? 'bad' : 'good';
     if (runs) Object.assign(open, { end: entry.at, how, role: open.role || entry.role, tier: open.tier || entry.tier });
     else if (open === undefined) lane.spans.push({ start: lane.first, end: entry.at, how, role: entry.role, tier: entry.tier, cut: true });
-    // The same end, told twice: the later one is how long it took.
-    else open.end = Math.max(open.end, entry.at);
+    // The same end, told twice: the later one is how long it took. One that comes much later is of a lost runner.
+    else if (entry.at - open.end < SAME_MS) open.end = Math.max(open.end, entry.at);
   } else if (lane.marks.length < MAX_MARKS) {
     lane.marks.push({ at: entry.at, key: entry.key, level: entry.level, action: entry.action, handle: entry.handle });
   }

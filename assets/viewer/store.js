@@ -21,6 +21,9 @@ import { loaded, streamed } from './records.js';
 /**
  * @typedef {{type: 'records/loaded', batch: Incoming[], position: string, partial: boolean}
  *   | {type: 'records/streamed', batch: Incoming[]}
+ *   | {type: 'records/shown', records: import('./types.js').Entry[]}
+ *   | {type: 'playback/changed', playback: import('./types.js').Playback}
+ *   | {type: 'replay/began', now: number}
  *   | {type: 'source/changed', source: import('./types.js').Source}
  *   | {type: 'problem/found', problem: string}
  *   | {type: 'sessions/loaded', sessions: Session[]}
@@ -75,6 +78,7 @@ export function initialState(mode, now) {
   return {
     mode,
     source: mode.kind === 'live' ? 'connecting' : 'replay',
+    playback: null,
     loaded: false,
     problem: '',
     records: [],
@@ -124,6 +128,9 @@ export function reduce(state, action) {
     case 'records/loaded': return loaded(state, action.batch, action.position, action.partial);
     case 'records/streamed': return streamed(state, action.batch);
     case 'records/missed': return { ...state, missed: state.missed + action.count };
+    case 'records/shown': return sameRecords(state.records, action.records) ? state : { ...state, records: action.records };
+    case 'playback/changed': return { ...state, playback: action.playback };
+    case 'replay/began': return begun(state, action.now);
     case 'source/changed':
       return action.source === state.source ? state : { ...state, source: action.source, since: state.now };
     case 'problem/found': return action.problem === state.problem ? state : { ...state, problem: action.problem };
@@ -166,6 +173,19 @@ export function reduce(state, action) {
     case 'older/shown': return { ...state, cap: state.cap + PAGE_ROWS };
     case 'clock/ticked': return { ...state, now: action.now };
   }
+}
+
+/** @param {readonly import('./types.js').Entry[]} a @param {readonly import('./types.js').Entry[]} b of one list, from its beginning */
+const sameRecords = (a, b) => a.length === b.length && a.at(-1) === b.at(-1);
+
+/**
+ * Nothing has been told yet; where the reader is and what is chosen stays.
+ *
+ * @param {State} state @param {number} now @returns {State}
+ */
+function begun(state, now) {
+  const { place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, playback, toasts, toastLog } = state;
+  return { ...initialState(state.mode, now), place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, playback, toasts, toastLog };
 }
 
 /** @param {State} state @param {Filters} filters @returns {State} */

@@ -222,7 +222,20 @@
  * @typedef {object} Mode What the page shows, fixed for the life of the page.
  * @property {ModeKind} kind
  * @property {string} label Date or file name of a replay; empty when live.
- * @property {string} src Date of a played day, address of a demo's fixture; empty when live.
+ * @property {string} src Date of a played day, address of a recording; empty when live.
+ * @property {string} query What stays in the address of every page of a recording.
+ * @property {number} at Seconds into the replay that the address asks for; NaN when it does not.
+ */
+
+/**
+ * @typedef {object} Playback Where a replay is; times in milliseconds since the epoch.
+ * @property {number} from
+ * @property {number} to
+ * @property {number} at
+ * @property {number} rate
+ * @property {boolean} playing
+ * @property {string} chapter What happens there, where the recording says it.
+ * @property {{at: number, text: string}[]} chapters
  */
 
 /** @typedef {'connecting' | 'live' | 'reconnecting' | 'no daemon' | 'replay'} Source */
@@ -231,6 +244,7 @@
  * @typedef {object} State
  * @property {Mode} mode
  * @property {Source} source
+ * @property {Playback | null} playback Null while live, and before the replay is loaded.
  * @property {boolean} loaded Whether a first set of records has arrived.
  * @property {string} problem Why there are no records, when the daemon answered with a failure.
  * @property {Entry[]} records In the order of the log, oldest first.

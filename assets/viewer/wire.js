@@ -12,6 +12,12 @@ import { text } from './record.js';
 /** @typedef {import('./types.js').Machine} Machine */
 /** @typedef {{[key: string]: unknown}} Fields */
 
+/** What is told while Redis does not answer. */
+export const REDIS_AWAY = {
+  fleet: 'Redis does not answer: who else is alive is not known. See darkmux doctor.',
+  queue: 'Redis does not answer: how the queue is now is not known. See darkmux doctor.',
+};
+
 /** @param {unknown} value @returns {Fields} */
 export function fields(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? /** @type {Fields} */ (value) : {};

@@ -103,6 +103,13 @@ pub async fn run(start: Start<'_>) -> Ended {
         transcript.mark_pastes(true);
     }
     introduce(&mut transcript, &task, &chosen, (&tools, &at), resume);
+    if !matches!(task.sandbox, Sandbox::None) && tools.confinement().reaches(&cwd, &config.paths.socket_key())
+    {
+        transcript.line(
+            Look::Bad,
+            "commands can read darkmux' own keys here, and so act for you: work in another folder",
+        );
+    }
     let records = records(&task, &chosen, config, clock);
     let mut work = Work {
         specs: tools.specs().into_iter().map(|spec| function(&spec)).collect(),

@@ -11,6 +11,7 @@ mod config;
 mod crew;
 mod cx;
 mod deferred;
+mod demo;
 mod doctor;
 mod endpoints;
 mod exit;
@@ -71,6 +72,8 @@ enum Verb {
     Serve(DeferredArgs<serve::ServeArgs>),
     /// Open the viewer in the browser, signed in
     Open(DeferredArgs<open::OpenArgs>),
+    /// Play a showcase in the browser: three machines, what they do for each other, and what happens when one dies
+    Demo(DeferredArgs<demo::DemoArgs>),
     /// Roles, and handing work to them
     #[command(subcommand)]
     Crew(Deferred<crew::CrewVerb>),
@@ -174,6 +177,7 @@ fn run(verb: Verb, cx: &Cx) -> Outcome {
     match verb {
         Verb::Serve(DeferredArgs(args)) => serve::run(args, cx),
         Verb::Open(DeferredArgs(args)) => open::run(&args, cx),
+        Verb::Demo(DeferredArgs(args)) => demo::run(&args, cx),
         Verb::Auth(Deferred(verb)) => auth::run(&verb, cx),
         Verb::Crew(Deferred(verb)) => crew::run(verb, cx),
         Verb::Session(Deferred(verb)) => session::run(verb, cx),

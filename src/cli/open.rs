@@ -37,23 +37,32 @@ pub fn run(args: &OpenArgs, cx: &Cx) -> Outcome {
         let code = client.sign_in_code(args.read_only).await.or_exit(Exit::Unreachable)?;
         // By this name, so that it is one page and one cookie, however the daemon is asked.
         let url = format!("http://localhost:{}/#code={code}", client.info().port);
-        if !args.print {
-            match opener(cx) {
-                Some(opener)
-                    if opened(&opener, &Ticket::write(cx.config()?.paths.home(), &url)?, cx).await =>
-                {
-                    cx.printer.note(&format!("opened http://localhost:{}, signed in", client.info().port));
-                    return Ok(Exit::Ok);
-                }
-                Some(opener) => cx.printer.note(&format!("{} could not open it", opener[0])),
-                None => cx.printer.note("there is no browser here that could open it"),
-            }
+        let ticket = || Ok(Ticket::write(cx.config()?.paths.home(), &url)?.address());
+        if !args.print && browse(ticket, cx).await? {
+            cx.printer.note(&format!("opened http://localhost:{}, signed in", client.info().port));
+            return Ok(Exit::Ok);
         }
         cx.printer.line(&url)?;
         cx.printer
             .note("it works once, within a minute, on this machine (or through `ssh -L` with the same port)");
         Ok::<_, Failure>(Exit::Ok)
     })
+}
+
+/// Opens an address in the user's browser; `false` where it could not, which is said. The address is made once there is a browser.
+pub(super) async fn browse(
+    address: impl FnOnce() -> Result<String, Failure>,
+    cx: &Cx,
+) -> Result<bool, Failure> {
+    let Some(opener) = opener(cx) else {
+        cx.printer.note("there is no browser here that could open it");
+        return Ok(false);
+    };
+    if opened(&opener, &address()?, cx).await {
+        return Ok(true);
+    }
+    cx.printer.note(&format!("{} could not open it", opener[0]));
+    Ok(false)
 }
 
 /// A page for this user alone that leads to the address with the code: the arguments of programs are everybody's to read.
@@ -97,8 +106,7 @@ fn opener(cx: &Cx) -> Option<Vec<String>> {
     desktop.map(|_| vec!["xdg-open".to_owned()])
 }
 
-async fn opened(opener: &[String], ticket: &Ticket, cx: &Cx) -> bool {
-    let url = &ticket.address();
+async fn opened(opener: &[String], url: &str, cx: &Cx) -> bool {
     let mut words: Vec<String> = opener.iter().map(|word| word.replace("%s", url)).collect();
     if words == opener {
         words.push(url.to_owned());

@@ -17,11 +17,12 @@ pub use join::{JoinError, Visit, leave};
 pub use joining::{JoiningError, Places, Plan, Share, join};
 pub use leaving::{Left, part, would_go};
 use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde::de::DeserializeOwned;
 
 use crate::config::Paths;
 use crate::flow::ship::ShipStatus;
-use crate::store::{FileLock, read_private};
+use crate::store::{FileLock, SocketKey, read_private};
 use crate::wire::v1::PeerStatus;
 use crate::wire::{DaemonInfo, Health, InviteAsk, Invited, MachineSpecs, SessionList};
 
@@ -130,11 +131,18 @@ impl Client {
         Self::new(find(paths)?.ok_or(ClientError::NoDaemon)?)
     }
 
-    /// A client of the daemon that runs for this home, over its unix socket: it may do everything, without a token.
+    /// A client of the daemon that runs for this home, over its unix socket: it may do everything, without a token, where it
+    /// may read the key of this user's sockets.
     pub fn local(paths: &Paths) -> Result<Self, ClientError> {
         let info = find(paths)?.ok_or(ClientError::NoDaemon)?;
         let socket = paths.daemon_socket();
-        let http = Self::builder().unix_socket(socket.as_path());
+        let mut http = Self::builder().unix_socket(socket.as_path());
+        // Who may not have it, in a sandbox, is told so by the daemon.
+        let bearer = SocketKey::new(paths.socket_key()).bearer();
+        if let Some(Ok(mut bearer)) = bearer.map(|bearer| HeaderValue::from_str(bearer.expose())) {
+            bearer.set_sensitive(true);
+            http = http.default_headers([(AUTHORIZATION, bearer)].into_iter().collect());
+        }
         let http = http.build().map_err(|error| ClientError::Setup(error.to_string()))?;
         Ok(Self { http, info, base: "http://localhost".to_owned(), place: socket.display().to_string() })
     }

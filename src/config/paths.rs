@@ -100,9 +100,14 @@ impl Paths {
         self.home.join("daemon.lock")
     }
 
-    /// The socket of the running daemon: for this user alone, and without a token.
+    /// The socket of the running daemon: for this user alone.
     pub fn daemon_socket(&self) -> PathBuf {
         crate::store::socket_path(self.home.join("daemon.sock"), &self.home)
+    }
+
+    /// What opens the daemon's socket and those of the sessions' hosts.
+    pub fn socket_key(&self) -> PathBuf {
+        self.home.join("socket-key")
     }
 
     /// The token that lets everything be done over HTTP.

@@ -11,8 +11,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::audience::HOPS_MAX;
 use super::client::{Limit, PeerAnswer};
 use super::{PeerError, RemoteId, words};
+use crate::model::is_peer_name;
 
 /// Largest answer to an action, in bytes.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -97,9 +99,14 @@ fn with_our_ids(body: &Bytes, peer: &str) -> Bytes {
 }
 
 /// The peer that is to start a session, and the machine behind it that it is to hand it to: `dev@server` is `dev`, as
-/// `server` calls it.
-pub fn launch_on(machine: &str) -> (&str, Option<&str>) {
-    machine.rsplit_once('@').map_or((machine, None), |(further, direct)| (direct, Some(further)))
+/// `server` calls it. `None` for what is no way, or one that is further than sessions are shown: one that goes in a circle
+/// would hold a call at each of its machines.
+pub fn launch_on(machine: &str) -> Option<(&str, Option<&str>)> {
+    let is_way = machine.split('@').take(HOPS_MAX + 1).all(is_peer_name);
+    let is_near = machine.matches('@').count() < HOPS_MAX;
+    let (further, direct) =
+        machine.rsplit_once('@').map_or((None, machine), |(rest, last)| (Some(rest), last));
+    (is_way && is_near).then_some((direct, further))
 }
 
 #[cfg(test)]
@@ -144,8 +151,11 @@ mod tests {
 
     #[test]
     fn a_launch_goes_one_hop_at_a_time() {
-        assert_eq!(launch_on("desk"), ("desk", None));
-        assert_eq!(launch_on("dev@server"), ("server", Some("dev")));
-        assert_eq!(launch_on("a@b@c"), ("c", Some("a@b")));
+        assert_eq!(launch_on("desk"), Some(("desk", None)));
+        assert_eq!(launch_on("dev@server"), Some(("server", Some("dev"))));
+        assert_eq!(launch_on("a@b@a@b"), Some(("b", Some("a@b@a"))));
+        for none in ["a@b@a@b@a", "", "@", "a@", "@a", "a@@b", "A", "a/b@c", "../x", &"a@".repeat(100_000)] {
+            assert_eq!(launch_on(none), None, "{}", none.chars().take(20).collect::<String>());
+        }
     }
 }

@@ -52,7 +52,10 @@ pub struct Peers(Arc<Hub>);
 #[derive(Debug)]
 pub(super) struct Hub {
     config: Config,
+    /// This machine, as its sessions say.
     pub(super) own: Arc<str>,
+    /// And as people call it.
+    own_name: Arc<str>,
     pub(super) env: Environment,
     pub(super) table: RemoteTable,
     pub(super) records: LinkRecords,
@@ -93,6 +96,7 @@ impl Peers {
         let host = config.host()?;
         Ok(Self(Arc::new(Hub {
             own: node_id.into(),
+            own_name: flow.provenance.machine_id.as_str().into(),
             env: config.env().clone(),
             config,
             table: RemoteTable::default(),
@@ -235,8 +239,8 @@ impl Hub {
         }
     }
 
-    /// The machine `node` answers under this name. An error says under which other it is shown already.
-    pub(super) fn claim(&self, name: &Arc<str>, node: &str) -> Result<(), String> {
+    /// The machine `node` answers under this peer's name. An error says under which other it is shown already.
+    pub(super) fn claim(&self, wanted: &Wanted, node: &str) -> Result<(), String> {
         if node.is_empty() {
             return Ok(());
         }
@@ -244,7 +248,7 @@ impl Hub {
             return Err("it is this machine itself".to_owned());
         }
         let node: Arc<str> = node.into();
-        let claimed = self.nodes().claim(name, &node);
+        let claimed = self.nodes().claim(&wanted.name, wanted.origin.is_found(), &node);
         let stood_in = claimed.map_err(|other| format!("it is the same machine as {other}"))?;
         // It finds out that it has to give way when it connects anew.
         if let Some(running) = stood_in.and_then(|other| Some(self.links().get(&other)?.nudge.clone())) {
@@ -338,7 +342,7 @@ async fn keep(hub: Arc<Hub>) {
                 changed
             });
         }
-        let all = wanted(&files.host, &files.roster, &found.borrow_and_update());
+        let all = wanted(&files.host, &files.roster, &found.borrow_and_update(), &hub.own_name);
         hub.apply(all).await;
         tokio::select! {
             () = &mut stopped => return,

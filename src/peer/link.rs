@@ -121,7 +121,7 @@ impl LinkTask {
             _ => None,
         };
         let node = about.as_ref().and_then(|about| about.node_id.clone()).unwrap_or_default();
-        self.hub.claim(&self.link.wanted.name, &node).map_err(Ended::Because)?;
+        self.hub.claim(&self.link.wanted, &node).map_err(Ended::Because)?;
         let is_ours = about.as_ref().is_some_and(|about| about.machine_id.is_some());
         self.up(about);
         let source = Source {

@@ -21,6 +21,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether nobody named it: it was found.
+    pub fn is_found(self) -> bool {
+        matches!(self, Self::Tailscale | Self::Devcontainer)
+    }
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,8 +52,9 @@ pub struct Wanted {
     pub local: bool,
 }
 
-/// All of them by name. Where two have one name, what the operator wrote wins over what was found.
-pub fn wanted(host: &HostConfig, roster: &Roster, found: &[Wanted]) -> BTreeMap<Arc<str>, Wanted> {
+/// All of them by name. Where two have one name, what the operator wrote wins over what was found; a machine of the
+/// roster has its name also without a token, and so has this machine, whose name is `own`.
+pub fn wanted(host: &HostConfig, roster: &Roster, found: &[Wanted], own: &str) -> BTreeMap<Arc<str>, Wanted> {
     let of_host = host.peers.iter().map(|peer| Wanted {
         name: peer.name.as_str().into(),
         url: peer.url.clone(),
@@ -68,7 +74,10 @@ pub fn wanted(host: &HostConfig, roster: &Roster, found: &[Wanted]) -> BTreeMap<
         })
     });
     let mut all = BTreeMap::new();
-    for peer in of_host.chain(of_roster).chain(found.iter().cloned()) {
+    let is_free = |peer: &&Wanted| {
+        &*peer.name != own && roster.peers.iter().all(|known| known.id.as_str() != &*peer.name)
+    };
+    for peer in of_host.chain(of_roster).chain(found.iter().filter(is_free).cloned()) {
         // A machine may be called `_x`, which is no name of a peer.
         if is_peer_name(&peer.name) {
             all.entry(Arc::clone(&peer.name)).or_insert(peer);
@@ -113,7 +122,9 @@ mod tests {
             of_roster("_e", Some("/t")),
         ];
         let roster = Roster { peers, bad: Vec::new() };
-        let all = wanted(&host, &roster, &[of_net("c"), of_net("f")]);
+        // Of these only one takes no name of another machine, or of this one.
+        let found = ["a", "b", "c", "d", "_e", "box", "f"].map(of_net);
+        let all = wanted(&host, &roster, &found, "box");
         let shown: Vec<_> = all.values().map(|peer| (&*peer.name, peer.origin, peer.url.as_str())).collect();
         assert_eq!(
             shown,

@@ -6,11 +6,13 @@
 //!
 //! Not here: what runs in a terminal and who looks at it.
 
+mod birth;
 mod group;
 mod offspring;
 mod process;
 mod tty;
 
+pub use birth::birth;
 pub use group::{ProcessTree, signal_named, signal_names};
 pub use offspring::{Offspring, bound_processes};
 pub use process::{Child, Command, KeptOpen, Reader, Started, Window, Writer};

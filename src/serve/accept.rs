@@ -35,13 +35,13 @@ const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// A connection's socket, which can be written to by hand.
-trait Stream: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static {}
 
 impl Stream for TcpStream {}
 impl Stream for UnixStream {}
 
 /// Where connections come from.
-trait Listen: Send {
+pub(super) trait Listen: Send {
     /// One connection.
     type Socket: Stream;
 
@@ -87,19 +87,19 @@ impl Listen for UnixListener {
 
 /// Answers on `listener` until the daemon stops. The connections are tasks of the app's `Shutdown`.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
-    answer(listener, app).await;
+    answer(listener, Service::of(app)).await;
 }
 
 /// Answers this user on the daemon's unix socket until the daemon stops. Its connections have places of their own,
 /// which nobody else can take.
 pub async fn run_socket(listener: UnixListener, app: Arc<App>) {
-    answer(listener, app).await;
+    answer(listener, Service::of(app)).await;
 }
 
-async fn answer<L: Listen>(listener: L, app: Arc<App>) {
-    let (limits, clock, shutdown) = (app.limits, app.clock.clone(), app.shutdown.clone());
-    let service = Service { router: router::build(app), limits, clock, shutdown: shutdown.clone() };
-    let connections = Connections::new(limits.connections);
+/// The same for any service.
+pub(super) async fn answer<L: Listen>(listener: L, service: Service) {
+    let shutdown = service.shutdown.clone();
+    let connections = Connections::new(service.limits.connections);
     let mut stopped = pin!(shutdown.stopped());
     loop {
         let accepted = tokio::select! {
@@ -150,14 +150,23 @@ async fn serve<S: Stream>(socket: S, peer: Peer, ticket: Ticket, service: Servic
 
 /// What every connection is served with.
 #[derive(Clone)]
-struct Service {
-    router: Router,
-    limits: Limits,
-    clock: Clock,
-    shutdown: Shutdown,
+pub(super) struct Service {
+    /// What answers.
+    pub(super) router: Router,
+    /// What a client may take.
+    pub(super) limits: Limits,
+    /// Where the time comes from.
+    pub(super) clock: Clock,
+    /// When it ends.
+    pub(super) shutdown: Shutdown,
 }
 
 impl Service {
+    fn of(app: Arc<App>) -> Self {
+        let (limits, clock, shutdown) = (app.limits, app.clock.clone(), app.shutdown.clone());
+        Self { router: router::build(app), limits, clock, shutdown }
+    }
+
     /// Answers requests until the connection ends, or until an answer is to be written by hand.
     async fn answer<S: Stream>(
         self,

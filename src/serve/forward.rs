@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::RequestExt;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header, request::Parts};
 use axum::middleware::Next;
@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
 
 use super::auth::Caller;
 use super::{ApiError, App};
@@ -25,6 +26,9 @@ use crate::util::{Shutdown, visible_line};
 
 /// How long a stream of output may say nothing.
 const STREAM_IDLE: Duration = Duration::from_secs(30);
+
+/// How long it may come altogether: the peer says how much there is, and is believed only so far.
+const STREAM_TIME: Duration = Duration::from_hours(1);
 
 /// How long it may take until it begins.
 const STREAM_HEAD: Duration = Duration::from_secs(10);
@@ -94,16 +98,16 @@ async fn carry(
     let query = parts.uri.query();
     let unavailable = |error: PeerError| unavailable(to.peer, &error);
     let asked = question(&parts, action, to, body.to_bytes());
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let caller = caller.ok_or_else(|| ApiError::internal("asking who asks", &"there is no caller"))?;
     if action == "scrollback" {
         let answer = client.stream(asked, STREAM_HEAD).await.map_err(unavailable)?;
-        return output(answer, to.peer, app.shutdown.clone()).await;
+        return output(answer, to.peer, caller, &app.shutdown).await;
     }
     let limit = peer::limit(action, query, to.further());
     if action != "wait" {
         return answered(&client.ask(asked, limit).await.map_err(unavailable)?, to.peer);
     }
-    let caller = parts.extensions.get::<Caller>().cloned();
-    let caller = caller.ok_or_else(|| ApiError::internal("asking who asks", &"there is no caller"))?;
     let _seat = app.waits.try_acquire().map_err(|_| ApiError::too_many_wait())?;
     tokio::select! {
         answer = client.ask(asked, limit) => answered(&answer.map_err(unavailable)?, to.peer),
@@ -157,8 +161,13 @@ fn in_words(status: StatusCode, peer: &str, words: &str) -> ApiError {
     ApiError::new(status, code, format!("the machine `{peer}` says: {words}"))
 }
 
-/// A session's output, as it comes.
-async fn output(mut answer: PeerStream, peer: &str, shutdown: Shutdown) -> Result<Response, ApiError> {
+/// A session's output, as it comes, for as long as the caller may have it.
+async fn output(
+    mut answer: PeerStream,
+    peer: &str,
+    caller: Caller,
+    shutdown: &Shutdown,
+) -> Result<Response, ApiError> {
     if !answer.status.is_success() {
         let (status, headers) = (answer.status, answer.headers.clone());
         let mut body = Vec::new();
@@ -171,14 +180,12 @@ async fn output(mut answer: PeerStream, peer: &str, shutdown: Shutdown) -> Resul
     }
     let kept: Vec<_> = peer::kept(&answer.headers).collect();
     let status = answer.status;
-    let pieces = stream::try_unfold((answer, shutdown), async |(mut answer, shutdown)| {
-        let piece = tokio::select! {
-            piece = answer.next(STREAM_IDLE) => piece?,
-            () = shutdown.stopped() => return Err(PeerError::Lost),
-        };
-        Ok::<_, PeerError>(piece.map(|piece| (piece, (answer, shutdown))))
+    let until = Instant::now() + STREAM_TIME;
+    let pieces = stream::try_unfold(answer, move |mut answer| async move {
+        let piece = timeout_at(until, answer.next(STREAM_IDLE)).await.map_err(|_| PeerError::TimedOut)??;
+        Ok::<_, PeerError>(piece.map(|piece| (piece, answer)))
     });
-    let mut response = (status, Body::from_stream(pieces)).into_response();
+    let mut response = (status, caller.until_revoked_body(pieces, shutdown)).into_response();
     response.headers_mut().extend(kept);
     // Whatever it calls it: a page of another machine's making is none of ours.
     let kind = header::HeaderValue::from_static("application/octet-stream");
@@ -188,11 +195,15 @@ async fn output(mut answer: PeerStream, peer: &str, shutdown: Shutdown) -> Resul
 
 /// Starts a session on another machine: the body goes on as it is, with what is left of the way in `peer`.
 pub async fn launch(app: &App, machine: &str, mut body: Map<String, Value>) -> Result<Response, ApiError> {
-    let (direct, further) = peer::launch_on(machine);
-    let client = app.peer(direct)?.ok_or_else(|| {
-        let message = format!("no peer `{}` is known here", visible_line(direct));
-        ApiError::bad_request("unknown_peer", message)
+    let unknown = |what: String| ApiError::bad_request("unknown_peer", what);
+    let (direct, further) = peer::launch_on(machine).ok_or_else(|| {
+        let shown: String = visible_line(machine).chars().take(200).collect();
+        let most = peer::HOPS_MAX;
+        unknown(format!(
+            "`{shown}` names no machine: a way is names of machines with `@` between, {most} at most"
+        ))
     })?;
+    let client = app.peer(direct)?.ok_or_else(|| unknown(format!("no peer `{direct}` is known here")))?;
     match further {
         Some(further) => body.insert("peer".to_owned(), further.into()),
         None => body.remove("peer"),

@@ -1,6 +1,7 @@
 //! The outermost layer: `Host` of every request, and the headers and the shape of every answer.
 //!
 //! A page on the web can give us a name of its own (DNS rebinding), but it can't choose `Host`, which must be ours.
+//! A proxy on this machine can: whoever it speaks for is nowhere near, whatever `Host` and address say.
 //! Who asks, and from which page, is the matter of `auth`.
 
 use std::net::SocketAddr;
@@ -76,6 +77,23 @@ fn is_address(host: &str, peer: &Peer) -> bool {
         && (host == local.to_string() || host == SocketAddr::new(local.ip().to_canonical(), local.port()).to_string()))
 }
 
+/// By what a proxy says that it speaks for somebody else. nginx and Apache add some only where they are told to, and any
+/// one of them counts: who connects to loopback by itself has no reason to send it.
+const FORWARDED: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+];
+
+/// Whether a proxy brings the request.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    FORWARDED.iter().any(|name| headers.contains_key(*name))
+}
+
 /// `Host`, when there is exactly one.
 pub(super) fn host_of(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::HOST).iter();
@@ -87,10 +105,19 @@ pub(super) fn host_of(headers: &HeaderMap) -> Option<&str> {
 
 /// The outermost layer: refuses what is not for us and marks every answer.
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    guarded(&app.hosts, request, next).await
+}
+
+/// The same where there is no daemon.
+pub async fn guard_hosts(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    guarded(&hosts, request, next).await
+}
+
+async fn guarded(hosts: &Hosts, request: Request, next: Next) -> Response {
     let asked =
         tracing::enabled!(tracing::Level::DEBUG).then(|| format!("{} {}", request.method(), request.uri()));
     let peer = request.extensions().get::<Peer>().copied();
-    let checked = check_host(&app.hosts, peer, request.uri(), request.headers());
+    let checked = check_host(hosts, peer, request.uri(), request.headers());
     let is_v1 = request.uri().path().starts_with("/v1/");
     let mut response = match checked {
         Ok(()) => next.run(request).await,
@@ -187,6 +214,21 @@ mod tests {
         }
         assert_eq!(verdict(&[]), 421);
         assert_eq!(verdict(&[("host", "localhost:8765"), ("host", "localhost:8765")]), 421);
+    }
+
+    #[test]
+    fn a_proxy_shows_by_any_of_its_headers() {
+        let is = |name: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            is_forwarded(&headers)
+        };
+        for name in
+            ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+        {
+            assert!(is(name, "127.0.0.1") && is(name, ""), "{name}");
+        }
+        assert!(!is("Darkmux-Via", "a") && !is("User-Agent", "x") && !is_forwarded(&HeaderMap::new()));
     }
 
     #[test]

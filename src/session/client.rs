@@ -10,14 +10,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::attachment::{Attachment, Events, Input};
 use super::host_events::HostEvents;
-use super::{STATE_MAX, socket_path};
+use super::{STATE_MAX, socket_key, socket_path};
 use crate::util::visible_line;
 use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{SessionStatus, WindowSize};
@@ -67,6 +69,8 @@ pub enum ScreenFormat {
 #[derive(Debug)]
 pub struct HostClient {
     sender: SendRequest<Full<Bytes>>,
+    /// What opens it; `None` for a program that may not have it, which is told so by what it asks.
+    bearer: Option<HeaderValue>,
     // Drives the connection; ends with the client.
     driver: JoinSet<()>,
 }
@@ -95,7 +99,9 @@ impl HostClient {
                 // Its end shows at the requests.
                 let _ = connection.with_upgrades().await;
             });
-            Ok(Self { sender, driver })
+            let bearer = socket_key(folder).bearer();
+            let bearer = bearer.and_then(|bearer| HeaderValue::from_str(bearer.expose()).ok());
+            Ok(Self { sender, bearer: bearer.map(sensitive), driver })
         })
         .await
     }
@@ -181,8 +187,8 @@ impl HostClient {
     }
 
     async fn upgrade(mut self, path: &str, screen: bool) -> io::Result<Attachment> {
-        let request = Request::get(path)
-            .header(header::HOST, "darkmux")
+        let request = self
+            .request(Method::GET, path)
             .header(header::CONNECTION, "upgrade")
             .header(header::UPGRADE, UPGRADE)
             .body(Full::default())
@@ -203,13 +209,16 @@ impl HostClient {
         Ok(Attachment { events: Events::new(reader, self.driver), input: Input::new(writer), end })
     }
 
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, "darkmux");
+        match &self.bearer {
+            Some(bearer) => request.header(header::AUTHORIZATION, bearer.clone()),
+            None => request,
+        }
+    }
+
     async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> io::Result<Response<Incoming>> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "darkmux")
-            .body(Full::new(body))
-            .map_err(io::Error::other)?;
+        let request = self.request(method, path).body(Full::new(body)).map_err(io::Error::other)?;
         in_time(async {
             self.sender.ready().await.map_err(io::Error::other)?;
             let response = self.sender.send_request(request).await.map_err(io::Error::other)?;
@@ -240,5 +249,15 @@ async fn refused(response: Response<Incoming>) -> io::Error {
     let said: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let message = said.as_ref().and_then(|said| said["error"].as_str()).unwrap_or("no reason given");
     let message = format!("the session host refused ({status}): {}", visible_line(message));
-    if status == StatusCode::NOT_FOUND { foreign(Unknown(message)) } else { foreign(message) }
+    match status {
+        StatusCode::NOT_FOUND => foreign(Unknown(message)),
+        StatusCode::UNAUTHORIZED => io::Error::new(io::ErrorKind::PermissionDenied, message),
+        _ => foreign(message),
+    }
+}
+
+/// What no log shows.
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }

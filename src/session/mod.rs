@@ -50,6 +50,8 @@ pub use title::{Activity, kind, title, what};
 
 use std::path::{Path, PathBuf};
 
+use crate::store::SocketKey;
+
 /// Names of the files in a session's folder (0700).
 pub mod files {
     /// What the session was asked to be.
@@ -80,6 +82,13 @@ const HOST_FAILED: char = '!';
 
 /// Largest state or spec file read, in bytes. A message may stand in a command line.
 const STATE_MAX: u64 = 4 * 1024 * 1024;
+
+/// What opens the socket of the host of the session in `folder`: a key beside the folder of all sessions, as the daemon
+/// has it.
+fn socket_key(folder: &Path) -> SocketKey {
+    let home = folder.ancestors().nth(2).unwrap_or(Path::new("/"));
+    SocketKey::new(home.join("socket-key"))
+}
 
 /// Where a session's host listens: in its folder, or, where that path is too long for a socket, in a private
 /// folder below the system's temporary one, under a name made from the folder's.

@@ -11,6 +11,7 @@ mod password;
 mod private;
 mod redis;
 mod socket;
+mod socket_key;
 
 pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, sync_written, write_atomic, write_new};
@@ -21,3 +22,4 @@ pub use redis::{
     Reader, Redis, RedisClass, RedisFault, RedisTarget, RedisUrlError, Server, script, without_password,
 };
 pub use socket::{bind_socket, is_ours, socket_path};
+pub use socket_key::{SocketKey, shown_bearer};

@@ -144,6 +144,9 @@ pub struct SessionStatus {
     pub cwd: PathBuf,
     /// Its process, which is also its process group and its kernel session.
     pub pid: Option<u32>,
+    /// What only that process has of all that get its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process_birth: Option<String>,
     /// The process that owns its terminal.
     pub host_pid: Option<u32>,
     /// When it was asked for.
@@ -243,6 +246,7 @@ impl SessionStatus {
             command: Vec::new(),
             cwd: PathBuf::new(),
             pid: None,
+            process_birth: None,
             host_pid: None,
             created_at,
             started_at: None,

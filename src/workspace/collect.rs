@@ -1,16 +1,16 @@
 //! What a job left in its folder, as a commit upon what it began with. The job could write everything there, its repository's
-//! settings and hooks included; so git runs in the mirror, and of the job's repository only its objects and its `HEAD` are read.
+//! settings and hooks included; so git runs in the mirror alone, with the mirror's settings, and of the job's repository only its
+//! objects are read by git, and its `HEAD` by us.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::git::Git;
 use super::mirror::{Mirror, alternates};
 use super::pack::Packed;
-use super::{WorkspaceError, snapshot, tree};
+use super::{WorkspaceError, head, snapshot, tree};
 use crate::model::SessionId;
 use crate::util::visible_line;
-use crate::wire::is_commit;
 
 /// Most names of changed files that are told, and their longest, in characters.
 const FILES_MAX: usize = 100;
@@ -46,7 +46,7 @@ impl Mirror {
         match is_as_we_made_it(&own, self) {
             Ok(()) => {
                 git = git.var("GIT_ALTERNATE_OBJECT_DIRECTORIES", own.join("objects"));
-                match self.head(folder, &own).await {
+                match checked_out(&git, own).await? {
                     Some(found) => head = found,
                     None => notes.push("its repository has no commit checked out any more".to_owned()),
                 }
@@ -81,13 +81,14 @@ impl Mirror {
             notes,
         })
     }
+}
 
-    /// The commit that the job's repository has checked out.
-    async fn head(&self, folder: &Path, own: &Path) -> Option<String> {
-        let git = Git::neutral(self.env(), folder).var("GIT_DIR", own);
-        let head = git.text(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await.ok()?;
-        is_commit(&head).then_some(head)
-    }
+/// The commit that the job's repository has checked out, where git in the mirror finds it among the objects.
+async fn checked_out(git: &Git, own: PathBuf) -> Result<Option<String>, WorkspaceError> {
+    let read = tokio::task::spawn_blocking(move || head::head(&own)).await;
+    let Ok(Some(found)) = read else { return Ok(None) };
+    let is_there = git.says(&["cat-file", "-e", &format!("{found}^{{commit}}")], b"").await?.is_ok();
+    Ok(is_there.then_some(found))
 }
 
 fn shown(name: &[u8]) -> String {

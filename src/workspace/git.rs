@@ -94,7 +94,10 @@ impl Git {
             .var("GIT_TERMINAL_PROMPT", "0")
             .var("GIT_ASKPASS", "false")
             .var("SSH_ASKPASS", "false")
+            // Two of a kind: git before 2.45 does not know the first. The second is a list, on which there is nothing, and
+            // beats what a repository's settings allow.
             .var("GIT_NO_LAZY_FETCH", "1")
+            .var("GIT_ALLOW_PROTOCOL", "none")
             .var("GIT_NO_REPLACE_OBJECTS", "1")
             .var("GIT_LITERAL_PATHSPECS", "1")
             .var("GIT_OPTIONAL_LOCKS", "0")

@@ -13,6 +13,7 @@ mod apply;
 mod borrowed;
 mod collect;
 mod git;
+mod head;
 mod mirror;
 mod pack;
 mod place;

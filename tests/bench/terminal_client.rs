@@ -43,8 +43,11 @@ impl Socket for TcpStream {
 fn host(path: &Path, screen: bool) -> (Box<dyn Socket>, String) {
     let socket = crate::machine::wait_for(|| UnixStream::connect(path).ok());
     let how = if screen { "screen=1" } else { "hold=1" };
+    // The floor's own listener asks for none.
+    let key = path.ancestors().nth(3).and_then(|home| std::fs::read_to_string(home.join("socket-key")).ok());
+    let key = key.map(|key| format!("Authorization: Bearer {}\r\n", key.trim())).unwrap_or_default();
     let request = format!(
-        "GET /v1/attach?{how} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: {UPGRADE}\r\n\r\n"
+        "GET /v1/attach?{how} HTTP/1.1\r\nHost: x\r\n{key}Connection: upgrade\r\nUpgrade: {UPGRADE}\r\n\r\n"
     );
     (Box::new(socket), request)
 }

@@ -56,6 +56,17 @@ await browserTest(async (page, faults) => {
   await heading.getByRole('button', { name: 'Retry' }).click();
   await until('it has a second attempt', async () => await page.locator('#page-job .table tbody tr').count() === 2);
 
+  // While a job runs its terminal is on its page, to be typed into; its output takes the place when it has ended.
+  await page.locator('#panes [data-pane="queue"]').click();
+  await fill('echo waits; read word; echo "got $word"', 'asks');
+  await page.locator('#dispatch-form [type=submit]').click();
+  const rows = async () => (await page.locator('.job-terminal .xterm-rows').innerText().catch(() => '')).replaceAll('\u00a0', ' ');
+  await until('its terminal is on its page', async () => (await rows()).includes('waits'));
+  await page.locator('.job-terminal .xterm-helper-textarea').focus();
+  await page.keyboard.type('kumquat');
+  await page.keyboard.press('Enter');
+  await until('its output has taken the place', async () => !await page.locator('.job-terminal').isVisible() && (await screen().catch(() => '')).includes('got kumquat'));
+
   await page.locator('#panes [data-pane="queue"]').click();
   await page.locator('#queue-pause').click();
   await page.locator('#ask-yes').click();

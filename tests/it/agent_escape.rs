@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use darkmux::agent::tools::Confinement;
 use darkmux::agent::tools::ToolLimits;
 use darkmux::agent::tools::confine::Rules;
 
-use crate::support::is_alive;
+use crate::session_cli::{new, session, tail};
 use crate::support::tools::Tools;
+use crate::support::{Daemon, Home, is_alive, wait_for};
 
 /// Runs a command that must not get what it wants, and one that must run after it.
 fn attempt(tools: &mut Tools, command: &str) -> String {
@@ -122,6 +124,61 @@ fn no_process_outside_is_signalled() {
         return;
     }
     assert!(lived && text.contains("not permitted") && text.contains("exit "), "{text}");
+}
+
+#[test]
+fn darkmux_own_sockets_obey_no_command() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let mine = new(&home, "echo a secret word; cat");
+    wait_for("its output", || tail(&home, &mine).contains("word").then_some(()));
+    let near = home.darkmux().join("daemon.sock");
+    let host = home.darkmux().join("sessions").join(&mine).join("host.sock");
+    let marker = home.path().join("marker");
+    let mut tools = Tools::new();
+    let curl = |socket: &Path, rest: &str| {
+        format!(
+            "curl -sS -m 20 -H 'Content-Type: application/json' --unix-socket {} http://localhost{rest}",
+            socket.display()
+        )
+    };
+    let launch = format!("/v1/launch -d '{{\"command\":[\"touch\",\"{}\"]}}'", marker.display());
+    let key = format!("-H \"Authorization: Bearer $(cat {}/socket-key)\"", home.darkmux().display());
+    let token = format!("-H \"Authorization: Bearer $(cat {}/auth-token)\"", home.darkmux().display());
+    for command in [
+        curl(&near, &launch),
+        curl(&near, &format!("{launch} {key}")),
+        curl(&near, &format!("{launch} {token}")),
+        curl(&near, &format!("/v1/sessions/{mine}/kill -X POST")),
+        curl(&near, &format!("/v1/sessions/{mine}/scrollback")),
+        curl(&near, "/auth/codes -d '{}'"),
+        curl(&near, "/fleet/invites -d '{}'"),
+        curl(&host, "/v1/input -d typed"),
+        curl(&host, "/input -d typed"),
+        curl(&host, "/kill -X POST"),
+        curl(&host, &format!("/v1/stop -X POST {key}")),
+        curl(&host, "/v1/screen"),
+        curl(&host, "/v1/output"),
+        curl(&host, "/scrollback/text"),
+    ] {
+        let text = attempt(&mut tools, &command);
+        assert!(
+            text.contains("unauthorized") || text.contains("show the key") || text.contains("denied"),
+            "{command}: {text}"
+        );
+        assert!(!text.contains("secret word") && !text.contains("session_id"), "{command}: {text}");
+    }
+    // What a hook of an agent in a sandbox of its own says is heard, where the sandbox lets it through at all.
+    let said = tools
+        .bash(&curl(&host, "/status -X PUT -d '{\"label\":\"busy\",\"working\":true}' -w '%{http_code}'"));
+    if tools.toolbox.confinement().gaps().iter().any(|gap| gap.contains("sockets")) {
+        assert!(said.ok && said.text.starts_with("204"), "{}", said.text);
+        assert!(home.ok(["session", "ls", "--json"]).contains("busy"));
+    }
+    assert!(!marker.exists());
+    assert!(!tail(&home, &mine).contains("typed"));
+    assert_eq!(session(&home, &mine)["state"], "running");
+    drop(daemon);
 }
 
 #[test]

@@ -45,6 +45,11 @@ fn a_hostile_record_shows_as_text() {
 }
 
 #[test]
+fn hostile_text_in_every_field_is_text_on_every_page() {
+    passes("hostile-pages.mjs");
+}
+
+#[test]
 fn sessions_are_listed_with_their_state() {
     passes("sessions.mjs");
 }
@@ -92,6 +97,28 @@ fn a_foreign_page_can_neither_read_nor_connect() {
 #[test]
 fn every_page_has_an_address_and_the_keyboard_reaches_it() {
     passes("pages.mjs");
+}
+
+#[test]
+fn no_page_has_a_violation_that_axe_finds() {
+    passes("axe.mjs");
+}
+
+#[test]
+fn the_showcase_and_a_day_are_replayed() {
+    let home = Home::new();
+    let record = |ts: &str| {
+        format!(
+            r#"{{"ts":"{ts}","level":"info","category":"work","tier":"operator","stage":"scope","action":"note","handle":"n"}}"#
+        )
+    };
+    // Two hours of silence before the last.
+    let day = ["2026-01-02T08:00:00Z", "2026-01-02T08:00:04Z", "2026-01-02T10:00:00Z"].map(record).join("\n");
+    std::fs::create_dir_all(home.darkmux().join("flows")).unwrap();
+    std::fs::write(home.darkmux().join("flows/2026-01-02.jsonl"), day + "\n").unwrap();
+    let daemon = Daemon::start(&home);
+    let output = script(&home, &daemon, "replay.mjs").output().unwrap();
+    assert!(output.status.success(), "replay.mjs: {}", describe(&output));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use crate::http_raw::ask_with;
 use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, device, read_request};
 use crate::support::{Daemon, Home, describe, free_port, wait_for};
 
@@ -160,6 +161,64 @@ fn machines_of_the_tailnet_are_found_change_leave_and_come_back() {
         assert!(!head.contains("authorization") && !head.contains("cookie"), "{head}");
     }
     drop(daemon);
+}
+
+#[test]
+fn what_is_found_takes_no_name_and_no_place() {
+    let (home, socket) = home_in_tailnet();
+    let port = free_port();
+    let health_of = |daemon: &Daemon| {
+        let token = std::fs::read_to_string(home.darkmux().join("auth-token")).unwrap();
+        let host = format!("Host: localhost:{}", daemon.port);
+        let bearer = format!("Authorization: Bearer {}", token.trim());
+        ask_with(daemon.port, "GET", "/v1/health", &[&host, &bearer], "").json()["data"].take()
+    };
+    let own =
+        health_of(&Daemon::start_with(&home, ["serve", "--port", &port.to_string()]))["node_id"].clone();
+    assert!(own.is_string());
+    // A roster machine without a token has its name all the same.
+    home.ok(["fleet", "add", "studio", "--address", "127.0.0.99:1"]);
+    let health = |name: &str, node: &Value| {
+        let mut health = gmuxd(name);
+        (health["data"]["node_id"], health["data"]["machine_id"]) = (node.clone(), json!(name));
+        health
+    };
+    let node = |name: &str| json!(format!("node-of-{name}"));
+    let says = [
+        ("127.0.0.3", health("desk", &node("desk"))),
+        ("127.0.0.4", health("studio", &node("somebody"))),
+        ("127.0.0.5", health("testbox", &node("another"))),
+        ("127.0.0.6", health("mirror", &own)),
+        ("127.0.0.7", health("server", &node("server"))),
+    ];
+    let devices: Vec<Device> =
+        says.into_iter().map(|(ip, says)| Device::new(ip, port, "200 OK", says)).collect();
+    let tailscale = Tailscale::start(&socket);
+    tailscale.change(|tailnet| {
+        let peer = |(n, ip): (usize, &str)| device(&format!("n{n}"), &format!("host{n}"), ip, ALICE);
+        let ips = ["127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.7"];
+        tailnet.peers = ips.into_iter().enumerate().map(peer).collect();
+        // Tagged: it is of no user.
+        tailnet.peers[4]["Tags"] = json!(["tag:server"]);
+    });
+    let port_text = port.to_string();
+    let mut daemon = Daemon::start_with(&home, ["serve", "--port", &port_text]);
+    let expected =
+        [("desk", "identity"), ("studio", "identity"), ("testbox", "identity"), ("server", "suggestion")];
+    wait_for_names(&home, &expected);
+    wait_for("all to be asked", || devices.iter().all(|device| device.asked() > 0).then_some(()));
+    let peers = |daemon: &Daemon| {
+        let health = health_of(daemon);
+        let peers = health["peers"].as_array().into_iter().flatten();
+        peers.map(|peer| peer["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    wait_for("the one peer that needs nothing", || (peers(&daemon) == ["desk"]).then_some(()));
+    // What was kept says it too, before Tailscale is there.
+    daemon.process.kill();
+    std::fs::remove_file(&socket).unwrap();
+    let daemon = Daemon::start_with(&home, ["serve", "--port", &port_text]);
+    wait_for("what was kept", || (peers(&daemon) == ["desk"]).then_some(()));
+    assert_eq!(names(&found(&home)).len(), 4);
 }
 
 #[test]

@@ -16,13 +16,15 @@ use crate::support::hub::write_host;
 use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, whois};
 use crate::support::{Daemon, Home, PATIENCE, describe, wait_for};
 
-/// This machine, its user's phone, somebody else's, a server that has tags, one that Tailscale does not know.
+/// This machine, its user's phone, somebody else's, a server that has tags, one that Tailscale does not know, one whose tag
+/// is named, and one of another tailnet that calls a tag of its own so.
 const OWN: &str = "100.64.0.1";
 const PHONE: &str = "100.64.0.2";
 const FOREIGN: &str = "100.64.0.3";
 const SERVER: &str = "100.64.0.4";
 const STRANGER: &str = "100.64.0.5";
 const FRIEND: &str = "100.64.0.6";
+const SHAREE: &str = "100.64.0.7";
 
 /// Runs a test, which is ignored elsewhere, in a network of its own. Linux only.
 pub fn in_a_network(test: &str) {
@@ -49,7 +51,7 @@ fn make_network() {
         assert!(output.status.success(), "ip {args:?}: {}", describe(&output));
     };
     ip(&["link", "set", "lo", "up"]);
-    for address in [OWN, PHONE, FOREIGN, SERVER, STRANGER, FRIEND] {
+    for address in [OWN, PHONE, FOREIGN, SERVER, STRANGER, FRIEND, SHAREE] {
         ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]);
     }
 }
@@ -94,7 +96,9 @@ fn start(host_toml: &str) -> Box {
             (FOREIGN, whois("n3", "foreign", BOB, &[])),
             (SERVER, whois("n4", "server", 0, &["tag:server"])),
             (FRIEND, whois("n6", "friend", 0, &["tag:friend"])),
+            (SHAREE, whois("n7", "friend", 0, &["tag:friend"])),
         ];
+        tailnet.whois[5].1["Node"]["Hostinfo"] = json!({ "OS": "linux", "ShareeNode": true });
     });
     std::fs::create_dir_all(home.darkmux()).unwrap();
     std::fs::write(home.darkmux().join("host.toml"), host_toml).unwrap();
@@ -147,7 +151,7 @@ fn every_route() {
             }
             assert_eq!(status(PHONE, &["Sec-Fetch-Site: cross-site"]), 403, "{what} from another page");
             let page = &[own_page.as_str()];
-            for unwelcome in [FOREIGN, SERVER] {
+            for unwelcome in [FOREIGN, SERVER, SHAREE] {
                 assert_eq!(
                     status(unwelcome, page),
                     if open { success } else { 403 },
@@ -173,6 +177,11 @@ fn every_route() {
     let host = format!("Host: localhost:{}", it.daemon.port);
     let near = ask_with(it.daemon.port, "GET", "/v1/health", &[&[host.as_str()], &said[..]].concat(), "");
     assert_eq!(near.status, 401);
+    // Nor does a proxy on a device of this user speak for them.
+    for proxy in [said[1], "Via: 1.1 proxy"] {
+        assert_eq!(it.ask(PHONE, "GET", "/v1/health", &[proxy], "").status, 401, "{proxy}");
+        assert_eq!(it.ask(PHONE, "GET", "/v1/health", &[proxy, &bearer], "").status, 200, "{proxy}");
+    }
     let message = it.ask(FOREIGN, "GET", "/v1/health", &[], "").json()["error"]["message"].to_string();
     assert!(message.contains("bob@example.com on foreign.tail1.ts.net"), "{message}");
     let log = std::fs::read_to_string(it.home.path().join("serve.log")).unwrap();

@@ -453,6 +453,34 @@ fn guesses_are_counted_and_garbage_is_refused() {
         assert_eq!(guess(n), 401);
     }
     assert_eq!(guess(11), 429);
-    // The one who has the code comes from the same address here, and waits, too.
-    refused(&join(&machine("laptop"), &code), "wait");
+    // The one who has the code comes from the same address here, and is nobody who guesses.
+    joined(&machine("laptop"), &code);
+    assert_eq!(guess(12), 429);
+}
+
+#[test]
+fn an_invitation_ends_with_the_token_that_made_it() {
+    let (hub, laptop) = (machine("hub"), machine("laptop"));
+    let daemon = serve(&hub);
+    let code = invite(&hub);
+    let kept = hub.ok(["auth", "show", "--print"]);
+    joined(&laptop, &invite(&hub));
+    // Made with the laptop's token, it ends with that, and with no other.
+    let token = read(&laptop, "peers/hub.token");
+    let (host, bearer) =
+        (format!("Host: localhost:{}", daemon.port), format!("Authorization: Bearer {token}"));
+    let kind = "Content-Type: application/json";
+    let of_laptop = ask_with(daemon.port, "POST", "/fleet/invites", &[&host, &bearer, kind], "{}");
+    assert_eq!(of_laptop.status, 200, "{of_laptop:?}");
+    let of_laptop = of_laptop.json()["code"].as_str().unwrap().to_owned();
+    laptop.ok(["fleet", "leave", "--yes"]);
+    assert_eq!(status_with(&daemon, &token), 401);
+    refused(&join(&machine("second"), &of_laptop), "ended with the token that made it");
+
+    hub.ok(["auth", "rotate"]);
+    assert_ne!(hub.ok(["auth", "show", "--print"]), kept);
+    let third = machine("third");
+    refused(&join(&third, &code), "ended with the token that made it");
+    assert!(!exists(&third, "peers") && !exists(&third, "fleet.json"));
+    joined(&third, &invite(&hub));
 }

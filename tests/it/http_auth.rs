@@ -270,6 +270,41 @@ fn who_comes_by_a_proxy_s_name_needs_a_token_for_everything_but_signing_in() {
 }
 
 #[test]
+fn who_comes_by_a_proxy_that_calls_itself_localhost_needs_a_token_too() {
+    let door = Door::new();
+    let (host, own) = (door.host(), door.own());
+    let bearer = format!("Authorization: Bearer {}", door.token);
+    let signed = door.sign_in(&door.token);
+    let proxies = [
+        "Forwarded: for=203.0.113.9;proto=https",
+        "Via: 1.1 caddy",
+        "X-Forwarded-For: 203.0.113.9",
+        // Who sends it through the proxy can write anything there.
+        "X-Forwarded-For: 127.0.0.1",
+        "X-Real-IP: 127.0.0.1",
+        "X-Forwarded-Proto: https",
+    ];
+    for route in routes() {
+        for (method, sent, body) in tries(route) {
+            let ask = |headers: &[&str]| {
+                let headers = [&[host.as_str(), "Content-Type: application/json"], headers].concat();
+                ask_with(door.daemon.port, sent, route.sample, &headers, body).status
+            };
+            let success = success(method, route.path);
+            let what = format!("{method} {}", route.path);
+            for proxy in proxies {
+                let expected = if route.access == Access::Open { success } else { 401 };
+                assert_eq!(ask(&[&own, proxy]), expected, "{what} with {proxy}");
+                assert_eq!(ask(&[&bearer, proxy]), success, "{what} with {proxy} and a token");
+            }
+            assert_eq!(ask(&[&own, proxies[0], &signed]), success, "{what} with a cookie");
+        }
+    }
+    assert_eq!(door.ask("GET", "/nothing", &[proxies[2]], "").status, 401);
+    assert_eq!(door.ask("GET", "/flow-days", &[], "").status, 200, "without a proxy as before");
+}
+
+#[test]
 fn with_a_token_for_everything_pages_lead_to_the_login() {
     let door = Door::of(Home::new().with("DARKMUX_SERVE_REQUIRE_TOKEN", "all"));
     let html = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";

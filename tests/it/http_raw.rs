@@ -113,8 +113,15 @@ pub fn ask_with(port: u16, method: &str, path: &str, headers: &[&str], body: &st
         .unwrap_or_else(|| panic!("no answer to {text}: {}", String::from_utf8_lossy(&bytes)))
 }
 
-/// As [`ask_with`], over a unix socket.
+/// As [`ask_with`], over the daemon's unix socket, with what opens it.
 pub fn ask_socket(socket: &Path, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let key = std::fs::read_to_string(socket.with_file_name("socket-key")).expect("the sockets' key");
+    let bearer = format!("Authorization: Bearer {}", key.trim());
+    ask_socket_as(socket, method, path, &[headers, &[bearer.as_str()]].concat(), body)
+}
+
+/// As [`ask_with`], over a unix socket.
+pub fn ask_socket_as(socket: &Path, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
     let mut stream = UnixStream::connect(socket).expect("the daemon accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.write_all(request(method, path, headers, body).as_bytes()).expect("a request");

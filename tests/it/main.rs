@@ -22,6 +22,7 @@ mod browser;
 mod chaos;
 mod config;
 mod crew;
+mod demo;
 mod devcontainer_feature;
 mod discovery;
 mod discovery_door;

@@ -1,14 +1,17 @@
 //! Actions on sessions of other machines, by real daemons: what is asked of the hub is done where the session is, and
 //! the answer is that machine's. The names in brackets are those of the scenarios in gmux' notes on its wire.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::http_raw::{Answer, send};
 use crate::support::api::{Api, data, refusal};
 use crate::support::hub::{PeerLine, hub, machine};
-use crate::support::{Home, is_alive, signal, wait_for};
+use crate::support::{Home, PATIENCE, is_alive, signal, wait_for};
 
 /// A hub with one spoke, `desk`.
 fn pair() -> (Api, Api) {
@@ -198,6 +201,74 @@ fn a_machine_that_is_away_is_said_to_be() {
         assert_eq!(refusal(&answer), (502, "peer_unavailable".to_owned()), "{action}");
         assert!(answer.text().contains("connection refused"), "{}", answer.text());
     }
+}
+
+/// Output that is being taken, slowly, by who holds this token.
+struct Taking(TcpStream);
+
+impl Taking {
+    fn begin(api: &Api, id: &str, token: &str) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // What the kernel takes in advance is a small part of it.
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        let port = api.daemon.port;
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "GET /v1/sessions/{id}/scrollback HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        )
+        .unwrap();
+        let mut head = String::new();
+        while !head.contains("\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(char::from(byte[0]));
+        }
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("chunked"), "{head}");
+        Self(stream)
+    }
+
+    /// Takes the rest: how much it was, and whether it is said that this is all.
+    fn end(mut self) -> (usize, bool) {
+        let mut rest = Vec::new();
+        let ended = self.0.read_to_end(&mut rest);
+        (rest.len(), ended.is_ok() && rest.ends_with(b"\r\n0\r\n\r\n"))
+    }
+}
+
+/// Output is broken off with the token that asked for it, here and through the hub; who holds another gets it all.
+#[test]
+fn output_ends_with_the_token_that_asked_for_it() {
+    const BYTES: usize = 24 * 1024 * 1024;
+    let (hub, spoke) = pair();
+    let own = spoke.sh(&format!("head -c {BYTES} /dev/zero | tr '\\0' x"));
+    spoke.ended(&own);
+    let id = format!("{own}@desk");
+    is(&hub, &id, |session| session["alive"] == false);
+    for (api, id) in [(&spoke, &own), (&hub, &id)] {
+        let watcher = api.home.ok(["auth", "new", "--read-only", "watcher"]).trim().to_owned();
+        let (taking, other) = (Taking::begin(api, id, &watcher), Taking::begin(api, id, &api.token));
+        api.home.ok(["auth", "revoke", "watcher"]);
+        let (count, whole) = taking.end();
+        assert!(!whole && count < BYTES / 2, "{id}: {count} bytes came after the token was revoked");
+        let (count, whole) = other.end();
+        assert!(whole && count > BYTES - 1024, "{id}: {count} bytes");
+    }
+}
+
+/// A way in a circle ends: it would hold a call at each of its machines.
+#[test]
+fn a_way_has_an_end() {
+    let (hub, _spoke) = pair();
+    let far = "desk@hub@desk@hub@desk";
+    let refused = hub.post("/v1/launch", &json!({ "peer": far, "command": ["true"] }));
+    assert_eq!(refusal(&refused), (400, "unknown_peer".to_owned()));
+    assert!(refused.text().contains("names no machine"), "{}", refused.text());
+    let long = "a@".repeat(100_000) + "desk";
+    assert_eq!(refusal(&hub.post("/v1/launch", &json!({ "peer": long }))), (400, "unknown_peer".to_owned()));
 }
 
 /// Who may only watch acts on no other machine either, and a wrong token at the other one is not the caller's.

@@ -256,6 +256,75 @@ fn the_sessions_folder_and_socket_are_the_owners_alone() {
     }
 }
 
+/// Every request of a host, and whether it is answered without the key.
+const REQUESTS: &[(&str, bool)] = &[
+    ("GET /v1/status", true),
+    ("GET /meta", true),
+    ("PUT /status", true),
+    ("PUT /slug", true),
+    ("PUT /agent", true),
+    ("GET /v1/output", false),
+    ("GET /v1/attach", false),
+    ("GET /v1/screen", false),
+    ("GET /v1/events", false),
+    ("POST /v1/input", false),
+    ("POST /v1/resize", false),
+    ("POST /v1/name", false),
+    ("POST /v1/signal?name=KILL", false),
+    ("POST /v1/stop", false),
+    ("POST /input", false),
+    ("GET /scrollback/text", false),
+    ("GET /scrollback/tail", false),
+    ("POST /kill", false),
+    ("GET /nothing", false),
+    ("POST /v1/status", false),
+];
+
+#[test]
+fn a_host_obeys_and_shows_nothing_to_who_has_no_key() {
+    let home = Home::new();
+    let id = detached(&home, "printf 'sho%s\\n' wn; read line; echo got $line; sleep 60");
+    wait_for("its output", || (home.ok(["session", "tail", &id]) == "shown\n").then_some(()));
+    let ask = |request: &str, header: &str, body: &str| {
+        let mut stream = UnixStream::connect(folder(&home, &id).join("host.sock")).unwrap();
+        let length = body.len();
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let token = "0123456789abcdef".repeat(4);
+    for header in ["", "Authorization: Basic x\r\n", &format!("Authorization: Bearer {token}\r\n")] {
+        for (request, open) in REQUESTS {
+            let answer = ask(request, header, "typed\n");
+            assert_eq!(!answer.starts_with("HTTP/1.1 401"), *open, "{request} with {header:?}: {answer}");
+            assert!(
+                !answer.contains("shown") && (*open || answer.contains("socket-key")),
+                "{request}: {answer}"
+            );
+        }
+    }
+    assert_eq!(state(&home, &id)["state"], "running");
+    assert_eq!(home.ok(["session", "tail", &id]), "shown\n", "nothing was typed");
+    let key = format!("{}\r\n", home.socket_key());
+    assert!(ask("POST /input", &key, "this\n").starts_with("HTTP/1.1 204"));
+    wait_for("what was typed", || home.ok(["session", "tail", &id]).contains("got this").then_some(()));
+    // One that is open to others opens nothing; every verb says why.
+    let file = home.darkmux().join("socket-key");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(ask("POST /input", &key, "x\n").starts_with("HTTP/1.1 401"));
+    let refused = home.run(["session", "kill", &id]);
+    assert_eq!(refused.status.code(), Some(1), "{}", describe(&refused));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("socket-key"), "{}", describe(&refused));
+    // A session outlives its key: the next one counts, whoever makes it.
+    std::fs::remove_file(&file).unwrap();
+    home.ok(["session", "kill", &id]);
+    assert!(file.exists());
+}
+
 #[test]
 fn the_host_answers_plain_http_and_refuses_nonsense() {
     let home = Home::new();
@@ -268,14 +337,16 @@ fn the_host_answers_plain_http_and_refuses_nonsense() {
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     };
-    let get = |path: &str| ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    let key = home.socket_key();
+    let get =
+        |path: &str| ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n{key}\r\nConnection: close\r\n\r\n"));
     assert!(get("/v1/status").contains("\"protocol\":2"));
     let output = get("/v1/output?from=1");
     assert!(output.contains("darkmux-output-start: 1") && output.contains("ello"), "{output}");
     assert!(get("/v1/nothing").starts_with("HTTP/1.1 404"));
     assert!(get("/v1/attach").starts_with("HTTP/1.1 426"));
     let large = format!(
-        "POST /v1/input HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /v1/input HTTP/1.1\r\nHost: x\r\n{key}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         1 << 30
     );
     assert!(ask(&format!("{large}{}", "x".repeat(300_000))).starts_with("HTTP/1.1 413"));

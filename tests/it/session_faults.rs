@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{BIN, Home, PATIENCE, Running, Tty, describe, signal, wait_for};
+use crate::support::{BIN, Home, PATIENCE, Running, Tty, describe, is_alive, signal, wait_for};
 
 fn detached(home: &Home, script: &str) -> String {
     home.ok(["crew", "dispatch", "shell", "-d", "-m", script]).trim().to_owned()
@@ -178,6 +178,56 @@ fn text_that_cannot_be_typed_is_refused_and_never_cut() {
     });
     assert_eq!(full.status.code(), Some(1), "{}", describe(&full));
     assert!(stderr(&full).contains("does not read what is typed"), "{}", describe(&full));
+}
+
+#[test]
+fn what_outlives_its_host_is_ended_where_it_is_proved_to_be_its_own() {
+    let home = Home::new();
+    let deaf = "trap '' HUP TERM; echo up; while :; do sleep 1; done";
+    let begun = |id: &str| {
+        home.ok(["crew", "dispatch", "shell", "-d", "--session-id", id, "-m", deaf]);
+        wait_for("its output", || (home.ok(["session", "tail", id]) == "up\n").then_some(()));
+        let (host, pid) = (&state(&home, id)["host_pid"], state(&home, id)["pid"].as_i64().unwrap());
+        signal(host.as_i64().unwrap(), "KILL");
+        wait_for("it to be lost", || home.ok(["session", "ls", "--all"]).contains("lost").then_some(()));
+        assert!(is_alive(pid), "it takes no HUP");
+        pid
+    };
+    let pid = begun("own");
+    let killed = home.run(["session", "kill", "--grace", "300ms", "own"]);
+    assert_eq!(killed.status.code(), Some(0), "{}", describe(&killed));
+    assert!(stderr(&killed).contains("still ran, and has ended now"), "{}", describe(&killed));
+    assert!(!is_alive(pid), "what was said is true");
+    let again = home.run(["session", "kill", "own"]);
+    assert!(again.status.success() && stderr(&again).contains("has ended already"), "{}", describe(&again));
+
+    // As after a restart of the machine: the number is another process's.
+    let pid = begun("other");
+    let path = folder(&home, "other").join("state.json");
+    let change = |birth: Value| {
+        let mut state = state(&home, "other");
+        state["process_birth"] = birth;
+        std::fs::write(&path, state.to_string()).unwrap();
+    };
+    let birth = state(&home, "other")["process_birth"].clone();
+    change("1@another".into());
+    let killed = home.run(["session", "kill", "--now", "other"]);
+    assert!(
+        killed.status.success() && stderr(&killed).contains("has ended already"),
+        "{}",
+        describe(&killed)
+    );
+    assert!(is_alive(pid), "it is not its own");
+    // Written by a version that did not note it.
+    change(Value::Null);
+    let killed = home.run(["session", "kill", "--now", "other"]);
+    assert_eq!(killed.status.code(), Some(1), "{}", describe(&killed));
+    assert!(stderr(&killed).contains(&format!("ps -o pid,args -s {pid}")), "{}", describe(&killed));
+    assert!(is_alive(pid), "nothing proves it");
+    // Who forgets the session ends it, too.
+    change(birth);
+    home.ok(["session", "dismiss", "other"]);
+    assert!(!is_alive(pid) && !folder(&home, "other").exists());
 }
 
 #[test]

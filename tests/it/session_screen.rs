@@ -66,8 +66,12 @@ impl Session {
     /// One request as an agent sends it: its status and body.
     async fn ask(&self, request: &str, body: &str) -> (u16, String) {
         let mut stream = UnixStream::connect(darkmux::session::socket_path(&self.folder)).await.unwrap();
+        let home = self.folder.ancestors().nth(2).expect("a home");
+        let key = std::fs::read_to_string(home.join("socket-key")).expect("the sockets' key");
         let text = format!(
-            "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            "{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            key.trim(),
             body.len()
         );
         stream.write_all(text.as_bytes()).await.unwrap();

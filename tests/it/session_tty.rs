@@ -106,7 +106,8 @@ fn output_of(home: &Home, id: &str) -> std::path::PathBuf {
 /// What the session's host has on its screen.
 fn screen_of(home: &Home, id: &str) -> String {
     let mut host = UnixStream::connect(home.darkmux().join("sessions").join(id).join("host.sock")).unwrap();
-    host.write_all(b"GET /v1/screen HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let key = home.socket_key();
+    write!(host, "GET /v1/screen HTTP/1.1\r\nHost: x\r\n{key}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     host.read_to_string(&mut answer).unwrap();
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()

@@ -46,6 +46,89 @@ async fn what_a_job_writes_into_its_repository_s_settings_is_never_run() {
     assert!(!repo.git(&["log", "-p", "darkmux/job-2"]).contains("secret"));
 }
 
+/// Every setting of git's that names a program, by what it would do, each with a file that says that it was run. `$1` is the
+/// marker.
+const TRAPS: &[(&str, &str)] = &[
+    ("fsmonitor", "git config core.fsmonitor \"touch $1;\""),
+    (
+        "hooks",
+        "git config core.hooksPath \"$PWD/hooked\"; mkdir -p hooked; for hook in pre-commit post-index-change \
+      reference-transaction post-checkout pre-auto-gc; do printf '#!/bin/sh\\ntouch %s' $1 > hooked/$hook; \
+      chmod +x hooked/$hook; done",
+    ),
+    (
+        "clean",
+        "git config filter.evil.clean \"touch $1; cat\"; git config filter.evil.smudge \"touch $1; cat\"",
+    ),
+    ("process", "git config filter.worse.process \"touch $1\"; git config filter.worse.required true"),
+    ("diff", "git config diff.external \"touch $1;\"; git config diff.evil.command \"touch $1;\""),
+    ("textconv", "git config diff.evil.textconv \"touch $1; cat\""),
+    ("merge", "git config merge.evil.driver \"touch $1\""),
+    (
+        "gpg",
+        "git config commit.gpgSign true; git config gpg.program \"$PWD/gpg\"; printf '#!/bin/sh\\ntouch %s' $1 > gpg; \
+      chmod +x gpg",
+    ),
+    ("credential", "git config credential.helper \"!touch $1;\""),
+    ("ssh", "git config core.sshCommand \"touch $1;\""),
+    ("proxy", "git config core.gitProxy \"touch $1\""),
+    ("pager", "git config core.pager \"touch $1; cat\"; git config pager.rev-parse \"touch $1; cat\""),
+    ("editor", "git config core.editor \"touch $1;\"; git config sequence.editor \"touch $1;\""),
+    ("askpass", "git config core.askPass \"touch $1;\""),
+    ("alias", "git config alias.cat-file \"!touch $1\"; git config alias.rev-parse \"!touch $1\""),
+    ("alternates", "git config core.alternateRefsCommand \"touch $1;\""),
+    ("uploadpack", "git config remote.evil.uploadpack \"touch $1;\""),
+    (
+        "include",
+        "printf '[core]\\n\\tfsmonitor = touch %s;\\n' $1 > included; git config include.path \"$PWD/included\"",
+    ),
+    (
+        "worktree",
+        "git config extensions.worktreeConfig true; git config --worktree core.fsmonitor \"touch $1;\"",
+    ),
+    // The last: it makes the repository one that lacks what is checked out, and says who has it.
+    (
+        "promisor",
+        "git config core.repositoryFormatVersion 1; git config extensions.partialClone evil; \
+      git config remote.evil.promisor true; git config remote.evil.url \"ext::sh -c touch% $1\"; \
+      git config protocol.allow always; git config protocol.ext.allow always; \
+      echo 1234567890123456789012345678901234567890 > .git/HEAD",
+    ),
+];
+
+#[tokio::test]
+async fn no_setting_of_a_job_s_repository_starts_a_program() {
+    let server = RedisServer::start();
+    let here = laptop(&server.url());
+    let studio = member("studio", &server.url());
+    // A git before 2.45, which does not know that it is to fetch nothing by itself.
+    let bin = studio.path().join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let old = format!("#!/bin/sh\nexec env -u GIT_NO_LAZY_FETCH PATH='{path}' git \"$@\"\n");
+    std::fs::write(bin.join("git"), old).unwrap();
+    std::fs::set_permissions(bin.join("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let studio = studio.with("PATH", format!("{}:{path}", bin.display()));
+    let _daemon = Daemon::start(&studio);
+    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
+    let sprung = studio.path().join("sprung");
+    std::fs::create_dir_all(&sprung).unwrap();
+    let mut lines = vec![
+        "echo two > a.txt; echo w > a.w".to_owned(),
+        "printf '* filter=evil diff=evil merge=evil\\n*.w filter=worse\\n' > .gitattributes".to_owned(),
+    ];
+    lines.extend(TRAPS.iter().map(|(name, trap)| format!("set -- '{}/{name}'; {trap}", sprung.display())));
+    lines.push(format!("rm -f '{}'/*", sprung.display()));
+    let script = lines.join("\n");
+    let output = dispatch(&repo, "job-1", &script);
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    let run: Vec<_> = std::fs::read_dir(&sprung).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(run.is_empty(), "what the job set was run: {run:?}");
+    assert!(stderr(&output).contains("no commit checked out"), "{}", describe(&output));
+    assert_eq!(repo.git(&["show", "darkmux/job-1:a.txt"]), "two");
+    assert_eq!(repo.git(&["show", "darkmux/job-1:a.w"]), "w");
+}
+
 #[tokio::test]
 async fn a_link_out_of_the_repository_is_not_applied() {
     let server = RedisServer::start();

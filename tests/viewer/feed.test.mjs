@@ -55,10 +55,10 @@ async function settle() {
   for (let n = 0; n < 50; n += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-function feed(mode = { kind: 'live', label: '', src: '' }) {
+function feed() {
   const actions = [];
   let sessions = 0;
-  const made = createFeed(mode, (action) => actions.push(action), () => { sessions += 1; });
+  const made = createFeed((action) => actions.push(action), () => { sessions += 1; });
   return {
     ...made,
     actions,
@@ -178,15 +178,4 @@ test('a position that is refused again and again is given up for a new array', a
     await settle();
   }
   assert.equal(it.of('records/loaded').length, 2);
-});
-
-test('a replay loads once, and opens no stream', async () => {
-  const it = feed({ kind: 'play', label: '2026-11-21', src: '2026-11-21' });
-  it.start();
-  await settle();
-  it.resume();
-  await settle();
-  assert.equal(it.source(), 'replay');
-  assert.equal(asked.length, 1);
-  assert.equal(streams.length, 0);
 });

@@ -33,6 +33,15 @@ test('an end without a start was cut, a start without an end runs, an end told t
   assert.deepEqual(lanesOf([entry(1, 'x', { ts: 'never' })]), []);
 });
 
+test('a dispatch that another machine goes on with ends there, whatever the first one tells later', () => {
+  const lost = { machine_id: 'laptop' };
+  const [{ spans, machine }] = lanesOf([
+    entry(1, 'dispatch start', lost), entry(21, 'dispatch start'), entry(30, 'dispatch complete'), entry(50, 'dispatch error', lost),
+  ]);
+  assert.equal(machine, 'studio');
+  assert.deepEqual(spans.map(({ start, end, how }) => [start - T, end - T, how]), [[1_000, 21_000, 'bad'], [21_000, 30_000, 'good']]);
+});
+
 test('how busy a machine was is counted from its dispatches', () => {
   const other = { session_id: 's2' };
   const lines = busyLines([entry(1, 'dispatch start'), entry(2, 'dispatch start', other), entry(3, 'dispatch complete'), entry(4, 'note')], T);
@@ -99,6 +108,7 @@ test('what is replayed is each byte once, of one attempt, by its time', () => {
   assert.equal(playedTo(second, 4, 100), 7_000, 'silence is passed over');
   assert.equal(playedTo(second, 8_500, 100), 8_600);
   assert.deepEqual([rowsFor([piece(1, 1, 0, 'a\r\nb\r\nc\r\nd\r\ne')], 24), rowsFor([piece(1, 1, 0, '\x1b[2Ja')], 24), rowsFor([], 24)], [5, 24, 4]);
+  assert.equal(rowsFor([piece(1, 1, 0, 'a\r\n\x1b[1;3'), piece(2, 1, 8, '2mb\x1b[0m\r\nc\r\nd\r\ne')], 24), 5, 'colours move nothing');
 });
 
 test('a set of keys grows without changing the one before, and what came is told from what was', () => {

@@ -75,7 +75,7 @@ export function createBoard(go, tileActions) {
   /** @type {import('./table.js').Column<Session, State>[]} */
   const columns = [
     {
-      name: '', kind: 'narrow',
+      name: '', said: 'Side by side', kind: 'narrow',
       nodes: (s) => [s.id, () => {
         const box = h('input', { type: 'checkbox', class: 'board-check', 'aria-label': `Show ${label(s)} beside others` });
         box.checked = picked.has(s.id);

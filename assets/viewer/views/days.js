@@ -31,13 +31,13 @@ export function createDays() {
       shown = key;
       const weeks = year(days, today);
       const month = (/** @type {(import('../heat.js').Cell | null)[]} */ cells) => cells[0]?.date.slice(5, 7) ?? '';
-      const grid = h('div', { class: 'heat', role: 'group', 'aria-label': 'The last year, a day a square (UTC)' },
+      const grid = h('div', { class: 'heat', tabindex: 0, role: 'group', 'aria-label': 'The last year, a day a square (UTC)' },
         ...weeks.map((cells, week) => h('div', { class: 'heat-week' },
           h('span', { class: 'heat-month', 'aria-hidden': 'true' }, week > 0 && month(cells) !== month(weeks[week - 1]) && week < weeks.length - 2 ? MONTHS[Number(month(cells)) - 1] : ''),
           ...cells.map((cell) => dayCell(cell, today, place.route.day)))));
       const newest = days.slice(0, NEWEST).map((day) => h('li', {}, h('a', { href: pathOf(day.date, today) },
         h('span', {}, day.date === today ? 'Today, live' : day.date), h('span', { class: 'note' }, about(day)))));
-      replace(panel, h('h3', {}, 'Days, by UTC'), grid, newest.length > 0 && h('ul', { class: 'day-list' }, ...newest),
+      replace(panel, h('h2', {}, 'Days, by UTC'), grid, newest.length > 0 && h('ul', { class: 'day-list' }, ...newest),
         days.length === 0 && h('p', { class: 'note' }, 'No day has records yet.'));
       // What is newest is at the end.
       grid.scrollLeft = grid.scrollWidth;

@@ -92,7 +92,7 @@ export function createDispatch(ask, publish) {
     },
     /** @param {State} state */
     render(state) {
-      may = state.access === 'act' && state.queue !== null;
+      may = state.access === 'act' && state.mode.kind !== 'demo' && state.queue !== null;
       if (state.fleet === offered) return;
       offered = state.fleet;
       const options = (/** @type {string[]} */ values) => [...new Set(values)].sort().slice(0, MAX_CHOICES).map((value) => h('option', { value }));

@@ -87,9 +87,9 @@ export function createFilterBar(actions) {
     render(state) {
       const before = last;
       last = state;
-      follow.hidden = state.mode.kind !== 'live';
+      follow.hidden = state.mode.kind !== 'live' && !state.playback;
       if (before?.follow !== state.follow) follow.setAttribute('aria-pressed', String(state.follow));
-      if (before?.filters === state.filters && (offeredOf === state.records || state.now - offeredAt < OFFER_MS)) return;
+      if (before?.filters === state.filters && (offeredOf === state.records || Math.abs(state.now - offeredAt) < OFFER_MS)) return;
       offeredAt = state.now;
       renderChoices(state);
       level.value = state.filters.level;

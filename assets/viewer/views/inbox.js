@@ -50,8 +50,8 @@ function inboxRow(id, actions) {
   const title = h('button', { type: 'button', class: 'inbox-title', on: { click: () => actions.openSession(id) } });
   const when = h('span', { class: 'session-when' });
   const question = h('p', { class: 'inbox-question' });
-  const field = h('input', { class: 'search', type: 'text', placeholder: 'Answer', 'aria-label': 'Answer', autocomplete: 'off', maxlength: MAX_ANSWER });
-  const form = h('form', { class: 'inbox-answer' }, field, h('button', { type: 'submit' }, 'Send'));
+  const field = h('input', { class: 'search', type: 'text', 'data-acts': true, placeholder: 'Answer', 'aria-label': 'Answer', autocomplete: 'off', maxlength: MAX_ANSWER });
+  const form = h('form', { class: 'inbox-answer' }, field, h('button', { type: 'submit', 'data-acts': true }, 'Send'));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const line = field.value;

@@ -15,6 +15,7 @@ import { judgementTable } from './dispatch.js';
 import { byId, commandLine, h, replace, setText } from './dom.js';
 import { hasEnded, outcome, queueNow, times, tone } from './jobs.js';
 import { createPlayer } from './player.js';
+import { createTile } from './tile.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Job} Job */
@@ -30,30 +31,41 @@ const MAX_RECORDS = 200;
  * @property {(url: string) => void} openLink
  */
 
-/** @param {JobActions} actions */
-export function createJob(actions) {
+/** @param {State} state @param {string} id of a job @returns {import('../types.js').Session | undefined} its session, here or on a peer; the one that runs before others */
+export function sessionOfJob({ sessions }, id) {
+  const all = sessions.filter((one) => one.id === id || one.id.startsWith(`${id}@`));
+  return all.find(({ state, disconnected }) => state === 'running' && Number.isNaN(disconnected)) ?? all[0];
+}
+
+/** @param {JobActions} actions @param {import('./tile.js').TileActions} tileActions */
+export function createJob(actions, tileActions) {
   const page = byId('page-job', HTMLElement);
   const head = h('div', { class: 'page-head' });
   const when = h('span', { class: 'note' });
   const facts = h('div', {});
+  const terminal = h('section', { class: 'job-terminal', 'aria-label': 'Terminal', hidden: true });
   const output = h('section', { class: 'job-output' });
   const list = h('ol', { class: 'job-records', 'aria-label': 'Records of the job' });
   const recordsSection = h('section', {}, h('h3', {}, 'Records', h('span', { class: 'note' }, 'a click shows the output at that moment')), list);
-  page.append(head, facts, output, recordsSection);
+  page.append(head, facts, terminal, output, recordsSection);
   let shown = '';
   let shownRecords = '';
   /** @type {{id: string, player: ReturnType<typeof createPlayer>, loaded: number} | null} */
   let playing = null;
+  /** The terminal of a job that runs. @type {{key: string, tile: ReturnType<typeof createTile>} | null} */
+  let live = null;
+  /** What came of the output while the terminal was shown. @type {Piece[] | null} */
+  let waiting = null;
 
   /** @param {State} state @param {string} id @param {Job | undefined} job */
   function build(state, id, job) {
     const detail = state.jobDetail;
     const name = oneLine(job?.name || id, MAX_FACT);
+    const session = sessionOfJob(state, id);
     replace(head, h('h2', { title: oneLine(id, MAX_FACT) }, h('a', { class: 'crumb', href: '/queue' }, 'Queue / '), name),
       job && h('span', { class: 'session-outcome', data: { tone: tone(job) } }, outcome(job)), when, h('span', { class: 'spacer' }),
-      state.sessions.some((one) => one.id === id) && h('a', { class: 'button', href: sessionPath(id) }, 'Terminal'),
-      job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel'));
-    output.hidden = !job && detail?.state === 'gone';
+      session && h('a', { class: 'button', href: sessionPath(session.id) }, 'Terminal'),
+      job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', 'data-acts': true, on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel'));
     if (!job) {
       const gone = detail?.state === 'gone' || detail?.state === 'failed';
       replace(facts, gone
@@ -76,9 +88,57 @@ export function createJob(actions) {
       playing?.player.dispose();
       const player = createPlayer(actions.moment, actions.openLink);
       playing = { id, player, loaded: -1 };
+      waiting = null;
       if (state.access === 'none') replace(output, h('h3', {}, 'Output'), h('div', { class: 'sign-in' }, ...signInHint('To see its output, sign this browser in:')));
       else replace(output, h('h3', {}, 'Output'), h('p', { class: 'note', id: 'job-output-note' }, 'Asking for the output…'));
     }
+  }
+
+  /** While a job runs, its terminal is here; a moment of its output is asked for by the address. @param {State} state @param {string} id @param {Job | undefined} job */
+  function renderTerminal(state, id, job) {
+    const may = state.mode.kind === 'live' && (state.access === 'act' || state.access === 'watch');
+    const session = may && job?.state === 'running' && Number.isNaN(state.place.at) ? sessionOfJob(state, id) : undefined;
+    const key = session?.state === 'running' ? `${session.id} ${session.runs}` : '';
+    if (live && live.key !== key) {
+      live.tile.dispose();
+      live = null;
+    }
+    if (session && key !== '' && !live) {
+      live = { key, tile: createTile(session, tileActions, null) };
+      replace(terminal, h('h3', {}, 'Terminal', h('span', { class: 'note' }, 'live')), live.tile.element);
+    }
+    terminal.hidden = live === null;
+    output.hidden = live !== null || (!job && state.jobDetail?.state === 'gone');
+    if (session && live) {
+      live.tile.update(session);
+      live.tile.open();
+    } else if (waiting) {
+      const pieces = waiting;
+      waiting = null;
+      showOutput(id, pieces, state);
+    }
+  }
+
+  /** @param {string} id @param {Piece[]} pieces @param {State} state */
+  function showOutput(id, pieces, state) {
+    if (playing?.id !== id) return;
+    if (live) {
+      // What is not seen has no size, which a terminal has to measure.
+      waiting = pieces;
+      return;
+    }
+    if (pieces.length === 0) {
+      const note = document.getElementById('job-output-note');
+      if (note) setText(note, 'Nothing of its output is kept, or it has shown nothing yet.');
+      return;
+    }
+    const session = sessionOfJob(state, id);
+    const size = { cols: session?.cols || 80, rows: rowsFor(pieces, session?.rows || 24) };
+    if (!playing.player.element.isConnected) replace(output, h('h3', {}, 'Output'), playing.player.element);
+    void playing.player.open().then(() => playing?.player.resize(size.cols, size.rows));
+    playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size, cut: pieces[0].offset > 0 });
+    playing.player.setRecords(state.records.filter((one) => one.session === id));
+    playing.loaded = pieces.length;
   }
 
   /** @param {State} state */
@@ -90,7 +150,7 @@ export function createJob(actions) {
     shownRecords = now;
     playing?.player.setRecords(found);
     replace(list, ...found.slice(-MAX_RECORDS).map((entry) => h('li', { data: { level: entry.level, tier: entry.tier } },
-      h('button', { type: 'button', class: 'job-record', on: { click: () => playing?.player.seekTo(entry.at) } },
+      h('button', { type: 'button', class: 'job-record', title: oneLine(`${entry.action} ${summarize(entry)}`, MAX_FACT), on: { click: () => playing?.player.seekTo(entry.at) } },
         h('time', { title: utc(entry.at) }, clock(entry.at)), h('span', { class: 'record-action' }, oneLine(entry.action, 60)), h('span', { class: 'record-summary' }, summarize(entry))))));
   }
 
@@ -100,37 +160,25 @@ export function createJob(actions) {
       const { page: where, id } = state.place.route;
       if (where !== 'job') {
         playing?.player.dispose();
-        playing = null;
+        live?.tile.dispose();
+        playing = live = waiting = null;
+        terminal.replaceChildren();
         shown = shownRecords = '';
         output.replaceChildren();
         return;
       }
       const job = state.jobDetail?.job ?? state.jobs.find((one) => one.id === id);
-      const now = JSON.stringify([id, job, state.jobDetail, state.access, state.queue === null, state.sessions.some((one) => one.id === id)]);
+      const now = JSON.stringify([id, job, state.jobDetail, state.access, state.queue === null, sessionOfJob(state, id)?.id]);
       if (now !== shown) {
         shown = now;
         build(state, id, job);
       }
       if (job) setText(when, [oneLine(job.role, 60), times(job, queueNow(state))].filter(Boolean).join(' · '));
       renderOutput(state, id);
+      renderTerminal(state, id, job);
       renderRecords(state);
     },
-    /** @param {string} id @param {Piece[]} pieces @param {State} state */
-    showOutput(id, pieces, state) {
-      if (playing?.id !== id) return;
-      if (pieces.length === 0) {
-        const note = document.getElementById('job-output-note');
-        if (note) setText(note, 'Nothing of its output is kept, or it has shown nothing yet.');
-        return;
-      }
-      const session = state.sessions.find((one) => one.id === id);
-      const size = { cols: session?.cols || 80, rows: rowsFor(pieces, session?.rows || 24) };
-      if (!playing.player.element.isConnected) replace(output, h('h3', {}, 'Output'), playing.player.element);
-      void playing.player.open().then(() => playing?.player.resize(size.cols, size.rows));
-      playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size, cut: pieces[0].offset > 0 });
-      playing.player.setRecords(state.records.filter((one) => one.session === id));
-      playing.loaded = pieces.length;
-    },
+    showOutput,
     /** @param {string} id @param {string} why */
     failOutput(id, why) {
       const note = document.getElementById('job-output-note');
@@ -161,7 +209,8 @@ function factsOf(job) {
 
 /** @param {Job} job */
 function attempts({ attempts: all }) {
-  return h('div', { class: 'table-frame' }, h('table', { class: 'table' },
+  // Nothing in it can have the focus, and it scrolls.
+  return h('div', { class: 'table-frame', tabindex: 0, role: 'group', 'aria-label': 'Attempts' }, h('table', { class: 'table' },
     h('thead', {}, h('tr', {}, ...['Attempt', 'Machine', 'Began', 'Took', 'How it ended'].map((name) => h('th', { scope: 'col' }, name)))),
     h('tbody', {}, ...all.slice(-50).map((one) => h('tr', {},
       h('td', {}, String(one.number)), h('td', {}, oneLine(one.machine, 64)), h('td', { class: 'dim', title: utc(one.started) }, moment(one.started)),

@@ -41,10 +41,10 @@ export function createLanes(openRecord) {
 
   function draw() {
     if (!last) return;
-    const { records, filters, now, mode } = last;
+    const { records, filters, now, mode, playback } = last;
     if (kept.records !== records || kept.filters !== filters) kept = { records, filters, lanes: lanesOf(records.filter(matcher(filters))) };
     const newest = Math.max(...kept.lanes.map(({ last: at }) => at), -Infinity);
-    const to = mode.kind === 'live' ? Math.max(now, newest) : newest + 1_000;
+    const to = mode.kind === 'live' || playback ? Math.max(now, newest) : newest + 1_000;
     const oldest = Math.min(...kept.lanes.map(({ first }) => first), to - 60_000);
     const from = Math.max(oldest, to - span);
     for (const [index, button] of buttons.entries()) setAttribute(button, 'aria-pressed', String(WINDOWS[index][1] === span));
@@ -59,11 +59,11 @@ export function createLanes(openRecord) {
     let machine = '\n';
     for (const lane of seen) {
       if (!order.has(lane)) continue;
-      if (lane.machine !== machine) rows.push(h('h3', { class: 'lane-machine' }, oneLine(lane.machine, MAX_NAME) || 'no machine'));
+      if (lane.machine !== machine) rows.push(h('h2', { class: 'lane-machine' }, oneLine(lane.machine, MAX_NAME) || 'no machine'));
       machine = lane.machine;
       rows.push(row(lane, { from, to, now, place }));
     }
-    replace(body, h('div', { class: 'lane-axis', 'aria-hidden': 'true' }, ...ticks(from, to).map((at) => {
+    replace(body, h('div', { class: 'lane-axis', 'aria-hidden': 'true' }, ...ticks(from, to).filter((at) => (to - at) / (to - from) > 0.03).map((at) => {
       const tick = h('span', {}, clock(at).slice(0, to - from < 600_000 ? 8 : 5));
       tick.style.insetInlineStart = place(at);
       return tick;
@@ -82,7 +82,7 @@ export function createLanes(openRecord) {
       const changed = last?.records !== state.records || last?.filters !== state.filters || last?.place.lens !== state.place.lens;
       last = state;
       // Bars of what runs grow; a burst of records is not drawn for each of them.
-      if (state.now - drawn < REDRAW_MS && !(changed && drawn === 0)) return;
+      if (Math.abs(state.now - drawn) < REDRAW_MS && !(changed && drawn === 0)) return;
       drawn = state.now;
       draw();
     },
@@ -93,7 +93,7 @@ export function createLanes(openRecord) {
 function row(lane, { from, now, place }) {
   const name = lane.spans.at(-1)?.role || lane.role;
   const label = lane.session === ''
-    ? h('span', { class: 'lane-name' }, 'this machine')
+    ? h('span', { class: 'lane-name' }, lane.machine === '' ? 'records' : 'the machine')
     : h('a', { class: 'lane-name', href: sessionPath(lane.session), title: oneLine(lane.session, 200) }, oneLine(name, MAX_NAME) || 'session', h('span', {}, shortId(oneLine(lane.session, MAX_NAME))));
   const track = h('div', { class: 'lane-track' });
   for (const one of lane.spans) {

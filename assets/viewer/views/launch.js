@@ -50,7 +50,7 @@ export function createLaunch(start) {
   });
 
   function show() {
-    if (open.hidden || dialog.open) return;
+    if (open.hidden || open.disabled || dialog.open) return;
     setText(problem, '');
     choose();
     dialog.showModal();

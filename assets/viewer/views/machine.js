@@ -44,7 +44,7 @@ export function createMachine({ machineAct }) {
           member && h('span', { class: 'session-outcome', data: { tone: tone(member) } }, drained ? 'drained' : doing(member)),
           h('span', { class: 'spacer' }),
           state.access === 'act' && state.queue !== null && h('button', {
-            type: 'button', title: drained ? 'Hand out jobs to it again' : 'Hand out no more jobs to it; running ones go on', on: { click: () => machineAct(name, drained ? 'undrain' : 'drain') },
+            type: 'button', 'data-acts': true, title: drained ? 'Hand out jobs to it again' : 'Hand out no more jobs to it; running ones go on', on: { click: () => machineAct(name, drained ? 'undrain' : 'drain') },
           }, drained ? 'Give it jobs' : 'Drain')),
         ...body(state, member, own),
         ...listed('Sessions', sessions.slice(0, MAX_LISTED).map((one) => [sessionPath(one.id), label(one), outcome(one), sessionTone(one)]), member ? 'Nothing runs in a terminal there.' : ''),

@@ -49,10 +49,10 @@ const JOBS = [
   { name: 'Attempt', kind: 'number', text: (job) => (job.attempt > 0 ? String(job.attempt) : '') },
   { name: 'Why', kind: 'dim rest', text: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY), title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
   {
-    name: '', kind: 'acts',
+    name: '', said: 'What can be done', kind: 'acts',
     nodes: (job, { may, actions }) => [`${may} ${job.state}`, () => (may ? [h('span', { class: 'row-acts' }, hasEnded(job)
-      ? h('button', { type: 'button', 'aria-label': `Retry ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'retry') } }, 'Retry')
-      : h('button', { type: 'button', 'aria-label': `Cancel ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'cancel') } }, 'Cancel'))] : [])],
+      ? h('button', { type: 'button', 'data-acts': true, 'aria-label': `Retry ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'retry') } }, 'Retry')
+      : h('button', { type: 'button', 'data-acts': true, 'aria-label': `Cancel ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'cancel') } }, 'Cancel'))] : [])],
   },
 ];
 
@@ -62,10 +62,10 @@ const LETTERS = [
   { name: 'Since', kind: 'dim', text: ({ entry }, { now }) => `${duration(now - Number(entry.split('-')[0]))}`, title: ({ entry }) => utc(Number(entry.split('-')[0])) },
   { name: 'Why', kind: 'wrap', text: ({ why }) => oneLine(why, MAX_WHY) },
   {
-    name: '', kind: 'acts',
+    name: '', said: 'What can be done', kind: 'acts',
     nodes: ({ entry, job }, { may, actions }) => [String(may), () => (may ? [h('span', { class: 'row-acts' },
-      job !== '' && h('button', { type: 'button', 'aria-label': `Requeue ${oneLine(job, MAX_NAME)}`, on: { click: () => actions.letterAct(entry, 'requeue') } }, 'Requeue'),
-      h('button', { type: 'button', 'aria-label': `Drop ${oneLine(job || entry, MAX_NAME)}`, on: { click: () => actions.letterAct(entry, 'drop') } }, 'Drop'))] : [])],
+      job !== '' && h('button', { type: 'button', 'data-acts': true, 'aria-label': `Requeue ${oneLine(job, MAX_NAME)}`, on: { click: () => actions.letterAct(entry, 'requeue') } }, 'Requeue'),
+      h('button', { type: 'button', 'data-acts': true, 'aria-label': `Drop ${oneLine(job || entry, MAX_NAME)}`, on: { click: () => actions.letterAct(entry, 'drop') } }, 'Drop'))] : [])],
   },
 ];
 
@@ -73,8 +73,8 @@ const LETTERS = [
 export function createQueue(actions) {
   const page = byId('page-queue', HTMLElement);
   const total = h('span', { id: 'queue-count', class: 'note' });
-  const pause = h('button', { type: 'button', id: 'queue-pause' });
-  const dispatch = h('button', { type: 'button', class: 'primary', on: { click: actions.dispatch } }, 'Dispatch…');
+  const pause = h('button', { type: 'button', 'data-acts': true, id: 'queue-pause' });
+  const dispatch = h('button', { type: 'button', class: 'primary', 'data-acts': true, on: { click: actions.dispatch } }, 'Dispatch…');
   const problem = h('p', { id: 'queue-problem', class: 'banner', role: 'status', hidden: true });
   const paused = h('div', { class: 'banner', role: 'status', hidden: true }, 'The queue is paused: running jobs go on, no other is handed out anywhere.');
   const tiles = h('dl', { class: 'tiles' });

@@ -12,6 +12,8 @@ import { byId, setAttribute, setText } from './dom.js';
 /** @typedef {import('../types.js').State} State */
 /** @typedef {{count: number, tone?: string, about: string}} Tally */
 
+const NARROW = matchMedia('(max-width: 860px)');
+
 /** @param {number} n */
 const short = (n) => (n > 999 ? `${Math.floor(n / 1000)}k` : String(n));
 
@@ -34,6 +36,7 @@ export function tallies(state) {
 
 export function createRail() {
   const nav = byId('panes', HTMLElement);
+  const side = byId('side', HTMLElement);
   const links = /** @type {HTMLAnchorElement[]} */ ([...nav.querySelectorAll('a')]);
 
   return {
@@ -42,6 +45,8 @@ export function createRail() {
       const section = sectionOf(state.place.route);
       document.body.dataset.pane = section;
       document.body.dataset.page = state.place.route.page;
+      // On a phone the list of sessions is the page.
+      setAttribute(side, 'role', NARROW.matches && state.place.route.page === 'sessions' && state.place.tiles.length === 0 ? 'main' : 'complementary');
       const counts = tallies(state);
       for (const link of links) {
         const name = link.dataset.pane ?? '';

@@ -31,7 +31,7 @@ export function save(name, text) {
 
 export function createRaw() {
   const frame = byId('raw', HTMLElement);
-  const pre = h('pre', { class: 'raw-lines', tabindex: 0, 'aria-label': 'Records as lines of JSON' });
+  const pre = h('pre', { class: 'raw-lines', role: 'group', tabindex: 0, 'aria-label': 'Records as lines of JSON' });
   const note = h('span', { class: 'note' });
   /** @type {State | null} */
   let last = null;

@@ -43,7 +43,7 @@ export function row(entry, actions) {
     h('time', { class: 'record-time', title: utc(entry.at) }, clock(entry.at)),
     h('span', { class: 'record-level' }, oneLine(entry.level, 12)),
     h('span', { class: 'record-action' }, oneLine(entry.action, MAX_LABEL)),
-    h('span', { class: 'record-main' },
+    h('span', { class: 'record-main', title: [handle, summary].filter(Boolean).join(' · ') },
       h('span', { class: 'record-handle' }, handle),
       summary !== '' && h('span', { class: 'record-summary' }, summary)),
     h('span', { class: 'record-machine', title: oneLine(entry.machine, MAX_LABEL) }, oneLine(entry.machine, MAX_LABEL)),
@@ -78,7 +78,7 @@ function sessionLink(session, actions) {
     type: 'button',
     class: 'record-session',
     title: `Session ${label}`,
-    'aria-label': `Session ${label}`,
+    'aria-label': `Session ${shortId(label)}`,
     on: {
       click(event) {
         event.stopPropagation();

@@ -33,7 +33,7 @@ export function createRunning() {
     /** @param {State} state */
     render(state) {
       const { page } = state.place.route;
-      const shown = state.mode.kind === 'live' && page === 'flow' ? dispatches(state).slice(0, MAX_RINGS) : [];
+      const shown = state.mode.kind !== 'play' && page === 'flow' ? dispatches(state).slice(0, MAX_RINGS) : [];
       list.hidden = shown.length === 0;
       const next = new Map();
       for (const one of shown) {
@@ -51,9 +51,10 @@ export function createRunning() {
 
 /** @param {State} state @returns {Dispatch[]} what runs a role, here or anywhere, the newest first */
 export function dispatches({ sessions, jobs }) {
-  const here = sessions.filter((one) => isOpen(one.state) && one.role !== '')
+  const here = sessions.filter((one) => isOpen(one.state) && one.role !== '' && Number.isNaN(one.disconnected))
     .map((one) => ({ id: one.id, role: one.role, machine: one.machine, start: one.started || one.created, path: sessionPath(one.id) }));
-  const known = new Set(here.map(({ id }) => id));
+  // A peer's session is called by its machine, too; a job is not.
+  const known = new Set(here.map(({ id }) => id.split('@')[0]));
   const elsewhere = jobs.filter((one) => one.state === 'running' && !known.has(one.id))
     .map((one) => ({ id: one.id, role: one.role, machine: one.machine, start: one.started, path: jobPath(one.id) }));
   return [...here, ...elsewhere].sort((a, b) => b.start - a.start);

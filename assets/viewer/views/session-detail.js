@@ -83,9 +83,9 @@ function tabs(view, { show }) {
 function buttons(session, { act, rename }) {
   const open = isOpen(session.state);
   /** @param {string} text @param {import('../act.js').SessionAction} action @param {string} about */
-  const button = (text, action, about) => h('button', { type: 'button', title: about, on: { click: () => act(session.id, action) } }, text);
+  const button = (text, action, about) => h('button', { type: 'button', 'data-acts': true, title: about, on: { click: () => act(session.id, action) } }, text);
   return h('span', { class: 'detail-buttons' },
-    h('button', { type: 'button', title: 'Give it another name', on: { click: () => rename(session.id, session.name) } }, 'Rename'),
+    h('button', { type: 'button', 'data-acts': true, title: 'Give it another name', on: { click: () => rename(session.id, session.name) } }, 'Rename'),
     open && button('Restart', 'restart', 'End its program and start it again in the same place'),
     open && button('End', 'kill', 'Ask its program to end, and make it'),
     !open && button('Resume', 'resume', 'Start it again in the same place, where its agent can: in the same conversation'),

@@ -73,11 +73,10 @@ export function createSessions(openSession) {
   /** @param {State} state */
   function renderEmpty(state) {
     empty.hidden = state.sessions.length > 0;
-    const shown = state.mode.kind === 'demo' ? 'demo' : String(state.sessionsLoaded);
+    const shown = String(state.sessionsLoaded);
     if (empty.hidden || shown === emptyShown) return;
     emptyShown = shown;
-    if (shown === 'demo') replace(empty, h('p', {}, 'A replay of a file has no sessions.'));
-    else if (!state.sessionsLoaded) replace(empty, h('p', {}, 'Asking the daemon…'));
+    if (!state.sessionsLoaded) replace(empty, h('p', {}, state.mode.kind === 'demo' ? 'No session yet at this moment.' : 'Asking the daemon…'));
     else replace(empty, h('p', {}, 'No sessions yet. Start one:'), commandLine(FIRST_DISPATCH));
   }
 
@@ -95,7 +94,9 @@ export function createSessions(openSession) {
       reconcile(list, [...next.values()].map((row) => row.element));
       const open = state.sessions.filter((session) => isOpen(session.state)).length;
       const hidden = state.sessions.length - shown.length;
-      setText(total, [open > 0 && `${open} running`, hidden > 0 ? `newest ${MAX_ROWS} of ${state.sessions.length}` : state.sessions.length > open && `${state.sessions.length - open} ended`].filter(Boolean).join(' · '));
+      const words = [open > 0 && `${open} running`, hidden > 0 ? `newest ${MAX_ROWS} of ${state.sessions.length}` : state.sessions.length > open && `${state.sessions.length - open} ended`].filter(Boolean).join(' · ');
+      setText(total, words);
+      setAttribute(total, 'title', words);
       renderEmpty(state);
     },
   };
@@ -119,9 +120,11 @@ function sessionRow(id, openSession) {
       setAttribute(button, 'aria-current', current && 'true');
       element.toggleAttribute('data-unread', session.unread);
       setText(title, label(session));
+      setAttribute(title, 'title', label(session));
       setText(badge, outcome(session));
       const called = [session.role, session.kind].find((word) => word !== '' && oneLine(word, MAX_NAME) !== label(session)) ?? '';
-      setText(what, [oneLine(called, MAX_NAME), oneLine(session.machine, MAX_NAME), shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
+      setAttribute(what, 'title', oneLine(id, MAX_NAME));
+      setText(what, [oneLine(called, MAX_NAME), oneLine(session.machine, MAX_NAME), session.title === '' && session.name === '' && shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
       const ran = ranFor(session, now);
       setText(when, isOpen(session.state) ? ran : [ran, age(now - (session.ended || session.created))].filter(Boolean).join(' · '));
     },

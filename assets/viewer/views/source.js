@@ -4,7 +4,7 @@
  * @module
  */
 
-import { age, clock, count, duration, utc } from '../format.js';
+import { age, clock, count, duration, moment, utc } from '../format.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, replace, setText } from './dom.js';
 
@@ -40,7 +40,7 @@ export function createSource() {
         shown = '';
         return;
       }
-      const now = JSON.stringify([state.source, state.since, state.fleetProblem, state.queueProblem, state.peers, state.missed, state.dropped, state.machine?.redis, Math.floor(state.now / 1000)]);
+      const now = JSON.stringify([state.source, state.playback?.from, state.since, state.fleetProblem, state.queueProblem, state.peers, state.missed, state.dropped, state.machine?.redis, Math.floor(state.now / 1000)]);
       if (now === shown) return;
       shown = now;
       replace(panel, h('p', {}, meaning(state)), h('dl', { class: 'facts' }, ...links(state)), ...advice(state));
@@ -51,12 +51,13 @@ export function createSource() {
 
 /** @param {State} state */
 function links(state) {
+  if (state.source === 'replay') return replayed(state);
   const redis = oneLine(state.machine?.redis ?? '', MAX_TEXT);
   const newest = state.records.at(-1);
   const down = state.fleetProblem !== '' || state.queueProblem !== '';
   return [
     ...row('Daemon', `${state.source === 'no daemon' ? 'no answer' : state.source} since ${clock(state.since)} (${duration(state.now - state.since)})`, utc(state.since)),
-    ...row('Records', state.source === 'replay' ? 'a file' : redis === '' ? 'this machine alone' : 'the whole fleet, by Redis'),
+    ...row('Records', redis === '' ? 'this machine alone' : 'the whole fleet, by Redis'),
     ...row('Redis', redis === '' ? 'none: this machine works alone' : `${redis}${down ? ', which does not answer' : ''}`),
     ...state.peers.filter(({ status }) => status !== 'connected').slice(0, 20)
       .flatMap((peer) => row(oneLine(peer.name, 64), `${oneLine(peer.status, 40)} since ${clock(peer.since)}${peer.problem === '' ? '' : `: ${oneLine(peer.problem, MAX_TEXT)}`}`, utc(peer.since))),
@@ -66,11 +67,23 @@ function links(state) {
   ];
 }
 
+/** @param {State} state */
+function replayed({ playback, records, mode, machine }) {
+  return [
+    ...(mode.kind === 'demo' && machine ? row('Page of', oneLine(machine.id, 64)) : []),
+    ...(playback ? row('From', moment(playback.from), utc(playback.from)) : []),
+    ...(playback ? row('To', moment(playback.to), utc(playback.to)) : []),
+    ...row('Records', count(records.length, 'record')),
+  ];
+}
+
 /** @param {string} name @param {string} value @param {string} [title] */
 const row = (name, value, title = '') => [h('dt', {}, name), h('dd', { title: title !== '' && title }, value)];
 
 /** @param {State} state */
 function advice(state) {
+  // Not within this page: it is another one.
+  if (state.mode.query !== '') return [h('p', {}, h('a', { href: '/', target: '_self' }, 'Leave the replay'))];
   if (state.source === 'no daemon') return [commandLine('darkmux serve')];
   return state.fleetProblem !== '' || state.queueProblem !== '' ? [commandLine('darkmux doctor')] : [];
 }

@@ -10,6 +10,7 @@ import { h, reconcile, replace, setAttribute, setText } from './dom.js';
  * @template T, C
  * @typedef {object} Column
  * @property {string} name
+ * @property {string} [said] Its name where none is shown.
  * @property {string} [kind] The class of its cells.
  * @property {(item: T, context: C) => string} [text] What a cell says; or:
  * @property {(item: T, context: C) => [string, () => import('./dom.js').Child[]]} [nodes] what it is made of, anew whenever the first changes.
@@ -26,7 +27,7 @@ import { h, reconcile, replace, setAttribute, setText } from './dom.js';
 export function createTable(columns, keyOf, dataOf, { id, label }) {
   const body = h('tbody', { id });
   const frame = h('div', { class: 'table-frame' }, h('table', { class: 'table', 'aria-label': label },
-    h('thead', {}, h('tr', {}, ...columns.map(({ name, kind }) => h('th', { scope: 'col', class: kind }, name)))), body));
+    h('thead', {}, h('tr', {}, ...columns.map(({ name, said, kind }) => h('th', { scope: 'col', class: kind }, name || h('span', { class: 'said' }, said ?? ''))))), body));
   /** @type {Map<string, {element: HTMLTableRowElement, cells: {element: HTMLElement, key: string}[]}>} */
   let rows = new Map();
 

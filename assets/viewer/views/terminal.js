@@ -7,14 +7,14 @@
 
 import { uploadPicture } from '../act.js';
 import { sessionOf } from '../routes.js';
-import { openTerminal } from '../socket.js';
 import { barKey, isReport, meaning, withCtrl } from '../terminal/keymap.js';
 import { createXterm, FONT_SIZE } from '../terminal/xterm.js';
 import { byId, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {Awaited<ReturnType<typeof createXterm>>} Xterm */
-/** @typedef {ReturnType<typeof openTerminal>} Connection */
+/** @typedef {typeof import('../socket.js').openTerminal} OpenTerminal */
+/** @typedef {ReturnType<OpenTerminal>} Connection */
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const MIN_FONT = 6;
@@ -27,6 +27,7 @@ const encoder = new TextEncoder();
  * @property {(url: string) => void} openLink
  * @property {() => void} leave
  * @property {(id: string) => void} seen Somebody looks at it.
+ * @property {OpenTerminal} connect
  */
 
 /** @param {TerminalActions} actions */
@@ -111,7 +112,7 @@ export function createTerminal(actions) {
     const { term } = xterm;
     const size = xterm.fits() ?? { cols: 80, rows: 24 };
     term.resize(size.cols, size.rows);
-    mine.connection = openTerminal(id, size, {
+    mine.connection = actions.connect(id, size, {
       onOpen(now) {
         mine.readOnly = now;
         say(now ? 'Read-only' : '');

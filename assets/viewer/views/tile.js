@@ -6,7 +6,6 @@
  */
 
 import { sessionPath } from '../routes.js';
-import { openTerminal } from '../socket.js';
 import { isReport } from '../terminal/keymap.js';
 import { createXterm } from '../terminal/xterm.js';
 import { h, setText } from './dom.js';
@@ -18,23 +17,24 @@ import { label, outcome, tone } from './sessions.js';
  * @typedef {object} TileActions
  * @property {(text: string, tone?: 'note') => void} warn
  * @property {(url: string) => void} openLink
+ * @property {typeof import('../socket.js').openTerminal} connect
  */
 
 const FONT = 11;
 const MIN_FONT = 6;
 const encoder = new TextEncoder();
 
-/** @param {Session} session @param {TileActions} actions @param {() => void} close */
-export function createTile(session, { warn, openLink }, close) {
+/** @param {Session} session @param {TileActions} actions @param {(() => void) | null} close what its button does; null for none */
+export function createTile(session, { warn, openLink, connect }, close) {
   const screen = h('div', { class: 'grid-screen' });
   const title = h('a', { href: sessionPath(session.id) });
   const state = h('span', { class: 'session-outcome' });
   const element = h('article', { class: 'grid-tile', data: { sessionId: session.id } },
     h('div', { class: 'grid-head' }, title, state, h('span', { class: 'spacer' }),
-      h('button', { type: 'button', class: 'icon-button', 'aria-label': `Close ${label(session)}`, on: { click: close } }, '✕')), screen);
+      close && h('button', { type: 'button', class: 'icon-button', 'aria-label': `Close ${label(session)}`, on: { click: close } }, '✕')), screen);
   /** @type {Awaited<ReturnType<typeof createXterm>> | null} */
   let xterm = null;
-  /** @type {ReturnType<typeof openTerminal> | null} */
+  /** @type {ReturnType<typeof connect> | null} */
   let connection = null;
   /** @type {ResizeObserver | null} */
   let resizing = null;
@@ -55,7 +55,7 @@ export function createTile(session, { warn, openLink }, close) {
     term.options.fontSize = FONT;
     const size = made.fits() ?? { cols: 80, rows: 24 };
     term.resize(size.cols, size.rows);
-    connection = openTerminal(session.id, size, {
+    connection = connect(session.id, size, {
       onOpen: (now) => { readOnly = now; },
       onSnapshot(bytes) {
         next = false;

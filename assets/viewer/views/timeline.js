@@ -87,6 +87,11 @@ export function createTimeline(actions) {
     lastHeight = scrollHeight;
   }, { passive: true });
 
+  // Rows are as high as they are only once they were in view.
+  new ResizeObserver(() => {
+    if (last?.follow) scroller.scrollTop = scroller.scrollHeight;
+  }).observe(list);
+
   /** @param {State} state @param {boolean} toggled @param {boolean} burst */
   function renderRows(state, toggled, burst) {
     const at = state.place.record === '' ? -1 : matching.findIndex(({ key }) => key === state.place.record);
@@ -146,7 +151,7 @@ export function createTimeline(actions) {
     clearTimeout(pending);
     pending = undefined;
     const before = shownState;
-    const burst = state.now - burstAt < CALM_MS;
+    const burst = Math.abs(state.now - burstAt) < CALM_MS;
     shownState = state;
     drawnAt = performance.now();
     const changed = !before || before.records !== state.records || before.filters !== state.filters
@@ -179,7 +184,7 @@ export function createTimeline(actions) {
       // More comes than anybody reads: what is in view is shown, some times a second, and the rest when it is calm.
       if (before?.filters === state.filters && matching.length - had > BURST) burstAt = state.now;
       const soon = drawnAt + BURST_MS - performance.now();
-      if (state.now - burstAt >= CALM_MS || soon <= 0) draw(state);
+      if (Math.abs(state.now - burstAt) >= CALM_MS || soon <= 0) draw(state);
       else pending ??= setTimeout(() => last && draw(last), soon);
     },
   };

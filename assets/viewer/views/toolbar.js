@@ -4,7 +4,7 @@
  * @module
  */
 
-import { oneLine } from '../sanitize.js';
+import { oneLine, sanitize } from '../sanitize.js';
 import { label } from './sessions.js';
 import { byId, setText } from './dom.js';
 
@@ -25,7 +25,7 @@ export function createToolbar() {
       const { page, id: what, day } = state.place.route;
       const session = page === 'session' ? state.sessions.find((one) => one.id === what) : undefined;
       const title = session ? label(session) : TITLES[page] ?? oneLine(what, MAX_NAME);
-      document.title = [title || day, id, 'darkmux'].filter(Boolean).join(' · ');
+      document.title = sanitize([title || day, id, 'darkmux'].filter(Boolean).join(' · '));
     },
   };
 }

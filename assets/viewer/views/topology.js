@@ -106,11 +106,10 @@ const curve = (from, to) => `M${from.x} ${from.y} C${(from.x + to.x) / 2} ${from
 /** @param {import('../topology.js').Node} node @param {boolean} here */
 function machineNode({ name, x, y, machine }, here) {
   const label = oneLine(name, MAX_NAME);
-  const link = svg('a', { href: machinePath(name), class: 'node', 'data-tone': tone(machine), 'data-gone': machine.gone && 'true', 'aria-label': `${label}: ${doing(machine)}` },
-    svg('title', {}, `${oneLine(name, 80)} · ${doing(machine)}`),
+  const link = svg('a', { href: machinePath(name), class: 'node', 'data-tone': tone(machine), 'data-gone': machine.gone && 'true', 'aria-label': `${label}${here ? ' here' : ''} ${doing(machine)}` },
     svg('rect', { x: x - 78, y: y - 27, width: 156, height: 54, rx: 9 }),
     svg('circle', { class: 'node-dot', cx: x - 62, cy: y - 6, r: 4 }),
-    svg('text', { class: 'node-name', x: x - 50, y: y - 2 }, label, here && svg('tspan', { class: 'node-here', dx: 6 }, 'here')),
+    svg('text', { class: 'node-name', x: x - 50, y: y - 2 }, `${label} `, here && svg('tspan', { class: 'node-here', dx: 6 }, 'here ')),
     svg('text', { class: 'node-what', x: x - 50, y: y + 14 }, doing(machine)));
   const slots = Math.min(machine.slots || 0, 8);
   for (let at = 0; at < slots; at += 1) link.append(svg('rect', { class: 'slot', 'data-busy': at < machine.busy && 'true', x: x + 66 - (slots - at) * 9, y: y + 6, width: 6, height: 9, rx: 1.5 }));
@@ -120,8 +119,8 @@ function machineNode({ name, x, y, machine }, here) {
 /** @param {State} state @param {{x: number, y: number}} at @param {boolean} away */
 function hub({ queue, queueProblem }, { x, y }, away) {
   const words = queue === null ? '' : queue.paused ? 'queue paused' : `${queue.queued + queue.waiting} waiting · ${queue.running} running`;
-  return svg('a', { href: '/queue', class: 'node hub', 'data-down': (away || queueProblem !== '') && 'true', 'aria-label': `Redis and the queue: ${away ? 'no answer' : words}` },
+  return svg('a', { href: '/queue', class: 'node hub', 'data-down': (away || queueProblem !== '') && 'true', 'aria-label': `Redis ${away ? 'does not answer' : words}` },
     svg('rect', { x: x - 82, y: y - 32, width: 164, height: 64, rx: 32 }),
-    svg('text', { class: 'node-name', x, y: y - 4, 'text-anchor': 'middle' }, 'Redis'),
+    svg('text', { class: 'node-name', x, y: y - 4, 'text-anchor': 'middle' }, 'Redis '),
     svg('text', { class: 'node-what', x, y: y + 14, 'text-anchor': 'middle' }, away ? 'does not answer' : words));
 }

@@ -27,6 +27,11 @@ pub(super) fn silent(table: &Table, id: &SessionId, error: &io::Error) -> Failur
     let pid = table.get(id).ok().flatten().and_then(|status| status.host_pid);
     let log = table.folder(id).join(files::HOST_LOG);
     let way = match (error.kind(), pid) {
+        (io::ErrorKind::PermissionDenied, _) => {
+            let words =
+                format!("session {id} takes nothing of this program, which runs in a sandbox: {error}");
+            return Failure::new(Exit::Failed, words);
+        }
         (io::ErrorKind::InvalidData, _) => {
             "it may be of another version of darkmux; attach with that one".to_owned()
         }

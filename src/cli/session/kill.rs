@@ -11,10 +11,12 @@ use super::screen::{Form, Screen};
 use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
-use crate::model::SessionId;
+use crate::model::{SessionId, SessionState};
 use crate::pty;
 use crate::session::Table;
+use crate::session::life::{self, Remains};
 use crate::util::human;
+use crate::wire::SessionStatus;
 
 /// End a session and wait for its end.
 ///
@@ -52,11 +54,14 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
     };
     let table = super::table(cx)?;
     let session = super::find(cx, &table, &text, "kill")?;
+    let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
+    if session.state == SessionState::Lost && args.signal.is_none() {
+        return lost(cx, &table, &session, grace);
+    }
     if session.state.is_final() {
         cx.printer.note(&format!("session {} has ended already", session.id));
         return Ok(Exit::Ok);
     }
-    let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
     super::block_on(async {
         ask(&table, &session.id, (args.signal.as_deref(), grace)).await?;
         if args.signal.is_some() {
@@ -71,6 +76,20 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
             }
         }
     })
+}
+
+/// One whose host died: what its program was is ended by its number, where that is proved to be its own.
+fn lost(cx: &Cx, table: &Table, session: &SessionStatus, grace: Option<Duration>) -> Outcome {
+    let was_there = !matches!(Remains::of(session), Remains::Nothing);
+    let ended = super::block_on(async { Ok(life::end(table, &session.id, grace).await) })?;
+    ended.map_err(|error| Failure::new(Exit::Failed, error))?;
+    let id = &session.id;
+    cx.printer.note(&if was_there {
+        format!("session {id} was lost with its host; its program still ran, and has ended now")
+    } else {
+        format!("session {id} has ended already")
+    });
+    Ok(Exit::Ok)
 }
 
 /// Asks the session's host to end it within this grace, or, where a signal is named, only to send that.

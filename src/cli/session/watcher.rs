@@ -119,7 +119,9 @@ impl<'a> Watcher<'a> {
             if let Some(status) = self.ended()? {
                 return Ok(Seen::Ended(Box::new(status)));
             }
-            if error.kind() == io::ErrorKind::InvalidData || self.heard.elapsed() >= PATIENCE {
+            let is_final =
+                matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied);
+            if is_final || self.heard.elapsed() >= PATIENCE {
                 return Err(host::silent(self.table, self.id, &error));
             }
             if let Err(seen) = self.unless_left(tokio::time::sleep(RETRY)).await {

@@ -33,6 +33,13 @@ pub struct Kept {
     pub lets_in: bool,
     /// Who it is, where it says so.
     pub node_id: Option<String>,
+    /// Whether it has tags; who did not say it may have.
+    #[serde(default = "unknown")]
+    pub tagged: bool,
+}
+
+fn unknown() -> bool {
+    true
 }
 
 /// The devices by their ids.
@@ -94,6 +101,7 @@ mod tests {
             kind: Kind::Darkmux,
             lets_in: true,
             node_id: None,
+            tagged: false,
         };
         let evil = Kept { name: "a@b".to_owned(), ..kept.clone() };
         let both = [("n1".to_owned(), kept.clone()), ("n2".to_owned(), evil)];

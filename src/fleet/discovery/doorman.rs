@@ -130,12 +130,24 @@ impl Doorman {
     }
 }
 
+/// Whether the tags of a device are those of our own tailnet, whose owner alone gives them: whoever has another tailnet can
+/// call a tag there what they like, and share a device with us. `WhoIs` says that it was shared (`Node.Sharer`,
+/// `Node.Hostinfo.ShareeNode`); and a device of another tailnet keeps that one's domain, which ours must have.
+fn has_our_tags(own: &Own, who: &Somebody) -> bool {
+    let domain = |name: &str| name.split_once('.').map(|(_, domain)| domain.to_ascii_lowercase());
+    let ours = own.name.as_deref().and_then(domain);
+    !who.is_shared && ours.is_some() && ours == domain(&who.device)
+}
+
 fn judge(own: &Own, who: &Somebody, allow: &[String]) -> Guest {
     let is_allowed = |name: &str| !name.is_empty() && allow.contains(&name.to_lowercase());
     let (is_in, name) = match &who.user {
         // On this device there may be other people, and programs that are not to have a terminal.
         _ if who.id.is_empty() || who.id == own.id => (false, "this device itself".to_owned()),
-        None => (who.tags.iter().any(|tag| is_allowed(tag)), who.tags.join(",")),
+        None => {
+            let is_named = who.tags.iter().any(|tag| is_allowed(tag));
+            (is_named && has_our_tags(own, who), who.tags.join(","))
+        }
         Some((id, login)) => {
             let is_owner = *id != 0 && own.user.as_ref().is_some_and(|(own, _)| own == id);
             (is_owner || is_allowed(login), login.clone())
@@ -155,13 +167,15 @@ mod tests {
             device: "phone.tail.ts.net".to_owned(),
             user: user.map(|(id, login)| (id, login.to_owned())),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            is_shared: false,
         }
     }
 
     #[test]
     fn the_same_user_and_who_is_named_come_in_and_nobody_else() {
         let user = |id, login: &str| Some((id, login.to_owned()));
-        let own = |user| Own { id: "me".to_owned(), user, ..Own::default() };
+        let name = Some("box.tail.ts.net".to_owned());
+        let own = |user| Own { id: "me".to_owned(), user, name: name.clone(), ..Own::default() };
         let alice = own(user(7, "alice@example.com"));
         let is_in = |own: &Own, who: Somebody, allow: &[&str]| {
             let allow: Vec<String> = allow.iter().map(|entry| entry.to_lowercase()).collect();
@@ -175,6 +189,21 @@ mod tests {
         assert!(!is_in(&alice, somebody("", Some((7, "alice@example.com")), &[]), &[]));
         assert!(!is_in(&alice, somebody("a", None, &["tag:server"]), &[]));
         assert!(is_in(&alice, somebody("a", None, &["tag:server"]), &["tag:server"]));
+        // A tag of another tailnet is no tag of ours, whatever it is called.
+        let server = || somebody("a", None, &["tag:server"]);
+        for stranger in [
+            Somebody { is_shared: true, ..server() },
+            Somebody { device: "phone.other.ts.net".to_owned(), ..server() },
+            Somebody { device: "phone".to_owned(), ..server() },
+            Somebody { device: String::new(), ..server() },
+        ] {
+            assert!(!is_in(&alice, stranger.clone(), &["tag:server"]), "{stranger:?}");
+            let nameless = Own { name: None, ..alice.clone() };
+            assert!(!is_in(&nameless, stranger, &["tag:server"]));
+        }
+        // A user is the same in all tailnets.
+        let bobs = Somebody { is_shared: true, ..somebody("a", Some((8, "bob@example.com")), &[]) };
+        assert!(is_in(&alice, bobs, &["bob@example.com"]));
         // A tagged device of ours has no user: whom it lets in is named.
         assert!(!is_in(&own(None), somebody("a", Some((0, "")), &[]), &[""]));
         assert!(!is_in(&own(user(0, "")), somebody("a", Some((0, "")), &[]), &[]));

@@ -51,6 +51,8 @@ pub struct DiscoveryParts {
     pub port: u16,
     /// What was found in the tailnet before.
     pub cache: PathBuf,
+    /// Which machine this is: who says it is that one is no other.
+    pub own: String,
 }
 
 /// What a machine runs.
@@ -163,23 +165,23 @@ pub fn start(
     } else {
         (nothing(), None)
     };
-    Discovery { found: merge(devices, containers, shutdown), tailnet, engine }
+    Discovery { found: merge(devices, containers, config.own, shutdown), tailnet, engine }
 }
 
-/// One list of both, in which every name stands once.
+/// One list of both, in which every name stands once, and nobody who says to be this machine.
 fn merge(
     mut devices: watch::Receiver<Vec<Found>>,
     mut containers: watch::Receiver<Vec<Found>>,
+    own: String,
     shutdown: &Shutdown,
 ) -> watch::Receiver<Vec<Found>> {
-    fn both(
-        devices: &mut watch::Receiver<Vec<Found>>,
-        containers: &mut watch::Receiver<Vec<Found>>,
-    ) -> Vec<Found> {
+    let both = move |devices: &mut watch::Receiver<Vec<Found>>,
+                     containers: &mut watch::Receiver<Vec<Found>>| {
         let mut all = devices.borrow_and_update().clone();
         all.extend_from_slice(&containers.borrow_and_update());
+        all.retain(|found| found.node_id.as_ref() != Some(&own));
         named_apart(all)
-    }
+    };
     let (told, found) = watch::channel(both(&mut devices, &mut containers));
     let stopped = shutdown.stopped();
     drop(shutdown.spawn(async move {

@@ -75,7 +75,7 @@ struct Profile {
     login: String,
 }
 
-/// `/localapi/v0/whois`: a device and its user.
+/// `/localapi/v0/whois`: a device (`tailcfg.Node`) and its user (`tailcfg.UserProfile`).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct WhoIs {
@@ -92,6 +92,19 @@ struct WhoIsNode {
     name: String,
     #[serde(rename = "Tags")]
     tags: Option<Vec<String>>,
+    /// Who shared the device with us, where it is of another tailnet; left out where nobody did.
+    #[serde(rename = "Sharer")]
+    sharer: i64,
+    #[serde(rename = "Hostinfo")]
+    host: Option<HostInfo>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct HostInfo {
+    /// Set for a device that is seen only because a device of ours was shared with its user.
+    #[serde(rename = "ShareeNode")]
+    is_sharee: bool,
 }
 
 /// Somebody who is in the tailnet.
@@ -105,6 +118,8 @@ pub struct Somebody {
     pub user: Option<(i64, String)>,
     /// Its tags.
     pub tags: Vec<String>,
+    /// Whether it is of another tailnet: shared with us, or one that something of ours was shared with.
+    pub is_shared: bool,
 }
 
 impl WhoIs {
@@ -112,7 +127,9 @@ impl WhoIs {
     pub fn read(self) -> Somebody {
         let tags = self.node.tags.unwrap_or_default();
         let user = tags.is_empty().then_some((self.user_profile.id, self.user_profile.login));
-        Somebody { id: self.node.id, device: self.node.name.trim_end_matches('.').to_owned(), user, tags }
+        let is_shared = self.node.sharer != 0 || self.node.host.is_some_and(|host| host.is_sharee);
+        let device = self.node.name.trim_end_matches('.').to_owned();
+        Somebody { id: self.node.id, device, user, tags, is_shared }
     }
 }
 
@@ -142,6 +159,8 @@ pub struct Device {
     pub online: bool,
     /// Whether it is of this device's user, or has tags and so no user.
     pub ours: bool,
+    /// Whether it has tags: then nobody says whose it is.
+    pub tagged: bool,
 }
 
 /// The tailnet at one moment.
@@ -185,7 +204,7 @@ impl Node {
         let is_id = (1..=64).contains(&self.id.len()) && self.id.bytes().all(|byte| byte.is_ascii_graphic());
         let ours = !self.is_sharee && (has_tags || user == Some(self.user));
         let addresses = bounded(self.addresses);
-        is_id.then_some(Device { id: self.id, name, addresses, online: self.online, ours })
+        is_id.then_some(Device { id: self.id, name, addresses, online: self.online, ours, tagged: has_tags })
     }
 }
 

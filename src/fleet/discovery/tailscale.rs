@@ -3,8 +3,9 @@
 //! Each change of the tailnet is compared with what was known, by the devices' ids: what is new, came back, or has
 //! another name or address is asked; what is none is asked again after [`COOLDOWN`] at the earliest; what left is forgotten.
 //!
-//! Invariants: only this user's devices and tagged ones are asked, and never with a token; a silent device stays what
-//! it was; at most [`AT_ONCE`] are asked at one time.
+//! Invariants: only this user's devices and tagged ones are asked, and never with a token; a tagged device, which is of
+//! no user and may be another's machine, is suggested and no more; a silent device stays what it was; at most [`AT_ONCE`]
+//! are asked at one time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ struct Known {
     /// As the tailnet told it last; `None` for one of the cache that was not seen yet.
     device: Option<Device>,
     member: Option<Answer>,
+    /// Whether it has tags.
+    tagged: bool,
     /// When the last question was sent.
     asked: Option<Instant>,
     /// Whether an answer is being waited for.
@@ -151,6 +154,7 @@ fn compare(known: &mut BTreeMap<String, Known>, tailnet: &Tailnet) {
         if !device.ours {
             one.member = None;
         }
+        one.tagged = device.tagged;
         one.device = Some(device.clone());
         known.insert(device.id.clone(), one);
     }
@@ -201,7 +205,7 @@ fn list(known: &BTreeMap<String, Known>) -> Vec<Found> {
                     host: device.map(|device| device.name.clone()).unwrap_or_default(),
                     online: device.is_none_or(|device| device.online),
                 },
-                access: if member.lets_in { Access::Identity } else { Access::Suggestion },
+                access: if member.lets_in && !one.tagged { Access::Identity } else { Access::Suggestion },
                 local: false,
             })
         })
@@ -209,16 +213,16 @@ fn list(known: &BTreeMap<String, Known>) -> Vec<Found> {
 }
 
 fn of_cache((id, kept): (String, Kept)) -> (String, Known) {
-    let Kept { name, url, kind, lets_in, node_id, .. } = kept;
+    let Kept { name, url, kind, lets_in, node_id, tagged, .. } = kept;
     let member = Some(Answer { name, url, kind, lets_in, node_id });
-    (id, Known { member, ..Known::default() })
+    (id, Known { member, tagged, ..Known::default() })
 }
 
 fn to_cache(known: &BTreeMap<String, Known>) -> Devices {
     let kept = |(id, one): (&String, &Known)| {
         let Answer { name, url, kind, lets_in, node_id } = one.member.clone()?;
         let host = one.device.as_ref().map(|device| device.name.clone()).unwrap_or_default();
-        Some((id.clone(), Kept { host, name, url, kind, lets_in, node_id }))
+        Some((id.clone(), Kept { host, name, url, kind, lets_in, node_id, tagged: one.tagged }))
     };
     known.iter().filter_map(kept).collect()
 }

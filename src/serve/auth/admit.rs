@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::caller::{Caller, Peer, Scope, Via};
 use super::tailnet::Visit;
 use super::{body, origin};
-use crate::serve::guard::host_of;
+use crate::serve::guard::{host_of, is_forwarded};
 use crate::serve::router::{Access, Route, allowed};
 use crate::serve::{ApiError, App};
 
@@ -22,6 +22,10 @@ pub struct Gate {
     /// The route; `None` where there is none.
     pub route: Option<&'static Route>,
 }
+
+/// Said to a program at the socket that may not act for this user.
+const NO_KEY: &str = "show the key of this user's sockets (`socket-key` in darkmux' folder), or a token, as `Authorization: \
+    Bearer`; a program that may read neither, as in a sandbox, may only look";
 
 /// Lets a request through, with its [`Caller`], or answers it.
 pub async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Response {
@@ -44,7 +48,9 @@ async fn pass(gate: &Gate, request: Request) -> Result<Request, Box<Response>> {
     let peer = peer.ok_or_else(|| refuse(ApiError::internal("asking who asks", &"there is no other end")))?;
     let mut caller = auth.identify(&peer, headers, app.clock.now()).map_err(refuse)?;
     let mut unwelcome = None;
-    if caller.via() == Via::Nothing {
+    let is_forwarded = is_forwarded(headers);
+    // Whom a proxy speaks for is not who its device belongs to.
+    if caller.via() == Via::Nothing && !is_forwarded {
         match auth.visit(&peer).await {
             Visit::Nobody => {}
             Visit::Welcome(guest) => caller = guest,
@@ -52,7 +58,8 @@ async fn pass(gate: &Gate, request: Request) -> Result<Request, Box<Response>> {
         }
     }
     let host = host_of(headers).unwrap_or_default();
-    let exposed = auth.require_all() || !peer.is_near() || app.hosts.is_exposed(host, &peer);
+    let is_outside = !peer.is_near() || app.hosts.is_exposed(host, &peer) || is_forwarded;
+    let exposed = auth.require_all() || is_outside;
     let access = gate.route.map_or(Access::Loopback, |route| route.access);
     let needed = access.needs(exposed);
     if caller.scope() < needed {
@@ -61,6 +68,9 @@ async fn pass(gate: &Gate, request: Request) -> Result<Request, Box<Response>> {
                 "{who} is not let in here; a token is, and who stands in `[tailscale] allow` of host.toml"
             );
             return Err(refuse(ApiError::forbidden("not_let_in", message)));
+        }
+        if peer == Peer::Socket {
+            return Err(refuse(ApiError::unauthorized(NO_KEY)));
         }
         return Err(Box::new(refused(&caller, needed, request.uri().path(), method, headers)));
     }

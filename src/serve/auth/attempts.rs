@@ -1,13 +1,14 @@
 //! Wrong tokens, counted by address.
 //!
-//! The same wrong token again is no further attempt: a program with an old token is refused, and locks nobody out.
+//! The same wrong token again is no further attempt, and a right one is never counted: a program with an old token, or
+//! one that guesses, locks nobody out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Wrong tokens in a [`WINDOW`] after which nothing more is tried.
+/// Wrong tokens in a [`WINDOW`] after which further ones are put off.
 const FAILURES: usize = 10;
 
 /// How long a wrong token counts.
@@ -65,7 +66,7 @@ impl Attempts {
         }
         if peer.wrong.len() >= FAILURES && !peer.is_logged {
             peer.is_logged = true;
-            tracing::warn!(address = %ip, "wrong tokens, again and again; refusing this address for a minute");
+            tracing::warn!(address = %ip, "wrong tokens, again and again; putting its guesses off for a minute");
         }
     }
 }

@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 
 use super::{Key, Keyring};
 use crate::fleet::discovery::{Doorman, Guest};
 use crate::serve::ApiError;
+use crate::util::Shutdown;
 
 /// What somebody may do, less first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -32,7 +35,7 @@ pub enum Scope {
 pub enum Via {
     /// Not at all.
     Nothing,
-    /// By the daemon's unix socket, which is for this user alone.
+    /// By the daemon's unix socket, with its key.
     Socket,
     /// By a token.
     Bearer,
@@ -162,6 +165,34 @@ impl Caller {
 }
 
 impl Caller {
+    /// A body that is broken off when the caller's token is not valid any more, or the daemon stops. Broken off and not
+    /// ended: nobody takes what came for all there is.
+    pub fn until_revoked_body<E>(
+        self,
+        pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+        shutdown: &Shutdown,
+    ) -> Body
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let stopped = shutdown.stopped();
+        let over = Box::pin(async move {
+            tokio::select! {
+                () = self.revoked() => "the token is not valid any more",
+                () = stopped => "the daemon stops",
+            }
+        });
+        let state = (Box::pin(pieces), over);
+        Body::from_stream(stream::try_unfold(state, async |(mut pieces, mut over)| {
+            let piece = tokio::select! {
+                biased;
+                why = &mut over => return Err(io::Error::other(why)),
+                piece = pieces.next() => piece.transpose().map_err(io::Error::other)?,
+            };
+            Ok(piece.map(|piece| (piece, (pieces, over))))
+        }))
+    }
+
     /// An answer that is written by hand, cut when the caller's token is not valid any more.
     pub async fn until_revoked(self, writing: impl Future<Output = io::Result<()>>) -> io::Result<()> {
         tokio::select! {

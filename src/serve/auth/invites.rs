@@ -1,7 +1,8 @@
 //! Invitations of other machines into the fleet. They live in memory only, and of a code only what it becomes is kept.
 //!
 //! Invariants: an invitation is good for one machine until it expires, by either clock; that machine may ask again
-//! with the secret of its first try, because an answer can be lost; why one is refused is told only to who has its code.
+//! with the secret of its first try, because an answer can be lost; it ends with the token of who made it; why one is
+//! refused is told only to who has its code.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 
-use super::caller::Peer;
+use super::caller::{Caller, Peer};
 use super::{Auth, unauthorized};
 use crate::fleet::PeerAddress;
 use crate::fleet::join::{Head, InviteCode, InviteId, Psk, SealError, Session};
@@ -37,6 +38,9 @@ pub enum InviteError {
     /// It was not used in time.
     #[error("this invitation expired at {0}; `darkmux fleet invite` makes another")]
     Expired(String),
+    /// The token of who made it is not valid any more.
+    #[error("this invitation ended with the token that made it; `darkmux fleet invite` makes another")]
+    Revoked,
     /// Another machine, or another try, used it.
     #[error("this invitation was used by {0} already; `darkmux fleet invite` makes another")]
     Used(String),
@@ -50,6 +54,7 @@ impl From<InviteError> for ApiError {
         let (status, code) = match &error {
             InviteError::Unknown => return unauthorized(&error.to_string()),
             InviteError::Expired(_) => (StatusCode::GONE, "invite_expired"),
+            InviteError::Revoked => (StatusCode::GONE, "invite_revoked"),
             InviteError::Used(_) => (StatusCode::CONFLICT, "invite_used"),
             InviteError::Over => (StatusCode::CONFLICT, "exchange_over"),
         };
@@ -115,19 +120,27 @@ struct Invite {
     id: InviteId,
     known: Invitation,
     until: Instant,
+    /// The key of who made it, with which it ends; `None` where a machine without any key made it by its own socket.
+    maker: Option<blake3::Hash>,
     /// The try that used it.
     attempt: Option<blake3::Hash>,
     exchanges: Vec<Exchange>,
 }
 
 impl Invite {
-    fn check(&self, now: Now) -> Result<(), InviteError> {
-        if now.steady < self.until && now.wall < self.known.expires {
-            return Ok(());
+    fn check(&self, now: Now, is_valid: Valid<'_>) -> Result<(), InviteError> {
+        if now.steady >= self.until || now.wall >= self.known.expires {
+            return Err(InviteError::Expired(clock::seconds(self.known.expires)));
         }
-        Err(InviteError::Expired(clock::seconds(self.known.expires)))
+        match &self.maker {
+            Some(maker) if !is_valid(maker) => Err(InviteError::Revoked),
+            _ => Ok(()),
+        }
     }
 }
+
+/// Whether the key of this hash is valid now.
+type Valid<'a> = &'a dyn Fn(&blake3::Hash) -> bool;
 
 /// The invitations.
 #[derive(Debug, Default)]
@@ -135,7 +148,7 @@ pub struct Invites(Mutex<Vec<Invite>>);
 
 impl Invites {
     /// Keeps what a new code becomes; until when it is good.
-    fn add(&self, code: &InviteCode, life: Duration, now: Now) -> Timestamp {
+    fn add(&self, code: &InviteCode, maker: Option<blake3::Hash>, life: Duration, now: Now) -> Timestamp {
         let span = SignedDuration::try_from(life).unwrap_or(SignedDuration::ZERO);
         let expires = now.wall.checked_add(span).unwrap_or(now.wall);
         let psk = code.psk();
@@ -146,17 +159,17 @@ impl Invites {
             all.remove(0);
         }
         let (id, until) = (psk.id(), now.steady + life);
-        all.push(Invite { psk, id, known, until, attempt: None, exchanges: Vec::new() });
+        all.push(Invite { psk, id, known, until, maker, attempt: None, exchanges: Vec::new() });
         expires
     }
 
-    fn open(&self, head: &Head<'_>, now: Now) -> Result<Opened, InviteError> {
+    fn open(&self, head: &Head<'_>, now: Now, is_valid: Valid<'_>) -> Result<Opened, InviteError> {
         let forged = |_: SealError| InviteError::Unknown;
         let mut all = self.locked();
         let invite = all.iter_mut().find(|invite| invite.id == head.id).ok_or(InviteError::Unknown)?;
         if !head.is_join {
             let text = head.open_hello(&invite.psk).map_err(forged)?;
-            invite.check(now)?;
+            invite.check(now, is_valid)?;
             let (psk, invitation) = (invite.psk.clone(), invite.known.clone());
             return Ok(Opened::Hello { psk, invitation, text });
         }
@@ -165,7 +178,7 @@ impl Invites {
         let text = head.open_join(&invite.exchanges[at].session).map_err(forged)?;
         // Its keys have sealed what they may.
         let Exchange { session, hello, .. } = invite.exchanges.remove(at);
-        invite.check(now)?;
+        invite.check(now, is_valid)?;
         Ok(Opened::Join { session, invitation: invite.known.clone(), hello, text })
     }
 
@@ -180,11 +193,17 @@ impl Invites {
         invite.exchanges.push(exchange);
     }
 
-    fn take(&self, id: InviteId, attempt: &str, by: &str, now: Now) -> Result<(), InviteError> {
+    fn take(
+        &self,
+        id: InviteId,
+        (attempt, by): (&str, &str),
+        now: Now,
+        is_valid: Valid<'_>,
+    ) -> Result<(), InviteError> {
         let attempt = blake3::hash(attempt.as_bytes());
         let mut all = self.locked();
         let invite = all.iter_mut().find(|invite| invite.id == id).ok_or(InviteError::Unknown)?;
-        invite.check(now)?;
+        invite.check(now, is_valid)?;
         match (&invite.attempt, &invite.known.used_by) {
             (Some(first), Some(used)) if *first != attempt || used != by => {
                 return Err(InviteError::Used(used.clone()));
@@ -204,9 +223,21 @@ impl Invites {
 }
 
 impl Auth {
-    /// Keeps what a new code becomes; until when it is good.
-    pub(in crate::serve) fn invite(&self, code: &InviteCode, life: Duration, now: Timestamp) -> Timestamp {
-        self.invites.add(code, life, at(now))
+    /// Keeps what a new code of this caller's becomes; until when it is good. What this user makes without a token ends
+    /// with the daemon's own one, as the cookies of their browser do.
+    pub(in crate::serve) fn invite(
+        &self,
+        caller: &Caller,
+        code: &InviteCode,
+        life: Duration,
+        now: Timestamp,
+    ) -> Timestamp {
+        let maker = caller.key().or_else(|| self.keyring.primary().map(|key| key.id));
+        self.invites.add(code, maker, life, at(now))
+    }
+
+    fn is_valid(&self, key: &blake3::Hash) -> bool {
+        self.keyring.of_id(key).is_some()
     }
 
     /// Opens a message of a machine that joins; wrong ones are counted as wrong tokens are.
@@ -217,13 +248,15 @@ impl Auth {
         now: Timestamp,
     ) -> Result<Opened, ApiError> {
         let mut refused = InviteError::Unknown;
-        let opened = self.guess(peer, &head.id.to_string(), |_| match self.invites.open(head, at(now)) {
-            Err(InviteError::Unknown) => None,
-            Err(other) => {
-                refused = other;
-                Some(None)
+        let opened = self.guess(peer, &head.id.to_string(), |_| {
+            match self.invites.open(head, at(now), &|key| self.is_valid(key)) {
+                Err(InviteError::Unknown) => None,
+                Err(other) => {
+                    refused = other;
+                    Some(None)
+                }
+                Ok(opened) => Some(Some(opened)),
             }
-            Ok(opened) => Some(Some(opened)),
         })?;
         opened.flatten().ok_or_else(|| refused.into())
     }
@@ -241,7 +274,7 @@ impl Auth {
         by: &str,
         now: Timestamp,
     ) -> Result<(), InviteError> {
-        self.invites.take(head.id, attempt, by, at(now))
+        self.invites.take(head.id, (attempt, by), at(now), &|key| self.is_valid(key))
     }
 }
 
@@ -256,6 +289,11 @@ mod tests {
 
     const LIFE: Duration = Duration::from_mins(10);
 
+    /// Nothing was revoked.
+    fn good(_: &blake3::Hash) -> bool {
+        true
+    }
+
     fn hello() -> JoinHello {
         JoinHello { machine_id: "m".to_owned(), machine_uid: "u".to_owned(), version: String::new() }
     }
@@ -265,7 +303,7 @@ mod tests {
         let joining = Joining::begin(code.psk()).unwrap();
         let first = joining.hello(b"x").unwrap();
         let head = Head::read(&first).unwrap();
-        let Opened::Hello { psk, .. } = invites.open(&head, now)? else { panic!("a join") };
+        let Opened::Hello { psk, .. } = invites.open(&head, now, &good)? else { panic!("a join") };
         let (session, answer) = reply(&psk, &head.public, b"y").unwrap();
         invites.begun(head.id, Exchange { public: head.public, session, hello: hello() });
         let (greeted, _) = joining.greeted(&answer).unwrap();
@@ -276,17 +314,17 @@ mod tests {
     fn an_invitation_is_for_one_try_of_one_machine() {
         let (invites, now) = (Invites::default(), at(Timestamp::UNIX_EPOCH));
         let code = InviteCode::generate("studio".parse().unwrap()).unwrap();
-        invites.add(&code, LIFE, now);
+        invites.add(&code, None, LIFE, now);
         let join = exchange(&invites, &code, now).unwrap();
         let head = Head::read(&join).unwrap();
-        let opened = invites.open(&head, now).unwrap();
+        let opened = invites.open(&head, now, &good).unwrap();
         assert!(matches!(opened, Opened::Join { text, .. } if text == b"z"));
-        assert_eq!(invites.open(&head, now).unwrap_err(), InviteError::Over, "a replay");
+        assert_eq!(invites.open(&head, now, &good).unwrap_err(), InviteError::Over, "a replay");
         let id = code.psk().id();
-        assert_eq!(invites.take(id, "first", "laptop", now), Ok(()));
-        assert_eq!(invites.take(id, "first", "laptop", now), Ok(()), "its answer was lost");
+        assert_eq!(invites.take(id, ("first", "laptop"), now, &good), Ok(()));
+        assert_eq!(invites.take(id, ("first", "laptop"), now, &good), Ok(()), "its answer was lost");
         for (attempt, by) in [("other", "thief"), ("first", "second")] {
-            let taken = invites.take(id, attempt, by, now);
+            let taken = invites.take(id, (attempt, by), now, &good);
             assert_eq!(taken, Err(InviteError::Used("laptop".to_owned())), "{by}");
         }
         let other = InviteCode::generate("studio".parse().unwrap()).unwrap();
@@ -297,7 +335,7 @@ mod tests {
     fn it_is_over_by_either_clock_and_few_are_kept() {
         let (invites, now) = (Invites::default(), at(Timestamp::UNIX_EPOCH));
         let code = InviteCode::generate("studio".parse().unwrap()).unwrap();
-        invites.add(&code, LIFE, now);
+        invites.add(&code, None, LIFE, now);
         let slept = Now { wall: now.wall + LIFE, ..now };
         let set_back = Now { steady: now.steady + LIFE, ..now };
         for late in [slept, set_back] {
@@ -310,8 +348,40 @@ mod tests {
         }
         assert_eq!(invites.locked()[0].exchanges.len(), EXCHANGES_MAX);
         for _ in 0..OPEN_MAX {
-            invites.add(&InviteCode::generate("x".parse().unwrap()).unwrap(), LIFE, now);
+            invites.add(&InviteCode::generate("x".parse().unwrap()).unwrap(), None, LIFE, now);
         }
         assert_eq!(exchange(&invites, &code, now).unwrap_err(), InviteError::Unknown, "it made room");
+    }
+
+    #[test]
+    fn it_ends_with_its_maker_s_key_at_every_step() {
+        let (invites, now) = (Invites::default(), at(Timestamp::UNIX_EPOCH));
+        let code = InviteCode::generate("studio".parse().unwrap()).unwrap();
+        let maker = blake3::hash(b"token");
+        invites.add(&code, Some(maker), LIFE, now);
+        let (first, second) =
+            (exchange(&invites, &code, now).unwrap(), exchange(&invites, &code, now).unwrap());
+        let gone = |key: &blake3::Hash| *key != maker;
+        let head = Head::read(&first).unwrap();
+        assert_eq!(
+            invites.open(&head, now, &gone).unwrap_err(),
+            InviteError::Revoked,
+            "before the second message"
+        );
+        let head = Head::read(&second).unwrap();
+        assert!(invites.open(&head, now, &good).is_ok());
+        assert_eq!(
+            invites.take(head.id, ("first", "laptop"), now, &gone),
+            Err(InviteError::Revoked),
+            "after it"
+        );
+        let hello = Joining::begin(code.psk()).unwrap().hello(b"x").unwrap();
+        let refused = invites.open(&Head::read(&hello).unwrap(), now, &gone);
+        assert_eq!(refused.unwrap_err(), InviteError::Revoked, "before the first");
+        // Who has no code learns nothing of it.
+        let mut forged = hello.clone();
+        *forged.last_mut().unwrap() ^= 1;
+        let refused = invites.open(&Head::read(&forged).unwrap(), now, &gone);
+        assert_eq!(refused.unwrap_err(), InviteError::Unknown);
     }
 }

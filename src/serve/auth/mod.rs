@@ -1,7 +1,7 @@
 //! Who asks, and what they may.
 //!
-//! A request comes over the daemon's unix socket (this user, may do everything), with a token (`Authorization:
-//! Bearer`), with a cookie that was given for a token or a one-time code, from a device of the tailnet whose user may come
+//! A request comes over the daemon's unix socket with the key of this user's sockets (may do everything), with a token
+//! (`Authorization: Bearer`), with a cookie that was given for a token or a one-time code, from a device of the tailnet whose user may come
 //! in, or with nothing. [`admit()`] finds out and
 //! refuses before a handler runs; a handler that wants to know takes the extractor [`Caller`].
 //!
@@ -46,6 +46,7 @@ pub use token::{TokenError, TokenFile};
 use super::ApiError;
 use crate::config::Paths;
 use crate::fleet::discovery::Doorman;
+use crate::store::{SocketKey, shown_bearer};
 use crate::util::Secret;
 
 /// What an [`Auth`] is made of.
@@ -70,6 +71,7 @@ pub struct Auth {
     codes: Codes,
     invites: Invites,
     attempts: Attempts,
+    socket_key: SocketKey,
     cookie_name: String,
     require_all: bool,
     door: Option<Arc<Doorman>>,
@@ -83,6 +85,7 @@ impl Auth {
             codes: Codes::default(),
             invites: Invites::default(),
             attempts: Attempts::default(),
+            socket_key: SocketKey::new(config.paths.socket_key()),
             cookie_name: format!("darkmux-{}", config.port),
             require_all: config.require_all,
             door: config.door.clone(),
@@ -95,14 +98,18 @@ impl Auth {
     }
 
     /// Who sent this head. A wrong token is an error, and a stale cookie is as good as none: a browser sends it
-    /// unasked.
+    /// unasked. Who comes by the socket is this user where they show its key, which nobody in a sandbox can; else they are
+    /// whoever their token says, as from elsewhere on this machine.
     fn identify(&self, peer: &Peer, headers: &HeaderMap, now: Timestamp) -> Result<Caller, ApiError> {
+        let shown = bearer(headers)?;
         if matches!(peer, Peer::Socket) {
             // Whoever changed a token says so here by asking anything.
             self.keyring.refresh();
-            return Ok(Caller::socket());
+            if shown.is_some_and(|shown| self.socket_key.is(shown)) {
+                return Ok(Caller::socket());
+            }
         }
-        if let Some(token) = bearer(headers)? {
+        if let Some(token) = shown {
             let key = self.guess(peer, token, |token| self.keyring.find(token))?;
             let key = key.ok_or_else(|| unauthorized("this token is not, or no longer, valid here"))?;
             return Ok(Caller::with_key(key.scope, Via::Bearer, &key, &self.keyring));
@@ -110,7 +117,9 @@ impl Auth {
         Ok(self.of_cookie(headers, now).unwrap_or_else(Caller::nobody))
     }
 
-    /// Looks whether a secret that somebody presents opens something; wrong ones are counted.
+    /// Looks whether a secret that somebody presents opens something. A right one always does, so that who guesses locks
+    /// nobody out who shares their address; wrong ones are counted, and beyond the bound they are not even told that they
+    /// are wrong. How long looking takes does not depend on the secret.
     fn guess<T>(
         &self,
         peer: &Peer,
@@ -118,10 +127,9 @@ impl Auth {
         look: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         let Peer::Tcp { remote, .. } = peer else { return Ok(look(secret)) };
-        let ip = remote.ip().to_canonical();
-        self.attempts.check(ip, Instant::now()).map_err(too_many)?;
-        let found = look(secret);
+        let (ip, found) = (remote.ip().to_canonical(), look(secret));
         if found.is_none() {
+            self.attempts.check(ip, Instant::now()).map_err(too_many)?;
             self.attempts.failed(ip, secret, Instant::now());
         }
         Ok(found)
@@ -206,9 +214,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
         _ => None,
     };
     let value = value.ok_or_else(|| unauthorized("`Authorization` can't be read"))?;
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     // Other schemes are those of a proxy before us.
-    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
+    Ok(shown_bearer(value))
 }
 
 fn unauthorized(message: &str) -> ApiError {

@@ -73,7 +73,7 @@ pub async fn invite(State(app): State<Arc<App>>, caller: Caller, body: Bytes) ->
         );
     }
     let code = InviteCode::generate(address).map_err(|error| ApiError::internal("making a code", &error))?;
-    let expires = app.auth.invite(&code, Duration::from_secs(seconds), app.clock.now());
+    let expires = app.auth.invite(&caller, &code, Duration::from_secs(seconds), app.clock.now());
     json(&Invited {
         code: code.text(),
         url: code.url(),

@@ -15,6 +15,14 @@ pub async fn live() -> Result<Response, ApiError> {
     page(r#"<meta name="darkmux-mode" content="live">"#)
 }
 
+/// Any page of the showcase: the page, playing the recording.
+pub async fn showcase() -> Result<Response, ApiError> {
+    let recording = crate::serve::RECORDING;
+    page(&format!(
+        r#"<meta name="darkmux-mode" content="demo"><meta name="darkmux-flow-src" content="{recording}">"#
+    ))
+}
+
 /// Answers a browser that goes to a path of programs with the page, and everybody else as ever.
 pub async fn for_browsers(request: Request, next: Next) -> Response {
     let answer =

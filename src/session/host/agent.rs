@@ -1,4 +1,5 @@
-//! What the program in the session and its agent can ask of their host, in the words of a gmux runner:
+//! What the program in the session and its agent can ask of their host, in the words of a gmux runner. What only reports
+//! needs no key:
 //!
 //! | request | does | answers |
 //! |---|---|---|
@@ -6,10 +7,10 @@
 //! | `PUT /status` | takes a [`SessionReport`] of at most 4096 bytes, or `null` | 204 |
 //! | `PUT /slug` | takes a readable name of at most 256 bytes as it is | 204 |
 //! | `PUT /agent` `{title?, session?}` | takes the agent's title and conversation | 204 |
-//! | `POST /input` | types the body, at most 1 MiB | 204 |
-//! | `GET /scrollback/text` | | the screen as text |
-//! | `GET /scrollback/tail?n=50` | | the newest lines as text |
-//! | `POST /kill` | ends the session | 204 |
+//! | `POST /input` (key) | types the body, at most 1 MiB | 204 |
+//! | `GET /scrollback/text` (key) | | the screen as text |
+//! | `GET /scrollback/tail?n=50` (key) | | the newest lines as text |
+//! | `POST /kill` (key) | ends the session | 204 |
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,6 +15,10 @@
 //! | `GET /v1/events` | | what happens, one JSON object a line |
 //!
 //! The agent's side is in [`agent`](mod@super::agent). Errors are `{"error": "…"}` with a 4xx or 5xx status.
+//!
+//! Who asks shows the key of this user's sockets (`Authorization: Bearer`, [`SocketKey`](crate::store::SocketKey)): a
+//! command in a sandbox reaches the socket, and may neither type here nor read what is shown. What the session's program
+//! says of itself, and what the session is, goes without ([`is_open`]).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -35,6 +39,8 @@ use crate::model::SessionState;
 use crate::pty;
 use crate::session::name::parse_name;
 use crate::session::output::{Chunk, OutputReader};
+use crate::session::socket_key;
+use crate::store::shown_bearer;
 use crate::util::Shutdown;
 use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{HOST_PROTOCOL, WindowSize};
@@ -61,6 +67,14 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
+    if !is_open(request.method(), &path) && !shows_key(&host, &request) {
+        let key = socket_key(&host.folder);
+        let message = format!(
+            "show the key in {} as `Authorization: Bearer`; a program that may not read it may only report what it does",
+            key.path().display()
+        );
+        return Ok(failure(StatusCode::UNAUTHORIZED, message));
+    }
     Ok(match (request.method(), path.as_str()) {
         (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.status_now()),
         (&Method::GET, "/v1/output") => output(&host, &request),
@@ -78,6 +92,20 @@ pub(super) async fn answer(
             failure(StatusCode::NOT_FOUND, message)
         }),
     })
+}
+
+/// What needs no key: hooks of agents report from sandboxes of theirs.
+fn is_open(method: &Method, path: &str) -> bool {
+    match *method {
+        Method::GET => matches!(path, "/v1/status" | "/meta"),
+        Method::PUT => matches!(path, "/status" | "/slug" | "/agent"),
+        _ => false,
+    }
+}
+
+fn shows_key(host: &Host, request: &Request<Incoming>) -> bool {
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    shown.and_then(shown_bearer).is_some_and(|shown| socket_key(&host.folder).is(shown))
 }
 
 pub(super) fn json_response(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UnixListener;
@@ -20,11 +20,11 @@ use super::{
 use crate::config::{Config, ConfigError};
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
-use crate::pty::{Command, Started};
+use crate::pty::{self, Command, Started};
 use crate::session::output::Output;
 use crate::session::records::Records;
 use crate::session::table;
-use crate::session::{STARTED, agent_result};
+use crate::session::{STARTED, agent_result, socket_key};
 use crate::store::{Durability, bind_socket, sync_written};
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::{SessionSpec, SessionStatus};
@@ -42,6 +42,8 @@ pub(super) async fn host(
     // The process does not wait for the disk: see `told::sync_in_time`.
     let mut records = Records::new(flow.map(Flow::synced_later), &spec);
     let asked = EndSignals::new()?;
+    let key = socket_key(folder);
+    key.ensure().map_err(|source| HostError::File { path: key.path().to_owned(), source })?;
     let socket = socket_path(folder);
     let listener = bind_socket(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes, runs.end)?);
@@ -54,7 +56,7 @@ pub(super) async fn host(
         }
     };
     let clients = Shutdown::new();
-    let daemon = config.paths.daemon_socket();
+    let daemon = register::Door { socket: config.paths.daemon_socket(), key };
     let parts = Parts { output, started, listener, asked, runs, daemon };
     let (host, done) = running(folder, spec, clock, (parts, records), &clients).await;
     let ended = match done {
@@ -171,7 +173,7 @@ struct Parts {
     listener: UnixListener,
     asked: EndSignals,
     runs: Earlier,
-    daemon: PathBuf,
+    daemon: register::Door,
 }
 
 /// Lets the process run until it has ended and its output is complete.
@@ -189,6 +191,7 @@ async fn running(
     status.state = SessionState::Running;
     status.started_at = Some(clock::millis(clock.now()));
     status.pid = Some(child.pid());
+    status.process_birth = pty::birth(child.pid());
     status.host_pid = Some(std::process::id());
     runs.carry_on(&mut status);
     let written = write_state(folder, &status, Durability::Cached);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::LifeError;
-use super::end::{current, end, lease};
+use super::end::{current, end, end_remains, lease};
 use crate::model::SessionId;
 use crate::session::{Table, files, socket_path};
 use crate::store::{Durability, FileLock, write_atomic};
@@ -23,12 +23,18 @@ pub(in crate::session) fn is_dismissed(folder: &Path) -> bool {
 /// Removes a session with everything it left, ending it first when it runs. An attempt of a job whose end is not told
 /// stays: the runner would take it for lost.
 pub async fn dismiss(table: &Table, journal: &Journal, id: &SessionId) -> Result<(), LifeError> {
-    current(table, id)?;
+    let now = current(table, id)?;
     let untold = journal.clone();
     let untold = tokio::task::spawn_blocking(move || untold.untold()).await;
     let untold = untold.unwrap_or_else(|error| Err(io::Error::other(error)));
     if untold.map_err(LifeError::file(table.folder(id)))?.contains(id) {
         return Err(LifeError::Untold(id.clone()));
+    }
+    // Before the mark: with it, a session that was lost is none any more.
+    match end_remains(table, &now, None).await {
+        // It is to be forgotten; what can't be proved to be its own is nobody's here.
+        Err(error @ LifeError::Remains { .. }) => tracing::warn!(%error, "dismissed all the same"),
+        ended => ended?,
     }
     let mark = table.folder(id).join(files::DISMISSED);
     write_atomic(&mark, b"", Durability::Synced).map_err(LifeError::file(&mark))?;

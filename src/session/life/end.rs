@@ -1,9 +1,10 @@
 //! Ending a session.
 
+use std::io;
 use std::time::Duration;
 
-use super::LifeError;
-use crate::model::SessionId;
+use super::{LifeError, Remains};
+use crate::model::{SessionId, SessionState};
 use crate::session::{HostClient, Table, files};
 use crate::store::FileLock;
 use crate::wire::SessionStatus;
@@ -17,23 +18,27 @@ pub(super) const HOST_END: Duration = Duration::from_secs(10);
 /// Between two looks at whether it has ended; only while somebody waits for it.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Ends the session and returns what it is then. One that has ended already is left as it is. `grace` is the time
-/// before KILL; the session's own when `None`.
+/// Ends the session and returns what it is then. One that has ended already is left as it is; of one that was lost with
+/// its host, what still runs is ended. `grace` is the time before KILL; the session's own when `None`.
 pub async fn end(table: &Table, id: &SessionId, grace: Option<Duration>) -> Result<SessionStatus, LifeError> {
     let now = current(table, id)?;
+    end_remains(table, &now, grace).await?;
     if now.state.is_final() {
         return Ok(now);
     }
     let folder = table.folder(id);
-    let own = super::super::spec_in(&folder).ok().flatten().map(|spec| Duration::from_millis(spec.grace_ms));
-    let limit = grace.or(own).unwrap_or(BESIDE).saturating_add(BESIDE);
+    let limit = within(table, id, grace).saturating_add(BESIDE);
     let ended = async {
         loop {
             // A host that is just being started does not listen yet.
-            if let Ok(mut host) = HostClient::connect(&folder).await
-                && host.stop(grace).await.is_ok()
-            {
-                break;
+            if let Ok(mut host) = HostClient::connect(&folder).await {
+                match host.stop(grace).await {
+                    Ok(()) => break,
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        return Err(LifeError::file(&folder)(error));
+                    }
+                    Err(_) => {}
+                }
             }
             if let Some(status) = ended(table, id)? {
                 return Ok(status);
@@ -47,9 +52,29 @@ pub async fn end(table: &Table, id: &SessionId, grace: Option<Duration>) -> Resu
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(limit, ended)
-        .await
-        .unwrap_or_else(|_| Err(LifeError::Slow { id: id.clone(), limit }))
+    let slow = |_| Err(LifeError::Slow { id: id.clone(), limit });
+    let status = tokio::time::timeout(limit, ended).await.unwrap_or_else(slow)?;
+    // Its host may have died of something else meanwhile.
+    end_remains(table, &status, grace).await?;
+    Ok(status)
+}
+
+/// Ends what a session that was lost with its host left running.
+pub(super) async fn end_remains(
+    table: &Table,
+    status: &SessionStatus,
+    grace: Option<Duration>,
+) -> Result<(), LifeError> {
+    if status.state == SessionState::Lost {
+        Remains::end(status, within(table, &status.id, grace)).await?;
+    }
+    Ok(())
+}
+
+/// The time before KILL: what is asked for, else the session's own.
+fn within(table: &Table, id: &SessionId, grace: Option<Duration>) -> Duration {
+    let own = || super::super::spec_in(&table.folder(id)).ok().flatten();
+    grace.or_else(|| own().map(|spec| Duration::from_millis(spec.grace_ms))).unwrap_or(BESIDE)
 }
 
 /// Waits until no host holds the session's lease, and takes it.

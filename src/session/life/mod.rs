@@ -9,6 +9,7 @@ mod dismiss;
 mod end;
 mod name;
 mod read;
+mod remains;
 mod rerun;
 mod retain;
 mod sweep;
@@ -17,6 +18,7 @@ pub use dismiss::{dismiss, finish_dismissals};
 pub use end::end;
 pub use name::set_name;
 pub use read::mark_read;
+pub use remains::Remains;
 pub use rerun::{Rerun, may_run_again, rerun};
 pub use retain::{Keep, retain, retain_folders};
 pub use sweep::Sweeper;
@@ -72,6 +74,17 @@ pub enum LifeError {
         id: SessionId,
         /// How long it had.
         limit: Duration,
+    },
+    /// It may still run without its host.
+    #[error(
+        "session {id} lost its host, and its program may still run: processes of kernel session {pid} do, and nothing proves \
+         that they are its own, so they are left alone; `ps -o pid,args -s {pid}` shows them"
+    )]
+    Remains {
+        /// The session.
+        id: SessionId,
+        /// The kernel session.
+        pid: u32,
     },
     /// It did not start.
     #[error(transparent)]

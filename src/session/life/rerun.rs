@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::LifeError;
-use super::end::{current, lease};
+use super::end::{current, end_remains, lease};
+use super::{LifeError, Remains};
 use crate::config::Environment;
 use crate::model::SessionId;
 use crate::session::{Table, files, first_spec_in, spec_in, start_again};
@@ -46,6 +46,10 @@ pub async fn rerun(
     }
     if super::is_dismissed(&folder) {
         return Err(LifeError::None(id.clone()));
+    }
+    if let Remains::Program(_) = Remains::of(&last) {
+        // Two of it in one folder would write over each other.
+        end_remains(table, &last, None).await?;
     }
     let not = |why| LifeError::NotResumable { id: id.clone(), why };
     let path = folder.join(files::SPEC);

@@ -85,6 +85,12 @@ impl Home {
         self.path().join(".darkmux")
     }
 
+    /// The header line that opens this home's sockets.
+    pub fn socket_key(&self) -> String {
+        let key = std::fs::read_to_string(self.darkmux().join("socket-key")).expect("the sockets' key");
+        format!("Authorization: Bearer {}", key.trim())
+    }
+
     /// The journal's entry of an attempt at this job.
     pub fn journal_of(&self, id: &str) -> Option<PathBuf> {
         let entries = std::fs::read_dir(self.darkmux().join("queue/ran")).ok()?.flatten();

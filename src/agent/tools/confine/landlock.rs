@@ -12,9 +12,13 @@ use super::Rules;
 /// The newest interface that is used; an older kernel refuses less.
 const NEWEST: ABI = ABI::V9;
 
+/// The first interface that closes a network.
+const CLOSES_NETWORK: ABI = ABI::V4;
+
 /// Which version of Landlock this kernel has, found by confining a thread that ends at once.
 pub fn probe() -> Result<u32, String> {
-    let tried = std::thread::spawn(|| restrict(&Rules::default()));
+    // What can be had, whatever is asked for: an open network asks for nothing that an old kernel lacks.
+    let tried = std::thread::spawn(|| restrict(&Rules { network: true, ..Rules::default() }));
     match tried.join().map_err(|_| "Landlock can't be tried out".to_owned())? {
         Ok(RestrictionStatus {
             landlock: LandlockStatus::Available { effective_abi, .. }, ruleset, ..
@@ -27,7 +31,8 @@ pub fn probe() -> Result<u32, String> {
     }
 }
 
-/// Confines the calling thread, for good, and all that it starts. Fails where the kernel would not do it.
+/// Confines the calling thread, for good, and all that it starts. Fails where the kernel would not do it, and where it
+/// can't close a network that is to be closed.
 pub fn close(rules: &Rules) -> Result<(), String> {
     let status = restrict(rules).map_err(|error| format!("Landlock: {error}"))?;
     if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
@@ -54,7 +59,12 @@ fn restrict(rules: &Rules) -> Result<RestrictionStatus, RulesetError> {
         .handle_access(AccessFs::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?;
     if !rules.network {
-        ruleset = ruleset.handle_access(AccessNet::from_all(NEWEST))?;
+        // What this version brought must be had; what came later, as far as it can be.
+        ruleset = ruleset
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessNet::from_all(CLOSES_NETWORK))?
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessNet::from_all(NEWEST))?;
     }
     ruleset
         .create()?

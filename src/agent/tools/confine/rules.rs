@@ -106,6 +106,11 @@ impl Rules {
         rules
     }
 
+    /// Whether commands may read this path.
+    pub fn reaches(&self, path: &Path) -> bool {
+        self.read.iter().chain(&self.write).any(|opened| path.starts_with(opened))
+    }
+
     /// These rules with a work directory and a temporary folder.
     #[must_use]
     pub fn with(mut self, root: &Path, temp: &Path) -> Self {

@@ -23,6 +23,7 @@ use crate::wire::v1::{Launched, Refusal, RenameBody};
     responses(
         (status = 200, description = "it has ended", body = Object),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`not_proved`: it was lost with its host, and what may be its program is not proved to be", body = Refusal),
         (status = 504, description = "`kill_timeout`", body = Refusal),
     )
 )]

@@ -171,6 +171,7 @@ fn refused(error: LifeError) -> ApiError {
         }
         LifeError::Untold(_) => ApiError::new(StatusCode::CONFLICT, "not_told", message),
         LifeError::NameTaken { .. } => ApiError::new(StatusCode::CONFLICT, "name_taken", message),
+        LifeError::Remains { .. } => ApiError::new(StatusCode::CONFLICT, "not_proved", message),
         LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
         LifeError::Start(error) => not_started(&error),
         LifeError::File { .. } => ApiError::internal("changing the session", &message),

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
@@ -12,6 +12,7 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::{find, query};
+use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
 use crate::session::{LogReader, files};
 use crate::util::Shutdown;
@@ -43,6 +44,7 @@ pub struct OutputQuery {
 )]
 pub async fn scrollback(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     asked: Result<Query<OutputQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
@@ -64,7 +66,7 @@ pub async fn scrollback(
         (header::CACHE_CONTROL.as_str(), "no-store".to_owned()),
         (OUTPUT_START, at.to_string()),
     ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok((headers, caller.until_revoked_body(pieces, &app.shutdown)).into_response())
 }
 
 /// What is still to be sent.

@@ -1,0 +1,31 @@
+/**
+ * What the page shows, from its metas and its address: the daemon's present, a day of the past, or a recording. Pure.
+ *
+ * @module
+ */
+
+import { utcDay } from './format.js';
+import { parseRoute } from './routes.js';
+
+/** @typedef {import('./types.js').Mode} Mode */
+
+/** Names of recordings that an address may ask for: files beside the viewer's own. */
+const NAME = /^[a-z0-9-]{1,40}$/;
+
+/** The words for what cannot be done in a recording. */
+export const FROZEN = 'This is a replay: nothing can be changed in it.';
+
+/** @param {string} src an address from a meta, or nothing @param {string} path @param {string} query @param {number} now @returns {Mode} */
+export function modeOf(src, path, query, now) {
+  const at = Number(new URLSearchParams(query).get('at') ?? NaN);
+  const moment = at >= 0 ? at : NaN;
+  if (src) return { kind: 'demo', label: (src.split('/').pop() || src).replace(/\.json$/, ''), src, query: '', at: moment };
+  const name = new URLSearchParams(query).get('replay') ?? '';
+  if (NAME.test(name)) return { kind: 'demo', label: name, src: `/assets/${name}.json`, query: `replay=${name}`, at: moment };
+  const { day } = parseRoute(path);
+  if (day && day !== utcDay(now)) return { kind: 'play', label: day, src: day, query: '', at: moment };
+  return { kind: 'live', label: '', src: '', query: '', at: NaN };
+}
+
+/** @param {string} path of this viewer @param {string} query what is to stay in the address @returns {string} */
+export const withQuery = (path, query) => (query === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${query}`);

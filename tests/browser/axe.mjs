@@ -1,0 +1,86 @@
+/**
+ * Every page of the viewer in both themes, on a phone and on a laptop, has no violation that axe-core finds: names, roles,
+ * order, contrast. Pages show the showcase, so that they have all there is; dialogs and the sign-in page are a daemon's.
+ */
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { browserTest, check, checkFaults, until, url, waitForPill } from './harness.mjs';
+import { signIn } from './terminals.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** A moment at which something of everything is there. */
+const AT = 62;
+const SIZES = [[390, 844], [1280, 800]];
+const PAGES = {
+  fleet: '/fleet', machine: '/machine/laptop', flow: '/', lanes: '/?view=lanes', raw: '/?view=raw', queue: '/queue', sessions: '/sessions', inbox: '/inbox',
+};
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @param {Page} page @param {string} what @returns {Promise<string[]>} */
+async function violations(page, what) {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(async () => {
+    // What a program draws in a terminal has the colours of the program.
+    // @ts-expect-error set by the script above
+    const { violations: all } = await axe.run({ exclude: ['.xterm-rows'] }, { resultTypes: ['violations'] });
+    return all.map((/** @type {any} */ one) => `${one.id}: ${one.nodes.slice(0, 3).map((/** @type {any} */ node) => `${node.target} ${node.any[0]?.message ?? node.failureSummary}`).join(' | ')}`);
+  });
+  return found.map((/** @type {string} */ one) => `${what}: ${one}`);
+}
+
+await browserTest(async (page, faults) => {
+  /** @type {string[]} */
+  const found = [];
+  await page.emulateMedia({ reducedMotion: 'reduce' });
+  const at = (/** @type {string} */ path) => `${url()}${path}${path.includes('?') ? '&' : '?'}replay=showcase&at=${AT}`;
+  await page.goto(at('/queue'));
+  await waitForPill(page, 'replay (showcase)');
+  const link = async (/** @type {string} */ name) => new URL(await page.locator('#queue-jobs a', { hasText: name }).first().evaluate((a) => (a instanceof HTMLAnchorElement ? a.href : ''))).pathname;
+  const [ended, waiting] = [await link('unit tests'), await link('train: adapter')];
+  const ids = await page.locator('#sessions li').evaluateAll((all) => all.map((one) => (one instanceof HTMLElement ? one.dataset.sessionId ?? '' : '')));
+  const sessions = ids.filter((id) => id.startsWith('sess-'));
+  const pages = { ...PAGES, job: ended, parked: waiting, session: `/session/${sessions[0]}`, tiles: `/sessions?show=${sessions.slice(0, 2)}` };
+  for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+    await page.emulateMedia({ colorScheme });
+    for (const [width, height] of SIZES) {
+      await page.setViewportSize({ width, height });
+      for (const [name, path] of Object.entries(pages)) {
+        await page.goto(at(path));
+        await waitForPill(page, 'replay (showcase)');
+        if (['session', 'tiles', 'job'].includes(name)) await until('a terminal is drawn', async () => await page.locator('main .xterm-rows').count() > 0 || !await page.locator('main').isVisible());
+        found.push(...await violations(page, `${name} ${width} ${colorScheme}`));
+      }
+    }
+  }
+
+  // What is opened over a page, of a daemon that one is signed in to; and how one signs in.
+  await signIn(page);
+  await waitForPill(page, 'live');
+  for (const [colorScheme, width] of /** @type {const} */ ([['light', 1280], ['dark', 390]])) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: 800 });
+    await page.goto(url().replace('127.0.0.1', 'localhost'));
+    await waitForPill(page, 'live');
+    for (const [name, open] of Object.entries({ palette: 'Control+k', help: '?', launch: 'n' })) {
+      await until(`${name} is open`, async () => {
+        if (await page.locator(`#${name}`).isVisible()) return true;
+        await page.keyboard.press(open);
+        return false;
+      });
+      found.push(...await violations(page, `${name} ${width} ${colorScheme}`));
+      await page.keyboard.press('Escape');
+      await until(`${name} is closed`, async () => !await page.locator(`#${name}`).isVisible());
+    }
+    for (const name of ['source', 'day']) {
+      await page.locator(`#${name}`).click();
+      found.push(...await violations(page, `${name} ${width} ${colorScheme}`));
+      await page.keyboard.press('Escape');
+    }
+    await page.goto(`${url()}/auth/login`);
+    found.push(...await violations(page, `sign in ${width} ${colorScheme}`));
+  }
+  check(found.length === 0, `${found.length} violations:\n${[...new Set(found)].join('\n')}`);
+  checkFaults(faults);
+});
