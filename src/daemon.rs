@@ -222,6 +222,7 @@ async fn serve_until_told(
             boot: beacon.boot().to_owned(),
             facts: Arc::clone(beacon.facts()),
             gauge,
+            peers: peers.clone(),
             clock: clock.clone(),
         };
         runner::start(config, parts, flow.clone(), &shutdown)?;

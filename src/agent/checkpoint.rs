@@ -4,16 +4,19 @@
 //! Invariant: it is whole or absent, readable by its owner alone, and holds no key.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::conversation::Conversation;
-use super::model::Style;
+use super::model::{Message, Style};
 use super::tools::PlanItem;
 use crate::session::agent_result;
 use crate::store::{Durability, read_private, write_atomic};
 use crate::wire::{Check, Totals};
+use crate::work::CHECKPOINT_MAX;
 
 /// Version of [`Checkpoint`].
 const SCHEMA: u32 = 1;
@@ -26,6 +29,11 @@ pub const TERMINATED: &str = "terminated";
 
 /// Largest checkpoint, in bytes.
 const SIZE_MAX: u64 = 64 * 1024 * 1024;
+
+/// What the model is told of it.
+const MOVED: &str = "The machine that you worked on was lost. You go on with the same task on another one, in the folder \
+                     {folder}, which is as it was when the task began: nothing of what you changed, made or started \
+                     is there. Look before you rely on it, and do again what is needed.";
 
 /// Where a run stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +66,9 @@ pub struct Checkpoint {
     /// Whether the last answer ended the work.
     #[serde(default)]
     pub is_done: bool,
+    /// Whether it was made on a machine that is gone, and the folder is another one.
+    #[serde(default)]
+    pub moved: bool,
 }
 
 /// Where an attempt stood that was lost in the middle.
@@ -80,6 +91,29 @@ pub fn left(folder: &Path) -> Option<Left> {
     Some(Left { folder: checkpoint.folder, file: (PathBuf::from(FILE), text) })
 }
 
+/// A session's newest checkpoint, as it stands in its folder.
+pub fn checkpoint(folder: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_private(&folder.join(FILE), CHECKPOINT_MAX)
+}
+
+/// What tells a session's newest checkpoint from the one before it; `None` where there is none.
+pub fn checkpoint_stamp(folder: &Path) -> Option<(u64, SystemTime)> {
+    let meta = std::fs::metadata(folder.join(FILE)).ok()?;
+    Some((meta.ino(), meta.modified().ok()?))
+}
+
+/// The checkpoint of an attempt on another machine, for the folder of the session that goes on with it in `cwd`: name and
+/// content. `None` when this version can't read it.
+pub fn moved(bytes: &[u8], cwd: &Path) -> Option<(PathBuf, Vec<u8>)> {
+    let read: Checkpoint = serde_json::from_slice(bytes).ok()?;
+    if read.schema != SCHEMA {
+        return None;
+    }
+    let (folder, changed, checks) = (cwd.to_owned(), Vec::new(), Vec::new());
+    let moved = Checkpoint { folder, changed, checks, is_done: false, moved: true, ..read };
+    Some((PathBuf::from(FILE), serde_json::to_vec(&moved).ok()?))
+}
+
 impl Checkpoint {
     /// A run that begins.
     pub fn new(talk: Conversation, folder: PathBuf, model: String) -> Self {
@@ -95,7 +129,15 @@ impl Checkpoint {
             style: Style::default(),
             window: None,
             is_done: false,
+            moved: false,
         }
+    }
+
+    /// Goes on in another folder, where nothing is of what was done: `system` says where that is.
+    pub fn settle(&mut self, system: String, folder: &Path) {
+        self.moved = false;
+        self.talk.begin_with(system);
+        self.talk.push(Message::User { text: MOVED.replace("{folder}", &folder.display().to_string()) });
     }
 
     /// What an earlier run left; `None` when there was none.

@@ -42,6 +42,14 @@ impl Conversation {
         self.messages.push(message);
     }
 
+    /// Changes what the role is told.
+    pub fn begin_with(&mut self, system: String) {
+        if let Some(first @ Message::System { .. }) = self.messages.first_mut() {
+            *first = Message::System { text: system };
+        }
+        self.counted = None;
+    }
+
     /// What the server counted for the question that was all of the messages, and for its answer, which is added next.
     pub fn count(&mut self, usage: Usage) {
         self.counted = Some((usage.total(), self.messages.len() + 1));

@@ -9,6 +9,9 @@
 //!
 //! Not here: what a role is (`crew`), where the session runs, and printing: the terminal is handed in.
 
+/// The kind of a session that the agent is the program of.
+pub const KIND: &str = "agent";
+
 mod checkpoint;
 mod compact;
 mod conversation;
@@ -25,7 +28,7 @@ mod turn;
 mod typing;
 mod work;
 
-pub use checkpoint::{Left, left};
+pub use checkpoint::{Left, checkpoint, checkpoint_stamp, left, moved};
 pub use pick::{Chosen, pick};
 pub use run::{Ended, Start, run};
 pub use transcript::Screen;

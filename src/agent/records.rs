@@ -30,6 +30,9 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Longest reasoning in a record, in characters; a line of the flow takes 64 KiB.
 const REASONING_MAX: usize = 32 * 1024;
 
+/// What stands in a record for reasoning that is not kept.
+const REASONING_LEFT_OUT: &str = "[not kept; agent.record_reasoning keeps it]";
+
 /// What the runtime is called in records.
 const RUNTIME: &str = "agent";
 
@@ -44,6 +47,8 @@ pub struct About {
     pub model: String,
     /// The job of the queue and its attempt.
     pub work: Option<(String, u32)>,
+    /// Whether what the model thought stands in records: they are open to everybody on this machine.
+    pub keeps_reasoning: bool,
 }
 
 /// Writes records, and tells the host what goes on.
@@ -109,10 +114,11 @@ impl Records {
     /// An answer came.
     pub fn turn(&mut self, answer: &Answer) {
         if !answer.reasoning.is_empty() {
-            let mut text: String = answer.reasoning.chars().take(REASONING_MAX).collect();
-            if text.len() < answer.reasoning.len() {
-                text.push_str("… [truncated]");
-            }
+            let text = if self.about.keeps_reasoning {
+                bounded(&answer.reasoning)
+            } else {
+                REASONING_LEFT_OUT.to_owned()
+            };
             let payload = json!({
                 "turn_seq": self.turn,
                 "reasoning_chars": answer.reasoning.chars().count(),
@@ -221,6 +227,15 @@ impl Records {
         let full = self.queue.as_ref().is_some_and(|queue| queue.try_send(told).is_err());
         self.dropped += u64::from(full);
     }
+}
+
+/// Reasoning as it stands in a record.
+fn bounded(reasoning: &str) -> String {
+    let mut text: String = reasoning.chars().take(REASONING_MAX).collect();
+    if text.len() < reasoning.len() {
+        text.push_str("… [truncated]");
+    }
+    text
 }
 
 fn counted(usage: Usage) -> Value {

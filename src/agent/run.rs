@@ -27,7 +27,7 @@ use crate::util::Clock;
 use crate::wire::{
     AGENT_SCHEMA, AgentResult, AgentTask, RESULT_FILE, RESULT_MAX, Sandbox, SessionReport, TASK_FILE,
 };
-use crate::workspace::Mirror;
+use crate::workspace;
 
 /// Largest task, in bytes: a message and a prompt with room for JSON.
 const TASK_MAX: u64 = 4 * 1024 * 1024;
@@ -171,6 +171,9 @@ async fn prepare(
         let begun = Conversation::new(system(task, cwd, &tools), task.message.clone());
         Checkpoint::new(begun, cwd.to_owned(), model.clone())
     });
+    if at.moved {
+        at.settle(system(task, cwd, &tools), cwd);
+    }
     if at.model != model {
         // What was found out of the other one.
         (at.model, at.window, at.style) = (model, None, super::model::Style::default());
@@ -182,9 +185,7 @@ async fn prepare(
 
 fn toolbox(task: &AgentTask, (folder, cwd): (&Path, &Path), config: &Config) -> Result<Toolbox, String> {
     let path = config.env().path_dirs();
-    let mut rules = confine::Rules::of(config);
-    // A job's repository borrows objects; git there needs to read them.
-    rules.read.extend(Mirror::borrowed(&config.paths.mirrors(), cwd));
+    let rules = confine::Rules::of(config);
     let sandbox = config.sandbox();
     let confinement = match &task.sandbox {
         Sandbox::System => Confinement::of_system(rules),
@@ -196,7 +197,8 @@ fn toolbox(task: &AgentTask, (folder, cwd): (&Path, &Path), config: &Config) -> 
     Toolbox::new(ToolboxSetup {
         root: cwd.to_owned(),
         palette: ToolName::of_palette(&task.palette),
-        confinement,
+        // A job's repository borrows objects, a work tree has its repository elsewhere; git there needs to read them.
+        confinement: confinement.and_reading(workspace::borrowed(&config.paths.mirrors(), cwd)),
         env: bash::environment(config.env().for_child(), &sandbox.env),
         overflow_dir: folder.join(OUTPUTS),
         darkmux: own_program(),
@@ -256,6 +258,7 @@ fn records(task: &AgentTask, chosen: &Chosen, config: &Config, clock: &Clock) ->
         session: env.get("DARKMUX_SESSION_ID").unwrap_or_default().to_owned(),
         model: chosen.model.clone(),
         work,
+        keeps_reasoning: config.agent().record_reasoning,
     };
     let flow = config.flow().map(|flow| Flow::new(flow, clock.clone())).ok();
     let socket = env.raw("DARKMUX_SOCKET").map(PathBuf::from);

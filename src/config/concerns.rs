@@ -176,6 +176,8 @@ pub struct AgentConfig {
     pub max_tokens: Option<u64>,
     /// Whether a model that is stuck is told so.
     pub feedback: bool,
+    /// Whether what a model thinks stands in the flow.
+    pub record_reasoning: bool,
 }
 
 impl Config {
@@ -401,6 +403,7 @@ impl Config {
             max_turns: some("runtime.max_turns"),
             max_tokens: some("runtime.max_tokens"),
             feedback: self.settings.flag("runtime.feedback_injection"),
+            record_reasoning: self.settings.flag("agent.record_reasoning"),
         }
     }
 }

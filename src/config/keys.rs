@@ -119,6 +119,13 @@ pub const KEYS: &[Key] = &[
         "built-in agent: how long a model may pause within an answer",
     ),
     acts(
+        "agent.record_reasoning",
+        "DARKMUX_AGENT_RECORD_REASONING",
+        Kind::Flag,
+        "false",
+        "built-in agent: keep what a model thinks in the flow, which everybody on this machine may read",
+    ),
+    acts(
         "agent.retries",
         "DARKMUX_AGENT_RETRIES",
         Kind::Number(0, 100),

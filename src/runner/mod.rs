@@ -10,8 +10,10 @@
 mod adopt;
 mod awake;
 mod bell;
+mod checkpoint;
 mod claims;
 mod end;
+mod fetch;
 mod keeper;
 mod output;
 mod parked;
@@ -33,6 +35,7 @@ use tokio::sync::{Notify, watch};
 use crate::config::{Config, ConfigError, CrewConfig, FlowConfig, RunnerConfig, SessionConfig};
 use crate::fleet::{FactsSource, RunnerGauge};
 use crate::model::{MachineId, SessionId};
+use crate::peer::Peers;
 use crate::session::{Spares, Table};
 use crate::util::{Clock, Shutdown};
 use crate::work::{Beat, Claim, Journal, Queue, Seat, WorkError};
@@ -48,6 +51,8 @@ pub struct RunnerParts {
     pub facts: Arc<FactsSource>,
     /// Where the fleet sees what the runner does.
     pub gauge: watch::Sender<RunnerGauge>,
+    /// From which repositories are had that are too large for Redis.
+    pub peers: Peers,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -63,6 +68,7 @@ struct Runner {
     crew: CrewConfig,
     /// With the environment of every job.
     spares: Spares,
+    peers: Peers,
     home: PathBuf,
     machine: MachineId,
     flow_stream: String,
@@ -113,6 +119,7 @@ pub fn start(
         ),
         transitions: Transitions::start(flow, parts.clock.clone(), shutdown),
         queue: parts.queue,
+        peers: parts.peers,
         flow_stream,
         facts: parts.facts,
         clock: parts.clock,

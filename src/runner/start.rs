@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::policy::{self, Refusal};
 use super::workspace::{self, Interrupted};
-use super::{Runner, worker};
+use super::{Runner, checkpoint, worker};
 use crate::agent::{self, Left};
 use crate::crew::adapter::RESUME;
 use crate::crew::{Launch, SessionFile};
@@ -54,8 +54,7 @@ pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
     if begun && has_session(runner, claim) {
         return Ok(());
     }
-    let left = earlier.and_then(|folder| agent::left(&folder));
-    let (spec, files) = prepare(runner, claim, left).await?;
+    let (spec, files) = prepare(runner, claim, before(runner, claim, earlier).await).await?;
     match runner.spares.start(&runner.session.dir, &spec, &files).await {
         Ok(_) => Ok(()),
         // Nobody knows whether the job ran: its session tells, or is lost.
@@ -65,6 +64,27 @@ pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
         }
         Err(StartError::Process(why)) => Err(NoSession::Failed(why)),
         Err(error) => Err(NoSession::Declined(Refusal(error.to_string()))),
+    }
+}
+
+/// What an attempt of the built-in agent goes on from.
+enum Before {
+    /// Nothing: it is the first, or the one before it was told.
+    Nothing,
+    /// An attempt on this machine, in the folder where that worked.
+    Here(Left),
+    /// The conversation of an attempt on another machine.
+    Elsewhere(Vec<u8>),
+}
+
+/// What the attempts before this one left: here, or in Redis, whichever is of the later one.
+async fn before(runner: &Runner, claim: &Claim, earlier: Option<(PathBuf, u32)>) -> Before {
+    let here = earlier.and_then(|(folder, attempt)| agent::left(&folder).map(|left| (left, attempt)));
+    let known = here.as_ref().map_or(0, |(_, attempt)| *attempt);
+    match (checkpoint::kept(runner, claim, known).await, here) {
+        (Some(kept), _) => Before::Elsewhere(kept.bytes),
+        (None, Some((left, _))) => Before::Here(left),
+        (None, None) => Before::Nothing,
     }
 }
 
@@ -82,17 +102,24 @@ fn is_plain(name: &str) -> bool {
 async fn prepare(
     runner: &Runner,
     claim: &Claim,
-    left: Option<Left>,
+    before: Before,
 ) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
     // An attempt of the built-in agent that was lost here is gone on with where it worked.
-    let mut cwd = match &left {
-        Some(left) => left.folder.clone(),
-        None => policy::workdir(runner, claim).await?,
+    let mut cwd = match &before {
+        Before::Here(left) => left.folder.clone(),
+        Before::Elsewhere(_) | Before::Nothing => policy::workdir(runner, claim).await?,
     };
-    if let (Some(brought), None, None) = (&claim.spec.workspace, &claim.job.workdir, &left) {
+    if let (Some(brought), None, false) =
+        (&claim.spec.workspace, &claim.job.workdir, matches!(before, Before::Here(_)))
+    {
         cwd = workspace::place(runner, claim, brought, cwd).await?;
     }
+    let checkpoint = match before {
+        Before::Nothing => None,
+        Before::Here(left) => Some(left.file),
+        Before::Elsewhere(bytes) => agent::moved(&bytes, &cwd),
+    };
     let launch = Launch {
         id: claim.id.clone(),
         message: &claim.job.message,
@@ -117,16 +144,16 @@ async fn prepare(
     for note in &ready.notes {
         tracing::warn!(session = %ready.spec.id, "{note}");
     }
-    if let Some(left) = left.filter(|_| ready.spec.kind.as_deref() == Some("agent")) {
-        ready.files.push(left.file);
+    if let Some(file) = checkpoint.filter(|_| ready.spec.kind.as_deref() == Some(agent::KIND)) {
+        ready.files.push(file);
         ready.spec.argv.push(RESUME.to_owned());
     }
     Ok((ready.spec, ready.files))
 }
 
 /// An earlier attempt on this machine left its session under the job's id: it gets another one. The folder that it has
-/// now, where that is so.
-async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<Option<PathBuf>, NoSession> {
+/// now, and its number, where that is so.
+async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<Option<(PathBuf, u32)>, NoSession> {
     let Ok(Some(earlier)) = runner.table.get(&claim.id) else { return Ok(None) };
     let Some(of) = attempt_of(runner, &claim.id) else {
         // Somebody's own session of this id is not the job.
@@ -152,7 +179,7 @@ async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<Option<Path
     let aside = free_name(runner, claim, &of.0);
     let moved = aside.map_err(|error| error.to_string()).and_then(|aside| {
         let moved = session::rename(&runner.table, &claim.id, &aside).map_err(|error| error.to_string());
-        moved.map(|()| Some(runner.table.folder(&aside)))
+        moved.map(|()| Some((runner.table.folder(&aside), of.0.parse().unwrap_or(0))))
     });
     moved.map_err(|why| Refusal(format!("its earlier attempt's session cannot be put aside: {why}")).into())
 }

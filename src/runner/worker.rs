@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::end::{self, Verdict};
 use super::start::{self, NoSession, start};
 use super::workspace::{self, Interrupted};
-use super::{Runner, Slot, output};
+use super::{Runner, Slot, checkpoint, output};
 use crate::model::{EndReason, Level, OnLoss, SessionState};
 use crate::session::HostClient;
 use crate::util::{clock, jitter};
@@ -123,6 +123,8 @@ pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim, adopted: Opti
     let ended = {
         let out = output::carry(&runner, &claim);
         tokio::pin!(out);
+        let checkpoints = checkpoint::carry(&runner, &claim);
+        tokio::pin!(checkpoints);
         let stopped = runner.shutdown.stopped();
         tokio::pin!(stopped);
         let mut beat = Instant::now() + runner.queue.config().beat;
@@ -131,6 +133,7 @@ pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim, adopted: Opti
                 ended = &mut out => break Some(ended),
                 // The session goes on; the next daemon adopts it.
                 () = &mut stopped => break None,
+                never = &mut checkpoints => match never {},
                 () = slot.look.notified() => {}
                 () = tokio::time::sleep_until(beat) => {}
             }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Runner;
 use super::start::NoSession;
+use super::{Runner, fetch};
 use crate::util::jitter;
 use crate::wire::{Bundle, SessionStatus, Workspace, WorkspaceResult};
 use crate::work::{Beat, Claim, WorkError};
@@ -59,11 +59,18 @@ pub async fn place(
                 Err(error) => tracing::debug!(job = %claim.id, %error, "its repository is not used"),
             }
         }
-        let bytes = runner.queue.bundle(&workspace.bundle).await.map_err(|error| match error {
-            WorkError::Invalid(why) => NoSession::Never(why),
-            error => NoSession::Declined(super::Refusal(error.to_string())),
-        })?;
-        placing.unpack(&bytes).await.map_err(no_session)
+        let bundle = &workspace.bundle;
+        if bundle.is_in_redis() {
+            let bytes = runner.queue.bundle(bundle).await.map_err(|error| match error {
+                WorkError::Invalid(why) => NoSession::Never(why),
+                error => NoSession::Declined(super::Refusal(error.to_string())),
+            })?;
+            match placing.unpack(&bytes).await {
+                Err(WorkspaceError::Lacks(_)) if bundle.at.is_some() => {}
+                placed => return placed.map_err(no_session),
+            }
+        }
+        fetch::repository(runner, claim, &placing).await.map_err(no_session)
     })
     .await?
 }

@@ -116,6 +116,8 @@ pub struct App {
     pub(super) terminals: Arc<Semaphore>,
     /// Held while a day of the whole fleet is put together.
     pub(super) fleet_days: Arc<Semaphore>,
+    /// Held by each repository that is written for a peer.
+    pub(super) packs: Arc<Semaphore>,
 }
 
 impl App {
@@ -132,6 +134,7 @@ impl App {
                 &limits,
             ),
             fleet_days: Arc::new(Semaphore::new(limits.fleet_days)),
+            packs: Arc::new(Semaphore::new(limits.packs)),
             fleet_flow,
             days: Arc::new(Mutex::new(DayIndex::new(&flow.dir))),
             file_reads: Arc::new(Semaphore::new(limits.file_reads)),

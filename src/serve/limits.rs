@@ -35,6 +35,8 @@ pub struct Limits {
     pub file_reads: usize,
     /// Days of the whole fleet put together at one time; each holds at most 16 MiB of records of others.
     pub fleet_days: usize,
+    /// Repositories that are written for peers at one time.
+    pub packs: usize,
     /// Bytes read from a file at a time.
     pub piece_bytes: usize,
 }
@@ -66,6 +68,7 @@ impl Default for Limits {
             pong: Duration::from_secs(10),
             file_reads: 16,
             fleet_days: 2,
+            packs: 2,
             piece_bytes: 256 * 1024,
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::screen::Screen;
 use super::{LogReader, files};
-use crate::wire::SessionStatus;
+use crate::wire::{SessionStatus, WindowSize};
 
 /// Newest output that is looked at, in bytes; more than any screen and its history take.
 const LOOKED_AT: u64 = 8 * 1024 * 1024;
@@ -22,6 +22,13 @@ pub fn last_screen(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Ve
 /// The rows of the screen of an ended session as text. Blocks.
 pub fn last_rows(folder: &Path, status: &SessionStatus) -> io::Result<Vec<String>> {
     Ok(replay(folder, status)?.1.text_rows())
+}
+
+/// The rows of the screen that these bytes draw, as text.
+pub fn drawn_rows(bytes: &[u8], size: WindowSize) -> Vec<String> {
+    let mut screen = Screen::new(size);
+    screen.feed(bytes);
+    screen.text_rows()
 }
 
 fn replay(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Screen)> {

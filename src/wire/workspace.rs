@@ -4,8 +4,13 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::MachineId;
+
 /// Largest bundle that goes through Redis, in bytes.
 pub const BUNDLE_MAX: usize = 8 * 1024 * 1024;
+
+/// Largest pack that a runner fetches from another machine's daemon, in bytes.
+pub const FETCH_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Most commits that a bundle may build upon, or be cut at.
 pub const COMMITS_MAX: usize = 256;
@@ -33,10 +38,10 @@ pub struct Workspace {
     pub bundle: Bundle,
 }
 
-/// Objects of git in Redis: a pack, which may build upon commits that the receiver has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Objects of git: a pack in Redis, which may build upon commits that the receiver has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// The key that holds it.
+    /// The key that holds it; empty where it is too large for Redis, and [`at`](Self::at) has it.
     pub key: String,
     /// Its length.
     pub bytes: u64,
@@ -48,6 +53,9 @@ pub struct Bundle {
     /// Commits whose parents are left out.
     #[serde(default)]
     pub shallow: Vec<String>,
+    /// The machine from whose daemon its peers get all of it; null where Redis has what is needed.
+    #[serde(default)]
+    pub at: Option<MachineId>,
 }
 
 /// What a job made of its workspace.
@@ -94,12 +102,27 @@ impl Workspace {
 }
 
 impl Bundle {
+    /// One that only this machine has, of a history that is cut at these commits.
+    pub fn at(machine: MachineId, shallow: Vec<String>) -> Self {
+        Self { at: Some(machine), shallow, ..Self::default() }
+    }
+
+    /// Whether there is anything in Redis.
+    pub fn is_in_redis(&self) -> bool {
+        !self.key.is_empty()
+    }
+
     /// As [`Workspace::check`].
     pub fn check(&self) -> Result<(), String> {
+        let is_elsewhere = self.at.is_some() && self.bytes == 0 && self.needs.is_empty();
+        if !self.is_in_redis() && !is_elsewhere {
+            return Err("its bundle is nowhere".to_owned());
+        }
         if self.bytes > BUNDLE_MAX as u64 {
             return Err(format!("its bundle has more than {BUNDLE_MAX} bytes"));
         }
-        if !self.key.starts_with(BUNDLE_PREFIX) || self.key.len() > 256 {
+        let is_key = self.key.starts_with(BUNDLE_PREFIX) && self.key.len() <= 256;
+        if self.is_in_redis() && !is_key {
             return Err("its bundle is at no key of a bundle".to_owned());
         }
         let commits = self.needs.len() <= COMMITS_MAX && self.shallow.len() <= COMMITS_MAX;
@@ -134,7 +157,7 @@ mod tests {
                 bytes: 10,
                 blake3: "c".repeat(64),
                 needs: vec!["d".repeat(40)],
-                shallow: Vec::new(),
+                ..Bundle::default()
             },
         }
     }
@@ -142,7 +165,11 @@ mod tests {
     #[test]
     fn what_leads_elsewhere_is_refused() {
         assert_eq!(whole().check(), Ok(()));
-        let broken: [fn(&mut Workspace); 10] = [
+        let studio = MachineId::new("studio").unwrap();
+        assert_eq!(Workspace { bundle: Bundle::at(studio, Vec::new()), ..whole() }.check(), Ok(()));
+        let broken: [fn(&mut Workspace); 12] = [
+            |it| it.bundle.key = String::new(),
+            |it| it.bundle = Bundle { bytes: 1, ..Bundle::at(MachineId::new("studio").unwrap(), Vec::new()) },
             |it| it.repo = "../x".to_owned(),
             |it| it.repo = ".hidden".to_owned(),
             |it| it.base = "--upload-pack=x".to_owned(),

@@ -1,7 +1,8 @@
 //! Bundles of repositories in Redis: a key of its own for each, named by a job's signed spec or its result, written and
 //! read in pieces so that nobody's heartbeat waits for them.
 //!
-//! What is larger than [`BUNDLE_MAX`] is never put here; there is no other way between machines yet.
+//! What is larger than [`BUNDLE_MAX`] is never put here: runners that are peers of the caller's machine get it from there
+//! (`runner`).
 
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ impl Queue {
             Ok(())
         };
         in_time(send).await?;
-        Ok(Bundle { key, bytes: bytes.len() as u64, blake3, needs, shallow })
+        Ok(Bundle { key, bytes: bytes.len() as u64, blake3, needs, shallow, at: None })
     }
 
     /// The bytes of a bundle, which are as long as it says and have the hash that it says.
@@ -59,7 +60,7 @@ impl Queue {
                 "its bundle is not in Redis any more, or is another one; dispatch it again".to_owned(),
             )
         };
-        let wanted = usize::try_from(bundle.bytes).map_err(|_| gone())?;
+        let wanted = usize::try_from(bundle.bytes).ok().filter(|_| bundle.is_in_redis()).ok_or_else(gone)?;
         let ask = async {
             let there: usize = self.redis.query(redis::cmd("STRLEN").arg(&bundle.key)).await?;
             if there != wanted {
@@ -85,12 +86,18 @@ impl Queue {
     /// Lets a bundle go that no job needs.
     pub async fn drop_bundle(&self, bundle: &Bundle) -> Result<(), WorkError> {
         bundle.check().map_err(WorkError::Invalid)?;
+        if !bundle.is_in_redis() {
+            return Ok(());
+        }
         Ok(self.redis.query(redis::cmd("UNLINK").arg(&bundle.key)).await?)
     }
 
     /// Shortens the life of a bundle whose job has ended; a job that is tried again at once still finds it.
     pub async fn age_bundle(&self, bundle: &Bundle) -> Result<(), WorkError> {
         bundle.check().map_err(WorkError::Invalid)?;
+        if !bundle.is_in_redis() {
+            return Ok(());
+        }
         Ok(self.redis.query(redis::cmd("EXPIRE").arg(&bundle.key).arg(AFTER_END.as_secs())).await?)
     }
 

@@ -8,6 +8,7 @@
 //! Not here: what a job runs as (`crew`), where (`runner`), and its terminal (`session`).
 
 mod bundle;
+mod checkpoint;
 mod claim;
 mod control;
 mod doorbell;
@@ -26,6 +27,7 @@ mod scripts;
 mod sign;
 mod view;
 
+pub use checkpoint::{CHECKPOINT_MAX, Keeping, KeptCheckpoint};
 pub use claim::{Beat, Before, Claim, Finish, Foreign, Offer, Outcome, Seat};
 pub use control::{Cancelled, Retried};
 pub use doorbell::{BLOCK as BELL_BLOCK, Doorbell, Hint};

@@ -47,6 +47,7 @@ pub struct Scripts {
     pub sweep: Script,
     pub outlive: Script,
     pub watch: Script,
+    pub checkpoint: Script,
 }
 
 impl Scripts {
@@ -81,6 +82,7 @@ impl Scripts {
             sweep: even_full(include_str!("scripts/sweep.lua")),
             outlive: even_full(include_str!("scripts/outlive.lua")),
             watch: script(IF_ROOM, include_str!("scripts/watch.lua")),
+            checkpoint: script(IF_ROOM, include_str!("scripts/checkpoint.lua")),
         }
     }
 }

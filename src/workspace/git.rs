@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc;
 
 use super::WorkspaceError;
 use crate::config::Environment;
@@ -18,6 +20,9 @@ const TIME_MAX: Duration = Duration::from_mins(5);
 
 /// Most output of a run that is text, in bytes.
 const TEXT_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of what is printed that are taken at once.
+const PIECE: usize = 256 * 1024;
 
 /// What is kept of an error, in bytes, and shown of it, in characters.
 const ERROR_MAX: u64 = 16 * 1024;
@@ -49,6 +54,9 @@ const FOREIGN: &[&str] = &[
     "pack.useBitmaps=false",
     "pack.threads=1",
 ];
+
+/// Input that comes piece by piece, or why it broke off.
+pub type Pieces = mpsc::Receiver<Result<Bytes, String>>;
 
 /// A way to run git: where, with which settings and variables.
 #[derive(Debug, Clone)]
@@ -102,20 +110,67 @@ impl Git {
         self
     }
 
-    /// Runs git to its end and takes what it prints, at most `most` bytes.
-    async fn run(&self, args: &[&str], input: &[u8], most: usize) -> Result<Ran, WorkspaceError> {
+    /// Git with these arguments, and with pipes.
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("git");
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
         command.args(args).current_dir(&self.dir).env_clear().envs(self.vars.iter().cloned());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let verb = args.first().copied().unwrap_or_default().to_owned();
-        let failed = |error: io::Error| match error.kind() {
+        command
+    }
+
+    /// Why git with these arguments could not be started or talked with.
+    fn failed(&self, args: &[&str], error: &io::Error) -> WorkspaceError {
+        match error.kind() {
             io::ErrorKind::NotFound if self.dir.is_dir() => WorkspaceError::NoGit,
-            _ => WorkspaceError::Git { verb: verb.clone(), why: error.to_string() },
+            _ => failure(args, &error.to_string()),
+        }
+    }
+
+    /// Starts git; what it prints comes piece by piece. `input` is short.
+    pub async fn prints(&self, args: &[&str], input: &[u8]) -> Result<Printed, WorkspaceError> {
+        let failed = |error: io::Error| self.failed(args, &error);
+        let mut child = self.command(args).stderr(Stdio::null()).spawn().map_err(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input).await.map_err(failed)?;
+        }
+        let verb = args.first().copied().unwrap_or_default().to_owned();
+        let stdout = child.stdout.take().ok_or_else(|| failed(io::Error::other("it has no pipe")))?;
+        Ok(Printed { verb, child, stdout })
+    }
+
+    /// Runs git to its end with input that comes piece by piece; one that breaks off ends it.
+    pub async fn feed(&self, args: &[&str], mut pieces: Pieces) -> Result<(), WorkspaceError> {
+        let failed = |error: io::Error| self.failed(args, &error);
+        let mut child = self.command(args).stdout(Stdio::null()).spawn().map_err(failed)?;
+        let (Some(mut stdin), Some(stderr)) = (child.stdin.take(), child.stderr.take()) else {
+            return Err(failed(io::Error::other("it has no pipes")));
         };
-        let mut child = command.spawn().map_err(failed)?;
+        let feed = async {
+            while let Some(piece) = pieces.recv().await {
+                let piece = piece.map_err(WorkspaceError::Lacks)?;
+                let written = tokio::time::timeout(TIME_MAX, stdin.write_all(&piece)).await;
+                if !matches!(written, Ok(Ok(()))) {
+                    // It says why by its status.
+                    break;
+                }
+            }
+            drop(stdin);
+            Ok(())
+        };
+        let (all, said) = tokio::join!(feed, read_error(stderr));
+        all?;
+        let ended = tokio::time::timeout(TIME_MAX, child.wait()).await;
+        let good = ended.map_err(io::Error::from).and_then(|ended| ended).map_err(failed)?.success();
+        if good { Ok(()) } else { Err(failure(args, &said.map_err(failed)?)) }
+    }
+
+    /// Runs git to its end and takes what it prints, at most `most` bytes.
+    async fn run(&self, args: &[&str], input: &[u8], most: usize) -> Result<Ran, WorkspaceError> {
+        let failed = |error: io::Error| self.failed(args, &error);
+        let mut child = self.command(args).spawn().map_err(failed)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err(failed(io::Error::other("it has no pipes")));
@@ -132,8 +187,7 @@ impl Git {
             Ok(Ran { good, out: Some(out), err })
         };
         // What runs longer is killed as its handle is dropped.
-        let late =
-            WorkspaceError::Git { verb: verb.clone(), why: "it took more than five minutes".to_owned() };
+        let late = failure(args, "it took more than five minutes");
         tokio::time::timeout(TIME_MAX, work).await.unwrap_or(Err(late))
     }
 
@@ -170,6 +224,29 @@ impl Git {
             Ran { good: false, out: Some(_), err } => Err(failure(args, &err)),
             Ran { out, .. } => Ok(out),
         }
+    }
+}
+
+/// What a git that runs prints. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Printed {
+    verb: String,
+    child: Child,
+    stdout: ChildStdout,
+}
+
+impl Printed {
+    /// The next piece; `None` once git has ended well.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, WorkspaceError> {
+        let failed = |why: String| WorkspaceError::Git { verb: self.verb.clone(), why };
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let read = tokio::time::timeout(TIME_MAX, self.stdout.read_buf(&mut piece)).await;
+        let count = read.map_err(io::Error::from).and_then(|count| count);
+        if count.map_err(|error| failed(error.to_string()))? > 0 {
+            return Ok(Some(piece.freeze()));
+        }
+        let ended = self.child.wait().await.map_err(|error| failed(error.to_string()))?;
+        if ended.success() { Ok(None) } else { Err(failed(ended.to_string())) }
     }
 }
 

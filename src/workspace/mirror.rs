@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use tempfile::TempDir;
+
 use super::WorkspaceError;
 use super::git::Git;
 use crate::config::Environment;
@@ -80,6 +82,33 @@ impl Mirror {
         self.dir.join("objects")
     }
 
+    /// A folder for objects that are still on their way: what broke off goes with it.
+    pub(super) fn aside(&self) -> Result<TempDir, WorkspaceError> {
+        let aside = tempfile::Builder::new().prefix(".new").tempdir_in(&self.dir);
+        let aside = aside.map_err(WorkspaceError::file(&self.dir))?;
+        fs::create_dir(aside.path().join("pack")).map_err(WorkspaceError::file(aside.path()))?;
+        Ok(aside)
+    }
+
+    /// Takes over the packs that are whole in a folder of [`aside`](Self::aside).
+    pub(super) fn take_over(&self, aside: &Path) -> Result<(), WorkspaceError> {
+        let packs = self.objects().join("pack");
+        let names = || {
+            let names = fs::read_dir(aside.join("pack"))?.map(|entry| entry.map(|entry| entry.file_name()));
+            names.collect::<io::Result<Vec<_>>>()
+        };
+        let names = names().map_err(WorkspaceError::file(aside))?;
+        // The index last: with it git finds the rest.
+        for kind in ["pack", "rev", "idx"] {
+            for name in names.iter().filter(|name| Path::new(name).extension().is_some_and(|end| end == kind))
+            {
+                let to = packs.join(name);
+                fs::rename(aside.join("pack").join(name), &to).map_err(WorkspaceError::file(&to))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Has the objects of another repository count as its own, without copying them.
     pub(super) fn borrow(&self, objects: &Path) -> Result<(), WorkspaceError> {
         let Some(line) = objects.to_str().filter(|path| is_plain(path)) else {
@@ -115,19 +144,6 @@ impl Mirror {
             }
         }
         Ok(false)
-    }
-
-    /// Whose objects a job's folder borrows: its mirror's, and those that the mirror borrows. What the job wrote
-    /// there itself leads nowhere else.
-    pub fn borrowed(mirrors: &Path, folder: &Path) -> Vec<PathBuf> {
-        let own = borrowed_by(&folder.join(".git/objects"));
-        let mirror = own.into_iter().find(|objects| {
-            objects.file_name().is_some_and(|name| name == "objects")
-                && objects.parent().and_then(Path::parent) == Some(mirrors)
-        });
-        let Some(mirror) = mirror else { return Vec::new() };
-        let further = borrowed_by(&mirror);
-        [mirror].into_iter().chain(further).collect()
     }
 
     /// Deletes mirrors that no folder below `worktrees` borrows from. Returns those that went.
@@ -194,7 +210,7 @@ pub(super) fn alternates(objects: &Path) -> io::Result<String> {
 }
 
 /// Whose objects stand in that list.
-fn borrowed_by(objects: &Path) -> Vec<PathBuf> {
+pub(super) fn borrowed_by(objects: &Path) -> Vec<PathBuf> {
     alternates(objects)
         .unwrap_or_default()
         .lines()
@@ -206,29 +222,6 @@ fn borrowed_by(objects: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_borrows_what_its_mirror_has_and_nothing_else() {
-        let root = tempfile::tempdir().unwrap();
-        let (mirrors, folder) = (root.path().join("mirrors"), root.path().join("job"));
-        let write = |objects: &Path, lines: &str| {
-            fs::create_dir_all(objects.join("info")).unwrap();
-            fs::write(objects.join("info/alternates"), lines).unwrap();
-        };
-        let mirror = mirrors.join("a.git/objects");
-        let own = folder.join(".git/objects");
-        assert!(Mirror::borrowed(&mirrors, &folder).is_empty());
-        write(&mirror, "/home/ada/repo/.git/objects\n");
-        write(&own, &format!("/home/ada/.ssh\n{}\n", mirror.display()));
-        let expected = vec![mirror.clone(), PathBuf::from("/home/ada/repo/.git/objects")];
-        assert_eq!(Mirror::borrowed(&mirrors, &folder), expected);
-        for stranger in ["/home/ada/.ssh\n", "/other/a.git/objects\n", "mirrors/a.git/objects\n"] {
-            write(&own, stranger);
-            assert!(Mirror::borrowed(&mirrors, &folder).is_empty(), "{stranger}");
-        }
-        write(&own, &format!("{}/../../../secret/objects\n", mirror.display()));
-        assert!(Mirror::borrowed(&mirrors, &folder).is_empty());
-    }
 
     #[test]
     fn a_mirror_stays_while_a_folder_borrows_from_it() {

@@ -10,6 +10,7 @@
 //! Not here: the way through Redis (`work`), when a job gets its folder (`runner`).
 
 mod apply;
+mod borrowed;
 mod collect;
 mod git;
 mod head;
@@ -22,7 +23,9 @@ mod source;
 mod tree;
 
 pub use apply::{Applied, Change, Own};
+pub use borrowed::borrowed;
 pub use collect::Left;
+pub use git::Printed;
 pub use mirror::Mirror;
 pub use pack::Packed;
 pub use place::Placing;

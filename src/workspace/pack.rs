@@ -1,9 +1,9 @@
 //! Bundles: packs of objects, made as small as the receiver allows, and taken in by what they say.
 
-use super::git::Git;
+use super::git::{Git, Pieces, Printed};
 use super::{Snapshot, WorkspaceError};
 use crate::util::human;
-use crate::wire::{BUNDLE_MAX, COMMITS_MAX};
+use crate::wire::{BUNDLE_MAX, COMMITS_MAX, FETCH_MAX};
 
 /// A repository with more in its packs is not tried whole, in KiB.
 const WHOLE_MAX_KIB: u64 = 64 * 1024;
@@ -92,6 +92,18 @@ async fn boundary(git: &Git, state: &str) -> Result<Vec<String>, WorkspaceError>
 pub async fn unpack(git: &Git, bytes: &[u8]) -> Result<(), WorkspaceError> {
     let most = format!("--max-input-size={BUNDLE_MAX}");
     git.bytes(&["index-pack", "--stdin", "--fix-thin", &most], bytes).await.map(|_| ())
+}
+
+/// As [`unpack`], of a pack that comes piece by piece.
+pub async fn take_in(git: &Git, pieces: Pieces) -> Result<(), WorkspaceError> {
+    let most = format!("--max-input-size={FETCH_MAX}");
+    git.feed(&["index-pack", "--stdin", &most], pieces).await
+}
+
+/// A commit and everything that it leads to but the history before `base`, as a pack that comes piece by piece.
+pub async fn without_history(git: &Git, base: &str, commit: &str) -> Result<Printed, WorkspaceError> {
+    let args = ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"];
+    git.prints(&args, format!("--shallow {base}\n{commit}\n").as_bytes()).await
 }
 
 /// Whether everything that a commit leads to is there.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::git::Git;
+use super::git::{Git, Pieces};
 use super::mirror::{Mirror, object_format};
 use super::{BRANCH_PREFIX, WorkspaceError, pack, tree};
 use crate::wire::Workspace;
@@ -25,7 +25,17 @@ impl Placing<'_> {
     /// Makes the folder from a repository of this machine, without copying its objects.
     pub async fn beside(&self, objects: &Path) -> Result<PathBuf, WorkspaceError> {
         self.mirror.borrow(objects)?;
-        self.place(None).await
+        let git = self.begin_with(&self.workspace.bundle.shallow).await?;
+        self.finish(&git, &self.workspace.bundle.needs).await
+    }
+
+    /// Makes the folder from a pack of everything but the history, which comes piece by piece.
+    pub async fn fetch(&self, pieces: Pieces) -> Result<PathBuf, WorkspaceError> {
+        let git = self.begin_with(std::slice::from_ref(&self.workspace.base)).await?;
+        let aside = self.mirror.aside()?;
+        pack::take_in(&git.clone().var("GIT_OBJECT_DIRECTORY", aside.path()), pieces).await?;
+        self.mirror.take_over(aside.path())?;
+        self.finish(&git, &[]).await
     }
 
     /// Makes the folder from the bundle's bytes. Returns where the job begins.
@@ -37,25 +47,33 @@ impl Placing<'_> {
                 "the bundle of its repository builds upon commit {short}, which no clone in the folders of runner.workdirs has"
             )));
         }
-        self.place(Some(bytes)).await
+        let git = self.begin_with(&self.workspace.bundle.shallow).await?;
+        pack::unpack(&self.to_mirror(&git), bytes).await?;
+        self.finish(&git, needs).await
     }
 
-    async fn place(&self, bytes: Option<&[u8]>) -> Result<PathBuf, WorkspaceError> {
-        let Workspace { base, state, bundle, .. } = self.workspace;
+    /// Git in the folder that puts objects into the mirror.
+    fn to_mirror(&self, git: &Git) -> Git {
+        git.clone().var("GIT_OBJECT_DIRECTORY", self.mirror.objects())
+    }
+
+    /// An empty repository whose history ends at these commits.
+    async fn begin_with(&self, shallow: &[String]) -> Result<Git, WorkspaceError> {
         self.empty()?;
-        let git = self.init().await?;
-        if let Some(bytes) = bytes {
-            let into_mirror = git.clone().var("GIT_OBJECT_DIRECTORY", self.mirror.objects());
-            pack::unpack(&into_mirror, bytes).await?;
-        }
+        self.init(shallow).await
+    }
+
+    /// Checks what is there now, which builds upon `needs`, and checks it out.
+    async fn finish(&self, git: &Git, needs: &[String]) -> Result<PathBuf, WorkspaceError> {
+        let Workspace { base, state, .. } = self.workspace;
         let first = if base == state { state.clone() } else { format!("{state}^1") };
         let found = git.text(&["rev-parse", "--verify", "--quiet", &format!("{first}^{{commit}}")]).await;
         if found.as_ref() != Ok(base) {
             let words = "the commits of its workspace are not in its bundle, or not each other's".to_owned();
             return Err(WorkspaceError::Refused(words));
         }
-        pack::check_whole(&git, state, &bundle.needs).await?;
-        tree::look(&git, state).await?;
+        pack::check_whole(git, state, needs).await?;
+        tree::look(git, state).await?;
         git.bytes(&["update-ref", "HEAD", base], b"").await?;
         git.bytes(&["read-tree", "--reset", "-u", state], b"").await?;
         let staged = git.text(&["rev-parse", "--verify", "--quiet", &format!("{state}^2^{{tree}}")]).await;
@@ -83,7 +101,7 @@ impl Placing<'_> {
     }
 
     /// An empty repository that borrows from the mirror, on a branch of its own.
-    async fn init(&self) -> Result<Git, WorkspaceError> {
+    async fn init(&self, shallow: &[String]) -> Result<Git, WorkspaceError> {
         let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
         let branch = format!("{BRANCH_PREFIX}{name}");
         let own = self.folder.join(".git");
@@ -94,7 +112,6 @@ impl Placing<'_> {
         let alternates = format!("{}\n", self.mirror.objects().display());
         let written = fs::create_dir_all(&info).and_then(|()| fs::write(info.join("alternates"), alternates));
         written.map_err(WorkspaceError::file(&info))?;
-        let shallow = &self.workspace.bundle.shallow;
         if !shallow.is_empty() {
             let file = own.join("shallow");
             fs::write(&file, shallow.join("\n") + "\n").map_err(WorkspaceError::file(&file))?;

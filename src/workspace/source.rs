@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::git::Git;
+use super::git::{Git, Printed};
 use super::pack::{self, Packed};
 use super::snapshot::{self, Snapshot};
 use super::{BRANCH_PREFIX, WorkspaceError, tree};
@@ -100,6 +100,20 @@ impl Source {
     /// Lets the snapshot of a job go.
     pub async fn release(&self, job: &SessionId) -> Result<(), WorkspaceError> {
         self.git.bytes(&["update-ref", "-d", &pin(job)], b"").await.map(|_| ())
+    }
+
+    /// The snapshot of a job without its history, as a pack that comes piece by piece; `None` where it was let go.
+    pub async fn stream(
+        &self,
+        job: &SessionId,
+        base: &str,
+        state: &str,
+    ) -> Result<Option<Printed>, WorkspaceError> {
+        let kept = self.git.text(&["rev-parse", "--verify", "--quiet", &pin(job)]).await;
+        if kept.as_deref() != Ok(state) {
+            return Ok(None);
+        }
+        pack::without_history(&self.git, base, state).await.map(Some)
     }
 
     /// The snapshot as a bundle.

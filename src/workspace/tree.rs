@@ -17,6 +17,10 @@ const TREE_MAX: u64 = 4 * 1024 * 1024 * 1024;
 const LOOSE_FILES_MAX: usize = 50_000;
 const LOOSE_MAX: u64 = 256 * 1024 * 1024;
 
+/// Files of attributes that are looked at for Git LFS, and most bytes of one.
+const ATTRIBUTES_FILES_MAX: usize = 32;
+const ATTRIBUTES_MAX: usize = 1024 * 1024;
+
 /// Files named where there are too many bytes.
 const NAMED: usize = 3;
 
@@ -38,6 +42,7 @@ pub struct Found {
 pub async fn look(git: &Git, commit: &str) -> Result<Found, WorkspaceError> {
     let listed = git.bytes(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit], b"").await?;
     let mut found = Found::default();
+    let mut attributes = Vec::new();
     let (mut entries, mut bytes, mut paths) = (0_usize, 0_u64, Paths::default());
     for entry in listed.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
         entries += 1;
@@ -48,6 +53,10 @@ pub async fn look(git: &Git, commit: &str) -> Result<Found, WorkspaceError> {
         if mode == "160000" {
             found.gitlinks.push(Gitlink { commit: id.to_owned(), path: path.to_owned() });
         }
+        let is_attributes = path == b".gitattributes" || path.ends_with(b"/.gitattributes");
+        if is_attributes && mode.starts_with("100") && attributes.len() < ATTRIBUTES_FILES_MAX {
+            attributes.push(id.to_owned());
+        }
         bytes = bytes.saturating_add(size.parse().unwrap_or(0));
         refuse_name(path)?;
         paths.add(path, mode == "120000")?;
@@ -57,11 +66,20 @@ pub async fn look(git: &Git, commit: &str) -> Result<Found, WorkspaceError> {
         let words = format!("its {entries} files have {}, which no workspace may have", human::bytes(bytes));
         return Err(WorkspaceError::Refused(words));
     }
-    let attributes = git.at_most(&["show", &format!("{commit}:.gitattributes")], b"", 1024 * 1024).await;
-    // Most trees have none.
-    let attributes = attributes.ok().flatten().unwrap_or_default();
-    found.has_lfs = String::from_utf8_lossy(&attributes).contains("filter=lfs");
+    found.has_lfs = has_lfs(git, &attributes).await;
     Ok(found)
+}
+
+/// Whether one of these files of attributes hands files to Git LFS. One that can't be read counts as one that does not.
+async fn has_lfs(git: &Git, attributes: &[String]) -> bool {
+    for id in attributes {
+        let text = git.at_most(&["cat-file", "blob", id], b"", ATTRIBUTES_MAX).await;
+        let text = text.ok().flatten().unwrap_or_default();
+        if memchr::memmem::find(&text, b"filter=lfs").is_some() {
+            return true;
+        }
+    }
+    false
 }
 
 /// The names in a tree, of which none may stand below a link, and none twice: a file would be written where the link leads.

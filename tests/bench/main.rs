@@ -5,7 +5,7 @@
 //! cargo bench --bench limits -- AREA… [--rounds N] [--bin PATH]
 //! ```
 //!
-//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, `tools`, `peers`, or `sse-redis`, `queue-core`,
+//! `AREA` is `cli`, `dispatch`, `file`, `sse`, `idle`, `terminal`, `sessions`, `agent`, `tools`, `peers`, or `sse-redis`, `queue-core`,
 //! `queue-start`, `queue-sessions`, `queue-idle`, which need a `redis-server`, or `all`. Only ratios of one run count: the machine's own speed cancels out of them, and out of nothing else. Nothing here fails on a number, for a number on a
 //! loaded machine proves nothing; docs/PERFORMANCE.md holds the figures and what they mean.
 //!
@@ -26,6 +26,8 @@
 // Counts and times become floating-point figures; none is near the end of the mantissa.
 #![allow(clippy::cast_precision_loss)]
 
+#[cfg(target_os = "linux")]
+mod agent;
 #[cfg(target_os = "linux")]
 mod broker;
 #[cfg(target_os = "linux")]
@@ -83,6 +85,7 @@ const AREAS: &[Area] = &[
     ("idle", idle::run),
     ("terminal", terminal::run),
     ("sessions", sessions::run),
+    ("agent", agent::run),
     ("tools", tools::run),
     ("peers", peers::run),
     ("queue-core", queue::run_core),
@@ -92,7 +95,7 @@ const AREAS: &[Area] = &[
 ];
 
 #[cfg(target_os = "linux")]
-const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, tools, peers, queue-core, queue-start, queue-sessions, queue-idle, all";
+const NAMES: &str = "cli, dispatch, file, sse, sse-redis, idle, terminal, sessions, agent, tools, peers, queue-core, queue-start, queue-sessions, queue-idle, all";
 
 /// What the command line asks for.
 #[cfg(target_os = "linux")]

@@ -1,19 +1,43 @@
 //! The built-in agent in jobs of the fleet's queue.
 
 use darkmux::model::{JobState, SessionId};
+use darkmux::wire::{JobResult, JobSpec};
+use darkmux::work::{Claim, FleetKey, Keeping, Outcome, Queue};
 use serde_json::{Value, json};
 
-use crate::runner::{ended, processes_of};
+use crate::runner::{ended, processes_of, wait_for_async};
 use crate::support::model_server::{ModelServer, Reply};
-use crate::support::queue::queue;
+use crate::support::queue::{job, numbers, queue, result, seat, take};
 use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, signal, wait_for};
 
 fn machine(server: &RedisServer, model: &ModelServer) -> Home {
-    member("studio", &server.url())
+    machine_of("studio", server, model)
+}
+
+fn machine_of(name: &str, server: &RedisServer, model: &ModelServer) -> Home {
+    member(name, &server.url())
         .with("DARKMUX_LMSTUDIO_URL", model.url())
         .with("DARKMUX_CREW_AGENTS", "agent")
         .with("NO_COLOR", "1")
+}
+
+/// The machine goes away as a whole, in the middle of what it does.
+fn crash(home: &Home, mut daemon: Daemon) {
+    daemon.process.kill();
+    for process in processes_of(home) {
+        signal(process, "KILL");
+    }
+}
+
+/// Waits until Redis has the conversation of a job with its first turn.
+async fn first_turn_kept(queue: &Queue, id: &SessionId) {
+    wait_for_async(async || {
+        let kept = queue.checkpoint(id).await.unwrap()?;
+        let checkpoint: Value = serde_json::from_slice(&kept.bytes).unwrap();
+        (checkpoint["totals"]["total_turns"] == 1).then_some(())
+    })
+    .await;
 }
 
 fn dispatch(home: &Home) -> SessionId {
@@ -52,13 +76,10 @@ async fn after_a_crash_of_the_machine_the_next_attempt_goes_on_from_the_checkpoi
         Reply::begun([json!({ "content": "thinking" })]).hangs(),
     ]);
     let home = machine(&server, &model).with("DARKMUX_QUEUE_LEASE", "1m");
-    let mut daemon = Daemon::start(&home);
+    let daemon = Daemon::start(&home);
     let id = dispatch(&home);
     wait_for("the second turn", || (model.asked().len() == 2).then_some(()));
-    daemon.process.kill();
-    for process in processes_of(&home) {
-        signal(process, "KILL");
-    }
+    crash(&home, daemon);
     model.then(Reply::call("bash", json!({ "command": "cat made" })));
     model.then(Reply::text("It goes on."));
     let _again = Daemon::start(&home);
@@ -68,4 +89,99 @@ async fn after_a_crash_of_the_machine_the_next_attempt_goes_on_from_the_checkpoi
     assert!(last.contains("kumquat") && last.matches("first-step").count() >= 3, "{last}");
     let agent = &view.result.unwrap().details["agent"];
     assert_eq!((&agent["final"], &agent["totals"]["total_turns"]), (&json!("It goes on."), &json!(3)));
+}
+
+#[tokio::test]
+async fn after_the_loss_of_the_machine_another_one_goes_on_with_the_conversation() {
+    let server = RedisServer::start();
+    let model = ModelServer::start([
+        Reply::call("bash", json!({ "command": "echo first-step > made; cat made" })),
+        Reply::begun([json!({ "content": "thinking" })]).hangs(),
+    ]);
+    let [studio, desk] = ["studio", "desk"].map(|name| {
+        let home = machine_of(name, &server, &model);
+        let path = home.darkmux().join("fleet-key");
+        assert!(FleetKey::keep(&path, &"0a".repeat(32)).unwrap());
+        home
+    });
+    let key = FleetKey::read(&desk.darkmux().join("fleet-key")).unwrap();
+    let queue = Queue::new(queue(&server.url()).redis().clone(), numbers(), key);
+    let daemon = Daemon::start(&studio);
+    let id = dispatch(&studio);
+    wait_for("the second turn", || (model.asked().len() == 2).then_some(()));
+    first_turn_kept(&queue, &id).await;
+    crash(&studio, daemon);
+    model.then(Reply::call("bash", json!({ "command": "ls; pwd" })));
+    model.then(Reply::text("It goes on."));
+    let _desk = Daemon::start(&desk);
+    let view = ended(&queue, &id).await;
+    assert_eq!((view.state, view.attempts.len()), (JobState::Done, 2), "{view:?}");
+    assert_eq!(view.attempts[1].machine, "desk", "{view:?}");
+    let asked = model.asked();
+    let messages = asked[2]["messages"].as_array().unwrap();
+    let place = desk.darkmux().join("worktrees").join(id.as_str());
+    let system = messages[0]["content"].as_str().unwrap();
+    assert!(system.contains(place.to_str().unwrap()), "{system}");
+    assert!(messages[1]["content"].as_str().unwrap().contains("kumquat"), "{messages:?}");
+    assert!(messages[3]["content"].as_str().unwrap().contains("first-step"), "{messages:?}");
+    let told = messages[4]["content"].as_str().unwrap();
+    assert!(told.contains("was lost") && told.contains(place.to_str().unwrap()), "{told}");
+    let listed = asked[3]["messages"].as_array().unwrap().last().unwrap()["content"].to_string();
+    assert!(!listed.contains("made") && listed.contains(id.as_str()), "{listed}");
+    let agent = &view.result.unwrap().details["agent"];
+    assert_eq!((&agent["final"], &agent["totals"]["total_turns"]), (&json!("It goes on."), &json!(3)));
+    assert_eq!(
+        server.cli(&["--raw", "KEYS", "darkmux:checkpoint:*"]).trim(),
+        "",
+        "it went with the job's end"
+    );
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_no_machine_of_the_fleet_made_is_not_gone_on_with() {
+    let server = RedisServer::start();
+    let model = ModelServer::start([
+        Reply::call("bash", json!({ "command": "echo one" })),
+        Reply::begun([json!({ "content": "thinking" })]).hangs(),
+    ]);
+    let [studio, desk] = ["studio", "desk"].map(|name| machine_of(name, &server, &model));
+    let queue = queue(&server.url());
+    let daemon = Daemon::start(&studio);
+    let id = dispatch(&studio);
+    wait_for("the second turn", || (model.asked().len() == 2).then_some(()));
+    first_turn_kept(&queue, &id).await;
+    crash(&studio, daemon);
+    server.cli(&["SETRANGE", &format!("darkmux:checkpoint:{id}"), "8", "garbage"]);
+    model.then(Reply::text("It began anew."));
+    let _desk = Daemon::start(&desk);
+    let view = ended(&queue, &id).await;
+    assert_eq!((view.state, view.attempts.len()), (JobState::Done, 2), "{view:?}");
+    let asked = model.asked();
+    assert_eq!(asked.last().unwrap()["messages"].as_array().unwrap().len(), 2, "{asked:?}");
+    assert_eq!(view.result.unwrap().details["agent"]["totals"]["total_turns"], 1);
+}
+
+#[tokio::test]
+async fn what_failed_begins_anew_and_an_attempt_that_lost_its_job_keeps_nothing() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let (job, spec) = job("job-1", "true");
+    queue.publish(&job, &JobSpec { retries: 1, ..spec }).await.unwrap();
+    let claim = take(&queue, &seat("studio")).await;
+    assert_eq!(queue.keep_checkpoint(&claim, b"turn 1".to_vec()).await.unwrap(), Keeping::Kept);
+    assert_eq!(queue.keep_checkpoint(&claim, b"turn 2".to_vec()).await.unwrap(), Keeping::Kept);
+    let kept = queue.checkpoint(&claim.id).await.unwrap().unwrap();
+    assert_eq!((kept.attempt, kept.bytes.as_slice()), (1, &b"turn 2"[..]));
+    let ttl: i64 = server.cli(&["TTL", "darkmux:checkpoint:job-1"]).trim().parse().unwrap();
+    assert!(ttl > 3600, "{ttl}");
+    let mut noise = vec![0; 1024 * 1024];
+    getrandom::fill(&mut noise).unwrap();
+    assert_eq!(queue.keep_checkpoint(&claim, noise).await.unwrap(), Keeping::TooLarge);
+    assert_eq!(queue.checkpoint(&claim.id).await.unwrap().unwrap().bytes, b"turn 2");
+    let stranger = Claim { token: "1-other".to_owned(), ..claim.clone() };
+    assert_eq!(queue.keep_checkpoint(&stranger, b"mine".to_vec()).await.unwrap(), Keeping::Fenced);
+    let failed = JobResult { exit_code: Some(1), ..result() };
+    queue.finish(&claim.id, &claim.token, Outcome::Failed, (&failed, 1)).await.unwrap();
+    assert_eq!(queue.checkpoint(&claim.id).await.unwrap(), None);
+    assert_eq!(queue.keep_checkpoint(&claim, b"late".to_vec()).await.unwrap(), Keeping::Fenced);
 }

@@ -7,6 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::support::model_server::{ModelServer, Reply};
+use crate::support::repo::Repo;
 use crate::support::{Home, describe, wait_for};
 
 /// A machine whose only agent is the built-in one, and its model server.
@@ -127,6 +128,47 @@ fn blocked_ends_it_with_a_reason_and_is_in_the_inbox() {
     assert_eq!(bed.result()["blocked"], "there is no network");
     let waiting = bed.home.json(["inbox", "--json"])["waiting"].clone();
     assert_eq!(waiting[0]["question"], "BLOCKED: there is no network", "{waiting}");
+}
+
+#[test]
+fn what_a_model_thinks_is_in_records_only_where_that_was_asked_for() {
+    let thought = "the secret plan";
+    let answer =
+        || Reply::deltas([json!({ "reasoning_content": thought }), json!({ "content": "Done." })], "stop");
+    for (keeps, shown) in [("false", "[not kept; agent.record_reasoning keeps it]"), ("true", thought)] {
+        let bed = Bed::new([answer()]).set("DARKMUX_AGENT_RECORD_REASONING", keeps);
+        let output = bed.dispatch("coder", "think");
+        assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+        let payloads = bed.payloads("dispatch.reasoning");
+        assert_eq!(
+            payloads,
+            [
+                json!({ "turn_seq": 1, "reasoning_chars": 15, "reasoning_text": shown, "reasoning_format": "reasoning_content" })
+            ]
+        );
+        let all = json!(bed.records()).to_string();
+        assert_eq!(all.contains(thought), keeps == "true", "{all}");
+    }
+}
+
+#[test]
+fn git_works_in_a_linked_work_tree_whose_repository_lies_elsewhere() {
+    let bed = Bed::new([
+        Reply::call(
+            "bash",
+            json!({ "command": "git log --format=%s; git status --porcelain; touch ../main/x" }),
+        ),
+        Reply::text("Done."),
+    ]);
+    let repo = Repo::new(&bed.home, "main", &[("a.txt", "one\n")]);
+    fs::remove_dir(&bed.work).unwrap();
+    repo.git(&["worktree", "add", "-q", bed.work.to_str().unwrap()]);
+    fs::write(bed.work.join("a.txt"), "two\n").unwrap();
+    let output = bed.dispatch("coder", "look");
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    let asked = last_asked(&bed);
+    assert!(asked.contains("first\\n M a.txt\\n"), "{asked}");
+    assert!(asked.contains("ermission denied") && !repo.path("x").exists(), "it is only read: {asked}");
 }
 
 #[test]

@@ -143,7 +143,8 @@ async fn calls_that_are_printed_are_calls() {
 async fn what_fails_for_a_moment_is_asked_again() {
     let half = || Reply::begun([content("half")]);
     let server = ModelServer::start([
-        Reply::status(429, r#"{"error":{"message":"slow down"}}"#).header("retry-after", "0"),
+        Reply::status(429, r#"{"error":{"message":"slow down"}}"#)
+            .header("retry-after", "Sun, 01 Feb 2026 10:00:00 GMT"),
         Reply::status(500, "<html>oops</html>"),
         half().cut(),
         half(),
@@ -154,6 +155,7 @@ async fn what_fails_for_a_moment_is_asked_again() {
     assert_eq!((answer.text.as_str(), ears.text.as_str()), ("whole", "whole"));
     let kinds: Vec<bool> = ears.again.iter().map(|error| matches!(error, AskError::Broken(_))).collect();
     assert_eq!(kinds, [false, false, true, true, true], "{:?}", ears.again);
+    // It may be asked at once: that date is over.
     assert!(matches!(ears.again[0], AskError::Busy { status: 429, after: Some(Duration::ZERO), .. }));
 }
 

@@ -55,7 +55,10 @@ pub fn success(method: &str, path: &str) -> u16 {
             "/auth/codes" | "/auth/logout" | "/fleet/invites" | "/v1/launch" | "/v1/sessions/{id}/read",
         ) => 200,
         ("POST", "/auth/code" | "/auth/login" | "/v1/register" | "/v1/deregister") => 400,
-        ("GET", "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback" | "/ws/{id}")
+        (
+            "GET",
+            "/v1/jobs/{id}/repository" | "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback" | "/ws/{id}",
+        )
         | (
             "POST",
             "/v1/sessions/{id}/attach"

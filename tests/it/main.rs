@@ -50,6 +50,7 @@ mod http_hostile;
 mod http_raw;
 mod job;
 mod mcp;
+mod mcp_remote;
 mod peer_calls;
 mod peer_crowd;
 #[cfg(target_os = "linux")]
@@ -92,6 +93,8 @@ mod tidy;
 mod traps;
 mod travel;
 mod travel_hostile;
+mod travel_large;
+mod travel_parts;
 mod v1_events;
 mod v1_life;
 mod v1_sessions;

@@ -290,7 +290,7 @@ async fn a_large_repository_travels_upon_what_a_clone_over_there_has() {
 }
 
 /// Bytes that no compression makes smaller.
-fn blake3_noise(length: usize) -> Vec<u8> {
+pub fn blake3_noise(length: usize) -> Vec<u8> {
     (0..length as u64 / 32).flat_map(|number| *blake3::hash(&number.to_le_bytes()).as_bytes()).collect()
 }
 

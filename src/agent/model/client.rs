@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use jiff::fmt::rfc2822;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -16,7 +17,7 @@ use super::request;
 use super::stream::{self, Read};
 use crate::config::Endpoint;
 use crate::fleet::key_of;
-use crate::util::{Secret, root_cause};
+use crate::util::{Clock, Secret, root_cause};
 
 /// How long a server may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -146,16 +147,25 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 async fn refusal(response: Response) -> AskError {
     let status = response.status().as_u16();
-    let after = retry_after(response.headers());
+    let after = retry_after(response.headers(), &Clock::System);
     let body = timeout(ERROR_PATIENCE, body(response, ERROR_MAX)).await;
     AskError::of_answer(status, &body.ok().and_then(Result::ok).unwrap_or_default(), after)
 }
 
-/// `Retry-After` in seconds, or `retry-after-ms`; a date is not understood and left to our own pauses.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(RETRY_AFTER.as_str()))?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// When a server wants to be asked again: `retry-after-ms`, or `Retry-After` in seconds or as a date. A date is taken by
+/// the server's own clock, where it tells that, else by ours.
+fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
+    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
+    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(RETRY_AFTER.as_str()));
+    if let Some(seconds) = seconds {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = |name: &str| text(name).and_then(|date| rfc2822::parse(date).ok()).map(|at| at.timestamp());
+    let then = date(RETRY_AFTER.as_str())?;
+    let now = date(DATE.as_str()).unwrap_or_else(|| clock.now());
+    // One that is over already asks for nothing.
+    Some(Duration::try_from(then.duration_since(now)).unwrap_or_default())
 }
 
 async fn body(mut response: Response, most: usize) -> Result<BytesMut, String> {
@@ -167,4 +177,32 @@ async fn body(mut response: Response, most: usize) -> Result<BytesMut, String> {
         body.extend_from_slice(&piece);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_when_to_come_back_in_any_form() {
+        let clock = Clock::manual("2026-02-01T10:00:00Z".parse().unwrap());
+        let after = |headers: &[(&'static str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(*name, value.parse().unwrap());
+            }
+            retry_after(&map, &clock).map(|after| after.as_millis())
+        };
+        let at = "Sun, 01 Feb 2026 10:00:30 GMT";
+        assert_eq!(after(&[("retry-after", "7")]), Some(7000));
+        assert_eq!(after(&[("retry-after", "7"), ("retry-after-ms", "250")]), Some(250));
+        assert_eq!(after(&[("retry-after", at)]), Some(30_000));
+        // Its clock is 20 s ahead of ours.
+        assert_eq!(after(&[("retry-after", at), ("date", "Sun, 01 Feb 2026 10:00:20 GMT")]), Some(10_000));
+        assert_eq!(after(&[("retry-after", at), ("date", "Sun, 01 Feb 2026 10:01:00 GMT")]), Some(0));
+        for odd in ["soon", "-3", "NaN", "Sun, 99 Feb 2026 10:00:30 GMT", ""] {
+            assert_eq!(after(&[("retry-after", odd)]), None, "{odd}");
+        }
+        assert_eq!(after(&[]), None);
+    }
 }

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use reqwest::Response;
 use serde_json::Value;
 use sse_stream::{Error as SseError, SseByteStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ask::{Limits, Piece};
 use super::assemble::Assembler;
@@ -21,6 +21,9 @@ const EVENT_MAX: usize = 4 * 1024 * 1024;
 
 /// How long usage may follow an answer that is complete.
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the end of the connection's answer may follow the event that ends the stream.
+const END_PATIENCE: Duration = Duration::from_millis(5);
 
 /// The event that ends a stream.
 const DONE: &str = "[DONE]";
@@ -59,6 +62,8 @@ pub async fn read(
         unread.store(0, Ordering::Relaxed);
         let Some(data) = event.data.filter(|data| !data.is_empty()) else { continue };
         if data.trim() == DONE {
+            // A connection whose answer was read to its end is used again.
+            let _ = timeout(END_PATIENCE, events.next()).await;
             return Ok(Read::Whole);
         }
         let chunk: Value = serde_json::from_str(&data)

@@ -143,9 +143,12 @@ impl Dispatch<'_> {
             Some(source) => Some(Parcel::send(self.cx, self.here, queue, source, &mut spec).await?),
             None => None,
         };
+        if let Some(parcel) = parcel.as_ref().filter(|parcel| parcel.is_fetched()) {
+            parcel.keep(self.cx).await;
+        }
         match tokio::time::timeout(ACCEPT_WITHIN, queue.publish(&work, &spec)).await {
             Ok(Ok(Published::New)) => {
-                if let Some(parcel) = &parcel {
+                if let Some(parcel) = parcel.as_ref().filter(|parcel| !parcel.is_fetched()) {
                     parcel.keep(self.cx).await;
                 }
                 self.remember(&work, &spec);

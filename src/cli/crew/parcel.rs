@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::dispatch::DispatchArgs;
 use crate::cli::job::{self, workspace_failure};
 use crate::cli::{Cx, Exit, Failure};
-use crate::model::MachineId;
+use crate::client;
+use crate::model::{MachineId, SessionId};
 use crate::util::{clock, human};
-use crate::wire::{JobSpec, Lane, Workspace};
+use crate::wire::{BUNDLE_MAX, Bundle, JobSpec, Lane, Workspace};
 use crate::work::Queue;
-use crate::workspace::{self, Record, Records, Source, Where};
+use crate::workspace::{self, Packed, Record, Records, Source, Where, WorkspaceError};
 
 /// How long a bundle stays after the last moment at which its job may start: a retry finds it.
 const KEPT_LONGER: Duration = Duration::from_hours(24);
@@ -54,13 +55,30 @@ impl<'a> Parcel<'a> {
         for note in &snapshot.notes {
             cx.printer.note(&format!("note: {note}"));
         }
-        let packed = source.pack(&snapshot).await.map_err(refused)?;
         let now = clock::unix_ms(cx.clock.now());
         let kept = Duration::from_millis(spec.not_after_ms.saturating_sub(now)) + KEPT_LONGER;
-        let upon = (packed.needs, packed.shallow);
-        let bundle = queue.put_bundle(&spec.id, &packed.bytes, upon, kept).await.map_err(|error| {
-            Failure::new(job::exit_of(&error), format!("not accepted: the repository can't be sent: {error}"))
-        })?;
+        // What a peer would have to fetch is here while the daemon runs.
+        let at = client::find(&cx.config()?.paths).ok().flatten().map(|_| here.clone());
+        let bundle = match (source.pack(&snapshot).await, at) {
+            (Ok(packed), at) => {
+                let at = at.filter(|_| !packed.needs.is_empty());
+                Bundle { at, ..put(queue, &spec.id, packed, kept).await? }
+            }
+            (Err(WorkspaceError::Refused(_)), Some(at)) => {
+                let most = human::bytes(BUNDLE_MAX as u64);
+                cx.printer.note(&format!(
+                    "note: the repository has more than {most}; a machine that has {at} as its peer fetches it from here, while \
+                     this machine is on"
+                ));
+                Bundle::at(at, snapshot.shallow)
+            }
+            (Err(WorkspaceError::Refused(why)), None) => {
+                let words =
+                    format!("{why}; or run `darkmux serve` here, so that peers fetch it from this machine");
+                return Err(refused(WorkspaceError::Refused(words)));
+            }
+            (Err(error), _) => return Err(refused(error)),
+        };
         if bundle.bytes >= WORTH_A_WORD {
             cx.printer.note(&format!("the repository takes {}", human::bytes(bundle.bytes)));
         }
@@ -90,6 +108,11 @@ impl<'a> Parcel<'a> {
         Ok(Self { source, record, workspace })
     }
 
+    /// Whether a runner gets it from this machine, which must know of it before the job is accepted.
+    pub fn is_fetched(&self) -> bool {
+        self.workspace.bundle.at.is_some()
+    }
+
     /// The job was accepted: this machine remembers where its result belongs.
     pub async fn keep(&self, cx: &Cx) {
         let kept = async {
@@ -111,4 +134,12 @@ impl<'a> Parcel<'a> {
             tracing::debug!(%error, "a bundle that no job needs stays until its time is over");
         }
     }
+}
+
+/// Puts a bundle into Redis.
+async fn put(queue: &Queue, id: &SessionId, packed: Packed, kept: Duration) -> Result<Bundle, Failure> {
+    let upon = (packed.needs, packed.shallow);
+    queue.put_bundle(id, &packed.bytes, upon, kept).await.map_err(|error| {
+        Failure::new(job::exit_of(&error), format!("not accepted: the repository can't be sent: {error}"))
+    })
 }

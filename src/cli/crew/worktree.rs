@@ -87,13 +87,7 @@ impl Placed {
             cx.printer.note(&format!("note: {note}"));
         }
         let (repo, author) = (source.name(machine).await, source.author().await);
-        let bundle = Bundle {
-            key: String::new(),
-            bytes: 0,
-            blake3: String::new(),
-            needs: Vec::new(),
-            shallow: snapshot.shallow,
-        };
+        let bundle = Bundle::at(machine.clone(), snapshot.shallow);
         let (base, state, below) = (snapshot.base, snapshot.state, source.folder().to_owned());
         let workspace = Workspace { repo, base, state, folder: below, author, bundle };
         let mirror = Mirror::open(&cx.env, &config.paths.mirrors(), &workspace.repo, &workspace.base).await;

@@ -20,7 +20,7 @@ const ACT_TIME: Duration = Duration::from_mins(1);
 const QUICK_TIME: Duration = Duration::from_secs(20);
 
 /// Ends it.
-pub async fn kill(cx: &Cx, remote: Remote) -> Outcome {
+pub async fn kill(cx: &Cx, remote: &Remote) -> Outcome {
     if !remote.session.alive {
         cx.printer.note(&format!("session {} has ended already", remote.session.id));
         return Ok(Exit::Ok);
@@ -81,7 +81,7 @@ pub async fn send(remote: Remote, typed: Typing) -> Outcome {
         );
         return Err(Failure::new(Exit::Failed, words));
     }
-    let picture = if typed.asks() { picture(&remote).await? } else { Vec::new() };
+    let picture = if typed.asks() { picture(&remote).await?.1 } else { Vec::new() };
     for piece in typed.pieces(&picture) {
         let path = remote.path("input");
         remote.client.act(&path, Sent::Bytes(piece), QUICK_TIME).await.map_err(failure)?;

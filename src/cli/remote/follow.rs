@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::frames::{Got, Line, Opening};
 use super::heal::{Heal, Trouble};
+use super::look::picture;
 use super::{Listed, Remote, failure, list};
 use crate::cli::session::{Form, Happening, Screen, Terminal, tell_gap};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
@@ -32,7 +33,7 @@ pub async fn tail(cx: &Cx, remote: Remote, how: Tail) -> Outcome {
         _ => Screen::later(),
     };
     let (screen, at) = if let Some(lines) = how.lines {
-        let (start, held) = held(&remote).await?;
+        let (start, held) = held(&remote, 0, LINES_MAX).await?;
         let from = last_lines(&held, lines);
         let mut screen = screen(start + from as u64);
         screen.show(&held[from..])?;
@@ -61,14 +62,22 @@ pub async fn tail(cx: &Cx, remote: Remote, how: Tail) -> Outcome {
     Ok(exit)
 }
 
-/// All that is held, with its offset.
-async fn held(remote: &Remote) -> Result<(u64, Vec<u8>), Failure> {
-    let mut output = remote.client.output(&remote.path("scrollback")).await.map_err(failure)?;
+/// About the last `most` bytes of the output, and whether there is more.
+pub async fn newest_output(remote: &Remote, most: usize) -> Result<(Vec<u8>, bool), Failure> {
+    let (end, _) = picture(remote).await?;
+    let (start, newest) = held(remote, end.saturating_sub(most as u64), most).await?;
+    Ok((newest, start > 0))
+}
+
+/// The newest of what is held from an offset on, at most `most` bytes, and where it begins.
+async fn held(remote: &Remote, from: u64, most: usize) -> Result<(u64, Vec<u8>), Failure> {
+    let path = format!("{}?from={from}", remote.path("scrollback"));
+    let mut output = remote.client.output(&path).await.map_err(failure)?;
     let (mut start, mut all) = (output.start, Vec::new());
     while let Some(bytes) = output.next().await.map_err(failure)? {
         all.extend_from_slice(&bytes);
-        if all.len() > LINES_MAX {
-            let over = all.len() - LINES_MAX;
+        if all.len() > most {
+            let over = all.len() - most;
             all.drain(..over);
             start += over as u64;
         }

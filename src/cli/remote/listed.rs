@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{LIST_TIME, Way};
 use crate::client::{Client, ClientError};
-use crate::model::ExitStatus;
+use crate::model::{ExitStatus, SessionState};
+use crate::wire::WindowSize;
 use crate::wire::v1::StatusObject;
 
 /// Fewest characters by which the end of an id names it.
@@ -41,6 +42,8 @@ pub struct Listed {
     pub started_at: Option<String>,
     pub exited_at: Option<String>,
     pub disconnected_since: Option<String>,
+    pub terminal_cols: Option<u16>,
+    pub terminal_rows: Option<u16>,
     /// All that was said.
     #[serde(skip)]
     pub raw: Value,
@@ -66,6 +69,21 @@ impl Listed {
     pub fn what(&self) -> &str {
         let own = self.what.as_deref().unwrap_or(&self.title);
         if own.is_empty() { &self.kind } else { own }
+    }
+
+    /// Where it is in its life, by its own word or by whether it runs.
+    pub fn state(&self) -> SessionState {
+        let by_life = if self.alive { SessionState::Running } else { SessionState::Exited };
+        SessionState::deserialize(&self.raw["state"]).unwrap_or(by_life)
+    }
+
+    /// How large its terminal is, as far as that is known.
+    pub fn size(&self) -> WindowSize {
+        let usual = WindowSize::default();
+        WindowSize {
+            cols: self.terminal_cols.unwrap_or(usual.cols),
+            rows: self.terminal_rows.unwrap_or(usual.rows),
+        }
     }
 
     fn of(raw: Value) -> Option<Self> {

@@ -12,6 +12,7 @@ use super::{Remote, listed::Listed};
 use crate::cli::session::{Detach, Form, Happening, Keys, Screen, Terminal};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::pty::Signals;
+use crate::session::drawn_rows;
 use crate::util::{human, reached};
 use crate::wire::WindowSize;
 
@@ -265,19 +266,26 @@ impl Look<'_> {
     }
 }
 
-/// The screen of a session, as bytes that draw it: it tells which modes its program switched on.
-pub async fn picture(remote: &Remote) -> Result<Vec<u8>, Failure> {
+/// The rows of its screen, as it is now or was last.
+pub async fn screen_text(remote: &Remote) -> Result<String, Failure> {
+    let (_, picture) = picture(remote).await?;
+    Ok(drawn_rows(&picture, remote.session.size()).join("\n"))
+}
+
+/// The screen of a session, as bytes that draw it, and the offset that it stands at. It tells which modes its program
+/// switched on.
+pub async fn picture(remote: &Remote) -> Result<(u64, Vec<u8>), Failure> {
     let shown = async {
         let line = Line::open(remote, Opening { read_only: true, ..Opening::default() }).await;
         let mut line = line.map_err(Trouble::into_failure)?;
         loop {
             match line.next().await {
-                Got::Picture(_, bytes) => {
+                Got::Picture(at, bytes) => {
                     line.close().await;
-                    return Ok(bytes.to_vec());
+                    return Ok((at, bytes.to_vec()));
                 }
                 Got::Open | Got::Output(..) | Got::Size(..) => {}
-                Got::Ended(_) => return Ok(Vec::new()),
+                Got::Ended(_) => return Ok((0, Vec::new())),
                 Got::Gone => return Err(remote.gone()),
                 Got::Refused(why) => return Err(remote.refused(&why)),
                 Got::Broke(why) => return Err(Failure::new(Exit::Unreachable, why)),

@@ -20,11 +20,11 @@ use clap_complete::engine::ArgValueCompleter;
 use listed::Chosen;
 
 pub use acts::{Again, NewThere, again, dismiss, kill, launch, rename, send};
-pub use follow::{Tail, tail};
+pub use follow::{Tail, newest_output, tail};
 pub use listed::{Listed, list};
-pub use look::look;
+pub use look::{look, screen_text};
 pub use machines::{LISTED_WITHIN, Machines};
-pub use wait::{WaitFor, wait};
+pub use wait::{WaitFor, wait, waited};
 
 use super::{Cx, Exit, Failure, completions};
 use crate::client::{Client, ClientError};
@@ -159,6 +159,12 @@ impl Remote {
     /// Its terminal is not shown.
     fn refused(&self, why: &str) -> Failure {
         Failure::new(Exit::Failed, format!("session {} is not shown: {why}", self.session.id))
+    }
+
+    /// What is known of it now; `None` when it is gone.
+    pub async fn now(&self) -> Result<Option<Listed>, Failure> {
+        let now = list(&self.client).await.map_err(failure)?;
+        Ok(now.into_iter().find(|session| session.id == self.session.id))
     }
 
     fn path(&self, action: &str) -> String {

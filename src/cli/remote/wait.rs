@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::follow::left;
 use super::heal::Heal;
-use super::{Listed, Remote, failure, list};
+use super::{Listed, Remote};
 use crate::cli::session::Terminal;
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::client::{ClientError, Sent};
@@ -101,8 +101,7 @@ pub async fn wait(cx: &Cx, remote: Remote, what: &WaitFor, until: Option<Instant
 async fn now(remote: &Remote, what: &WaitFor) -> Result<Option<Listed>, Failure> {
     let late = Instant::now() + TOLD_WITHIN;
     loop {
-        let all = list(&remote.client).await.map_err(failure)?;
-        let now = all.into_iter().find(|session| session.id == remote.session.id);
+        let now = remote.now().await?;
         let is_old = *what == WaitFor::Exit && now.as_ref().is_some_and(|now| now.alive);
         if !is_old || Instant::now() >= late {
             return Ok(now);
@@ -113,8 +112,8 @@ async fn now(remote: &Remote, what: &WaitFor) -> Result<Option<Listed>, Failure>
     }
 }
 
-/// What the machine answered; `None` when the time is over.
-async fn waited(
+/// What the machine answered; `None` when the time is over, which it looks at when it asks.
+pub async fn waited(
     cx: &Cx,
     remote: &Remote,
     what: &WaitFor,

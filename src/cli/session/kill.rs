@@ -48,7 +48,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
                 let words = "--grace, --now and --signal are for this machine's sessions; there, its own grace counts";
                 return Err(Failure::new(Exit::Usage, words));
             }
-            return remote::with(cx, &way, async |there| remote::kill(cx, there).await);
+            return remote::with(cx, &way, async |there| remote::kill(cx, &there).await);
         }
         Place::Here(text) => text,
     };

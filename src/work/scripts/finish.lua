@@ -16,6 +16,8 @@ if again and h[9] and h[9]~='' then
   return {'ok'}
 end
 if again then
+  -- What failed is begun anew.
+  if st=='failed' then redis.call('DEL',checkpoint_key(id)) end
   redis.call('HSET',key,'state','waiting','due',now+ARGV[6],'entry','',try,how,'result',ARGV[4])
   return {'again'}
 end

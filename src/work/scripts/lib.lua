@@ -4,6 +4,7 @@ local t=redis.call('TIME')
 local now=t[1]*1000+math.floor(t[2]/1000)
 local TERMINAL={done=true,failed=true,cancelled=true,dead=true}
 local function job_key(id) return K..'job:'..id end
+local function checkpoint_key(id) return K..'checkpoint:'..id end
 -- A group starts at 0, so that what was published before it is delivered too.
 local function ensure(lane) redis.pcall('XGROUP','CREATE',lane,G,'0','MKSTREAM') end
 -- A key means this job, unless it means another one since Redis lost it.
@@ -34,6 +35,7 @@ end
 local function close(key,id,state,ttl,...)
   redis.call('HSET',key,'state',state,'finished',now,...)
   redis.call('SREM',K..'live',id)
+  redis.call('DEL',checkpoint_key(id))
   redis.call('EXPIRE',key,ttl)
   -- Who waits for its output without a log has made one.
   local log=K..'log:'..id

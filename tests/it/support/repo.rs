@@ -29,6 +29,11 @@ impl<'a> Repo<'a> {
         repo
     }
 
+    /// One that is there already.
+    pub fn at(home: &'a Home, name: &str) -> Self {
+        Self { home, root: home.path().join(name) }
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }

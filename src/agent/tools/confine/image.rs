@@ -32,6 +32,7 @@ pub struct Image {
     is_podman: bool,
     name: String,
     network: bool,
+    read: Vec<PathBuf>,
 }
 
 /// The folders that a container sees, under the paths that they have outside.
@@ -61,7 +62,12 @@ impl Image {
             Some((program, *name == "podman"))
         });
         let (engine, is_podman) = found.ok_or(ImageError::NoEngine)?;
-        Ok(Self { engine, is_podman, name: image.to_owned(), network })
+        Ok(Self { engine, is_podman, name: image.to_owned(), network, read: Vec::new() })
+    }
+
+    /// Lets containers see these as well, to read.
+    pub(super) fn read(&mut self, paths: Vec<PathBuf>) {
+        self.read.extend(paths);
     }
 
     /// Whether the container has a network.
@@ -88,7 +94,10 @@ impl Image {
         }
         let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         argv.push(format!("--user={user}:{group}").into());
-        for (path, mode) in [(mounts.root, ""), (mounts.temp, ""), (mounts.overflow, ",readonly")] {
+        let own = [(mounts.root, ""), (mounts.temp, ""), (mounts.overflow, ",readonly")];
+        // An engine refuses to mount what is not there.
+        let further = self.read.iter().filter(|path| !path.starts_with(mounts.root) && path.exists());
+        for (path, mode) in own.into_iter().chain(further.map(|path| (path.as_path(), ",readonly"))) {
             let text = plain(path)?;
             argv.push(format!("--mount=type=bind,source={text},target={text}{mode}").into());
         }
@@ -155,10 +164,16 @@ mod tests {
         let (root, cwd) = (Path::new("/srv/w"), Path::new("/srv/w/sub"));
         let mounts = Mounts { root, cwd, temp: Path::new("/tmp/t"), overflow: Path::new("/srv/o") };
         let env = [("LANG", "C"), ("PATH", "/x"), ("HOME", "/home/ada")].map(|(k, v)| (k.into(), v.into()));
+        let (borrowed, gone) = (path[0].clone(), path[0].join("gone"));
+        let borrowed_mount = format!("--mount=type=bind,source={0},target={0},readonly", borrowed.display());
+        let mut image = image;
+        image.read(vec![borrowed, gone, root.join("sub")]);
         let argv = image.run("darkmux-1", mounts, &env, ["eval \"$1\"", "ls"]).unwrap();
         let argv: Vec<_> = argv[1..].iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(argv[..5], ["run", "--rm", "--init", "--name", "darkmux-1"]);
+        assert_eq!(argv.iter().filter(|word| word.starts_with("--mount=")).count(), 4, "{argv:?}");
         for word in [
+            borrowed_mount.as_str(),
             "--cap-drop=ALL",
             "--network=none",
             "--userns=keep-id",

@@ -99,6 +99,17 @@ impl Confinement {
         Image::new(image, network, path).map(Self::Image)
     }
 
+    /// The same, and these can be read as well.
+    #[must_use]
+    pub fn and_reading(mut self, paths: Vec<PathBuf>) -> Self {
+        match &mut self {
+            Self::Landlock { rules, .. } | Self::Seatbelt(rules) => rules.read.extend(paths),
+            Self::Image(image) => image.read(paths),
+            Self::Off | Self::Missing { .. } => {}
+        }
+        self
+    }
+
     /// Whether its commands could read a file at this path when they work in `root`.
     pub fn reaches(&self, root: &Path, path: &Path) -> bool {
         let in_root = path.starts_with(root);

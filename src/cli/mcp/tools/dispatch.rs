@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::super::call::Call;
 use super::outcome::{Outcome, job_in_words, session_in_words};
-use super::target::{Target, find};
+use super::target::{Spot, Target, find};
 use super::waiting::Waiting;
-use super::{Action, Document, Effect, words};
+use super::{Action, Document, Effect, there, words};
 use crate::cli::{Exit, Failure};
 
 /// Arguments of `dispatch`.
@@ -102,8 +102,11 @@ impl Action for Dispatch {
         call.block_on(async {
             Ok(match find(call, id).await? {
                 Target::Job(_, job) => Outcome::of_job(&job, "started").told(call, &job_in_words(&job)),
-                Target::Session(status) => {
+                Target::Session(Spot::Here(_, status)) => {
                     Outcome::of_session(&status, "started").told(call, &session_in_words(&status))
+                }
+                Target::Session(Spot::There(away)) => {
+                    there::outcome(&away.session, "started").told(call, &there::in_words(&away.session))
                 }
             })
         })

@@ -6,6 +6,7 @@ mod jobs;
 mod outcome;
 mod sessions;
 mod target;
+mod there;
 mod waiting;
 
 use std::sync::Arc;

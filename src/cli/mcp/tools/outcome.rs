@@ -20,7 +20,7 @@ use crate::work::{JobView, Queue};
 pub struct Outcome {
     /// Its id, for the other tools
     pub id: String,
-    /// `job`: in the fleet's queue; `session`: on this machine alone
+    /// `job`: in the fleet's queue; `session`: in no queue
     pub kind: &'static str,
     /// Of a job: queued, waiting, running, done, failed, cancelled, dead. Of a session: starting, running, exited, lost
     pub state: &'static str,
@@ -92,7 +92,7 @@ impl Outcome {
     pub fn told(mut self, call: &Call, how: &str) -> (Self, String) {
         self.notes = call.cx.printer.take_notes();
         let on = self.machine.as_deref().map(|machine| format!(" on {}", visible_line(machine)));
-        let mut text = format!("{} {}{} {how}", self.kind, self.id, on.unwrap_or_default());
+        let mut text = format!("{} {}{} {how}", self.kind, visible_line(&self.id), on.unwrap_or_default());
         let mut line = |line: &str| {
             text.push('\n');
             text.push_str(line);

@@ -1,15 +1,17 @@
-//! Sessions of this machine: which there are, what they show, typing into them, ending them.
+//! Sessions, of this machine and of others: which there are, what they show, typing into them, ending them.
 
 use rmcp::schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::call::Call;
 use super::outcome::{Outcome, session_in_words};
-use super::target::table;
+use super::target::{Spot, session};
 use super::waiting::end_of;
-use super::{Action, Document, Effect, field, listed, words};
-use crate::cli::Failure;
+use super::{Action, Document, Effect, field, listed, there, words};
+use crate::cli::remote::Listed;
 use crate::cli::session::{Typing, ask_to_end, screen_text, type_into};
+use crate::cli::{Failure, remote};
+use crate::util::visible_line;
 
 /// Sessions in a list, at most.
 const SESSIONS_MAX: usize = 200;
@@ -22,14 +24,19 @@ pub struct SessionList {
     /// Also those that ended more than a day ago
     #[serde(default)]
     all: bool,
+    /// Only those of this machine: its name in the fleet; dev@server for one that only server knows
+    machine: Option<String>,
 }
 
 /// Sessions.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars")]
-pub struct Sessions {
+pub struct Listing {
     /// Sessions as `darkmux session ls --json` has them, without their commands; 200 at most
     sessions: Vec<Document>,
+    /// Sessions of other machines as these tell them, likewise; their ids have the machine in them
+    #[serde(default)]
+    remote: Vec<Document>,
     /// How many more there are
     #[serde(default)]
     left_out: usize,
@@ -38,17 +45,20 @@ pub struct Sessions {
 impl Action for SessionList {
     const NAME: &'static str = "session_list";
     const TITLE: &'static str = "List sessions";
-    const ABOUT: &'static str = "List the terminal sessions of this machine: what each runs, whether its agent works, is idle or asks something.";
+    const ABOUT: &'static str = "List the terminal sessions of this machine and of those that its daemon is connected with: what each runs, whether its agent works, is idle or asks something.";
     const EFFECT: Effect = Effect::Looks;
-    type Output = Sessions;
+    type Output = Listing;
 
-    fn run(self, call: &Call) -> Result<(Sessions, String), Failure> {
+    fn run(self, call: &Call) -> Result<(Listing, String), Failure> {
         let mut line = words(["session", "ls", "--json"]);
         line.extend(self.all.then(|| "--all".to_owned()));
-        let mut found: Sessions = call.verb(&line)?;
-        found.left_out = found.sessions.len().saturating_sub(SESSIONS_MAX);
+        line.extend(self.machine.map(|machine| format!("--machine={machine}")));
+        let mut found: Listing = call.verb(&line)?;
+        let all = found.sessions.len() + found.remote.len();
         found.sessions.truncate(SESSIONS_MAX);
-        for session in &mut found.sessions {
+        found.remote.truncate(SESSIONS_MAX - found.sessions.len());
+        found.left_out = all - found.sessions.len() - found.remote.len();
+        for session in found.sessions.iter_mut().chain(&mut found.remote) {
             // It may carry a whole message.
             session.remove("command");
         }
@@ -56,7 +66,7 @@ impl Action for SessionList {
             let [id, state, role, title] = ["id", "state", "role", "title"].map(|name| field(session, name));
             format!("{id} {state} {role}: {title}")
         };
-        let text = listed(found.sessions.iter().map(row), "no sessions");
+        let text = listed(found.sessions.iter().chain(&found.remote).map(row), "no sessions");
         Ok((found, text))
     }
 }
@@ -66,7 +76,7 @@ impl Action for SessionList {
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "rmcp::schemars")]
 pub struct SessionScreen {
-    /// Session: an id, a part of one, or a name
+    /// Session: an id, a part of one, or a name; with `@machine` behind it for one of another machine
     id: String,
 }
 
@@ -87,19 +97,33 @@ pub struct Shown {
 impl Action for SessionScreen {
     const NAME: &'static str = "session_screen";
     const TITLE: &'static str = "Read a screen";
-    const ABOUT: &'static str = "Read what a session of this machine shows on its screen, as text.";
+    const ABOUT: &'static str = "Read what a session shows on its screen, as text.";
     const EFFECT: Effect = Effect::Looks;
     type Output = Shown;
 
     fn run(self, call: &Call) -> Result<(Shown, String), Failure> {
-        let table = table(call)?;
-        let session = table.find(&self.id)?;
-        let screen = call.block_on(screen_text(&table, &session))?;
-        let rows: Vec<&str> = screen.lines().map(str::trim_end).collect();
-        let screen = rows.join("\n").trim_end().to_owned();
-        let question = session.report.as_ref().and_then(|report| report.needs_you.clone());
-        let text = format!("session {} {}\n{screen}", session.id, session_in_words(&session));
-        Ok((Shown { id: session.id.to_string(), state: session.state.as_str(), question, screen }, text))
+        let (shown, how) = call.block_on(async {
+            Ok(match session(call, &self.id).await? {
+                Spot::Here(table, session) => {
+                    let screen = screen_text(&table, &session).await?;
+                    let question = session.report.as_ref().and_then(|report| report.needs_you.clone());
+                    let how = session_in_words(&session);
+                    let (id, state) = (session.id.to_string(), session.state.as_str());
+                    (Shown { id, state, question, screen }, how)
+                }
+                Spot::There(there) => {
+                    let screen = remote::screen_text(&there).await?;
+                    let Listed { id, needs_you: question, .. } = &there.session;
+                    let (id, question) = (id.clone(), question.clone());
+                    let (state, how) = (there.session.state().as_str(), there::in_words(&there.session));
+                    (Shown { id, state, question, screen }, how)
+                }
+            })
+        })?;
+        let rows: Vec<&str> = shown.screen.lines().map(str::trim_end).collect();
+        let shown = Shown { screen: rows.join("\n").trim_end().to_owned(), ..shown };
+        let text = format!("session {} {how}\n{}", visible_line(&shown.id), shown.screen);
+        Ok((shown, text))
     }
 }
 
@@ -108,7 +132,7 @@ impl Action for SessionScreen {
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "rmcp::schemars")]
 pub struct SessionSend {
-    /// Session: an id, a part of one, or a name
+    /// Session: an id, a part of one, or a name; with `@machine` behind it for one of another machine
     id: String,
     /// Text to type; several lines are pasted, where the program knows pasting
     text: Option<String>,
@@ -135,19 +159,28 @@ pub struct Sent {
 impl Action for SessionSend {
     const NAME: &'static str = "session_send";
     const TITLE: &'static str = "Type into a session";
-    const ABOUT: &'static str = "Type a text or press keys in a session of this machine, as its user would: answers a question, \
+    const ABOUT: &'static str = "Type a text or press keys in a session, as its user would: answers a question, \
         starts the next turn. Then `wait` with until=idle, or `session_screen`.";
     // What is typed may be anything.
     const EFFECT: Effect = Effect::Destroys;
     type Output = Sent;
 
     fn run(self, call: &Call) -> Result<(Sent, String), Failure> {
-        let table = table(call)?;
-        let session = table.find(&self.id)?;
         let typed = Typing::of_words(self.text, &self.keys, self.submit)?;
-        call.block_on(type_into(&table, &session, &typed))?;
-        let id = session.id.to_string();
-        let text = format!("typed into session {id}");
+        let id = call.block_on(async {
+            match session(call, &self.id).await? {
+                Spot::Here(table, session) => {
+                    type_into(&table, &session, &typed).await?;
+                    Ok(session.id.to_string())
+                }
+                Spot::There(there) => {
+                    let id = there.session.id.clone();
+                    remote::send(*there, typed).await?;
+                    Ok(id)
+                }
+            }
+        })?;
+        let text = format!("typed into session {}", visible_line(&id));
         Ok((Sent { id }, text))
     }
 }
@@ -157,7 +190,7 @@ impl Action for SessionSend {
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "rmcp::schemars")]
 pub struct SessionKill {
-    /// Session: an id, a part of one, or a name
+    /// Session: an id, a part of one, or a name; with `@machine` behind it for one of another machine
     id: String,
 }
 
@@ -165,23 +198,24 @@ impl Action for SessionKill {
     const NAME: &'static str = "session_kill";
     const TITLE: &'static str = "End a session";
     const ABOUT: &'static str =
-        "End a session of this machine and all of its processes, and wait for that. Its output stays.";
+        "End a session and all of its processes, and wait for that. Its output stays.";
     const EFFECT: Effect = Effect::Destroys;
     type Output = Outcome;
 
     fn run(self, call: &Call) -> Result<(Outcome, String), Failure> {
-        let table = table(call)?;
-        let session = table.find(&self.id)?;
         let until = call.until(None)?;
-        let ended = call.block_on(async {
+        call.block_on(async {
+            let (table, session) = match session(call, &self.id).await? {
+                Spot::Here(table, session) => (table, session),
+                Spot::There(there) => return there::kill(call, &there).await,
+            };
             if !session.state.is_final() {
                 ask_to_end(&table, &session.id, (None, None)).await?;
             }
-            end_of(call, &table, &session, until).await
-        })?;
-        Ok(match ended {
-            Some(status) => Outcome::of_session(&status, "ended").told(call, &session_in_words(&status)),
-            None => Outcome::of_session(&session, "time_over").told(call, "is being ended"),
+            Ok(match end_of(call, &table, &session, until).await? {
+                Some(status) => Outcome::of_session(&status, "ended").told(call, &session_in_words(&status)),
+                None => Outcome::of_session(&session, "time_over").told(call, "is being ended"),
+            })
         })
     }
 }
@@ -190,7 +224,10 @@ impl Action for SessionKill {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "rmcp::schemars")]
-pub struct Inbox {}
+pub struct Inbox {
+    /// Only those of this machine: its name in the fleet; dev@server for one that only server knows
+    machine: Option<String>,
+}
 
 /// Who waits.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -203,12 +240,14 @@ pub struct Waiting {
 impl Action for Inbox {
     const NAME: &'static str = "inbox";
     const TITLE: &'static str = "Inbox";
-    const ABOUT: &'static str = "List the sessions of this machine that wait for somebody, each with its question. `session_send` answers.";
+    const ABOUT: &'static str = "List the sessions that wait for somebody, of this machine and of those that its daemon is connected with, each with its question. `session_send` answers.";
     const EFFECT: Effect = Effect::Looks;
     type Output = Waiting;
 
     fn run(self, call: &Call) -> Result<(Waiting, String), Failure> {
-        let found: Waiting = call.verb(&words(["inbox", "--json"]))?;
+        let mut line = words(["inbox", "--json"]);
+        line.extend(self.machine.map(|machine| format!("--machine={machine}")));
+        let found: Waiting = call.verb(&line)?;
         let row = |session: &Document| {
             format!("{} ({}): {}", field(session, "id"), field(session, "title"), field(session, "question"))
         };

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::super::call::Call;
 use super::outcome::{Outcome, job_in_words, job_output, session_in_words, session_output};
-use super::target::{Target, find, table};
-use super::{Action, Effect};
+use super::target::{Spot, Target, find, table};
+use super::{Action, Effect, there};
 use crate::cli::job::{self, Delivery, Follow, Followed, Interrupts};
+use crate::cli::remote::WaitFor;
 use crate::cli::session::{Keys, Screen, Seen, Waited, Watch, until_happens, watch};
 use crate::cli::{Exit, Failure};
 use crate::session::Table;
@@ -32,12 +33,12 @@ pub enum Until {
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "rmcp::schemars")]
 pub struct Waiting {
-    /// Job or session: an id, a part of one, or a name
+    /// Job or session: an id, a part of one, or a name; with `@machine` behind it for a session of another machine
     id: String,
-    /// What to wait for; `end` is the default. `idle`, for sessions of this machine: until its agent or its shell's prompt says that nothing is at work, or it asks something
+    /// What to wait for; `end` is the default. `idle`, for sessions: until its agent or its shell's prompt says that nothing is at work, or it asks something
     #[serde(default)]
     until: Until,
-    /// Wait for a line that fits this regular expression instead; for sessions of this machine
+    /// Wait for a line that fits this regular expression instead; for sessions
     text: Option<String>,
     /// How long, such as 90s or 10m. The default is 50s, or 10m for a client that asks for progress. When it is over nothing is ended
     wait_for: Option<String>,
@@ -58,7 +59,12 @@ impl Action for Waiting {
         call.block_on(async {
             match find(call, &self.id).await? {
                 Target::Job(queue, job) => self.job(call, (&queue, &job), until).await,
-                Target::Session(session) => self.session(call, &session, until).await,
+                Target::Session(Spot::Here(table, session)) => {
+                    self.session(call, (&table, &session), until).await
+                }
+                Target::Session(Spot::There(there)) => {
+                    there::wait(call, &there, (&self.what(), until), self.output_bytes).await
+                }
             }
         })
     }
@@ -74,6 +80,14 @@ impl Waiting {
         self.text.is_none() && self.until == Until::End
     }
 
+    fn what(&self) -> WaitFor {
+        match (&self.text, self.until) {
+            (Some(text), _) => WaitFor::Text(text.clone()),
+            (None, Until::Idle) => WaitFor::Idle,
+            (None, Until::End) => WaitFor::Exit,
+        }
+    }
+
     async fn job(
         &self,
         call: &Call,
@@ -81,12 +95,16 @@ impl Waiting {
         until: Instant,
     ) -> Result<(Outcome, String), Failure> {
         if !self.is_for_end() {
-            let Some(session) = table(call)?.get(&job.id)? else {
-                let words =
-                    format!("job {} does not run on this machine; only its end can be waited for", job.id);
+            let table = table(call)?;
+            let Some(session) = table.get(&job.id)? else {
+                let machine = job.machine.as_deref().unwrap_or("MACHINE");
+                let words = format!(
+                    "job {} does not run on this machine: wait for its end, or for session {}@{machine}",
+                    job.id, job.id
+                );
                 return Err(Failure::new(Exit::Usage, words));
             };
-            return self.session(call, &session, until).await;
+            return self.session(call, (&table, &session), until).await;
         }
         let (cx, id) = (&call.cx, &job.id);
         let interrupts = Interrupts::Leave;
@@ -110,21 +128,20 @@ impl Waiting {
     async fn session(
         &self,
         call: &Call,
-        session: &SessionStatus,
+        (table, session): (&Table, &SessionStatus),
         until: Instant,
     ) -> Result<(Outcome, String), Failure> {
-        let table = table(call)?;
         if self.is_for_end() {
-            return match end_of(call, &table, session, until).await? {
-                Some(status) => self.ended(call, &table, &status).await,
-                None => time_over(call, &table, session),
+            return match end_of(call, table, session, until).await? {
+                Some(status) => self.ended(call, table, &status).await,
+                None => time_over(call, table, session),
             };
         }
-        let waits = until_happens(&table, &session.id, self.text.as_deref());
+        let waits = until_happens(table, &session.id, self.text.as_deref());
         let (status, line) = match tokio::time::timeout_at(until, waits).await {
-            Err(_) => return time_over(call, &table, session),
+            Err(_) => return time_over(call, table, session),
             Ok(waited) => match waited? {
-                Waited::Ended(status) => return self.ended(call, &table, &status).await,
+                Waited::Ended(status) => return self.ended(call, table, &status).await,
                 Waited::Happened(status, line) => (status, line),
             },
         };
@@ -179,7 +196,7 @@ fn left() -> Failure {
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "rmcp::schemars")]
 pub struct Logs {
-    /// Job or session: an id, a part of one, or a name
+    /// Job or session: an id, a part of one, or a name; with `@machine` behind it for a session of another machine
     id: String,
     /// Most bytes of output; its end counts. 16384 is the default, 262144 the most
     output_bytes: Option<u32>,
@@ -214,9 +231,13 @@ impl Action for Logs {
                     let output = job_output(call, &queue, &job, self.output_bytes).await?;
                     (job.id.to_string(), job.state.as_str(), output)
                 }
-                Target::Session(status) => {
-                    let output = session_output(call, &table(call)?, &status, self.output_bytes)?;
+                Target::Session(Spot::Here(table, status)) => {
+                    let output = session_output(call, &table, &status, self.output_bytes)?;
                     (status.id.to_string(), status.state.as_str(), output)
+                }
+                Target::Session(Spot::There(there)) => {
+                    let output = there::output(&there, self.output_bytes).await?;
+                    (there.session.id.clone(), there.session.state().as_str(), output)
                 }
             })
         })?;

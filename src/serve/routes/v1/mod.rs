@@ -15,6 +15,7 @@ mod launch;
 mod launchers;
 mod openapi;
 mod queue;
+mod repository;
 mod runner;
 mod scrollback;
 mod sessions;
@@ -72,6 +73,7 @@ pub const V1: &[Route] = &[
     Route::post("/v1/jobs/{id}/cancel", "/v1/jobs/none/cancel", Act, || post(queue::cancel)).taking(SMALL),
     Route::get("/v1/jobs/{id}/explain", "/v1/jobs/none/explain", Watch, || get(dispatch::explain)),
     Route::get("/v1/jobs/{id}/output", "/v1/jobs/none/output", Watch, || get(job_output::output)),
+    Route::get("/v1/jobs/{id}/repository", "/v1/jobs/none/repository", Act, || get(repository::repository)),
     Route::post("/v1/jobs/{id}/retry", "/v1/jobs/none/retry", Act, || post(queue::retry)).taking(SMALL),
     Route::post("/v1/launch", "/v1/launch", Act, || post(launch::launch)).taking(LAUNCH),
     Route::post("/v1/machines/{id}/drain", "/v1/machines/none/drain", Act, || post(queue::drain))

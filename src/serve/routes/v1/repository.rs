@@ -1,0 +1,79 @@
+//! The repository that a job left this machine with, for the peer that runs it: what is too large for Redis.
+//!
+//! Git in the caller's repository writes it while it is read; nothing is kept. Its hashes are git's own, and lead to the
+//! commit that the job's signed record names.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+
+use super::queue::job_id;
+use crate::model::SessionId;
+use crate::serve::auth::Caller;
+use crate::serve::{ApiError, App};
+use crate::wire::FETCH_MAX;
+use crate::wire::v1::Refusal;
+use crate::workspace::{Printed, Records, Source, Where, WorkspaceError};
+
+/// Everything that was in the work tree when a job was dispatched from it, without its history: a pack of git's.
+#[utoipa::path(get, path = "/v1/jobs/{id}/repository", tag = "queue",
+    params(("id" = String, Path, description = "the job")),
+    responses(
+        (status = 200, description = "a pack, at most 1 GiB", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 400, description = "`bad_request`", body = Refusal),
+        (status = 404, description = "`not_found`: no repository left this machine with it, or it was let go", body = Refusal),
+        (status = 503, description = "`busy`: others are written", body = Refusal),
+    )
+)]
+pub async fn repository(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = job_id(id)?;
+    let permit = Arc::clone(&app.packs).try_acquire_owned();
+    let permit = permit.map_err(|_| ApiError::busy("busy", "other repositories are being fetched", 5))?;
+    let found =
+        open(&app, &id).await.map_err(|error| ApiError::internal("writing the repository", &error))?;
+    let Some(pack) = found else {
+        return Err(ApiError::not_found(format!("no repository of job `{id}` is here any more")));
+    };
+    let shutdown = app.shutdown.clone();
+    let pieces = stream::try_unfold((pack, 0_u64, permit), move |(mut pack, sent, permit)| {
+        let (shutdown, caller) = (shutdown.clone(), caller.clone());
+        async move {
+            let ended = |why: &str| Err(WorkspaceError::Refused(why.to_owned()));
+            let piece = tokio::select! {
+                piece = pack.next() => piece?,
+                () = shutdown.stopped() => return ended("the daemon stops"),
+                () = caller.revoked() => return ended("the token is not valid any more"),
+            };
+            let Some(piece) = piece else { return Ok(None) };
+            let sent = sent + piece.len() as u64;
+            if sent > FETCH_MAX {
+                return ended(&format!("it has more than {FETCH_MAX} bytes"));
+            }
+            Ok(Some((piece, (pack, sent, permit))))
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), "application/octet-stream"),
+        (header::CACHE_CONTROL.as_str(), "no-store"),
+    ];
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+/// The pack; `None` where there is none of this job.
+async fn open(app: &App, id: &SessionId) -> Result<Option<Printed>, WorkspaceError> {
+    let config = &app.inviting.config;
+    let Some(record) = Records::new(config.paths.workspaces()).get(id)? else { return Ok(None) };
+    if record.runs != Where::Fleet {
+        return Ok(None);
+    }
+    let Some(source) = Source::find(config.env(), &record.root).await? else { return Ok(None) };
+    source.stream(id, &record.base, &record.state).await
+}
