@@ -34,17 +34,15 @@ impl SocketKey {
         &self.0
     }
 
-    /// Makes it where there is none. Of many who do so at once, all find the same.
-    pub fn ensure(&self) -> io::Result<()> {
-        if self.read()?.is_some() {
-            return Ok(());
+    /// The key, made where there is none. Of many who do so at once, all find the same.
+    pub fn ensure(&self) -> io::Result<Secret> {
+        if let Some(key) = self.read()? {
+            return Ok(key);
         }
-        let mut bytes = [0; DIGITS / 2];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        // The hash of an array of this length is only its way to be written.
-        let text = format!("{}\n", blake3::Hash::from_bytes(bytes).to_hex());
         ensure_private_dir(self.0.parent().unwrap_or(Path::new("/")))?;
-        write_new(&self.0, text.as_bytes()).map(|_| ())
+        write_new(&self.0, format!("{}\n", Secret::generate()?.expose()).as_bytes())?;
+        // Somebody else's, where they were first.
+        self.read()?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// The key; `None` where there is none yet. One that others may read, or that is none, is an error.
@@ -84,8 +82,7 @@ impl SocketKey {
     /// The value of `Authorization` that shows it, made now where there is none: one that was deleted locks nobody out.
     /// `None` for who may not read it; what needs it says so.
     pub fn bearer(&self) -> Option<Secret> {
-        self.ensure().ok()?;
-        let key = self.read().ok().flatten()?;
+        let key = self.ensure().ok()?;
         Some(Secret::new(format!("Bearer {}", key.expose())))
     }
 }
@@ -126,7 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let key = SocketKey::new(dir.path().join("socket-key"));
         let all: Vec<String> = std::thread::scope(|scope| {
-            let ensure = || key.ensure().map(|()| key.read().unwrap().unwrap().expose().to_owned());
+            let ensure = || key.ensure().map(|key| key.expose().to_owned());
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(ensure)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
         });

@@ -38,15 +38,13 @@ pub enum CodeError {
     Address(#[from] AddressError),
     /// The system gave no random bits.
     #[error("the system gave no random bits: {0}")]
-    Random(#[from] getrandom::Error),
+    Random(#[from] std::io::Error),
 }
 
 impl InviteCode {
     /// A new one for the daemon at this address.
     pub fn generate(address: PeerAddress) -> Result<Self, CodeError> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self { secret: Secret::new(blake3::Hash::from_bytes(bytes).to_hex().as_str()), address })
+        Ok(Self { secret: Secret::generate()?, address })
     }
 
     /// What somebody typed or pasted: the code, its URL, or the secret part alone where `address` says the rest.

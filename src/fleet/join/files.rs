@@ -156,6 +156,7 @@ impl PeerFiles {
             return Ok(pending);
         }
         store::ensure_private_dir(&self.dir)?;
+        let random = || Secret::generate().map(|secret| secret.expose().to_owned());
         let pending = Pending { invite: invite.to_string(), attempt: random()?, token: random()? };
         store::write_atomic(&self.dir.join(PENDING), &serde_json::to_vec(&pending)?, Durability::Synced)?;
         Ok(pending)
@@ -173,12 +174,6 @@ impl PeerFiles {
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> RosterError + use<> {
     let path = path.to_owned();
     move |source| RosterError::Io { path, action: "keeping a machine", source }
-}
-
-fn random() -> io::Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(blake3::Hash::from_bytes(bytes).to_hex().to_string())
 }
 
 fn removed(path: PathBuf) -> Result<bool, RosterError> {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::caller::Scope;
-use super::token::generate;
+use crate::util::Secret;
 
 /// How long a code can be used.
 pub const CODE_LIFE: Duration = Duration::from_mins(1);
@@ -38,7 +38,7 @@ pub struct Codes(Mutex<Vec<Open>>);
 impl Codes {
     /// Makes a code that stands for this key.
     pub fn make(&self, key: blake3::Hash, scope: Scope, now: Instant) -> Result<String, CodeError> {
-        let code = generate()?.expose().to_owned();
+        let code = Secret::generate()?.expose().to_owned();
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|one| one.until > now);
         if open.len() >= OPEN_MAX {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::token::{TokenError, generate, read_own};
+use super::token::{TokenError, read_own};
 use crate::model::MachineId;
 use crate::store::{Durability, ensure_private_dir, lock_within, write_atomic};
 use crate::util::{Secret, clock, visible_line};
@@ -76,7 +76,7 @@ impl NamedTokens {
         if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(is_plain) {
             return Err(wrong(format!("a name has up to {NAME_MAX} letters, digits and any of -_.@")));
         }
-        let token = generate().map_err(|source| self.failed("making a random token", &source))?;
+        let token = Secret::generate().map_err(|source| self.failed("making a random token", &source))?;
         let hash = blake3::hash(token.expose().as_bytes()).to_hex().to_string();
         self.change(|tokens| {
             if tokens.iter().any(|token| token.name == name) {
@@ -93,7 +93,7 @@ impl NamedTokens {
 
     /// Makes a token of this machine's and returns it: it is kept nowhere. One that the machine had before ends.
     pub fn replace(&self, machine: &MachineId, now: Timestamp) -> Result<Secret, TokenError> {
-        let token = generate().map_err(|source| self.failed("making a random token", &source))?;
+        let token = Secret::generate().map_err(|source| self.failed("making a random token", &source))?;
         self.put(machine, &token, now).map(|()| token)
     }
 

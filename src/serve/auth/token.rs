@@ -83,7 +83,7 @@ impl TokenFile {
 
     /// Puts a new token in the place of whatever is there.
     pub fn rotate(&self) -> Result<Secret, TokenError> {
-        let token = generate().map_err(|source| self.failed("making a random token", source))?;
+        let token = Secret::generate().map_err(|source| self.failed("making a random token", source))?;
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         ensure_private_dir(folder)
             .and_then(|()| {
@@ -96,14 +96,6 @@ impl TokenFile {
     fn failed(&self, action: &'static str, source: io::Error) -> TokenError {
         TokenError::Io { path: self.path.clone(), action, source }
     }
-}
-
-/// 256 random bits of the system, as hexadecimal digits.
-pub fn generate() -> io::Result<Secret> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    // The hash of an array of this length is only its way to be written.
-    Ok(Secret::new(blake3::Hash::from_bytes(bytes).to_hex().as_str()))
 }
 
 /// Reads a regular file that only this user may read; `None` when there is none.

@@ -11,6 +11,7 @@ use crate::config::Paths;
 use crate::store::{
     Durability, Password, RedisTarget, ensure_private_dir, read_private, write_atomic, write_new,
 };
+use crate::util::Secret;
 
 /// Largest file of ours that is read, in bytes.
 const FILE_MAX: u64 = 64 * 1024;
@@ -186,9 +187,7 @@ fn hash_of(path: &Path) -> Result<String, ServiceError> {
 
 /// A password of 256 random bits, where there is none.
 fn made_once(path: &Path) -> std::io::Result<bool> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    write_new(path, format!("{}\n", hex(&bytes)).as_bytes())
+    write_new(path, format!("{}\n", Secret::generate()?.expose()).as_bytes())
 }
 
 fn hex(bytes: &[u8]) -> String {
