@@ -36,10 +36,14 @@ pub(super) struct Outgoing {
 pub(super) fn split(upgraded: Upgraded) -> io::Result<(Incoming, Outgoing)> {
     let parts = upgraded.downcast::<TokioIo<UnixStream>>();
     let parts = parts.map_err(|_| io::Error::other("the connection is no unix socket"))?;
-    let socket = parts.io.into_inner().into_std()?;
+    both(parts.io.into_inner().into_std()?, parts.read_buf)
+}
+
+/// The two sides of a socket that does not block.
+fn both(socket: Socket, early: Bytes) -> io::Result<(Incoming, Outgoing)> {
     let socket = Arc::new(watched(socket, Interest::READABLE)?);
     let outgoing = Outgoing { socket: Arc::clone(&socket), room: None };
-    Ok((Incoming { socket, early: parts.read_buf }, outgoing))
+    Ok((Incoming { socket, early }, outgoing))
 }
 
 fn watched(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
@@ -110,5 +114,80 @@ impl Outgoing {
         };
         self.room.insert(room).writable().await?.clear_ready();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn pair() -> [(Incoming, Outgoing); 2] {
+        let (a, b) = Socket::pair().unwrap();
+        [a, b].map(|socket| {
+            socket.set_nonblocking(true).unwrap();
+            both(socket, Bytes::new()).unwrap()
+        })
+    }
+
+    #[tokio::test]
+    async fn everything_arrives_whoever_waits_for_room() {
+        let [(_, mut out), (mut come, _)] = pair();
+        let sent: Vec<u8> = (0..4_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let write = async {
+            out.write_all(&sent).await.unwrap();
+            out.write_all(b"end").await.unwrap();
+            out.end().unwrap();
+        };
+        let read = async {
+            let (mut got, mut buffer) = (Vec::new(), vec![0; 10_000]);
+            loop {
+                match come.read(&mut buffer).await.unwrap() {
+                    0 => return got,
+                    count => got.extend_from_slice(&buffer[..count]),
+                }
+            }
+        };
+        let ((), got) = timeout(LONG, async { tokio::join!(write, read) }).await.expect("both go on");
+        assert!(got.starts_with(&sent) && got.ends_with(b"end") && got.len() == sent.len() + 3);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_came_with_the_last_bytes_is_seen() {
+        let [(_, mut out), (mut come, _other)] = pair();
+        out.write_all(b"all").await.unwrap();
+        out.end().unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(timeout(LONG, come.read(&mut buffer)).await.unwrap().unwrap(), 3);
+        assert_eq!(timeout(LONG, come.read(&mut buffer)).await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_came_with_the_head_comes_first() {
+        let (a, b) = Socket::pair().unwrap();
+        a.set_nonblocking(true).unwrap();
+        let (mut come, _out) = both(a, Bytes::from_static(b"early")).unwrap();
+        (&b).write_all(b"late").unwrap();
+        let mut buffer = [0; 3];
+        let mut got = Vec::new();
+        while got.len() < 9 {
+            let count = timeout(LONG, come.read(&mut buffer)).await.unwrap().unwrap();
+            got.extend_from_slice(&buffer[..count]);
+        }
+        assert_eq!(got, b"earlylate");
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_dropped_has_taken_nothing() {
+        let [(mut ours, _out), (_come, mut theirs)] = pair();
+        let mut buffer = [0; 8];
+        assert!(timeout(Duration::from_millis(1), ours.read(&mut buffer)).await.is_err());
+        theirs.write_all(b"x").await.unwrap();
+        assert_eq!(timeout(LONG, ours.read(&mut buffer)).await.unwrap().unwrap(), 1);
     }
 }
