@@ -113,8 +113,8 @@ pub fn read_open(file: &File, bound: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read_bounded`]; `None` when the file does not exist.
-pub fn read_private(path: &Path, bound: u64) -> io::Result<Option<Vec<u8>>> {
+/// As [`read_bounded`]; `None` when the file does not exist. Whose it is, and who else may read it, is not looked at.
+pub fn read_if_there(path: &Path, bound: u64) -> io::Result<Option<Vec<u8>>> {
     match read_bounded(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -197,6 +197,6 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
         assert_eq!(read_bounded(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert!(read_private(&root.path().join("none"), 4).unwrap().is_none());
+        assert!(read_if_there(&root.path().join("none"), 4).unwrap().is_none());
     }
 }
