@@ -75,7 +75,9 @@ fn locked_flow(home: &Home) -> Vec<std::fs::File> {
     let days = std::fs::read_dir(home.darkmux().join("flows")).unwrap().flatten();
     let days: Vec<_> = days.map(|day| std::fs::File::open(day.path()).unwrap()).collect();
     assert!(!days.is_empty());
-    days.iter().for_each(|day| day.lock().unwrap());
+    for day in &days {
+        day.lock().unwrap();
+    }
     days
 }
 
