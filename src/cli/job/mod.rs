@@ -10,7 +10,6 @@ mod explain;
 mod fetch;
 mod fleet;
 mod follow;
-mod link;
 mod logs;
 mod ls;
 mod news;
@@ -21,7 +20,7 @@ mod words;
 
 use clap::Subcommand;
 
-use super::{Cx, Outcome};
+use super::{Cx, Outcome, link};
 
 pub use crate::work::JobView;
 pub use delivery::{Delivery, workspace_failure};
