@@ -61,6 +61,7 @@ async fn a_result_that_is_too_large_for_redis_comes_from_its_machine_also_when_t
     let result = view.result.unwrap().workspace.unwrap();
     assert_eq!(result.bundle, Some(Bundle::at("studio".parse().unwrap(), Vec::new())));
     assert_eq!((result.changed, result.error), (4, None));
+    assert!(laptop.home.ok(["job", "show", "job-1"]).contains("4 files; large: it waits on studio"));
     // It has come: the other machine is not asked again.
     drop(studio);
     assert!(repo.ok(&["job", "diff", "job-1", "--stat"]).contains("two.bin"));
