@@ -84,6 +84,5 @@ fn eight_agents_at_once_are_small_and_the_daemon_answers() {
     let private: Vec<u64> = processes_of(&api.home).into_iter().filter_map(private_of_agent).collect();
     assert_eq!(private.len(), AGENTS, "{private:?}");
     assert!(private.iter().all(|kib| *kib < PRIVATE_MAX), "{private:?} KiB");
-    let waiting = api.sessions().len();
-    assert_eq!(waiting, AGENTS);
+    wait_for("the daemon to show them all", || (api.sessions().len() == AGENTS).then_some(()));
 }
