@@ -69,13 +69,15 @@ const isDemo = mode.kind === 'demo';
 const store = createStore(initialState(mode, Date.now()));
 
 const playback = mode.kind === 'live' ? null : createPlayback(mode, store.dispatch, () => nav.note());
-const feed = playback ?? createFeed(store.dispatch, () => polls.sessionsChanged());
-const account = createAccount(store.dispatch, () => polls.sessionsChanged());
-const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
+/** @param {Iterable<import('./record.js').Topic>} topics */
+const touched = (topics) => [polls, jobFeed].forEach((one) => one.told(topics));
+const feed = playback ?? createFeed(store.dispatch, touched, () => touched(['sessions', 'queue', 'fleet']));
+const account = createAccount(store.dispatch, () => touched(['sessions']));
+const polls = createPolls(store.dispatch, () => feed.check(), account.follows, () => ['fleet', 'machine'].includes(store.state().place.route.page));
 const ask = createAsk();
 const control = createControl(store.dispatch, ask, account.look, isDemo);
 const queueControl = createQueueControl(control, ask, () => {
-  polls.queueChanged();
+  polls.told(['queue']);
   jobFeed.again();
 });
 const nav = createNav(store, () => {
@@ -144,7 +146,7 @@ const job = createJob(actions, tileActions);
 const jobFeed = playback && isDemo ? createRecordedJob(store, playback, job) : createJobFeed(store, job);
 const dispatcher = createDispatch(act.tryDispatch, async (what) => {
   const id = await act.dispatch(what);
-  polls.queueChanged();
+  polls.told(['queue']);
   nav.go(jobPath(id));
 });
 /** @param {string} record */
@@ -157,6 +159,7 @@ const saveShown = () => save(`flow-${store.state().place.route.day || utcDay(Dat
 const source = createSource();
 const days = createDays();
 for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(); });
+if (!playback) days.panel.addEventListener('toggle', polls.daysSeen);
 const views = [
   createRail(),
   createFlow((lens) => {

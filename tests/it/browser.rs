@@ -70,6 +70,11 @@ fn two_pages_share_a_terminal() {
 }
 
 #[test]
+fn more_tabs_than_connections_are_all_live() {
+    passes("tabs.mjs");
+}
+
+#[test]
 fn a_terminal_is_drawn_by_webgl() {
     passes("webgl.mjs");
 }
