@@ -9,7 +9,7 @@ use crate::support::runner::member;
 use crate::support::{BIN, Daemon, Home, RedisServer, Running, describe};
 
 /// A browser script that is to run against `daemon`.
-fn script(home: &Home, daemon: &Daemon, name: &str) -> Command {
+pub fn script(home: &Home, daemon: &Daemon, name: &str) -> Command {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     assert!(
         tests.join("node_modules/playwright-core").is_dir(),
