@@ -47,7 +47,7 @@ export function touches(action) {
   if (action.startsWith('dispatch ')) return ['sessions', 'queue', 'fleet'];
   if (action.startsWith('session.') || action.startsWith('session ')) return ['sessions'];
   if (action.startsWith('job.') || action.startsWith('queue.')) return ['queue', 'fleet'];
-  return action.startsWith('peer.') ? ['fleet'] : [];
+  return action.startsWith('peer.') || action.startsWith('machine.') ? ['fleet'] : [];
 }
 
 /**

@@ -49,6 +49,13 @@ await browserTest(async (page, faults) => {
   await scrub(0);
   await until('it was not there at the beginning', async () => await page.locator('#queue-jobs tr', { hasText: 'bench: parser' }).count() === 0);
 
+  // A link that is opened in another tab leads into the same replay.
+  const [other] = await Promise.all([page.context().waitForEvent('page'), page.locator('#queue-jobs a').first().click({ modifiers: ['ControlOrMeta'] })]);
+  await waitForPill(other, 'replay (showcase)');
+  check(/^\/job\//.test(new URL(other.url()).pathname), `another tab shows ${other.url()}`);
+  await other.close();
+  await page.bringToFront();
+
   await page.locator('#panes [data-pane="fleet"]').click();
   await until('three machines are there', async () => await page.locator('#fleet tr').count() === 3);
   await scrub(0.68);
