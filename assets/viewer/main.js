@@ -138,7 +138,7 @@ const terminal = createTerminal({
   connect,
   warn: control.say,
   openLink: control.openLink,
-  leave: () => byId('search', HTMLInputElement).closest('main')?.querySelector('button')?.focus(),
+  leave: () => byId('session-detail', HTMLElement).querySelector('button')?.focus(),
   seen: control.seen,
 });
 const tileActions = { warn: control.say, openLink: control.openLink, connect };

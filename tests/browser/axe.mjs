@@ -66,7 +66,7 @@ await browserTest(async (page, faults) => {
     launch: () => page.keyboard.press('n'),
     dispatch: () => page.keyboard.press('d'),
     // On a phone there is no room for its button.
-    account: () => byPalette('account'),
+    account: () => byPalette('sign out'),
     source: () => page.locator('#source').click(),
     day: () => page.locator('#day').click(),
     ask: async () => {
