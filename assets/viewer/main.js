@@ -157,9 +157,8 @@ function openRecord(record) {
 }
 const saveShown = () => save(`flow-${store.state().place.route.day || utcDay(Date.now())}.jsonl`, exported(store.state()));
 const source = createSource();
-const days = createDays();
+const days = createDays(() => playback ?? polls.daysSeen());
 for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(); });
-if (!playback) days.panel.addEventListener('toggle', polls.daysSeen);
 const views = [
   createRail(),
   createFlow((lens) => {

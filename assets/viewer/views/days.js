@@ -14,9 +14,11 @@ import { byId, h, replace, setText } from './dom.js';
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const NEWEST = 7;
 
-export function createDays() {
+/** @param {() => void} onSeen Somebody looks at the days. */
+export function createDays(onSeen) {
   const button = byId('day', HTMLButtonElement);
   const panel = byId('days', HTMLElement);
+  panel.addEventListener('toggle', onSeen);
   let shown = '';
 
   return {
