@@ -69,8 +69,7 @@ const isDemo = mode.kind === 'demo';
 const store = createStore(initialState(mode, Date.now()));
 
 const playback = mode.kind === 'live' ? null : createPlayback(mode, store.dispatch, () => nav.note());
-/** @param {Iterable<import('./record.js').Topic>} topics */
-const touched = (topics) => [polls, jobFeed].forEach((one) => one.told(topics));
+const touched = (/** @type {Iterable<import('./record.js').Topic>} */ topics) => [polls, jobFeed].forEach((one) => one.told(topics));
 const feed = playback ?? createFeed(store.dispatch, touched, () => touched(['sessions', 'queue', 'fleet']));
 const account = createAccount(store.dispatch, () => touched(['sessions']));
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows, () => ['fleet', 'machine'].includes(store.state().place.route.page));
