@@ -21,6 +21,7 @@ mod agent_real;
 mod agents;
 mod auth;
 mod browser;
+mod browser_fleet;
 mod chaos;
 mod config;
 mod crew;
