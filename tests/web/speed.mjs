@@ -7,6 +7,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -15,7 +16,14 @@ const RECORDS = 100_000;
 const PER_SECOND = 1_000;
 const SECONDS = 15;
 const THROTTLE = 4;
-const PORT = 18_765;
+
+/** A port that nobody listens on: what answers is the daemon that is started here. */
+const PORT = await new Promise((resolve, reject) => {
+  const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => {
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    server.close(() => resolve(port));
+  });
+});
 
 const bin = process.argv[2] ?? 'darkmux';
 const folder = mkdtempSync(join(tmpdir(), 'darkmux-speed-'));
