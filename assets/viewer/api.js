@@ -112,7 +112,7 @@ export function openStream(day, from, events) {
     };
     opened.onmessage = (event) => {
       if (event.lastEventId) position = event.lastEventId;
-      events.onRecord({ raw: parse(event.data), position: event.lastEventId });
+      events.onRecord({ raw: parse(event.data), size: event.data.length, position: event.lastEventId });
     };
     // The file is not the one that the position was in: what is shown may not be what there is.
     opened.addEventListener('gap', ({ data }) => events.onStale(Number(Object(parse(data)).count) || 0));

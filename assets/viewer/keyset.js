@@ -15,6 +15,16 @@ export const hasKey = (keys, key) => keys.some((generation) => generation.has(ke
 /** @param {KeySet} keys */
 export const sizeOf = (keys) => keys.reduce((sum, { size }) => sum + size, 0);
 
+/** @param {KeySet} keys @param {number} n @returns {KeySet} without the `n` that came first */
+export function withoutOldest(keys, n) {
+  const at = keys.findIndex(({ size }) => {
+    if (n < size) return true;
+    n -= size;
+    return false;
+  });
+  return at < 0 ? [] : [new Set([...keys[at]].slice(n)), ...keys.slice(at + 1)];
+}
+
 /** @param {KeySet} keys @param {Iterable<string>} fresh none of which is in it @returns {KeySet} */
 export function withKeys(keys, fresh) {
   const out = keys.slice(0, -1);

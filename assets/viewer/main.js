@@ -8,12 +8,14 @@
 import * as act from './act.js';
 import { createAccount } from './account.js';
 import { createControl } from './control.js';
+import { createDrawing } from './drawing.js';
 import { createFeed } from './feed.js';
 import { noFilters } from './filters.js';
 import { utcDay } from './format.js';
 import { createJobFeed } from './job-feed.js';
 import { startKeys } from './keys.js';
 import { hasCode } from './login/signin.js';
+import { createMatching } from './matching.js';
 import { modeOf } from './mode.js';
 import { createNav } from './nav.js';
 import { createNotifier } from './notify.js';
@@ -156,8 +158,8 @@ function openRecord(record) {
 const saveShown = () => save(`flow-${store.state().place.route.day || utcDay(Date.now())}.jsonl`, exported(store.state()));
 const source = createSource();
 const days = createDays();
-for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(); });
-const views = [
+for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(true); });
+const draw = createDrawing([
   createRail(),
   createFlow((lens) => {
     store.dispatch({ type: 'lens/changed', lens });
@@ -185,8 +187,9 @@ const views = [
   job,
   createBoard(nav.go, tileActions),
   createInboxPage(actions),
-  ...(playback ? [createPlaybar(playback), createFrozen()] : []),
-];
+  ...(playback ? [createPlaybar(playback)] : []),
+]);
+const frozen = createFrozen();
 
 /** Puts a popover under the button that opens it. @param {HTMLElement} panel */
 function place(panel) {
@@ -202,15 +205,23 @@ function tick() {
 }
 
 let scheduled = false;
-function render() {
+/** @param {boolean} [all] something that views look at is another than it was, and is not in the state */
+function render(all = false) {
   scheduled = false;
-  const state = store.state();
-  for (const view of views) view.render(state);
+  if (draw(store.state(), all)) frozen.render(store.state());
 }
+const matching = createMatching((matches) => store.dispatch({ type: 'matches/found', matches }), {
+  clock: () => performance.now(),
+  // After the next frame, which shows what was found so far. A hidden page has no frames, and nobody who waits.
+  later: (step) => requestAnimationFrame(() => setTimeout(step)),
+});
 store.subscribe(() => {
-  if (!scheduled) requestAnimationFrame(render);
+  const { records, filters } = store.state();
+  matching.update(records, filters);
+  if (!scheduled) requestAnimationFrame(() => render());
   scheduled = true;
 });
+addEventListener('resize', () => render(true));
 
 byId('skip', HTMLButtonElement).addEventListener('click', () => byId('main', HTMLElement).focus());
 

@@ -5,7 +5,7 @@
  */
 
 import { matcher } from './filters.js';
-import { hasKey, withKeys } from './keyset.js';
+import { hasKey, withKeys, withoutOldest } from './keyset.js';
 import { isRecord, keyOf, toEntry } from './record.js';
 
 /** @typedef {import('./types.js').State} State */
@@ -22,12 +22,17 @@ export const MAX_CHARS = 48 * 1024 * 1024;
 export const ROOM = MAX_RECORDS / 10;
 
 /**
+ * What is different in a later list of records, where the oldest have gone and others have come.
+ *
  * @param {readonly Entry[]} before @param {readonly Entry[]} now
- * @returns {Entry[] | null} what came to those of before; null where they are others
+ * @returns {{gone: number, fresh: Entry[]} | null} null where they are others
  */
-export function cameTo(before, now) {
-  const same = before.length > 0 && before.length <= now.length && before[0] === now[0] && before[before.length - 1] === now[before.length - 1];
-  return same ? now.slice(before.length) : null;
+export function changeOf(before, now) {
+  if (before.length === 0 || now.length === 0) return null;
+  const gone = before.indexOf(now[0]);
+  const kept = before.length - gone;
+  if (gone < 0 || kept > now.length || before[before.length - 1] !== now[kept - 1]) return null;
+  return { gone, fresh: now.slice(kept) };
 }
 
 /**
@@ -58,7 +63,7 @@ export function streamed(state, batch) {
   const batched = new Set();
   const fresh = [];
   let { position, unreadable } = state;
-  for (const { raw, position: at = '' } of batch) {
+  for (const { raw, size, position: at = '' } of batch) {
     if (at !== '' && at < position) continue;
     // An event without an id of its own carries the one before it: it has no position.
     const own = at > position ? at : '';
@@ -70,11 +75,12 @@ export function streamed(state, batch) {
     const key = keyOf(raw, own);
     if (batched.has(key) || hasKey(state.keys, key)) continue;
     batched.add(key);
-    fresh.push(toEntry(raw, key));
+    fresh.push(toEntry(raw, key, size));
   }
-  const unseen = state.follow ? 0 : state.unseen + fresh.filter(matcher(state.filters)).length;
   if (fresh.length === 0) return { ...state, position, unreadable };
-  return { ...bounded(state, fresh), position, unreadable, unseen };
+  const unseen = state.follow ? 0 : fresh.filter(matcher(state.filters)).length;
+  // Who reads older records keeps what is read: what comes is added to it.
+  return { ...bounded(state, fresh), position, unreadable, unseen: state.follow ? 0 : state.unseen + unseen, cap: state.cap + unseen };
 }
 
 /**
@@ -88,8 +94,9 @@ function bounded(state, fresh) {
   let chars = state.chars;
   for (const entry of fresh) chars += entry.size;
   let drop = 0;
+  const keys = withKeys(state.keys, fresh.map(({ key }) => key));
   if (all.length <= MAX_RECORDS && chars <= MAX_CHARS) {
-    return { ...state, records: all, keys: withKeys(state.keys, fresh.map(({ key }) => key)), chars };
+    return { ...state, records: all, keys, chars };
   }
   const expanded = new Set(state.expanded);
   while (all.length - drop > MAX_RECORDS - ROOM || (chars > MAX_CHARS - MAX_CHARS / 10 && all.length - drop > 1)) {
@@ -98,5 +105,5 @@ function bounded(state, fresh) {
     drop += 1;
   }
   const records = all.slice(drop);
-  return { ...state, records, keys: withKeys([], records.map(({ key }) => key)), chars, expanded, dropped: state.dropped + drop };
+  return { ...state, records, keys: withoutOldest(keys, drop), chars, expanded, dropped: state.dropped + drop };
 }
