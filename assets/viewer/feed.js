@@ -9,7 +9,7 @@
 import * as api from './api.js';
 import { count, shiftDay, utcDay } from './format.js';
 import { changesSessions, isRecord, text, canonicalAction } from './record.js';
-import { FIRST_RECORDS, MAX_RECORDS } from './records.js';
+import { FIRST_RECORDS, MAX_RECORDS, SEEN_RECORDS } from './records.js';
 import { readHealth } from './wire.js';
 
 /** @typedef {import('./types.js').Incoming} Incoming */
@@ -39,6 +39,7 @@ export function createFeed(dispatch, onSessionsChanged) {
   let open = false;
   let failures = 0;
   let limit = FIRST_RECORDS;
+  let shown = false;
 
   /** @param {import('./types.js').Source} source */
   const say = (source) => dispatch({ type: 'source/changed', source });
@@ -115,7 +116,12 @@ export function createFeed(dispatch, onSessionsChanged) {
   async function load() {
     try {
       const today = utcDay(Date.now());
-      const { batch: records, position } = await api.getRecords(today, limit);
+      const newest = shown ? null : await api.getRecords(today, SEEN_RECORDS);
+      shown = true;
+      const all = newest !== null && newest.batch.length < SEEN_RECORDS;
+      // Shown while the others are on their way.
+      if (newest && !all) dispatch({ type: 'records/loaded', ...newest, partial: true });
+      const { batch: records, position } = all ? newest : await api.getRecords(today, limit);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
         : [];

@@ -32,7 +32,7 @@ import { createAsk } from './views/ask.js';
 import { createBoard } from './views/board.js';
 import { createDays } from './views/days.js';
 import { createDispatch } from './views/dispatch.js';
-import { byId } from './views/dom.js';
+import { byId, placePopover } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
 import { createFleet } from './views/fleet.js';
 import { createFlow } from './views/flow.js';
@@ -72,6 +72,8 @@ const store = createStore(initialState(mode, Date.now()));
 
 const playback = mode.kind === 'live' ? null : createPlayback(mode, store.dispatch, () => nav.note());
 const feed = playback ?? createFeed(store.dispatch, () => polls.sessionsChanged());
+// What is seen first is asked for first; it comes when all that is made below is there.
+if (!playback) feed.start();
 const account = createAccount(store.dispatch, () => polls.sessionsChanged());
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
 const ask = createAsk();
@@ -158,7 +160,7 @@ function openRecord(record) {
 const saveShown = () => save(`flow-${store.state().place.route.day || utcDay(Date.now())}.jsonl`, exported(store.state()));
 const source = createSource();
 const days = createDays();
-for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(true); });
+for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { placePopover(panel); render(true); });
 const draw = createDrawing([
   createRail(),
   createFlow((lens) => {
@@ -191,18 +193,7 @@ const draw = createDrawing([
 ]);
 const frozen = createFrozen();
 
-/** Puts a popover under the button that opens it. @param {HTMLElement} panel */
-function place(panel) {
-  const button = document.querySelector(`[popovertarget="${panel.id}"]`);
-  if (!button) return;
-  const { left, bottom } = button.getBoundingClientRect();
-  panel.style.inset = `${bottom + 6}px auto auto ${Math.max(8, Math.min(left, innerWidth - panel.offsetWidth - 8))}px`;
-  panel.style.margin = '0';
-}
-
-function tick() {
-  store.dispatch({ type: 'clock/ticked', now: Date.now() });
-}
+const tick = () => store.dispatch({ type: 'clock/ticked', now: Date.now() });
 
 let scheduled = false;
 /** @param {boolean} [all] something that views look at is another than it was, and is not in the state */
@@ -300,7 +291,7 @@ nav.start();
 jobFeed.start();
 jobFeed.again();
 render();
-feed.start();
+playback?.start();
 if (!isDemo) {
   void account.start();
   polls.start();

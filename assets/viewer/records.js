@@ -14,7 +14,9 @@ import { isRecord, keyOf, toEntry } from './record.js';
 
 /** Newest records kept in memory. */
 export const MAX_RECORDS = 100_000;
-/** Newest records loaded at first: what is seen at once. */
+/** Newest records loaded before all others: what is seen at once. */
+export const SEEN_RECORDS = 100;
+/** Newest records loaded by themselves. */
 export const FIRST_RECORDS = 2_000;
 /** Characters of JSON kept in memory: records with a 256 KiB reasoning each would end the tab. */
 export const MAX_CHARS = 48 * 1024 * 1024;
@@ -45,14 +47,14 @@ export function loaded(state, batch, position, partial) {
   /** @type {Map<string, number>} */
   const times = new Map();
   const records = [];
-  for (const { raw } of batch) {
+  for (const { raw, size } of batch) {
     if (!isRecord(raw)) continue;
     const plain = keyOf(raw, '');
     const nth = (times.get(plain) ?? 0) + 1;
     times.set(plain, nth);
     if (nth > 1 && plain.startsWith('id:')) continue;
     const key = nth > 1 ? `${plain}#${nth}` : plain;
-    records.push(toEntry(raw, key));
+    records.push(toEntry(raw, key, size));
   }
   const fresh = { ...state, keys: [], records: [], chars: 0, dropped: 0 };
   return { ...bounded(fresh, records), position, partial, loaded: true, problem: '', unseen: 0 };

@@ -19,12 +19,10 @@ const SCRIPT: (&str, &str) = ("src=\"/assets/", "\"></script>");
 /// The page and what it is made of.
 #[derive(Debug)]
 pub(super) struct Bundle {
-    /// The page, which asks for `script` and `style` by their names.
+    /// The page, which asks for the parts by their names.
     pub page: String,
-    /// All modules that the page needs from its beginning.
-    pub script: Part,
-    /// All styles.
-    pub style: Part,
+    /// All modules that the page needs from its beginning, what runs before them, and all styles.
+    pub parts: Vec<Part>,
 }
 
 /// A file that was put together.
@@ -48,7 +46,7 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
     let source = file(PAGE)?;
     let mut page = String::with_capacity(source.len());
     let mut style = String::new();
-    let mut entry = None;
+    let mut parts = Vec::new();
     let mut sheet_at = None;
     for line in source.lines() {
         if let Some((_, path, _)) = cut(line, SHEET) {
@@ -56,21 +54,23 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
             sheet_at.get_or_insert(page.len());
             continue;
         }
-        if let Some((before, path, after)) = cut(line, SCRIPT).filter(|_| entry.is_none()) {
-            let script = Part::new(script(path, &file)?, "js");
-            let _ = writeln!(page, "{before}{}{}{}{after}", SCRIPT.0, script.name, SCRIPT.1);
-            entry = Some(script);
+        if let Some((before, path, after)) = cut(line, SCRIPT) {
+            let text = if before.contains("type=\"module\"") { script(path, &file)? } else { file(path)? };
+            let part = Part::new(text, "js");
+            let _ = writeln!(page, "{before}{}{}{}{after}", SCRIPT.0, part.name, SCRIPT.1);
+            parts.push(part);
             continue;
         }
         page.push_str(line);
         page.push('\n');
     }
-    let (Some(script), Some(at)) = (entry, sheet_at) else {
+    let Some(at) = sheet_at.filter(|_| !parts.is_empty()) else {
         return Err(format!("{PAGE} has no script, or no style"));
     };
     let style = Part::new(style, "css");
     page.insert_str(at, &format!("{}{}{}\n", SHEET.0, style.name, SHEET.1));
-    Ok(Bundle { page, script, style })
+    parts.push(style);
+    Ok(Bundle { page, parts })
 }
 
 /// What stands before, between and after two marks of a line.
@@ -220,10 +220,15 @@ mod tests {
     use super::*;
 
     const HEAD: &str = "<head>\n<link rel=\"stylesheet\" href=\"/assets/a.css\">\n<link rel=\"icon\" href=\"/assets/i.svg\">\n\
-        <link rel=\"stylesheet\" href=\"/assets/b/c.css\">\n<script type=\"module\" src=\"/assets/main.js\"></script>\n</head>\n";
+        <link rel=\"stylesheet\" href=\"/assets/b/c.css\">\n<script src=\"/assets/x.js\"></script>\n<script type=\"module\" src=\"/assets/main.js\"></script>\n</head>\n";
 
     fn of(files: &[(&str, &str)]) -> Result<Bundle, String> {
-        let mut all = BTreeMap::from([("index.html", HEAD), ("a.css", "a {}\n"), ("b/c.css", "c {}\n")]);
+        let mut all = BTreeMap::from([
+            ("index.html", HEAD),
+            ("a.css", "a {}\n"),
+            ("b/c.css", "c {}\n"),
+            ("x.js", "// x\n"),
+        ]);
         all.extend(files.iter().copied());
         bundle(&|path| all.get(path).map(|text| (*text).to_owned()))
     }
@@ -237,26 +242,26 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(
-            made.script.text,
+            made.parts[1].text,
             "const $b_js = (() => {\nconst x = 1;\nclass Y {}\nreturn { x, Y };\n})();\n\
              const $sub_a_js = (() => {\nconst { x } = $b_js;\nconst one = x;\nasync function two() {\n  return '// not a comment';\n}\nreturn { one, two };\n})();\n\
              const $main_js = (() => {\nconst { one, two: second } = $sub_a_js;\nconst b = $b_js;\nsecond(one, b.x);\nreturn {  };\n})();\n"
         );
-        assert_eq!(made.style.text, "a {}\nc {}\n");
-        let Part { name: script, .. } = &made.script;
-        let Part { name: style, .. } = &made.style;
+        let [first, script, style] = made.parts.as_slice() else { panic!("{:?}", made.parts) };
+        assert_eq!((first.text.as_str(), style.text.as_str()), ("// x\n", "a {}\nc {}\n"));
+        let (first, script, style) = (&first.name, &script.name, &style.name);
         assert_eq!(
             made.page,
             format!(
                 "<head>\n<link rel=\"stylesheet\" href=\"/assets/{style}\">\n<link rel=\"icon\" href=\"/assets/i.svg\">\n\
-                 <script type=\"module\" src=\"/assets/{script}\"></script>\n</head>\n"
+                 <script src=\"/assets/{first}\"></script>\n<script type=\"module\" src=\"/assets/{script}\"></script>\n</head>\n"
             )
         );
     }
 
     #[test]
     fn another_content_has_another_name() {
-        let name = |text| of(&[("main.js", text)]).unwrap().script.name;
+        let name = |text| of(&[("main.js", text)]).unwrap().parts.remove(1).name;
         assert_eq!(name("f();"), name("f();"));
         assert_ne!(name("f();"), name("g();"));
         assert!(name("f();").starts_with("viewer-") && name("f();").ends_with(".js"));
@@ -290,17 +295,18 @@ mod tests {
         let read =
             |path: &str| Viewer::get(path).map(|file| String::from_utf8(file.data.into_owned()).unwrap());
         let made = bundle(&read).unwrap();
+        let script = &made.parts[1].text;
         let ours = |path: &str| !path.starts_with("vendor/") && !path.starts_with("login/");
-        let modules = Viewer::iter().filter(|path| path.ends_with(".js") && ours(path) && path != "types.js");
+        let modules = Viewer::iter()
+            .filter(|path| path.ends_with(".js") && ours(path) && path != "types.js" && path != "first.js");
         for path in modules.map(|path| path.into_owned()).chain(["login/signin.js".to_owned()]) {
             let begin = format!("const {} = (() => {{", scope(&path));
-            assert_eq!(made.script.text.matches(&begin).count(), 1, "{path}");
+            assert_eq!(script.matches(&begin).count(), 1, "{path}");
         }
-        let left =
-            made.script.text.lines().find(|line| line.starts_with("import ") || line.starts_with("export "));
+        let left = script.lines().find(|line| line.starts_with("import ") || line.starts_with("export "));
         assert_eq!(left, None);
         assert_eq!(made.page.matches("rel=\"stylesheet\"").count(), 1);
-        assert_eq!(made.page.matches("<script").count(), 1);
+        assert_eq!(made.page.matches("<script").count(), 2);
     }
 
     proptest! {

@@ -171,7 +171,7 @@ export function createTimeline(actions) {
     }
     reconcile(list, [...rows.values()]);
     unseen.dataset.cut = String(cut);
-    if (!bursting() && shown.length < Math.min(state.cap, state.matches.total, MAX_ROWS)) fillUp();
+    if (!bursting() && state.matches.complete && shown.length < Math.min(state.cap, state.matches.total, MAX_ROWS)) fillUp();
   }
 
   /** The rows out of view are added in later frames. */
@@ -260,7 +260,9 @@ export function createTimeline(actions) {
         if (burst.records > BURST) burst.until = now + CALM_MS;
       }
       const soon = burst.drawnAt + BURST_MS - now;
-      if (!bursting() || soon <= 0) draw(state);
+      // What is found first is shown at once, the rest as often as what comes.
+      const searching = !state.matches.complete && before?.filters === state.filters && before.matches.total > 0;
+      if (!(bursting() || searching) || soon <= 0) draw(state);
       else pending ??= setTimeout(() => last && draw(last), soon);
     },
   };

@@ -49,8 +49,8 @@ impl Bundled {
             return Ok(None);
         }
         let bundle = Self::made(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let kinds = [(&bundle.script, "text/javascript"), (&bundle.style, "text/css")];
-        Ok(kinds.into_iter().find(|(part, _)| part.name == path).map(|(part, kind)| {
+        Ok(bundle.parts.iter().find(|part| part.name == path).map(|part| {
+            let kind = if part.name.ends_with(".css") { "text/css" } else { "text/javascript" };
             let kind = format!("{kind}; charset=utf-8");
             let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, FOR_GOOD.to_owned())];
             (headers, part.text.clone()).into_response()
