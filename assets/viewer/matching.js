@@ -31,12 +31,24 @@ function matchesOf(older, newer, complete) {
   return {
     total: before + since,
     complete,
-    newest: (n) => (n <= since ? newer.slice(since - n, since) : [...older.slice(0, Math.min(before, n - since)).reverse(), ...newer.slice(0, since)]),
+    newest(n, most = n) {
+      const from = Math.max(0, before + since - n);
+      const to = Math.min(before + since, from + most);
+      const old = older.slice(Math.max(0, before - to), Math.max(0, before - from)).reverse();
+      return old.concat(newer.slice(Math.max(0, from - before), Math.max(0, to - before)));
+    },
   };
 }
 
 /** @param {readonly Entry[]} records all of which match @returns {Matches} */
-const allOf = (records) => ({ total: records.length, complete: true, newest: (n) => (n > 0 ? records.slice(-n) : []) });
+const allOf = (records) => ({
+  total: records.length,
+  complete: true,
+  newest(n, most = n) {
+    const from = Math.max(0, records.length - n);
+    return records.slice(from, from + most);
+  },
+});
 
 /**
  * @param {(matches: Matches) => void} onFound told of everything that is found, at once and later

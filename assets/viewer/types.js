@@ -36,7 +36,7 @@
  * @typedef {object} Matches What was found, in the order of the log.
  * @property {number} total
  * @property {boolean} complete Whether all records were looked at.
- * @property {(n: number) => Entry[]} newest So many of the newest, oldest first.
+ * @property {(n: number, most?: number) => Entry[]} newest So many of the newest, oldest first; of these the first `most`.
  */
 
 /** @typedef {'fleet' | 'flow' | 'queue' | 'sessions' | 'inbox' | 'session' | 'job' | 'machine'} Page */

@@ -116,6 +116,8 @@ test('a set of keys grows without changing the one before, and what came is told
   const many = withKeys(first, Array.from({ length: 5_000 }, (_, at) => `k${at}`));
   assert.deepEqual([sizeOf(first), sizeOf(many), many.length], [2, 5_002, 3]);
   assert.ok(hasKey(many, 'a') && hasKey(many, 'k4999') && !hasKey(first, 'k0') && !hasKey(many, 'z'));
+  const more = withKeys([], Array.from({ length: 100_000 }, (_, at) => `k${at}`));
+  assert.ok(sizeOf(more) === 100_000 && more.length < 16 && hasKey(more, 'k0') && hasKey(more, 'k99999'), String(more.length));
   const [a, b, c] = [entry(1, 'a'), entry(2, 'b'), entry(3, 'c')];
   assert.deepEqual(changeOf([a, b], [a, b, c]), { gone: 0, fresh: [c] });
   assert.deepEqual(changeOf([a, b], [b, c]), { gone: 1, fresh: [c] });

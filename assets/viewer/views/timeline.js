@@ -30,8 +30,9 @@ const ROW_PX = 28;
 /** Rows drawn first where it is not known how many are in view, and those added in a frame. */
 const FIRST_ROWS = 30;
 const STEP_ROWS = 20;
-/** Rows that there are at most, however far back somebody goes. */
+/** Rows that there are at most, however far back somebody goes; and those added below while somebody reads older ones. */
 const MAX_ROWS = 2_000;
+const MAX_NEW_ROWS = 100;
 /** Rows above the one that a link points to. */
 const BEFORE_LINKED = 20;
 
@@ -74,6 +75,8 @@ export function createTimeline(actions) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let calming;
   let olderShown = '';
+  /** @type {readonly Entry[]} */
+  let drawnOf = [];
   /** Rows in view, when the height is known. */
   let inView = FIRST_ROWS;
   let lastTop = 0;
@@ -117,7 +120,7 @@ export function createTimeline(actions) {
   }
 
   /** @param {State} state @returns {{shown: Entry[], cut: boolean}} the records to be drawn, and whether newer ones are not among them */
-  function window({ matches, place, cap, follow }) {
+  function window({ matches, place, cap, follow, unseen: come }) {
     const wanted = Math.min(cap, matches.total);
     if (place.record !== '') {
       const all = matches.newest(matches.total);
@@ -127,9 +130,10 @@ export function createTimeline(actions) {
         return { shown: all.slice(from, from + MAX_ROWS), cut: from + MAX_ROWS < all.length };
       }
     }
-    const cut = wanted > MAX_ROWS && !follow;
-    const shown = matches.newest(cut ? wanted : Math.min(wanted, room, MAX_ROWS));
-    return { shown: cut ? shown.slice(0, MAX_ROWS) : shown, cut };
+    if (follow) return { shown: matches.newest(Math.min(wanted, room, MAX_ROWS)), cut: false };
+    const most = Math.min(MAX_ROWS, room - come + Math.min(come, MAX_NEW_ROWS));
+    const from = Math.min(wanted, room);
+    return { shown: matches.newest(from, most), cut: from > most };
   }
 
   /** @param {readonly Entry[]} shown @param {boolean} again Rows may be used for other records than before. */
@@ -161,7 +165,18 @@ export function createTimeline(actions) {
   /** @param {State} state @param {boolean} again */
   function renderRows(state, again) {
     const { shown, cut } = window(state);
+    unseen.dataset.cut = String(cut);
     const before = rows;
+    const same = drawn?.expanded === state.expanded && drawn.place === state.place && shown.length === drawnOf.length
+      && shown[0] === drawnOf[0] && shown.at(-1) === drawnOf.at(-1);
+    drawnOf = shown;
+    if (!same) fillRows(state, shown, before, again);
+    const wanted = Math.min(state.cap, state.matches.total);
+    if (!bursting() && state.matches.complete && room < (state.follow ? Math.min(wanted, MAX_ROWS) : wanted)) fillUp();
+  }
+
+  /** @param {State} state @param {readonly Entry[]} shown @param {Map<string, HTMLLIElement>} before @param {boolean} again */
+  function fillRows(state, shown, before, again) {
     rows = rowsOf(shown, again);
     for (const entry of shown) {
       const element = rows.get(entry.key);
@@ -170,8 +185,6 @@ export function createTimeline(actions) {
       setExpanded(element, entry, state.expanded.has(entry.key));
     }
     reconcile(list, [...rows.values()]);
-    unseen.dataset.cut = String(cut);
-    if (!bursting() && state.matches.complete && shown.length < Math.min(state.cap, state.matches.total, MAX_ROWS)) fillUp();
   }
 
   /** The rows out of view are added in later frames. */
@@ -180,7 +193,7 @@ export function createTimeline(actions) {
     filling = true;
     requestAnimationFrame(() => {
       filling = false;
-      room = Math.max(room, rows.size) + STEP_ROWS;
+      room += STEP_ROWS;
       if (last && PAGES.has(last.place.route.page)) draw(last);
     });
   }
@@ -215,8 +228,9 @@ export function createTimeline(actions) {
     setText(unseen, state.unseen > 0 ? `${count(state.unseen, 'new', 'new')} ↓` : 'Newest ↓');
   }
 
+  const busy = () => performance.now() < burst.until;
   /** More comes than anybody reads, and somebody sees the newest. */
-  const bursting = () => performance.now() < burst.until && last?.follow === true;
+  const bursting = () => busy() && last?.follow === true;
 
   /** Draws what is different from what was drawn last. @param {State} state */
   function draw(state) {
@@ -230,15 +244,15 @@ export function createTimeline(actions) {
       clearTimeout(calming);
       calming = setTimeout(() => last && draw(last), CALM_MS);
     } else if (before?.filters !== state.filters) room = inView;
-    const fromEnd = state.follow ? 0 : scroller.scrollHeight - scroller.scrollTop;
-    const fewer = rows.size;
+    const first = state.follow ? null : list.querySelector('.record');
+    const top = first?.getBoundingClientRect().top ?? 0;
     // What has the focus, or is selected, stays what it is.
     renderRows(state, bursting() && !list.contains(document.activeElement) && getSelection()?.isCollapsed !== false);
     renderOlder(state);
     renderEmpty(state);
     drawn = state;
     // Older rows appear above what is being read, which must stay where it is.
-    if (!state.follow && before && (state.cap > before.cap || (filling && rows.size > fewer))) scroller.scrollTop = scroller.scrollHeight - fromEnd;
+    if (first?.isConnected && first !== list.querySelector('.record')) scroller.scrollTop += first.getBoundingClientRect().top - top;
     renderUnseen(state);
     showLinked(state);
     if (before && state.expanded.has(linked) && !before.expanded.has(linked)) rows.get(linked)?.scrollIntoView({ block: 'center' });
@@ -262,7 +276,7 @@ export function createTimeline(actions) {
       const soon = burst.drawnAt + BURST_MS - now;
       // What is found first is shown at once, the rest as often as what comes.
       const searching = !state.matches.complete && before?.filters === state.filters && before.matches.total > 0;
-      if (!(bursting() || searching) || soon <= 0) draw(state);
+      if (!(busy() || searching) || soon <= 0) draw(state);
       else pending ??= setTimeout(() => last && draw(last), soon);
     },
   };
