@@ -30,13 +30,16 @@ pub(super) struct Bundle {
 pub(super) struct Part {
     /// Below `/assets/`; another name where the content is another.
     pub name: String,
+    /// Its `Content-Type`.
+    pub kind: &'static str,
     pub text: String,
 }
 
 impl Part {
-    fn new(text: String, kind: &str) -> Self {
+    fn new(text: String, kind: &'static str, end: &str) -> Self {
         let hash = blake3::hash(text.as_bytes()).to_hex();
-        Self { name: format!("viewer-{}.{kind}", &hash[..16]), text }
+        let (short, _) = hash.split_at(16);
+        Self { name: format!("viewer-{short}.{end}"), kind, text }
     }
 }
 
@@ -56,7 +59,7 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
         }
         if let Some((before, path, after)) = cut(line, SCRIPT) {
             let text = if before.contains("type=\"module\"") { script(path, &file)? } else { file(path)? };
-            let part = Part::new(text, "js");
+            let part = Part::new(text, "text/javascript; charset=utf-8", "js");
             let _ = writeln!(page, "{before}{}{}{}{after}", SCRIPT.0, part.name, SCRIPT.1);
             parts.push(part);
             continue;
@@ -67,7 +70,7 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
     let Some(at) = sheet_at.filter(|_| !parts.is_empty()) else {
         return Err(format!("{PAGE} has no script, or no style"));
     };
-    let style = Part::new(style, "css");
+    let style = Part::new(style, "text/css; charset=utf-8", "css");
     page.insert_str(at, &format!("{}{}{}\n", SHEET.0, style.name, SHEET.1));
     parts.push(style);
     Ok(Bundle { page, parts })
@@ -264,7 +267,7 @@ mod tests {
         let name = |text| of(&[("main.js", text)]).unwrap().parts.remove(1).name;
         assert_eq!(name("f();"), name("f();"));
         assert_ne!(name("f();"), name("g();"));
-        assert!(name("f();").starts_with("viewer-") && name("f();").ends_with(".js"));
+        assert!(name("f();").strip_suffix(".js").is_some_and(|name| name.starts_with("viewer-")));
     }
 
     #[test]
@@ -296,10 +299,12 @@ mod tests {
             |path: &str| Viewer::get(path).map(|file| String::from_utf8(file.data.into_owned()).unwrap());
         let made = bundle(&read).unwrap();
         let script = &made.parts[1].text;
-        let ours = |path: &str| !path.starts_with("vendor/") && !path.starts_with("login/");
-        let modules = Viewer::iter()
-            .filter(|path| path.ends_with(".js") && ours(path) && path != "types.js" && path != "first.js");
-        for path in modules.map(|path| path.into_owned()).chain(["login/signin.js".to_owned()]) {
+        let elsewhere = |path: &str| {
+            path.starts_with("vendor/")
+                || ["types.js", "first.js", "login/login.js"].contains(&path)
+                || path.rsplit('.').next() != Some("js")
+        };
+        for path in Viewer::iter().filter(|path| !elsewhere(path)) {
             let begin = format!("const {} = (() => {{", scope(&path));
             assert_eq!(script.matches(&begin).count(), 1, "{path}");
         }

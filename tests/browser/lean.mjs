@@ -3,7 +3,7 @@
  * a search whose result is complete; and nothing moves under who reads older records.
  */
 
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { browserTest, check, checkFaults, env, until, url, waitForPill } from './harness.mjs';
 
@@ -14,7 +14,9 @@ const MOST_ROWS = 400 + 2;
 const MOST_PAUSED = MOST_ROWS + 100;
 
 const day = new Date().toISOString().slice(0, 10);
+const flows = join(env('DARKMUX_TEST_HOME'), 'flows');
 let written = 0;
+mkdirSync(flows, { recursive: true });
 
 /** Appends records as another machine's daemon would have. @param {number} count */
 function write(count) {
@@ -22,7 +24,7 @@ function write(count) {
     ts: new Date().toISOString(), level: 'info', category: 'work', tier: 'local', stage: 'dispatch', action: 'note', handle: `lean-${written % 7}`,
     machine_id: 'desk', record_id: `lean-${written++}`,
   })}\n`);
-  appendFileSync(join(env('DARKMUX_TEST_HOME'), 'flows', `${day}.jsonl`), lines.join(''));
+  appendFileSync(join(flows, `${day}.jsonl`), lines.join(''));
 }
 
 await browserTest(async (page, faults) => {

@@ -14,6 +14,8 @@ import { byId, h, replace, setAttribute } from './dom.js';
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Filters} Filters */
 
+/** Pages that show it. */
+const PAGES = new Set(['flow', 'session']);
 /** Typing is not searched at each key. */
 const TYPING_MS = 120;
 const MAX_CHOICE_TEXT = 60;
@@ -89,6 +91,7 @@ export function createFilterBar(actions) {
   return {
     /** @param {State} state */
     render(state) {
+      if (!PAGES.has(state.place.route.page)) return;
       const before = last;
       last = state;
       follow.hidden = state.mode.kind !== 'live' && !state.playback;

@@ -131,8 +131,8 @@ export function createTimeline(actions) {
       }
     }
     if (follow) return { shown: matches.newest(Math.min(wanted, room, MAX_ROWS)), cut: false };
-    const most = Math.min(MAX_ROWS, room - come + Math.min(come, MAX_NEW_ROWS));
     const from = Math.min(wanted, room);
+    const most = Math.min(MAX_ROWS, from - come + Math.min(come, MAX_NEW_ROWS));
     return { shown: matches.newest(from, most), cut: from > most };
   }
 

@@ -50,9 +50,7 @@ impl Bundled {
         }
         let bundle = Self::made(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
         Ok(bundle.parts.iter().find(|part| part.name == path).map(|part| {
-            let kind = if part.name.ends_with(".css") { "text/css" } else { "text/javascript" };
-            let kind = format!("{kind}; charset=utf-8");
-            let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, FOR_GOOD.to_owned())];
+            let headers = [(header::CONTENT_TYPE, part.kind), (header::CACHE_CONTROL, FOR_GOOD)];
             (headers, part.text.clone()).into_response()
         }))
     }
