@@ -116,8 +116,10 @@ try {
     appendFileSync(file, Array.from({ length: PER_SECOND / 20 }, () => record(n++)).join(''));
   }, 50);
   for (const follows of [true, false]) {
-    const is = await page.locator('#follow').getAttribute('aria-pressed') === 'true';
-    if (is !== follows) await page.locator('#follow').click();
+    await page.evaluate((/** @type {boolean} */ wanted) => {
+      const button = document.getElementById('follow');
+      if (button?.getAttribute('aria-pressed') !== String(wanted)) button?.click();
+    }, follows);
     const frames = await page.evaluate((seconds) => new Promise((resolve) => {
       const begun = performance.now();
       let count = 0;
