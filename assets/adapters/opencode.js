@@ -1,58 +1,9 @@
-// A plugin for OpenCode that tells darkmux what it does. darkmux wrote it into the folder of one session; it
-// sends events to the session's host, changes nothing, and fails without a word.
-import { spawn } from "node:child_process";
 
-const PROGRAM = "@DARKMUX@";
-const WAITING_MAX = 64;
-const LIMIT_MS = 2000;
-const TEXT_MAX = 8000;
-
+// A plugin for OpenCode.
 const TOLD = new Set([
   "session.idle", "session.status", "session.error", "permission.asked", "permission.updated",
   "permission.replied", "question.asked", "question.replied", "question.rejected",
 ]);
-
-function teller() {
-  const waiting = [];
-  let busy = false;
-  let last = "";
-  const next = () => {
-    const text = waiting.shift();
-    busy = text !== undefined;
-    if (!busy) return;
-    let done = false;
-    const end = () => {
-      if (done) return;
-      done = true;
-      clearTimeout(limit);
-      next();
-    };
-    let child;
-    const limit = setTimeout(() => {
-      child?.kill("SIGKILL");
-      end();
-    }, LIMIT_MS);
-    limit.unref?.();
-    try {
-      child = spawn(PROGRAM, ["hook", "opencode"], { stdio: ["pipe", "ignore", "ignore"] });
-      child.on("error", end);
-      child.on("close", end);
-      child.stdin.on("error", () => {});
-      child.stdin.end(text);
-      child.unref();
-    } catch {
-      end();
-    }
-  };
-  return (event) => {
-    const text = JSON.stringify(event);
-    if (text === last) return;
-    last = text;
-    if (waiting.length >= WAITING_MAX) waiting.shift();
-    waiting.push(text);
-    if (!busy) next();
-  };
-}
 
 export const DarkmuxPlugin = async () => {
   if (!process.env.DARKMUX_SOCKET) return {};

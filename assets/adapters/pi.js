@@ -1,51 +1,8 @@
-// An extension for pi that tells darkmux what it does. darkmux wrote it into the folder of one session; it
-// sends events to the session's host, changes nothing, and fails without a word.
-import { spawn } from "node:child_process";
 
-const PROGRAM = "@DARKMUX@";
-const WAITING_MAX = 64;
-const LIMIT_MS = 2000;
-const TEXT_MAX = 8000;
+// An extension for pi.
+
 // After the end of a run pi may start another by itself; newer versions say when it does not.
 const SETTLE_MS = 1500;
-
-function teller() {
-  const waiting = [];
-  let busy = false;
-  const next = () => {
-    const text = waiting.shift();
-    busy = text !== undefined;
-    if (!busy) return;
-    let done = false;
-    const end = () => {
-      if (done) return;
-      done = true;
-      clearTimeout(limit);
-      next();
-    };
-    let child;
-    const limit = setTimeout(() => {
-      child?.kill("SIGKILL");
-      end();
-    }, LIMIT_MS);
-    limit.unref?.();
-    try {
-      child = spawn(PROGRAM, ["hook", "pi"], { stdio: ["pipe", "ignore", "ignore"] });
-      child.on("error", end);
-      child.on("close", end);
-      child.stdin.on("error", () => {});
-      child.stdin.end(text);
-      child.unref();
-    } catch {
-      end();
-    }
-  };
-  return (event) => {
-    if (waiting.length >= WAITING_MAX) waiting.shift();
-    waiting.push(JSON.stringify(event));
-    if (!busy) next();
-  };
-}
 
 function lastMessage(messages) {
   const last = (messages ?? []).filter((message) => message?.role === "assistant").pop() ?? {};

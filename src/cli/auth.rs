@@ -3,9 +3,8 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::session::block_on;
 use super::table::{Cell, Table};
-use super::{Cx, Exit, Failure, Outcome};
+use super::{Cx, Exit, Failure, Outcome, block_on};
 use crate::cli::printer::DIM;
 use crate::client::Client;
 use crate::config::Paths;

@@ -8,8 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::open::browse;
 use super::printer::BOLD;
-use super::session::block_on;
-use super::{Cx, Exit, FailureContext, Outcome};
+use super::{Cx, Exit, FailureContext, Outcome, block_on};
 use crate::client::{self, Client};
 use crate::serve::{RECORDING, run_showcase};
 use crate::util::Shutdown;

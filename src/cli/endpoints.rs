@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::printer::{BAD, DIM, GOOD};
-use super::session::block_on;
 use super::table::{Cell, Table};
-use super::{Cx, Exit, Failure, Outcome};
+use super::{Cx, Exit, Failure, Outcome, block_on};
 use crate::agent::model::{Answer, Ask, AskError, Limits, Message, ModelClient, Piece, Style};
 use crate::config::{Config, Endpoint};
 use crate::fleet::{Models, Served, Survey, is_model};

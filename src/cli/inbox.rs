@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use crate::cli::printer::DIM;
 use crate::cli::remote::{self, Listed, On};
-use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table as Rows};
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::session::{Activity, Table, kind, title};
 use crate::util::{clock, human};
 use crate::wire::SessionStatus;

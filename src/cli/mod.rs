@@ -6,6 +6,7 @@
 //! what to do.
 
 mod auth;
+mod block;
 mod completions;
 mod config;
 mod crew;
@@ -22,6 +23,7 @@ mod hub;
 mod inbox;
 mod job;
 mod kept;
+mod link;
 mod logging;
 mod man;
 mod mcp;
@@ -41,6 +43,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use block::block_on;
 pub use cx::Cx;
 use deferred::{Deferred, DeferredArgs};
 pub use exit::{Exit, Failure, FailureContext, Outcome};

@@ -8,8 +8,7 @@ use clap::Args;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::session::block_on;
-use super::{Cx, Exit, Failure, FailureContext, Outcome};
+use super::{Cx, Exit, Failure, FailureContext, Outcome, block_on};
 use crate::client::Client;
 use crate::store::{Durability, write_atomic};
 

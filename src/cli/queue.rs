@@ -6,8 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::job::{self, failure};
 use super::printer::{BOLD, DIM, WARN};
-use super::session::block_on;
-use super::{Cx, Exit, Outcome};
+use super::{Cx, Exit, Outcome, block_on};
 use crate::model::SessionId;
 use crate::util::{human, visible_line};
 use crate::work::QueueStatus;

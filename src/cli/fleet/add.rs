@@ -6,8 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::timeout;
 
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::fleet::{NewPeer, PeerAddress, RosterError, RosterFile};
 use crate::serve::reach;
 use crate::util::clock;

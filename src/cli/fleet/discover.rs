@@ -5,9 +5,8 @@ use serde::Deserialize;
 
 use crate::cli::exit::FailureContext;
 use crate::cli::printer::{DIM, GOOD, WARN};
-use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::client::Client;
 use crate::util::visible_line;
 use crate::wire::v1::{Discovered, FoundMachine, Looking};

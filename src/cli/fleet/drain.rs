@@ -4,8 +4,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use crate::cli::job::{failure, members, presence, queue};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::model::MachineId;
 use crate::util::{closest, visible_line};
 

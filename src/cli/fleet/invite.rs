@@ -9,8 +9,7 @@ use qrcode::types::EcLevel;
 use serde_json::json;
 
 use crate::cli::printer::BOLD;
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
+use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, block_on};
 use crate::client::{Client, ClientError};
 use crate::util::{human, visible_line};
 use crate::wire::{InviteAsk, Invited};

@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use super::known;
 use crate::cli::printer::{BAD, DIM, GOOD};
-use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::fleet::{Member, members};
 
 /// List the machines of the fleet, without asking them.

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::fleet::RosterFile;
 use crate::fleet::join::PeerFiles;
 use crate::model::MachineId;

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::known;
 use crate::cli::printer::{BAD, DIM, GOOD, WARN};
-use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::fleet::{Member, Peer, ProbeState, Probed, Specs, members, probe_all};
 use crate::util::{clock, human, visible_line};
 

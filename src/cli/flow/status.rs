@@ -4,8 +4,7 @@ use clap::Args;
 
 use crate::cli::Failure;
 use crate::cli::printer::{BAD, GOOD, WARN};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::client::Client;
 use crate::flow::shared::{RedisStatus, SharedFlow, probe};
 use crate::flow::ship::{ShipStatus, unshipped};

@@ -9,8 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::tail_fleet::FleetTail;
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Outcome, Printer};
+use crate::cli::{Cx, Exit, Outcome, Printer, block_on};
 use crate::flow::read::{DayReader, FlowTail, Next};
 use crate::flow::shared::SharedFlow;
 use crate::model::{Day, Position};

@@ -4,8 +4,7 @@ use clap::Args;
 
 use crate::cli::printer::{BOLD, GOOD};
 use crate::cli::service::{failure, show_removal};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::client;
 use crate::service::hub::{self, HubFiles};
 use crate::service::{Kind, Services};

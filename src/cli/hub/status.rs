@@ -5,8 +5,7 @@ use serde_json::json;
 
 use crate::cli::printer::{BOLD, DIM};
 use crate::cli::service::failure;
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::fleet::ServerReport;
 use crate::service::hub::{self, HubFiles};
 use crate::service::{Kind, LIMIT, Services};

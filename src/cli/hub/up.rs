@@ -6,8 +6,7 @@ use clap::Args;
 
 use crate::cli::printer::{BOLD, GOOD, WARN};
 use crate::cli::service::{failure, show_plan, tell_lingering, until_serving};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::client;
 use crate::config::Config;
 use crate::serve::reach;

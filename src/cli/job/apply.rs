@@ -5,8 +5,7 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use super::delivery::{self, Back};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::model::SessionId;
 use crate::util::visible_line;
 use crate::workspace::{Applied, Change, Own, WorkspaceError};

@@ -4,8 +4,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::link;
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Outcome, completions};
+use crate::cli::{Cx, Exit, Outcome, block_on, completions};
 use crate::work::Cancelled;
 
 /// Longest reason, in characters.

@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::link;
 use crate::cli::printer::DIM;
-use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::work::{DeadLetter, Queue, Retried};
 
 /// Dead letters in the list.

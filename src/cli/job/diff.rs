@@ -6,8 +6,7 @@ use serde_json::json;
 
 use super::apply::file;
 use super::delivery::{self, Back};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::session::Table;
 use crate::util::visible;
 use crate::workspace::{Where, WorkspaceError};

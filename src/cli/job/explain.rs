@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::{fleet, link, words};
 use crate::cli::printer::{BAD, BOLD, DIM, GOOD, WARN};
-use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
-use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::fleet::{Ask, Gate, Row, Verdict, headline, rows};
 use crate::model::JobState;
 use crate::util::visible_line;

@@ -9,7 +9,6 @@ mod ending;
 mod explain;
 mod fleet;
 mod follow;
-mod link;
 mod logs;
 mod ls;
 mod news;
@@ -20,7 +19,7 @@ mod words;
 
 use clap::Subcommand;
 
-use super::{Cx, Outcome};
+use super::{Cx, Outcome, link};
 
 pub use crate::work::JobView;
 pub use delivery::{Delivery, workspace_failure};

@@ -4,8 +4,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::link;
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome, completions};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::work::Retried;
 
 /// Put ended jobs into the queue once more; their attempts are counted on.

@@ -9,9 +9,8 @@ use serde_json::json;
 
 use super::{link, words};
 use crate::cli::printer::{BOLD, DIM};
-use crate::cli::session::block_on;
 use crate::cli::table::{Cell, Table};
-use crate::cli::{Cx, Exit, Outcome, completions};
+use crate::cli::{Cx, Exit, Outcome, block_on, completions};
 use crate::util::{clock, human, visible, visible_line};
 use crate::wire::{AgentResult, WorkspaceResult};
 use crate::work::JobView;

@@ -8,8 +8,7 @@ use serde_json::Map;
 use tokio::time::Instant;
 
 use super::{Follow, Interrupts, ending, follow, link};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Outcome, completions};
+use crate::cli::{Cx, Outcome, block_on, completions};
 use crate::util::human;
 
 /// Wait for a job's end and end with its status.

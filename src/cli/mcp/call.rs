@@ -10,8 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::result::{self, Answer};
-use crate::cli::session::block_on;
-use crate::cli::{Cli, Cx, Exit, Failure, Printer, command, run as run_verb};
+use crate::cli::{Cli, Cx, Exit, Failure, Printer, block_on, command, run as run_verb};
 use crate::config::{Config, Environment};
 use crate::util::human;
 

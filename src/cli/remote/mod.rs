@@ -228,7 +228,7 @@ pub fn with<T>(
     way: &Way,
     work: impl AsyncFnOnce(Remote) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    super::session::block_on(async { work(Remote::find(cx, way).await?).await })
+    super::block_on(async { work(Remote::find(cx, way).await?).await })
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Failure, Outcome};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::service::{Kind, last_lines, log_file};
 use crate::util::{visible, visible_line};
 

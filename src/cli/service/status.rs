@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::failure;
 use crate::cli::printer::{BOLD, GOOD, WARN};
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::client;
 use crate::config::{Config, Paths};
 use crate::service::hub::HubFiles;

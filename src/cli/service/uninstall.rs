@@ -4,8 +4,7 @@ use clap::Args;
 
 use super::{failure, show_removal};
 use crate::cli::printer::GOOD;
-use crate::cli::session::block_on;
-use crate::cli::{Cx, Exit, Outcome};
+use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::service::{Kind, Manager, ServiceError, Services};
 
 /// Stop the daemon that the system runs, and have it run no more.

@@ -70,7 +70,7 @@ fn again(cx: &Cx, (text, on): (&str, &On), detach: bool, how: Again) -> Outcome 
     let session = super::find(cx, &table, &text, verb)?;
     super::not_itself(cx, &session)?;
     let id = &session.id;
-    super::block_on(async {
+    crate::cli::block_on(async {
         life::may_run_again(&table, id).map_err(failure)?;
         let ended = match how {
             Again::GoesOn => session.clone(),

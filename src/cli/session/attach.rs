@@ -45,7 +45,7 @@ pub fn run(args: &AttachArgs, cx: &Cx) -> Outcome {
     let session = super::find(cx, &table, &text, "attach")?;
     super::not_itself(cx, &session)?;
     needs_terminal(session.id.as_str())?;
-    super::block_on(look(cx, &table, &session, keys, None))
+    crate::cli::block_on(look(cx, &table, &session, keys, None))
 }
 
 fn needs_terminal(id: &str) -> Result<(), Failure> {

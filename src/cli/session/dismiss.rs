@@ -41,7 +41,7 @@ pub fn run(args: &DismissArgs, cx: &Cx) -> Outcome {
     let (here, there) = places(args, cx)?;
     let ids = chosen(args, cx, &table, &here)?;
     let journal = journal(cx)?;
-    super::block_on(async {
+    crate::cli::block_on(async {
         let mut failed = None;
         for id in ids {
             match life::dismiss(&table, &journal, &id).await {

@@ -62,7 +62,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
         cx.printer.note(&format!("session {} has ended already", session.id));
         return Ok(Exit::Ok);
     }
-    super::block_on(async {
+    crate::cli::block_on(async {
         ask(&table, &session.id, (args.signal.as_deref(), grace)).await?;
         if args.signal.is_some() {
             return Ok(Exit::Ok);
@@ -81,7 +81,7 @@ pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
 /// One whose host died: what its program was is ended by its number, where that is proved to be its own.
 fn lost(cx: &Cx, table: &Table, session: &SessionStatus, grace: Option<Duration>) -> Outcome {
     let was_there = !matches!(Remains::of(session), Remains::Nothing);
-    let ended = super::block_on(async { Ok(life::end(table, &session.id, grace).await) })?;
+    let ended = crate::cli::block_on(async { Ok(life::end(table, &session.id, grace).await) })?;
     ended.map_err(|error| Failure::new(Exit::Failed, error))?;
     let id = &session.id;
     cx.printer.note(&if was_there {

@@ -88,7 +88,7 @@ fn remote_ones(args: &LsArgs, cx: &Cx) -> Result<Vec<Listed>, Failure> {
     if args.on.machine.is_some() && machine.is_none() {
         return Ok(Vec::new());
     }
-    let mut sessions = super::block_on(remote::known(cx, machine.as_deref()))?;
+    let mut sessions = crate::cli::block_on(remote::known(cx, machine.as_deref()))?;
     sessions.sort_by(|a, b| a.machine().cmp(b.machine()).then_with(|| b.created_at.cmp(&a.created_at)));
     Ok(sessions)
 }

@@ -116,15 +116,6 @@ fn not_itself(cx: &Cx, session: &SessionStatus) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs asynchronous work of a short-lived command: one thread, and nothing that waits keeps the process.
-pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().or_exit(Exit::Internal)?;
-    let outcome = runtime.block_on(work);
-    runtime.shutdown_background();
-    outcome
-}
-
 /// The rows of a session's screen: as it is now, or as it was last.
 pub async fn screen_text(table: &Table, session: &SessionStatus) -> Result<String, Failure> {
     if !session.state.is_final()

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::block_on;
-use crate::cli::job::{JobView, queue_of};
-use crate::cli::{Cx, Exit, Failure};
+use crate::cli::link::queue_of;
+use crate::cli::{Cx, Exit, Failure, block_on};
 use crate::model::JobState;
 use crate::session::{FindError, Table};
 use crate::util::visible_line;
 use crate::wire::SessionStatus;
+use crate::work::JobView;
 
 /// How long the queue may take to say what it knows of a text that names no session.
 const PATIENCE: Duration = Duration::from_millis(800);

@@ -54,7 +54,7 @@ pub fn run(args: &NewArgs, cx: &Cx) -> Outcome {
     if let Some(machine) = remote::machine(cx, &args.on)? {
         let (command, cwd, name) = (&args.command, args.workdir.as_deref(), args.name.as_deref());
         let new = NewThere { machine: &machine, command, cwd, name, size: size(args) };
-        return super::block_on(remote::launch(cx, new, args.detach));
+        return crate::cli::block_on(remote::launch(cx, new, args.detach));
     }
     let table = super::table(cx)?;
     free_name(args.name.as_deref(), &table)?;
@@ -66,7 +66,7 @@ pub fn run(args: &NewArgs, cx: &Cx) -> Outcome {
         env: Vec::new(),
         size: size(args),
     };
-    super::block_on(async {
+    crate::cli::block_on(async {
         let session = start(cx, &table, &command).await?;
         if args.detach {
             cx.printer.line(session.id.as_str())?;

@@ -33,7 +33,7 @@ pub fn run(args: &RenameArgs, cx: &Cx) -> Outcome {
     };
     let table = super::table(cx)?;
     let session = super::find(cx, &table, &text, "rename")?;
-    super::block_on(async {
+    crate::cli::block_on(async {
         life::set_name(&table, &session.id, &args.name).await.map_err(failure)?;
         Ok(Exit::Ok)
     })

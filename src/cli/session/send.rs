@@ -70,7 +70,7 @@ pub fn run(args: &SendArgs, cx: &Cx) -> Outcome {
         return Err(ended(&session.id));
     }
     let typed = typed(args)?;
-    super::block_on(type_into(&table, &session, &typed)).map(|()| Exit::Ok)
+    crate::cli::block_on(type_into(&table, &session, &typed)).map(|()| Exit::Ok)
 }
 
 /// Types into a session.

@@ -80,7 +80,7 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
         }
         return Ok(Exit::Ok);
     }
-    super::block_on(async {
+    crate::cli::block_on(async {
         let how = Watch { from: Some(from), hold: false, keys: Keys::Ignored, until: None, screen: false };
         Ok(match watch(cx, &table, &id, &how, screen).await? {
             Seen::Ended(status) | Seen::Cancelled(status) => {

@@ -73,7 +73,7 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
     };
     let table = super::table(cx)?;
     let id = super::find(cx, &table, &text, "wait")?.id;
-    super::block_on(async {
+    crate::cli::block_on(async {
         match &args.text {
             None if !args.idle => exit(args, cx, (&table, &id), until).await,
             text => happening(args, cx, &id, (until_happens(&table, &id, text.as_deref()), until)).await,

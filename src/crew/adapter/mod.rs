@@ -15,6 +15,7 @@ mod options;
 mod pi;
 mod place;
 mod said;
+mod script;
 
 use std::path::{Path, PathBuf};
 

@@ -7,14 +7,13 @@ use serde_json::{Value, json};
 
 use super::options::Grammar;
 use super::said::{Said, questions, text};
+use super::script::script;
 use super::{Command, Facts, Prepared};
 
 /// Our plugin, in the session's folder.
 const PLUGIN: &str = "opencode-plugin.js";
-/// Its text; what it calls stands for [`PROGRAM`].
-const SCRIPT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/opencode.js"));
-/// Stands in the scripts for the path of darkmux, as a JavaScript string.
-pub const PROGRAM: &str = "\"@DARKMUX@\"";
+/// Its own part.
+const OWN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/opencode.js"));
 
 /// OpenCode's variable for configuration without a file.
 const CONTENT: &str = "OPENCODE_CONFIG_CONTENT";
@@ -83,10 +82,7 @@ pub fn prepare(command: &Command<'_>, facts: &Facts<'_>) -> Prepared {
     };
     Prepared {
         env: vec![(CONTENT.to_owned(), content)],
-        files: vec![(
-            PLUGIN.into(),
-            SCRIPT.replace(PROGRAM, &json!(command.darkmux).to_string()).into_bytes(),
-        )],
+        files: vec![(PLUGIN.into(), script("opencode", OWN, command.darkmux))],
         ..command.plain()
     }
 }

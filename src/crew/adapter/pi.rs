@@ -1,16 +1,16 @@
 //! Pi: an extension of ours, given with `-e`.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::opencode::PROGRAM;
 use super::options::Grammar;
 use super::said::{Said, text};
+use super::script::script;
 use super::{Command, Facts, Prepared};
 
 /// Our extension, in the session's folder; pi loads it as it loads TypeScript.
 const EXTENSION: &str = "pi-extension.ts";
-/// Its text.
-const SCRIPT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/pi.js"));
+/// Its own part.
+const OWN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/adapters/pi.js"));
 
 /// Longest path that names a conversation, in characters; a longer one might be cut on its way.
 const FILE_MAX: usize = 120;
@@ -83,8 +83,7 @@ pub fn prepare(command: &Command<'_>, facts: &Facts<'_>) -> Prepared {
         return command
             .without("the session's folder is not UTF-8: pi is started without darkmux's extension");
     };
-    let script = SCRIPT.replace(PROGRAM, &json!(command.darkmux).to_string()).into_bytes();
-    let files = vec![(EXTENSION.into(), script)];
+    let files = vec![(EXTENSION.into(), script("pi", OWN, command.darkmux))];
     Prepared { files, ..command.with(&["-e".to_owned(), path.to_owned()]) }
 }
 

@@ -157,6 +157,7 @@ fn opencode_gets_a_plugin_beside_the_users() {
     assert_eq!((prepared.env[0].0.as_str(), &config), ("OPENCODE_CONFIG_CONTENT", &json!({"plugin": [url]})));
     let script = String::from_utf8(prepared.files[0].1.clone()).unwrap();
     assert!(script.contains("const PROGRAM = \"/opt/dark mux/darkmux\";") && !script.contains("@DARKMUX@"));
+    assert!(script.contains("const AGENT = \"opencode\";") && script.contains("DarkmuxPlugin"));
 
     let theirs = Place::new(&[("OPENCODE_CONFIG_CONTENT", r#"{"model":"m","plugin":["a"]}"#)]);
     let config: Value = serde_json::from_str(&theirs.prepare("opencode").env[0].1).unwrap();

@@ -1,6 +1,6 @@
 //! The way of a verb to the queue, with words and exit statuses for everything that keeps it from there.
 
-use super::super::{Cx, Exit, Failure};
+use super::{Cx, Exit, Failure};
 use crate::config::Config;
 use crate::model::SessionId;
 use crate::store::{Redis, RedisClass};
