@@ -160,7 +160,7 @@ impl Module {
 
     fn line(&mut self, line: &str) -> Option<()> {
         // A text over several lines could hold what looks like a comment.
-        if line.matches('`').count() % 2 != 0 {
+        if !line.matches('`').count().is_multiple_of(2) {
             return None;
         }
         self.body.push_str(line);

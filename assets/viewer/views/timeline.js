@@ -29,7 +29,7 @@ const CALM_MS = 1_500;
 const ROW_PX = 28;
 /** Rows drawn first where it is not known how many are in view, and those added in a frame. */
 const FIRST_ROWS = 30;
-const STEP_ROWS = 20;
+const STEP_ROWS = 10;
 /** Rows that there are at most, however far back somebody goes; and those added below while somebody reads older ones. */
 const MAX_ROWS = 2_000;
 const MAX_NEW_ROWS = 100;
