@@ -8,9 +8,14 @@
 
 import * as api from './api.js';
 import { count, shiftDay, utcDay } from './format.js';
+<<<<<<< HEAD
 import { canonicalAction, isRecord, text, touches } from './record.js';
 import { FIRST_RECORDS, MAX_RECORDS } from './records.js';
 import { openStream } from './streams.js';
+=======
+import { changesSessions, isRecord, text, canonicalAction } from './record.js';
+import { FIRST_RECORDS, MAX_RECORDS, SEEN_RECORDS } from './records.js';
+>>>>>>> vspeed
 import { readHealth } from './wire.js';
 
 /** @typedef {import('./types.js').Incoming} Incoming */
@@ -43,6 +48,7 @@ export function createFeed(dispatch, onTouched, onBack) {
   let away = false;
   let failures = 0;
   let limit = FIRST_RECORDS;
+  let shown = false;
 
   /** @param {import('./types.js').Source} source */
   const say = (source) => dispatch({ type: 'source/changed', source });
@@ -119,7 +125,12 @@ export function createFeed(dispatch, onTouched, onBack) {
   async function load() {
     try {
       const today = utcDay(Date.now());
-      const { batch: records, position } = await api.getRecords(today, limit);
+      const newest = shown ? null : await api.getRecords(today, SEEN_RECORDS);
+      shown = true;
+      const all = newest !== null && newest.batch.length < SEEN_RECORDS;
+      // Shown while the others are on their way.
+      if (newest && !all) dispatch({ type: 'records/loaded', ...newest, partial: true });
+      const { batch: records, position } = all ? newest : await api.getRecords(today, limit);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
         : [];

@@ -108,13 +108,14 @@ function roleOf(raw) {
 /**
  * @param {RawRecord} raw
  * @param {string} key
+ * @param {number} [size] characters of its JSON, where they were counted
  * @returns {Entry}
  */
-export function toEntry(raw, key) {
+export function toEntry(raw, key, size = toJson(raw).length) {
   return {
     key,
     raw,
-    size: toJson(raw).length,
+    size,
     at: timeOf(raw),
     level: text(raw.level) || 'info',
     category: text(raw.category),

@@ -44,6 +44,11 @@ fn a_record_shows_at_once() {
 }
 
 #[test]
+fn the_page_asks_for_little_and_keeps_little() {
+    passes("lean.mjs");
+}
+
+#[test]
 fn a_hostile_record_shows_as_text() {
     passes("hostile.mjs");
 }

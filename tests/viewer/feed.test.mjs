@@ -183,3 +183,21 @@ test('a position that is refused again and again is given up for a new array', a
   }
   assert.equal(it.of('records/loaded').length, 2);
 });
+
+test('what is seen first comes first, the rest of a full day after it, and a small day is asked for once', async () => {
+  const limits = () => asked.filter((path) => path.startsWith('/flow/2026-11-22')).map((path) => path.split('limit=')[1]);
+  answers.set('/flow/2026-11-22', () => records(Number(limits().at(-1)))());
+  const it = feed();
+  it.start();
+  await settle();
+  assert.deepEqual(limits(), ['100', '2000']);
+  assert.deepEqual(it.of('records/loaded').map(({ batch, partial }) => [batch.length, partial]), [[100, true], [2_000, true]]);
+  assert.ok(streams[0].url.includes(encodeURIComponent(POSITION)));
+  asked = [];
+  answers.set('/flow/2026-11-22', records(99));
+  const small = feed();
+  small.start();
+  await settle();
+  assert.deepEqual(limits(), ['100']);
+  assert.equal(small.of('records/loaded').length, 1);
+});

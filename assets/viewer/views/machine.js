@@ -9,9 +9,9 @@ import { age, bytes, count } from '../format.js';
 import { jobPath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { commandLine, h, replace } from './dom.js';
-import { doing, line, skew, tone } from './fleet.js';
 import { outcome as jobOutcome, tone as jobTone } from './jobs.js';
 import { label, outcome, tone as sessionTone } from './sessions.js';
+import { doing, line, skew, tone } from './standing.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Machine} Machine */

@@ -8,8 +8,8 @@ import { count } from '../format.js';
 import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { layout, pulseOf } from '../topology.js';
-import { doing, tone } from './fleet.js';
 import { h, replace, setAttribute, svg } from './dom.js';
+import { doing, tone } from './standing.js';
 
 /** @typedef {import('../types.js').State} State */
 
