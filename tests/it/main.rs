@@ -33,6 +33,7 @@ mod dispatch;
 mod dispatch_edges;
 mod doctor;
 mod doctor_fleet;
+mod faults_hosts;
 mod faults_redis;
 mod faults_runner;
 mod fleet;
