@@ -216,7 +216,6 @@ async fn serve_until_told(
     discovery.serve(&peers, address, &app, &shutdown);
     drop(shutdown.spawn(serve::run(listener, app)));
     if let (Some(redis), Some(queue)) = (redis, queue) {
-        let sessions = Table::new(config.session().dir);
         let parts = RunnerParts {
             queue,
             boot: beacon.boot().to_owned(),
@@ -226,7 +225,7 @@ async fn serve_until_told(
             clock: clock.clone(),
         };
         runner::start(config, parts, flow.clone(), &shutdown)?;
-        Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
+        Pulse { redis, beacon, sessions: live.clone(), flow: flow.clone() }.start(&shutdown);
     }
     sweeper(config, live, flow.clone(), clock).start(&shutdown);
     service::keep_bounded(&config.paths, config.service_log_bytes(), &shutdown);
