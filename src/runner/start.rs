@@ -13,7 +13,7 @@ use crate::model::{SessionId, SessionState};
 use crate::session::{self, HostClient, StartError};
 use crate::util::{clock, visible_line};
 use crate::wire::{Sandbox, SessionSpec, SessionStatus, WindowSize};
-use crate::work::Claim;
+use crate::work::{Claim, KeptCheckpoint};
 
 /// Terminal of a job that nobody looks at yet.
 const SIZE: WindowSize = WindowSize { cols: 120, rows: 40 };
@@ -73,8 +73,8 @@ enum Before {
     Nothing,
     /// An attempt on this machine, in the folder where that worked.
     Here(Left),
-    /// The conversation of an attempt on another machine.
-    Elsewhere(Vec<u8>),
+    /// The conversation of an attempt on another machine, and what it had changed.
+    Elsewhere(KeptCheckpoint),
 }
 
 /// What the attempts before this one left: here, or in Redis, whichever is of the later one.
@@ -82,7 +82,7 @@ async fn before(runner: &Runner, claim: &Claim, earlier: Option<(PathBuf, u32)>)
     let here = earlier.and_then(|(folder, attempt)| agent::left(&folder).map(|left| (left, attempt)));
     let known = here.as_ref().map_or(0, |(_, attempt)| *attempt);
     match (checkpoint::kept(runner, claim, known).await, here) {
-        (Some(kept), _) => Before::Elsewhere(kept.bytes),
+        (Some(kept), _) => Before::Elsewhere(kept),
         (None, Some((left, _))) => Before::Here(left),
         (None, None) => Before::Nothing,
     }
@@ -106,6 +106,7 @@ async fn prepare(
 ) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
     // An attempt of the built-in agent that was lost here is gone on with where it worked.
+    let mut with_files = false;
     let mut cwd = match &before {
         Before::Here(left) => left.folder.clone(),
         Before::Elsewhere(_) | Before::Nothing => policy::workdir(runner, claim).await?,
@@ -113,12 +114,18 @@ async fn prepare(
     if let (Some(brought), None, false) =
         (&claim.spec.workspace, &claim.job.workdir, matches!(before, Before::Here(_)))
     {
+        let folder = cwd.clone();
         cwd = workspace::place(runner, claim, brought, cwd).await?;
+        if let Before::Elsewhere(KeptCheckpoint { changes: Some(changes), .. }) = &before
+            && let Some(begin) = workspace::go_on(runner, claim, (brought, folder), changes).await?
+        {
+            (cwd, with_files) = (begin, true);
+        }
     }
     let checkpoint = match before {
         Before::Nothing => None,
         Before::Here(left) => Some(left.file),
-        Before::Elsewhere(bytes) => agent::moved(&bytes, &cwd),
+        Before::Elsewhere(kept) => agent::moved(&kept.bytes, &cwd, with_files),
     };
     let launch = Launch {
         id: claim.id.clone(),

@@ -10,6 +10,7 @@
 mod agent_side;
 mod attachment;
 mod client;
+mod duplex;
 mod host;
 mod host_events;
 mod id;

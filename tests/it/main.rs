@@ -10,6 +10,8 @@
 )]
 
 mod agent_bash;
+mod agent_container;
+mod agent_crowd;
 mod agent_escape;
 mod agent_files;
 mod agent_fleet;
@@ -92,6 +94,7 @@ mod terminal_ws;
 mod tidy;
 mod traps;
 mod travel;
+mod travel_back;
 mod travel_hostile;
 mod travel_large;
 mod travel_parts;
