@@ -122,11 +122,12 @@
  */
 
 /**
- * @typedef {object} Day A day that has a file of records.
+ * @typedef {object} Day A day that has records.
  * @property {string} date
  * @property {number} records
  * @property {number} dispatches
  * @property {number} bad Lines that could not be read.
+ * @property {boolean} fleet The fleet's flow has records of that day; those of other machines are not counted.
  */
 
 /**

@@ -14,7 +14,7 @@ use super::conversation::Conversation;
 use super::model::{Message, Style};
 use super::tools::PlanItem;
 use crate::session::agent_result;
-use crate::store::{Durability, read_private, write_atomic};
+use crate::store::{Durability, read_if_there, write_atomic};
 use crate::wire::{Check, Totals};
 use crate::work::CHECKPOINT_MAX;
 
@@ -102,7 +102,7 @@ pub fn left(folder: &Path) -> Option<Left> {
 
 /// A session's newest checkpoint, as it stands in its folder.
 pub fn checkpoint(folder: &Path) -> io::Result<Option<Vec<u8>>> {
-    read_private(&folder.join(FILE), CHECKPOINT_MAX)
+    read_if_there(&folder.join(FILE), CHECKPOINT_MAX)
 }
 
 /// What tells a session's newest checkpoint from the one before it; `None` where there is none.
@@ -154,7 +154,7 @@ impl Checkpoint {
 
     /// What an earlier run left; `None` when there was none.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
-        let Some(bytes) = read_private(&folder.join(FILE), SIZE_MAX)? else { return Ok(None) };
+        let Some(bytes) = read_if_there(&folder.join(FILE), SIZE_MAX)? else { return Ok(None) };
         let read: Self = serde_json::from_slice(&bytes)?;
         if read.schema == SCHEMA {
             return Ok(Some(read));

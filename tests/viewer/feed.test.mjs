@@ -58,11 +58,13 @@ async function settle() {
 function feed() {
   const actions = [];
   let sessions = 0;
-  const made = createFeed((action) => actions.push(action), () => { sessions += 1; });
+  let back = 0;
+  const made = createFeed((action) => actions.push(action), (topics) => { if (topics.has('sessions')) sessions += 1; }, () => { back += 1; });
   return {
     ...made,
     actions,
     sessions: () => sessions,
+    back: () => back,
     source: () => actions.filter((action) => action.type === 'source/changed').at(-1)?.source,
     of: (type) => actions.filter((action) => action.type === type),
   };
@@ -131,8 +133,10 @@ test('a lost stream: reconnecting, no daemon only after the probe failed, live o
   assert.equal(it.source(), 'reconnecting');
   assert.equal(streams.length, 2, 'the stream is opened as soon as the daemon answers');
   streams[1].readyState = 1;
+  assert.equal(it.back(), 0);
   streams[1].onopen();
   assert.equal(it.source(), 'live');
+  assert.equal(it.back(), 1, 'it is not told that the daemon is there again');
   mock.timers.tick(60_000);
   await settle();
   assert.equal(it.source(), 'live');

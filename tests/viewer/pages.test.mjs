@@ -63,6 +63,8 @@ test('a year ends with the week of today, and busier days are darker', () => {
   const levels = weeks.at(-1).map((cell) => cell?.level);
   assert.deepEqual(levels.slice(4), [2, 1, 4]);
   assert.equal(year(days, '2026-11-18').at(-1)[6], null, 'days to come are no days');
+  const others = { date: '2026-11-19', records: 0, dispatches: 0, bad: 0, fleet: true };
+  assert.equal(year([...days, others], '2026-11-22').at(-1)?.[3]?.level, 1, 'a day of other machines looks like one without records');
 });
 
 test('machines that are gone stay, and a name that is alive again replaces them', () => {

@@ -79,7 +79,7 @@ export function createFilterBar(actions) {
       if (chosen && !values.includes(chosen)) values.push(chosen);
       // A menu that is open must not change under the pointer.
       const open = document.activeElement === facet.select && facet.offered.includes(chosen);
-      if (!open && facet.offered.join('\n') !== ['', ...values].join('\n')) {
+      if (!open && (facet.offered.length === 0 || facet.offered.join('\n') !== ['', ...values].join('\n'))) {
         facet.offered = ['', ...values];
         replace(facet.select, h('option', { value: '' }, facet.label), ...values.map((value) => choice(value, facet.field)));
       }

@@ -68,8 +68,9 @@ export function createJob(actions, tileActions) {
     const session = sessionOfJob(state, id);
     replace(head, h('h2', { title: oneLine(id, MAX_FACT) }, h('a', { class: 'crumb', href: '/queue' }, 'Queue / '), name),
       job && h('span', { class: 'session-outcome', data: { tone: tone(job) } }, outcome(job)), when, h('span', { class: 'spacer' }),
-      session && h('a', { class: 'button', href: sessionPath(session.id) }, 'Terminal'),
-      job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', 'data-acts': true, on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel'));
+      h('span', { class: 'head-acts' },
+        session && h('a', { class: 'button', href: sessionPath(session.id) }, 'Terminal'),
+        job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', 'data-acts': true, on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel')));
     if (!job) {
       const gone = detail?.state === 'gone' || detail?.state === 'failed';
       replace(facts, gone

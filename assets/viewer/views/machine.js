@@ -79,7 +79,7 @@ function facts(state, member, own) {
     ...fact('Slots', member && member.slots >= 0 ? `${member.busy || 0} of ${member.slots} busy` : ''),
     ...fact('Roles', (member?.roles ?? []).map((role) => oneLine(role, 60)).slice(0, 30).join(', ')),
     ...fact('Redis', own?.redis ?? ''),
-    ...fact('Heard of', member ? [age(member.age + Math.max(0, state.now - state.fleetAt)), skew(member)].filter(Boolean).join(' · ') : ''),
+    ...fact('Last seen', member ? [age(member.age + Math.max(0, state.now - state.fleetAt)), skew(member)].filter(Boolean).join(' · ') : ''),
   ];
 }
 

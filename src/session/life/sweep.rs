@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::torn::sweep_torn;
 use super::{Keep, finish_dismissals, retain, retain_folders};
 use crate::config::{Environment, FlowConfig};
 use crate::flow::Flow;
@@ -80,6 +81,9 @@ impl Sweeper {
         }
         if let Err(error) = finish_dismissals(table).await {
             tracing::warn!(%error, "dismissed sessions could not be removed");
+        }
+        if folders && let Err(error) = sweep_torn(table, SystemTime::from(self.clock.now())).await {
+            tracing::warn!(%error, "what crashes left could not be looked for");
         }
         let untold = match self.untold().await {
             Ok(untold) => untold,
