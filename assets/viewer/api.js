@@ -116,11 +116,7 @@ export function openStream(day, from, events, read = parse) {
     };
     opened.onmessage = (event) => {
       if (event.lastEventId) position = event.lastEventId;
-<<<<<<< HEAD
-      events.onRecord({ raw: read(event.data), position: event.lastEventId });
-=======
-      events.onRecord({ raw: parse(event.data), size: event.data.length, position: event.lastEventId });
->>>>>>> vspeed
+      events.onRecord({ raw: read(event.data), size: event.data.length, position: event.lastEventId });
     };
     // The file is not the one that the position was in: what is shown may not be what there is.
     opened.addEventListener('gap', ({ data, lastEventId }) => {

@@ -8,14 +8,9 @@
 
 import * as api from './api.js';
 import { count, shiftDay, utcDay } from './format.js';
-<<<<<<< HEAD
 import { canonicalAction, isRecord, text, touches } from './record.js';
-import { FIRST_RECORDS, MAX_RECORDS } from './records.js';
-import { openStream } from './streams.js';
-=======
-import { changesSessions, isRecord, text, canonicalAction } from './record.js';
 import { FIRST_RECORDS, MAX_RECORDS, SEEN_RECORDS } from './records.js';
->>>>>>> vspeed
+import { openStream } from './streams.js';
 import { readHealth } from './wire.js';
 
 /** @typedef {import('./types.js').Incoming} Incoming */

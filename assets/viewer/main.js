@@ -71,18 +71,12 @@ const isDemo = mode.kind === 'demo';
 const store = createStore(initialState(mode, Date.now()));
 
 const playback = mode.kind === 'live' ? null : createPlayback(mode, store.dispatch, () => nav.note());
-<<<<<<< HEAD
 const touched = (/** @type {Iterable<import('./record.js').Topic>} */ topics) => [polls, jobFeed].forEach((one) => one.told(topics));
 const feed = playback ?? createFeed(store.dispatch, touched, () => touched(['sessions', 'queue', 'fleet']));
-const account = createAccount(store.dispatch, () => touched(['sessions']));
-const polls = createPolls(store.dispatch, () => feed.check(), account.follows, () => ['fleet', 'machine'].includes(store.state().place.route.page));
-=======
-const feed = playback ?? createFeed(store.dispatch, () => polls.sessionsChanged());
 // What is seen first is asked for first; it comes when all that is made below is there.
 if (!playback) feed.start();
-const account = createAccount(store.dispatch, () => polls.sessionsChanged());
-const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
->>>>>>> vspeed
+const account = createAccount(store.dispatch, () => touched(['sessions']));
+const polls = createPolls(store.dispatch, () => feed.check(), account.follows, () => ['fleet', 'machine'].includes(store.state().place.route.page));
 const ask = createAsk();
 const control = createControl(store.dispatch, ask, account.look, isDemo);
 const queueControl = createQueueControl(control, ask, () => {
@@ -166,15 +160,9 @@ function openRecord(record) {
 }
 const saveShown = () => save(`flow-${store.state().place.route.day || utcDay(Date.now())}.jsonl`, exported(store.state()));
 const source = createSource();
-<<<<<<< HEAD
 const days = createDays(() => playback ?? polls.daysSeen());
-for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(); });
-const views = [
-=======
-const days = createDays();
 for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { placePopover(panel); render(true); });
 const draw = createDrawing([
->>>>>>> vspeed
   createRail(),
   createFlow((lens) => {
     store.dispatch({ type: 'lens/changed', lens });

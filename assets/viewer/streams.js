@@ -114,7 +114,7 @@ export function openStream(day, from, events) {
     follow,
     alone: () => alone = own(),
     told(told) {
-      if (told.type === 'flow') for (const [data, position] of told.events) onRecord({ raw: api.parse(data), position });
+      if (told.type === 'flow') for (const [data, position] of told.events) onRecord({ raw: api.parse(data), size: data.length, position });
       else if (told.type === 'open') events.onOpen();
       else if (told.type === 'lost') events.onLost();
       else if (told.type === 'stale') events.onStale(told.missed, '');

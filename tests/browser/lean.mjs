@@ -36,7 +36,8 @@ await browserTest(async (page, faults) => {
 
   await page.goto(url());
   await waitForPill(page, 'live');
-  check(parts().join() === ours.join(), `asked for ${parts().join(', ')}`);
+  // And the worker that its tabs share.
+  check(parts().join() === [...ours, '/assets/worker.js'].join(), `asked for ${parts().join(', ')}`);
   asked = [];
   await page.goto(`${url()}/fleet`);
   await waitForPill(page, 'live');
