@@ -95,6 +95,11 @@ fn list(cx: &Cx, origin: bool, as_document: bool) -> Outcome {
         table.row(row);
     }
     table.print(&cx.printer)?;
+    let host = config.paths.host_file();
+    if origin && host.exists() {
+        let host = crate::util::visible_line(&host.to_string_lossy()).into_owned();
+        cx.printer.note(&format!("peers, discovery and the tailnet: {host}"));
+    }
     Ok(Exit::Ok)
 }
 

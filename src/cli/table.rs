@@ -95,7 +95,7 @@ impl Table {
         }
         for (width, head) in widths.iter_mut().zip(&self.heads) {
             // On a terminal a column that says nothing is left out.
-            if *width > 0 || room.is_none() {
+            if *width > 0 || room.is_none() || self.rows.is_empty() {
                 *width = (*width).max(head.len());
             }
         }
@@ -205,10 +205,7 @@ mod tests {
         assert_eq!(lines(80)[1], "shell-0123456789  running  1m 2s  make the tests pass, please");
         assert_eq!(lines(80)[0], "ID                STATE    RAN    WHAT");
         assert_eq!(lines(56)[1], "shell-0123456789  running  1m 2s  make the tests pass, …");
-        assert_eq!(
-            lines(48)[1],
-            "shell-012…  running  1m 2s  make the tests pass…"
-        );
+        assert_eq!(lines(48)[1], "shell-012…  running  1m 2s  make the tests pass…");
         assert_eq!(lines(40)[1], "shell-0…  running  make the tests pass…");
         for room in 0..90 {
             assert!(lines(room).iter().all(|line| width(line) <= room), "{room}: {:?}", lines(room));
