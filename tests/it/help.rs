@@ -67,7 +67,7 @@ fn wrong_words_are_a_usage_error_with_a_suggestion() {
     for (words, meant) in
         [(&["attach", "x"][..], "'session attach'"), (&["ls"], "'job ls'"), (&["cancel"], "'job cancel'")]
     {
-        let output = Home::new().command(crate::support::BIN).args(words).output().unwrap();
+        let output = Home::new().command(BIN).args(words).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && said.contains(meant), "{words:?}: {}", describe(&output));
     }

@@ -37,8 +37,8 @@ fn a_taken_port_and_a_foreign_address_are_refused_with_what_to_do() {
         assert!(said.contains("plain HTTP") && said.contains("--i-know"), "{}", describe(&output));
     }
     assert!(!home.darkmux().join("daemon.json").exists());
-    fs::create_dir_all(home.darkmux()).unwrap();
-    fs::write(home.darkmux().join("host.toml"), "[discvoery]\n").unwrap();
+    std::fs::create_dir_all(home.darkmux()).unwrap();
+    std::fs::write(home.darkmux().join("host.toml"), "[discvoery]\n").unwrap();
     let output = home.run(["serve", "--port", "0"]);
     assert_eq!(output.status.code(), Some(2), "as a mistake in config.json: {}", describe(&output));
 }

@@ -130,12 +130,12 @@ impl Dispatch<'_> {
     async fn carry_out(&self, queue: &Queue, message: String) -> Outcome {
         let presence = job::presence(queue).await.map_err(|error| not_accepted(&error, None))?;
         self.check_role(presence.as_ref())?;
+        self.check_machine(queue, presence.as_ref()).await?;
         let source = parcel::source(self.cx, self.args).await?;
         let (work, mut spec) = self.documents(message, presence.as_ref())?;
         if source.is_some() {
             parcel::require_workspace(&mut spec.lane);
         }
-        self.check_machine(queue, presence.as_ref()).await?;
         if self.args.dry_run {
             return self.dry_run(queue, presence.as_ref(), (&spec, source.as_ref())).await;
         }
