@@ -2,6 +2,8 @@
 //! byte ring, and the one sanitiser for text from others.
 
 mod backoff;
+mod blocking;
+mod boottime;
 pub mod clock;
 pub mod human;
 mod jitter;
@@ -11,8 +13,11 @@ mod secret;
 mod shutdown;
 mod sleep;
 mod suggest;
+mod tick;
 
 pub use backoff::Backoff;
+pub use blocking::OneThread;
+pub use boottime::BootTime;
 pub use clock::Clock;
 pub use jitter::jitter;
 pub use ring::ByteRing;
@@ -21,6 +26,7 @@ pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use sleep::SleepWatch;
 pub use suggest::closest;
+pub use tick::tick;
 
 /// Waits for a moment; for ever where there is none.
 pub async fn reached(moment: Option<tokio::time::Instant>) {
