@@ -100,7 +100,7 @@ impl Config {
     /// What `host.toml` says; no file says nothing.
     pub fn host(&self) -> Result<HostConfig, ConfigError> {
         let path = self.paths.host_file();
-        let failed = |source| ConfigError::Io { path: path.clone(), action: "reading it", source };
+        let failed = |source| ConfigError::Io { path: path.clone(), action: super::READING, source };
         let Some(bytes) = store::read_if_there(&path, FILE_MAX).map_err(failed)? else {
             return Ok(HostConfig::default());
         };

@@ -74,7 +74,7 @@ fn lock(path: &Path) -> io::Result<File> {
 fn read(path: &Path) -> Result<Option<Identity>, ConfigError> {
     let bytes = store::read_if_there(path, FILE_MAX).map_err(|source| ConfigError::Io {
         path: path.to_owned(),
-        action: "reading it",
+        action: super::READING,
         source,
     })?;
     let wrong =

@@ -159,10 +159,10 @@ pub fn needs_accept(crew: &Crew, role: &RoleId) -> bool {
 }
 
 /// The record of where a published job goes.
-pub fn route_of(work: &WorkJob, spec: &JobSpec, has_target: bool) -> FlowRecord {
+pub fn route_of(work: &WorkJob, spec: &JobSpec) -> FlowRecord {
     let mut payload = Map::new();
     let mut say = |key: &str, value: Value| payload.insert(key.to_owned(), value);
-    say("decision", json!(if has_target { "pinned" } else { "queued" }));
+    say("decision", json!(if work.target_machine.is_some() { "pinned" } else { "queued" }));
     if let Some(target) = &work.target_machine {
         say("target_machine", json!(target));
     }

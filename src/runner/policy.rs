@@ -12,6 +12,7 @@ use super::Runner;
 use super::parked::UNKNOWN_ROLE;
 use crate::config::Environment;
 use crate::crew::{Crew, CrewError, Role};
+use crate::fleet::not_accepted;
 use crate::model::Runtime;
 use crate::work::Claim;
 
@@ -72,10 +73,8 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
         Runtime::AgentCli | Runtime::Agent => {}
         _ if accepts(role.manifest.id.as_str()) => {}
         _ => {
-            return Err(Refusal(format!(
-                "the role `{}` runs commands, and this machine takes such jobs only for roles of runner.accept",
-                role.manifest.id
-            )));
+            let (machine, accept) = (runner.seat.machine.as_str(), &runner.config.accept);
+            return Err(Refusal(not_accepted(machine, role.manifest.id.as_str(), accept)));
         }
     }
     role.launcher().map_err(|error| Refusal(in_a_line(&error)))?;

@@ -32,11 +32,15 @@ fn a_taken_port_and_a_foreign_address_are_refused_with_what_to_do() {
 
     for address in ["0.0.0.0", "192.168.1.7", "::"] {
         let output = home.run(["serve", "--port", "0", "--bind", address]);
-        assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("plain HTTP") && said.contains("--i-know"), "{}", describe(&output));
     }
     assert!(!home.darkmux().join("daemon.json").exists());
+    std::fs::create_dir_all(home.darkmux()).unwrap();
+    std::fs::write(home.darkmux().join("host.toml"), "[discvoery]\n").unwrap();
+    let output = home.run(["serve", "--port", "0"]);
+    assert_eq!(output.status.code(), Some(2), "as a mistake in config.json: {}", describe(&output));
 }
 
 #[test]

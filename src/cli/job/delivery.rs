@@ -9,7 +9,7 @@ use super::link;
 use crate::cli::printer::DIM;
 use crate::cli::{Cx, Exit, Failure};
 use crate::model::{MachineId, SessionId};
-use crate::util::visible_line;
+use crate::util::{human, visible_line};
 use crate::wire::Bundle;
 use crate::work::{JobView, Queue};
 use crate::workspace::{BRANCH_PREFIX, Branch, Mirror, Record, Records, Source, Where, WorkspaceError};
@@ -104,7 +104,7 @@ impl Delivery {
         if let Some(note) = &back.note {
             printer.warn(&visible_line(note));
         }
-        let files = if back.changed == 1 { "1 file".to_owned() } else { format!("{} files", back.changed) };
+        let files = human::count(back.changed, "file");
         match &back.branch {
             None => printer.note(&format!("{DIM}it changed nothing in the repository{DIM:#}")),
             Some(Branch::At(name)) => printer.note(&format!(

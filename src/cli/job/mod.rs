@@ -26,7 +26,7 @@ pub use crate::work::JobView;
 pub use delivery::{Delivery, workspace_failure};
 pub use ending::{document, report_with_workspace, with};
 pub use explain::print_rows;
-pub use fleet::{all as members, needs_accept, presence};
+pub use fleet::{all as members, known_machines, needs_accept, presence};
 pub use follow::{Follow, Followed, Interrupts, follow};
 pub use link::{exit_of, failure, find_view, queue, queue_of};
 pub use words::{end, exit_of as exit_of_job, ran, why};
