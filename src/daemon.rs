@@ -37,7 +37,7 @@ use crate::store::{Durability, FileLock, Redis, SocketKey, bind_socket, ensure_p
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
 use crate::work::{FleetKey, Journal, Queue};
-use crate::workspace::Records;
+use crate::workspace::{KeptResults, Records};
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -397,6 +397,7 @@ fn sweeper(config: &Config, live: LiveTable, flow: FlowConfig, clock: &Clock) ->
         worktrees_age: runner.worktrees_age,
         mirrors: config.paths.mirrors(),
         workspaces: Records::new(config.paths.workspaces()),
+        results: KeptResults::new(config.paths.results()),
         env: config.env().clone(),
         journal: Journal::new(&config.paths.queue(), clock.clone()),
         flow,

@@ -107,7 +107,7 @@ pub async fn run(start: Start<'_>) -> Ended {
     {
         transcript.line(
             Look::Bad,
-            "commands can read darkmux' own keys here, and so act for you: work in another folder",
+            "commands can read darkmux's own keys here, and so act for you: work in another folder",
         );
     }
     let records = records(&task, &chosen, config, clock);

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::json;
 
 use super::table::{Cell, Table};
 use super::{Cx, Exit, Failure, Outcome, block_on};
@@ -138,7 +139,7 @@ fn show(args: &ShowArgs, cx: &Cx) -> Outcome {
 
 fn ls(tokens: &[NamedToken], args: &LsArgs, cx: &Cx) -> Outcome {
     if args.json {
-        cx.printer.json(&listed(tokens))?;
+        cx.printer.json(&json!({ "schema": 1, "tokens": listed(tokens) }))?;
     } else if tokens.is_empty() {
         cx.printer.note("no read-only tokens; `darkmux auth new --read-only NAME` makes one");
     } else {

@@ -5,8 +5,9 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use super::printer::DIM;
+use super::service::Running;
 use super::table::{Cell, Table};
-use super::{Cx, Exit, Failure, Outcome, completions};
+use super::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::config::{self, Setting, edit, keys};
 use crate::store::RedisTarget;
 
@@ -94,6 +95,11 @@ fn list(cx: &Cx, origin: bool, as_document: bool) -> Outcome {
         table.row(row);
     }
     table.print(&cx.printer)?;
+    let host = config.paths.host_file();
+    if origin && host.exists() {
+        let host = crate::util::visible_line(&host.to_string_lossy()).into_owned();
+        cx.printer.note(&format!("peers, discovery and the tailnet: {host}"));
+    }
     Ok(Exit::Ok)
 }
 
@@ -101,7 +107,11 @@ fn get(cx: &Cx, name: &str, as_document: bool) -> Outcome {
     let settings = config::with_kept_machine_id(cx.config()?)?;
     let setting = settings.get(name)?;
     if as_document {
-        cx.printer.json(&as_json(setting))?;
+        let mut document = as_json(setting);
+        document["schema"] = json!(1);
+        cx.printer.json(&document)?;
+    } else if setting.value.is_null() {
+        cx.printer.note(&format!("{} is not set", setting.key.name));
     } else {
         cx.printer.line(&crate::util::visible(&shown(&setting.public())))?;
     }
@@ -110,6 +120,17 @@ fn get(cx: &Cx, name: &str, as_document: bool) -> Outcome {
 
 fn has_password(url: &str) -> bool {
     RedisTarget::parse(url).is_ok_and(|target| target.has_password())
+}
+
+/// Says that the daemon that runs goes by what was set before.
+fn tell_daemon(cx: &Cx) -> Result<(), Failure> {
+    // A setting beside it that is wrong is told by whatever runs next.
+    let Ok(config) = cx.config() else { return Ok(()) };
+    if let Some(running) = block_on(async { Ok(Running::find(config).await) })? {
+        let Running { pid, restart } = running;
+        cx.printer.note(&format!("the daemon (pid {pid}) reads this at its next start: {restart}"));
+    }
+    Ok(())
 }
 
 fn set(cx: &Cx, name: &str, text: Option<&str>) -> Outcome {
@@ -121,7 +142,12 @@ fn set(cx: &Cx, name: &str, text: Option<&str>) -> Outcome {
         return Err(Failure::new(Exit::Usage, hint));
     }
     let path = config::Paths::from_env(&cx.env)?.config_file();
+    let changes =
+        config::ConfigFile::read(&path).is_ok_and(|file| file.values.get(key.name) != value.as_ref());
     edit(&path, key, value)?;
+    if changes && key.used == keys::Use::Acts {
+        tell_daemon(cx)?;
+    }
     if let Some(var) = key.env.filter(|var| cx.env.get(var).is_some()) {
         cx.printer.note(&format!("note: {var} is set and wins over the file"));
     }

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use super::printer::{BAD, BOLD, DIM, GOOD, WARN};
 use super::{Cx, Exit, Outcome};
 use crate::doctor::{self, Finding, Machine, Report, State};
-use crate::util::visible_line;
+use crate::util::{human, visible_line};
 
 /// Most lines that are shown of one text.
 const ROWS_MAX: usize = 20;
@@ -52,7 +52,7 @@ fn print(report: &Report, cx: &Cx) -> std::io::Result<()> {
     cx.printer.line(&format!("{BOLD}darkmux doctor{BOLD:#}: {count} checks, {}", report.darkmux_version))?;
     section(&report.checks, cx)?;
     if let Some(fleet) = &report.fleet {
-        cx.printer.line(&format!("{BOLD}fleet{BOLD:#}: {} machines", fleet.len()))?;
+        cx.printer.line(&format!("{BOLD}fleet{BOLD:#}: {}", human::count(fleet.len() as u64, "machine")))?;
         section(fleet, cx)?;
     }
     let Report { passed, warned, failed, .. } = report;

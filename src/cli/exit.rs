@@ -7,15 +7,23 @@ use std::process::ExitCode;
 use tokio::signal::unix::SignalKind;
 
 use super::Cx;
+use crate::config::ConfigError;
 use crate::util::visible;
 
 /// The table of exit statuses, shown by `--help`.
-pub const HELP: &str = "Exit status:
-  0 ok; 1 the operation failed; 2 usage or configuration; 3 the daemon or Redis can't be reached;
-  124 a time limit was reached; 125 darkmux itself failed; 126 the role is known but can't run here;
-  127 unknown role; 128+N ended by signal N; 130 interrupted.
-  A command that waits for a session or a job ends with its own status; a job that was cancelled is 130,
-  one that a machine refused is 126, one that was lost is 125.";
+pub const HELP: &str = "\
+Exit status:
+  0      ok
+  1      the operation failed
+  2      wrong usage or configuration
+  3      the daemon or Redis can't be reached
+  124    a time limit was reached
+  125    darkmux itself failed, or the job was lost
+  126    the role is known and can't run here, or a machine refused the job
+  127    unknown role
+  128+N  ended by signal N
+  130    interrupted, or the job was cancelled
+A command that waits for a session or a job ends with its status.";
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +128,8 @@ where
         if error.chain().any(broken_pipe) {
             return Self::silent(Exit::Ok);
         }
-        let config = error.chain().any(<dyn std::error::Error>::is::<crate::config::ConfigError>);
+        let config = error.chain().filter_map(|cause| cause.downcast_ref::<ConfigError>());
+        let config = config.into_iter().any(ConfigError::is_a_mistake);
         Self::new(if config { Exit::Usage } else { Exit::Failed }, in_words(&error))
     }
 }

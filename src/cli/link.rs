@@ -9,9 +9,9 @@ use crate::work::{FleetKey, JobView, Queue, WorkError};
 /// Candidates named in a message about an ambiguous text.
 const NAMED: usize = 5;
 
-/// What to do without a Redis.
-pub const REMEDY: &str =
-    "export DARKMUX_REDIS_URL=redis://HOST:6379, or `darkmux config set redis.url …` (see `darkmux doctor`)";
+/// Which Redis is meant, and what to do without one.
+pub const REMEDY: &str = "a Redis that the machines share: `darkmux hub up` on the machine that stays on, `darkmux \
+                          fleet join` on the others; or `darkmux config set redis.url redis://HOST:6379`";
 
 /// The fleet's queue; `None` where this machine works alone.
 pub fn queue_of(config: &Config) -> Result<Option<Queue>, Failure> {
@@ -23,8 +23,7 @@ pub fn queue_of(config: &Config) -> Result<Option<Queue>, Failure> {
 
 /// The fleet's queue, for a verb that is nothing without it.
 pub fn queue(cx: &Cx, what: &str) -> Result<Queue, Failure> {
-    queue_of(cx.config()?)?
-        .ok_or_else(|| Failure::new(Exit::Unreachable, format!("{what} needs Redis: {REMEDY}")))
+    queue_of(cx.config()?)?.ok_or_else(|| Failure::new(Exit::Unreachable, format!("{what} needs {REMEDY}")))
 }
 
 /// What a failure of the queue means for the exit status.

@@ -18,6 +18,7 @@ mod endpoints;
 mod exit;
 mod fleet;
 mod flow;
+mod guess;
 mod hook;
 mod hub;
 mod inbox;
@@ -158,7 +159,7 @@ pub fn main() -> ExitCode {
     let command = Box::leak(Box::new(command()));
     let matches = match command.try_get_matches_from_mut(std::env::args_os()) {
         Ok(matches) => matches,
-        Err(error) => return exit::usage(&error),
+        Err(error) => return exit::usage(&guess::with_group(error, Cli::command)),
     };
     match Cli::from_arg_matches(&matches) {
         Ok(cli) => {

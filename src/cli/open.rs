@@ -17,7 +17,7 @@ const STARTING: Duration = Duration::from_secs(3);
 
 /// Open the viewer in the browser, signed in.
 ///
-/// The address holds a code that works once within a minute. The browser gets it by a page in darkmux' folder, which
+/// The address holds a code that works once within a minute. The browser gets it by a page in darkmux's folder, which
 /// some confined browsers (snap, flatpak) can't read: `--print` is for those, and for machines without a desktop.
 #[derive(Debug, Args)]
 pub struct OpenArgs {

@@ -66,6 +66,10 @@ fn lines(status: &QueueStatus) -> Vec<String> {
     let (queued, waiting, running) = (count("queued"), count("waiting"), count("running"));
     let mut lines =
         vec![format!("{BOLD}{queued}{BOLD:#} queued, {waiting} waiting for their time, {running} running")];
+    if status.parked > 0 {
+        let parked = human::count(status.parked, "job");
+        lines.push(format!("{WARN}parked{WARN:#}: {parked} that no machine can run now (`darkmux job ls`, `darkmux job explain`)"));
+    }
     if status.paused {
         lines.push(format!("{WARN}paused{WARN:#}: `darkmux queue resume` goes on"));
     }
@@ -86,7 +90,8 @@ fn lines(status: &QueueStatus) -> Vec<String> {
         lines.push(format!("{} {DIM}runs{DIM:#} {}", visible_line(machine), named.join(", ")));
     }
     if status.dead > 0 {
-        lines.push(format!("{WARN}{} dead letters{WARN:#}: `darkmux job dead` lists them", status.dead));
+        let dead = human::count(status.dead, "dead letter");
+        lines.push(format!("{WARN}{dead}{WARN:#}: `darkmux job dead` lists them"));
     }
     lines
 }
@@ -104,13 +109,22 @@ mod tests {
             drained: vec!["lap\u{1b}top".to_owned()],
             depth: [("queued", 3), ("running", 10)].into(),
             oldest_queued_ms: Some(1000),
+            parked: 1,
             running: [("studio".to_owned(), jobs)].into(),
             dead: 2,
             now_ms: 61_000,
         };
         let text = lines(&status).join("\n");
         let text = anstream::adapter::strip_str(&text).to_string();
-        for part in ["3 queued", "queue resume", "lap\\u{1b}top", "1m 0s", "and 2 more", "2 dead letters"] {
+        for part in [
+            "3 queued",
+            "1 job that no machine",
+            "queue resume",
+            "lap\\u{1b}top",
+            "1m 0s",
+            "and 2 more",
+            "2 dead letters",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

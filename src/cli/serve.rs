@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::printer::{BOLD, DIM};
-use super::{Cx, Exit, Outcome, logging};
+use super::{Cx, Exit, Failure, Outcome, logging};
 use crate::config::{Config, Paths};
 use crate::daemon::{self, Ready};
+use crate::serve::reach;
 use crate::service;
 
 /// Run this machine's daemon: viewer, flow and sessions over HTTP, and the runner of the fleet's queue.
@@ -61,6 +62,8 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
     let config = config?;
     // Asked here already, so that a wrong one ends as any other wrong setting.
     config.serve_token()?;
+    config.host()?;
+    reach::check(config.serve().bind, args.i_know).map_err(|words| Failure::new(Exit::Usage, words))?;
     logging::init(&cx.env);
     // The provider that every TLS client of this process uses; one is there already only in tests.
     let _ = rustls::crypto::ring::default_provider().install_default();

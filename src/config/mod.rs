@@ -33,6 +33,7 @@ pub use sandbox::SandboxConfig;
 pub use service::ServiceEnv;
 pub use settings::{Origin, Setting, Settings, key_named, parse};
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Everything that can be wrong with the configuration. Each message ends with what to do.
@@ -45,7 +46,7 @@ pub enum ConfigError {
     #[error("DARKMUX_HOME is `{0}`: it must be an absolute path")]
     RelativeHome(String),
     /// A file could not be read or written.
-    #[error("{path}: {action} failed: {source}")]
+    #[error("{path}: {action} failed: {source}{}", advice(.action, .source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -82,6 +83,25 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         problem: String,
     },
+}
+
+/// What reading a file is called in [`ConfigError::Io`]; everything else is writing one.
+const READING: &str = "reading it";
+
+/// What to do where darkmux's folder can't be written.
+fn advice(action: &str, source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        _ if action == READING => "",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room on that disk",
+        _ => "; set DARKMUX_HOME to a folder that can be written",
+    }
+}
+
+impl ConfigError {
+    /// Whether the user's words are wrong, and not the disk that should have kept something.
+    pub fn is_a_mistake(&self) -> bool {
+        !matches!(self, Self::Io { action, .. } if *action != READING)
+    }
 }
 
 fn suggestion(near: Option<&'static str>) -> String {

@@ -73,6 +73,11 @@ impl Config {
         self.env.home().filter(|home| home.is_absolute())
     }
 
+    /// Whether nobody has said anything of this setting.
+    pub fn is_default(&self, name: &str) -> bool {
+        self.settings.get(name).is_ok_and(|setting| setting.origin == Origin::Default)
+    }
+
     /// Whether this setting comes from the environment, and so wins over the file.
     pub fn is_from_env(&self, name: &str) -> bool {
         self.settings.get(name).is_ok_and(|setting| matches!(setting.origin, Origin::Env(_)))

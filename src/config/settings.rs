@@ -144,14 +144,17 @@ fn resolve_one(
     flags: &[(&'static str, String)],
 ) -> Result<Setting, ConfigError> {
     let setting = |value, origin| Ok(Setting { key, value, origin });
+    // Also where something else wins over it: the day that goes, a mistake would come to light.
+    let in_file = file.values.get(key.name).filter(|value| !value.is_null());
+    let in_file = in_file.map(|value| check(key, value, &file.path.display().to_string())).transpose()?;
     if let Some((_, text)) = flags.iter().rev().find(|(name, _)| *name == key.name) {
         return setting(parse(key, text, "the command line")?, Origin::Flag);
     }
     if let Some((name, text)) = key.env.and_then(|name| Some((name, env.get(name)?))) {
         return setting(parse(key, text, name)?, Origin::Env(name));
     }
-    if let Some(value) = file.values.get(key.name).filter(|value| !value.is_null()) {
-        return setting(check(key, value, &file.path.display().to_string())?, Origin::File);
+    if let Some(value) = in_file {
+        return setting(value, Origin::File);
     }
     match key.default {
         Some(text) => setting(parse(key, text, "the default")?, Origin::Default),

@@ -19,14 +19,15 @@ impl Check for AgentClis {
 
 fn judge(wanted: &[String], entries: &[RoleEntry]) -> Finding {
     let mut here = Vec::new();
-    let mut missing = Vec::new();
+    let mut broken = Vec::new();
     for name in wanted {
         let entry = entries.iter().find(|entry| entry.name == *name && entry.agent);
         match entry.map(|entry| &entry.availability) {
             Some(Availability::Ready { program, .. }) => here.push(format!("{name} ({})", program.display())),
-            Some(Availability::CannotRun(reason)) => missing.push(format!("{name}: {reason}")),
-            Some(Availability::Broken) => missing.push(format!("{name}: its role is broken")),
-            None => missing.push(format!("{name}: no role of this name is an agent CLI")),
+            // That it is not installed is what is found; the fix says the rest.
+            Some(Availability::CannotRun(_)) => {}
+            Some(Availability::Broken) => broken.push(format!("{name}: its role is broken")),
+            None => broken.push(format!("{name}: no role of this name is an agent CLI")),
         }
     }
     if !here.is_empty() {
@@ -34,7 +35,7 @@ fn judge(wanted: &[String], entries: &[RoleEntry]) -> Finding {
     }
     let why = "roles such as `coder` run by an agent CLI; only those with a command of their own can run";
     let fix = "install one of them, or name one that you have: darkmux config set crew.agents NAME";
-    Finding::warn(format!("none of {}", list(wanted)), why, fix).details(missing)
+    Finding::warn(format!("none of {}", list(wanted)), why, fix).details(broken)
 }
 
 fn list(names: &[String]) -> String {

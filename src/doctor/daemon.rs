@@ -4,8 +4,11 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Check, Finding, Machine, question};
 use crate::client::{self, Client};
+use crate::service::{Kind, Services};
 use crate::wire::DaemonInfo;
 
 /// How long the daemon may take to answer.
@@ -32,14 +35,21 @@ impl Check for Daemon {
 }
 
 fn asked(machine: &Machine, info: DaemonInfo) -> Finding {
-    let restart = format!("kill {}; darkmux serve   # sessions go on", info.pid);
-    let url = info.url();
+    let restart = restart(machine, info.pid);
+    let (url, started_at) = (info.url(), info.started_at.clone());
     let health = question(PATIENCE, async {
         let client = Client::new(info)?;
         client.health().await
     });
     match health {
         Ok(Ok(health)) if health.darkmux_version == machine.version => {
+            if has_newer_settings(machine, &started_at) {
+                return Finding::warn(
+                    format!("answers at {url}, and config.json was changed after its start"),
+                    "the daemon reads settings when it starts, and goes by those of then",
+                    restart,
+                );
+            }
             Finding::pass(format!("answers at {url}, of this version"))
         }
         Ok(Ok(health)) => Finding::warn(
@@ -53,6 +63,22 @@ fn asked(machine: &Machine, info: DaemonInfo) -> Finding {
         Ok(Err(error)) => not_well(&error.to_string(), &restart),
         Err(error) => not_well(&format!("at {url}: {error}"), &restart),
     }
+}
+
+/// What starts it anew: the service manager, where it has a unit of it, else whoever sits here.
+fn restart(machine: &Machine, pid: u32) -> String {
+    if Services::of_path(&machine.config).is_ok_and(|services| services.is_installed(Kind::Serve)) {
+        return "darkmux service install --restart   # sessions go on".to_owned();
+    }
+    format!("kill {pid}; darkmux serve   # sessions go on")
+}
+
+/// Whether `config.json` was written after the daemon had read it.
+fn has_newer_settings(machine: &Machine, started_at: &str) -> bool {
+    let written = std::fs::metadata(machine.config.paths.config_file()).and_then(|meta| meta.modified());
+    let written = written.ok().and_then(|written| Timestamp::try_from(written).ok());
+    let started = started_at.parse::<Timestamp>().ok();
+    written.zip(started).is_some_and(|(written, started)| written > started)
 }
 
 fn not_well(finding: &str, fix: &str) -> Finding {

@@ -3,6 +3,7 @@
 use super::others;
 use super::{Check, Finding, Machine};
 use crate::fleet::{Member, members};
+use crate::util::human;
 
 /// Names and identities that several machines have.
 pub struct DuplicateIds;
@@ -29,7 +30,7 @@ pub const FIX: &str = "on all but one: darkmux config set machine_id NAME; then 
 fn judge(members: &[Member]) -> Finding {
     let mut clashes: Vec<String> = members.iter().filter_map(Member::clash).collect();
     if clashes.is_empty() {
-        return Finding::pass(format!("{} names, each of one machine", members.len()));
+        return Finding::pass(format!("{}, each of one machine", human::count(members.len() as u64, "name")));
     }
     let first = clashes.remove(0);
     Finding::fail(first, WHY, FIX).details(clashes)

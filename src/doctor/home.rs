@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use super::{Check, Finding, Machine};
 
 /// Files and folders of the home folder that nobody else may read.
@@ -39,9 +41,7 @@ fn look(home: &Path) -> Finding {
     let meta = match fs::metadata(home) {
         Ok(meta) => meta,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Finding::pass(format!(
-                "{shown} is not there yet; the first command that keeps something makes it"
-            ));
+            return missing(home);
         }
         Err(error) => {
             let why = "without it darkmux can keep neither records nor sessions";
@@ -57,7 +57,28 @@ fn look(home: &Path) -> Finding {
         let fix = "set DARKMUX_HOME to a folder of yours";
         return Finding::fail(format!("{shown} belongs to user {}", meta.uid()), why, fix);
     }
+    // Owner and mode say nothing of a file system that is mounted read-only.
+    if let Err(error) = rustix::fs::access(home, Access::WRITE_OK | Access::EXEC_OK) {
+        return unwritable(format!("{shown} can't be written: {error}"));
+    }
     open_to_others(home, &meta)
+}
+
+/// It is made by whatever keeps something first, where that may.
+fn missing(home: &Path) -> Finding {
+    let shown = home.display();
+    let above = home.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
+    match rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::pass(format!(
+            "{shown} is not there yet; the first command that keeps something makes it"
+        )),
+        Err(error) => unwritable(format!("{shown} is not there, and can't be made: {error}")),
+    }
+}
+
+fn unwritable(finding: String) -> Finding {
+    let why = "without it darkmux can keep neither records nor sessions";
+    Finding::fail(finding, why, "set DARKMUX_HOME to a folder that can be written")
 }
 
 fn open_to_others(home: &Path, meta: &fs::Metadata) -> Finding {

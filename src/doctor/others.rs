@@ -30,7 +30,7 @@ pub fn alive(machine: &Machine) -> Result<Presence, Finding> {
 
 /// No Redis is set.
 pub fn alone() -> Finding {
-    Finding::pass("this machine works alone: DARKMUX_REDIS_URL is not set")
+    Finding::pass("this machine works alone: no Redis is set (redis.url)")
 }
 
 /// The roster; an empty one where it can't be read, which is a finding of `peers`.

@@ -96,7 +96,7 @@ fn problems(status: &QueueStatus, health: &QueueHealth) -> Vec<Finding> {
     }
     if status.dead > 0 {
         found.push(Finding::warn(
-            format!("{} dead letters", status.dead),
+            human::count(status.dead, "dead letter"),
             "these jobs are not tried again by themselves",
             "darkmux job dead   # then --requeue JOB, or --drop JOB --yes",
         ));
@@ -114,6 +114,7 @@ mod tests {
         QueueStatus {
             schema: 1,
             paused: false,
+            parked: 0,
             drained: vec![],
             depth: [("queued", 1)].into(),
             oldest_queued_ms: Some(1_000),

@@ -2,7 +2,9 @@
 
 use super::others::{self, PATIENCE};
 use super::{Check, Finding, Machine, State, question};
+use crate::config::Origin;
 use crate::fleet::{Access, ServerReport};
+use crate::service::hub::{self, HubFiles};
 use crate::store::{RedisClass, RedisFault, RedisTarget};
 use crate::util::human;
 
@@ -26,10 +28,10 @@ impl Check for RedisServer {
         let Some(redis) = others::redis(machine) else { return unset(machine) };
         match question(PATIENCE, ServerReport::ask(&redis, &machine.clock)) {
             Ok(Ok(report)) => judge(&report, redis.target()),
-            Ok(Err(fault)) => unusable(&fault, redis.target()),
+            Ok(Err(fault)) => unusable(&fault, redis.target(), start(machine)),
             Err(late) => {
                 let words = format!("{}: {late}", redis.shown());
-                Finding::fail(words, WHY_UNREACHABLE, remedy(RedisClass::Silent))
+                Finding::fail(words, WHY_UNREACHABLE, RedisClass::Silent.remedy())
             }
         }
     }
@@ -46,23 +48,34 @@ fn unset(machine: &Machine) -> Finding {
     }
 }
 
-fn remedy(class: RedisClass) -> String {
-    match class {
-        RedisClass::Unreachable => {
-            "start it there (`brew services start redis`, `systemctl start redis`), or mend DARKMUX_REDIS_URL"
-                .to_owned()
-        }
-        other => other.remedy().to_owned(),
+/// What starts the Redis that is set, by where it is and where the setting comes from.
+fn start(machine: &Machine) -> String {
+    let config = &machine.config;
+    let files = HubFiles::new(&config.paths);
+    if let Ok(Some(hub)) = files.read()
+        && hub::is_used(config, &files, &hub) == Ok(true)
+    {
+        return "darkmux hub up".to_owned();
     }
+    let key = config.redis_url().map_or("redis.url", |(_, key)| key);
+    let setting = match config.settings.get(key).map(|setting| setting.origin) {
+        Ok(Origin::Env(name)) => name,
+        _ => key,
+    };
+    format!("start it there (`brew services start redis`, `systemctl start redis`), or mend {setting}")
 }
 
-fn unusable(fault: &RedisFault, target: &RedisTarget) -> Finding {
+fn unusable(fault: &RedisFault, target: &RedisTarget, start: String) -> Finding {
     let words = match fault.class() {
         RedisClass::Unreachable => format!("{} can't be reached: {}", target.shown(), fault.detail()),
         RedisClass::Silent => format!("{} does not answer", target.shown()),
+        RedisClass::NoRedis => format!("what answers at {} is no Redis", target.shown()),
+        RedisClass::Auth if fault.lacks_password() => format!("{} asks for a password", target.shown()),
         _ => format!("{} refuses: {}", target.shown(), fault.detail()),
     };
-    Finding::fail(words, WHY_UNREACHABLE, remedy(fault.class()))
+    let class = fault.class();
+    let fix = if class == RedisClass::Unreachable { start } else { class.remedy().to_owned() };
+    Finding::fail(words, WHY_UNREACHABLE, fix)
 }
 
 /// All is looked at; the worst is the finding, the others are its details with the commands that mend them.
@@ -198,7 +211,7 @@ mod tests {
     #[test]
     fn the_rights_that_are_told_are_those_of_a_hub() {
         let words = shell_words::split(ACL).unwrap().join(" ");
-        assert!(words.ends_with(&format!(">PASSWORD {}", crate::service::hub::RIGHTS)), "{words}");
+        assert!(words.ends_with(&format!(">PASSWORD {}", hub::RIGHTS)), "{words}");
     }
 
     #[test]

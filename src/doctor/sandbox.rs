@@ -34,8 +34,8 @@ fn judge(confinement: &Confinement, opens_keys: bool) -> Finding {
         ),
         _ if opens_keys => Finding::warn(
             finding,
-            "sandbox.read or sandbox.write opens darkmux' own folder: commands can read its keys, and so act for you",
-            "name the folders that commands need, and none that darkmux' own lies in",
+            "sandbox.read or sandbox.write opens darkmux's own folder: commands can read its keys, and so act for you",
+            "name the folders that commands need, and none that darkmux's own lies in",
         ),
         _ => Finding::pass(finding),
     }

@@ -1,7 +1,8 @@
 //! Whether the configuration loads.
 
 use super::{Check, Finding, Machine};
-use crate::config::{ConfigError, Origin};
+use crate::config::{ConfigError, ConfigFile, Origin};
+use crate::util::human;
 
 /// `config.json` and the variables.
 pub struct Config;
@@ -23,12 +24,12 @@ impl Check for Config {
 }
 
 fn loaded(machine: &Machine) -> Finding {
-    let set = |of: fn(Origin) -> bool| machine.config.settings.iter().filter(|one| of(one.origin)).count();
-    let in_file = set(|origin| origin == Origin::File);
-    let by_env = set(|origin| matches!(origin, Origin::Env(_)));
+    let settings = machine.config.settings.iter();
+    let by_env = settings.filter(|setting| matches!(setting.origin, Origin::Env(_))).count();
     let file = machine.config.paths.config_file();
+    let in_file = ConfigFile::read(&file).map_or(0, |file| file.values.len());
     let file = match file.try_exists() {
-        Ok(true) => format!("{}: {in_file} settings", file.display()),
+        Ok(true) => format!("{}: {}", file.display(), human::count(in_file as u64, "setting")),
         _ => "no config.json".to_owned(),
     };
     Finding::pass(format!("{file}, {by_env} by the environment"))

@@ -40,7 +40,10 @@ fn judge(own_ms: i64, presence: &Presence) -> Finding {
     wrong.extend(others.map(|seen| format!("{}'s is {}", seen.beat.name(), off(seen.skew_ms))));
     if wrong.is_empty() {
         let count = presence.machines.len();
-        return Finding::pass(format!("{count} machines agree with Redis within 2 s"));
+        return Finding::pass(format!(
+            "{} within 2 s of Redis' clock",
+            human::count(count as u64, "machine")
+        ));
     }
     let why = "records are dated by the clock of their machine; claims and leases don't depend on it";
     let fix = "there, switch time synchronisation on: `timedatectl set-ntp true` (Linux), `sudo sntp -sS time.apple.com` (macOS)";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::others;
 use super::{Check, Finding, Machine};
 use crate::fleet::Presence;
+use crate::util::human;
 
 /// The versions of the fleet's daemons.
 pub struct VersionSkew;
@@ -41,7 +42,10 @@ fn judge(own: &str, presence: &Presence) -> Finding {
         .map(|(version, names)| format!("{version} on {}", others::names(names.iter().copied())))
         .collect();
     if others.is_empty() {
-        return Finding::pass(format!("{} machines, all of {own}", presence.machines.len()));
+        return Finding::pass(format!(
+            "{} of {own}",
+            human::count(presence.machines.len() as u64, "machine")
+        ));
     }
     let first = by_version.iter().find(|(version, _)| **version != own);
     let name = first.and_then(|(_, names)| names.first()).copied().unwrap_or_default();

@@ -18,12 +18,12 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The word.
+    /// The word of tables: where it is written down.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Roster => "roster",
-            Self::Presence => "presence",
-            Self::Both => "both",
+            Self::Presence => "redis",
+            Self::Both => "roster+redis",
         }
     }
 }
@@ -121,7 +121,7 @@ mod tests {
         let all = members(&roster, Some(&presence));
         let short: Vec<_> =
             all.iter().map(|one| (one.id.as_str(), one.origin.as_str(), one.seen.len())).collect();
-        assert_eq!(short, [("laptop", "roster", 0), ("pi", "presence", 1), ("studio", "both", 2)]);
+        assert_eq!(short, [("laptop", "roster", 0), ("pi", "redis", 1), ("studio", "roster+redis", 2)]);
         assert_eq!(all[0].clash(), None);
         assert!(all[1].clash().unwrap().contains("one identity"));
         assert!(all[2].clash().unwrap().contains("2 machines are called studio"));

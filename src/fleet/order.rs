@@ -15,12 +15,10 @@ use crate::model::{
 };
 use crate::util::clock;
 use crate::wire::{JOB_MESSAGE_MAX, JOB_SCHEMA, JobSpec, Lane, WORK_TIMEOUT_MAX, WorkJob};
+use crate::work::NOT_AFTER;
 
 /// Most machines that get a head start by what is preferred.
 const FIRST_MAX: usize = 16;
-
-/// After this time nobody starts a job any more.
-const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Why it can be no job.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +76,7 @@ pub struct Publisher<'a> {
     pub machine: &'a MachineId,
     /// What drives it.
     pub orchestrator: Option<String>,
-    /// Unix milliseconds.
+    /// What time the queue has, in Unix milliseconds: until when the job may start is counted from there.
     pub now_ms: u64,
 }
 
@@ -161,10 +159,10 @@ pub fn needs_accept(crew: &Crew, role: &RoleId) -> bool {
 }
 
 /// The record of where a published job goes.
-pub fn route_of(work: &WorkJob, spec: &JobSpec, has_target: bool) -> FlowRecord {
+pub fn route_of(work: &WorkJob, spec: &JobSpec) -> FlowRecord {
     let mut payload = Map::new();
     let mut say = |key: &str, value: Value| payload.insert(key.to_owned(), value);
-    say("decision", json!(if has_target { "pinned" } else { "queued" }));
+    say("decision", json!(if work.target_machine.is_some() { "pinned" } else { "queued" }));
     if let Some(target) = &work.target_machine {
         say("target_machine", json!(target));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Facts, Member, meets};
-use crate::model::{JobState, MachineId, Priority, Requirement};
+use crate::model::{MachineId, Priority, Requirement};
 use crate::util::{human, visible_line};
 use crate::wire::{Lane, MachineBeat};
 use crate::work::{JobView, QueueStatus, Seat};
@@ -104,9 +104,9 @@ fn row(ask: &Ask, gate: &Gate, member: &Member) -> Row {
         no.push(format!("pinned to {pin}"));
     }
     match member.newest() {
-        None => later.push("shows no sign of life; is `darkmux serve` running there?".to_owned()),
+        None => later.push("shows no sign of life (is `darkmux serve` running there?)".to_owned()),
         Some(seen) if seen.age > SILENT => {
-            later.push(format!("not heard of for {}; it may be gone", human::duration(seen.age)));
+            later.push(format!("was not heard of for {}, and may be gone", human::duration(seen.age)));
         }
         Some(seen) if seen.beat.runner.is_none() => no.extend(of_1_9(ask)),
         Some(seen) => {
@@ -116,14 +116,13 @@ fn row(ask: &Ask, gate: &Gate, member: &Member) -> Row {
         }
     }
     let boot = member.newest().and_then(|seen| seen.beat.boot.as_deref());
-    if let Some(why) = given_back(ask, name, boot) {
-        no.push(why);
-    }
+    // What it still lacks it has said in the same words.
+    no.extend(given_back(ask, name, boot).filter(|why| !no.iter().any(|lack| why.ends_with(lack))));
     if gate.paused {
         later.push("the queue is paused; `darkmux queue resume` goes on".to_owned());
     }
     if gate.drained.iter().any(|drained| drained == name) {
-        later.push(format!("drained; `darkmux fleet undrain {}` takes it back", visible_line(name)));
+        later.push(format!("is drained (`darkmux fleet undrain {}`)", visible_line(name)));
     }
     let verdict = match (no.is_empty(), later.is_empty()) {
         (false, _) => Verdict::No,
@@ -152,7 +151,7 @@ fn unable(ask: &Ask, beat: &MachineBeat) -> Vec<String> {
     if !beat.roles.contains(&ask.role) {
         lacks.push(format!("role {} can't run there", visible_line(&ask.role)));
     } else if ask.needs_accept && !beat.accept.iter().any(|word| *word == ask.role || word == "*") {
-        lacks.push(format!("its runner.accept does not name role {}", visible_line(&ask.role)));
+        lacks.push(not_accepted(beat.name(), &ask.role, &beat.accept));
     }
     let Some(facts) = Facts::of_beat(beat) else {
         lacks.push("its name is no machine id".to_owned());
@@ -165,13 +164,24 @@ fn unable(ask: &Ask, beat: &MachineBeat) -> Vec<String> {
     lacks
 }
 
+/// What a machine says to a role that runs commands and that its `runner.accept` does not name, with what mends it.
+pub fn not_accepted(machine: &str, role: &str, accept: &[String]) -> String {
+    let words: Vec<&str> = accept.iter().map(String::as_str).chain([role]).collect();
+    let (machine, role, words) = (visible_line(machine), visible_line(role), words.join(","));
+    format!(
+        "does not accept the role {role} from the queue; on {machine}: darkmux config set runner.accept {}, then start its \
+         daemon anew",
+        visible_line(&words)
+    )
+}
+
 /// What keeps it busy.
 fn occupied(beat: &MachineBeat) -> Option<String> {
     if beat.runner.is_some_and(|runner| runner.draining) {
         return Some("is draining".to_owned());
     }
     let slots = beat.slots.filter(|slots| slots.busy >= slots.total)?;
-    Some(format!("busy ({} of {} slots)", slots.busy, slots.total))
+    Some(format!("is busy ({} of {} slots)", slots.busy, slots.total))
 }
 
 fn given_back(ask: &Ask, machine: &str, boot: Option<&str>) -> Option<String> {
@@ -183,27 +193,7 @@ fn given_back(ask: &Ask, machine: &str, boot: Option<&str>) -> Option<String> {
     };
     let out = ask.lane.not.iter().any(|consumer| of_machine(consumer));
     let why = ask.declined.get(machine).map(|why| visible_line(why).into_owned());
-    out.then(|| format!("gave it back: {}", why.unwrap_or_else(|| "no reason is kept".to_owned())))
-}
-
-/// In one line why the job is where it is; `None` for one that has ended.
-pub fn headline(job: &JobView, rows: &[Row], paused: bool) -> Option<String> {
-    let able = rows.iter().filter(|row| row.verdict == Verdict::Now).count();
-    let later = rows.iter().filter(|row| row.verdict == Verdict::Later).count();
-    Some(match job.state {
-        JobState::Running => {
-            let machine = job.machine.as_deref().unwrap_or("?");
-            format!("runs on {} as attempt {}", visible_line(machine), job.attempt)
-        }
-        JobState::Queued if paused => "waits, because the queue is paused".to_owned(),
-        JobState::Queued if able > 0 => format!("waits for one of {able} machines that can run it now"),
-        JobState::Queued if later > 0 => {
-            format!("waits until one of {later} machines that could run it gets to it")
-        }
-        JobState::Queued => "waits, and no known machine can run it as it is".to_owned(),
-        JobState::Waiting => "waits for its time".to_owned(),
-        _ => return None,
-    })
+    out.then(|| format!("refused it: {}", why.unwrap_or_else(|| "no reason is kept".to_owned())))
 }
 
 #[cfg(test)]
@@ -211,7 +201,6 @@ mod tests {
     use super::*;
     use crate::fleet::{Origin, Seen};
     use crate::wire::{RunnerBeat, Slots};
-    use crate::work::fixture::job;
 
     fn beat(name: &str) -> MachineBeat {
         MachineBeat {
@@ -296,7 +285,7 @@ mod tests {
                 free.clone(),
                 of(same),
                 Verdict::No,
-                "gave it back: no model",
+                "refused it: no model",
             ),
             (
                 ask(),
@@ -307,7 +296,7 @@ mod tests {
                     crashed
                 },
                 Verdict::Later,
-                "not heard of for 9.0 s",
+                "was not heard of for 9.0 s",
             ),
             (ask(), free.clone(), of(|beat| beat.roles.clear()), Verdict::No, "can't run there"),
         ]);
@@ -317,7 +306,20 @@ mod tests {
     fn what_passes_is_named() {
         let free = Gate::default();
         judge(vec![
-            (Ask { needs_accept: true, ..ask() }, free.clone(), of(same), Verdict::No, "runner.accept"),
+            (
+                Ask { needs_accept: true, ..ask() },
+                free.clone(),
+                of(same),
+                Verdict::No,
+                "on studio: darkmux config set runner.accept coder",
+            ),
+            (
+                Ask { needs_accept: true, ..ask() },
+                free.clone(),
+                of(|beat| beat.accept = vec!["shell".to_owned()]),
+                Verdict::No,
+                "runner.accept shell,coder,",
+            ),
             (
                 Ask { needs_accept: true, ..ask() },
                 free.clone(),
@@ -358,6 +360,18 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_that_still_holds_is_said_once() {
+        let why = not_accepted("studio", "coder", &[]);
+        let ask = Ask {
+            needs_accept: true,
+            lane: Lane { not: vec!["studio:1".into()], ..Lane::default() },
+            declined: [("studio".to_owned(), why.clone())].into(),
+            ..ask()
+        };
+        assert_eq!(judged(&ask, &Gate::default(), of(same)), (Verdict::No, why));
+    }
+
+    #[test]
     fn hostile_names_and_reasons_are_shown() {
         let ask = Ask {
             role: "co\u{1b}[2J".to_owned(),
@@ -367,19 +381,5 @@ mod tests {
         };
         let (_, why) = judged(&ask, &Gate::default(), member("studio", Some(beat("studio"))));
         assert!(!why.contains('\u{1b}'), "{why:?}");
-    }
-
-    #[test]
-    fn the_headline_counts() {
-        let row = |verdict| Row { machine: "m".into(), verdict, reasons: vec![] };
-        let queued = job("j");
-        assert!(headline(&queued, &[row(Verdict::Now)], false).unwrap().contains("1 machines"));
-        assert!(
-            headline(&queued, &[row(Verdict::Later), row(Verdict::No)], false)
-                .unwrap()
-                .contains("gets to it")
-        );
-        assert!(headline(&queued, &[row(Verdict::No)], false).unwrap().contains("no known machine"));
-        assert!(headline(&queued, &[], true).unwrap().contains("paused"));
     }
 }

@@ -5,12 +5,14 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Runner;
 use super::parked::UNKNOWN_ROLE;
 use crate::config::Environment;
 use crate::crew::{Crew, CrewError, Role};
+use crate::fleet::not_accepted;
 use crate::model::Runtime;
 use crate::work::Claim;
 
@@ -32,6 +34,9 @@ impl From<CrewError> for Refusal {
 
 /// How long the disk may take to say where a folder is.
 const DISK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Folders that are looked at at a time.
+pub const DISKS_MAX: usize = 4;
 
 /// Variables of the daemon that every job gets.
 const CHILD_VARS: &[&str] =
@@ -68,10 +73,8 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
         Runtime::AgentCli | Runtime::Agent => {}
         _ if accepts(role.manifest.id.as_str()) => {}
         _ => {
-            return Err(Refusal(format!(
-                "the role `{}` runs commands, and this machine takes such jobs only for roles of runner.accept",
-                role.manifest.id
-            )));
+            let (machine, accept) = (runner.seat.machine.as_str(), &runner.config.accept);
+            return Err(Refusal(not_accepted(machine, role.manifest.id.as_str(), accept)));
         }
     }
     role.launcher().map_err(|error| Refusal(in_a_line(&error)))?;
@@ -83,10 +86,19 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
 pub async fn workdir(runner: &Runner, claim: &Claim) -> Result<PathBuf, Refusal> {
     let roots = runner.config.workdirs.clone();
     let (id, token, wanted) = (claim.id.to_string(), claim.token.clone(), claim.job.workdir.clone());
-    let found = tokio::task::spawn_blocking(move || match wanted {
-        Some(wanted) => named(&roots, &wanted),
-        None => own(&roots, &id, &token),
-    });
+    // Kept until the disk has answered: one that hangs must not take every thread there is.
+    let place = Arc::clone(&runner.disks).acquire_owned();
+    let found = async {
+        let place = place.await;
+        let look = move || {
+            let _place = place;
+            match wanted {
+                Some(wanted) => named(&roots, &wanted),
+                None => own(&roots, &id, &token),
+            }
+        };
+        tokio::task::spawn_blocking(look).await
+    };
     match tokio::time::timeout(DISK_PATIENCE, found).await {
         Ok(Ok(folder)) => folder,
         Ok(Err(error)) => Err(Refusal(format!("its folder cannot be looked at: {error}"))),

@@ -29,6 +29,12 @@ pub fn outside(bind: IpAddr) -> IpAddr {
     if bind.is_unspecified() { best(bind, &interfaces()) } else { bind }
 }
 
+/// This machine's address in a tailnet or WireGuard, where it has one.
+pub fn encrypted() -> Option<IpAddr> {
+    let best = outside(Ipv4Addr::UNSPECIFIED.into());
+    (is_safe(best) && !best.is_loopback()).then_some(best)
+}
+
 fn best(bind: IpAddr, interfaces: &[Interface]) -> IpAddr {
     let fits = |ip: &IpAddr| {
         let family = bind.is_ipv6() || ip.is_ipv4();

@@ -45,7 +45,7 @@ impl Answer {
     }
 }
 
-/// Runs a program to its end. It gets the environment without darkmux' secrets. An error means that it did not run, or
+/// Runs a program to its end. It gets the environment without darkmux's secrets. An error means that it did not run, or
 /// did not end in time; what it said is the caller's to judge.
 pub async fn run(argv: &[String], env: &Environment, limit: Duration) -> Result<Answer, ServiceError> {
     let failed = |problem: String| ServiceError::Command {

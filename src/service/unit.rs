@@ -8,7 +8,7 @@ use crate::config::{Config, ServiceEnv};
 /// The hour and minute of the nightly check, as darkmux 1.9 had it.
 pub(super) const NIGHTLY: (u8, u8) = (4, 15);
 
-/// Which of darkmux' services it is.
+/// Which of darkmux's services it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The daemon.

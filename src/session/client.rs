@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::attachment::{Attachment, Events, Input};
 use super::host_events::HostEvents;
 use super::{STATE_MAX, duplex, socket_key, socket_path};
+use crate::store::is_ours;
 use crate::util::visible_line;
 use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{SessionStatus, WindowSize};
@@ -93,6 +94,12 @@ impl HostClient {
     pub async fn connect(folder: &Path) -> io::Result<Self> {
         in_time(async {
             let stream = UnixStream::connect(socket_path(folder)).await?;
+            if !is_ours(&stream) {
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "another user listens in its place",
+                ));
+            }
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             let mut driver = JoinSet::new();
             driver.spawn(async {

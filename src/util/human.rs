@@ -58,6 +58,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
+/// `1 job`, `2 jobs`: a number and what is counted.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

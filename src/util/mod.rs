@@ -2,6 +2,8 @@
 //! byte ring, and the one sanitiser for text from others.
 
 mod backoff;
+mod blocking;
+mod boottime;
 pub mod clock;
 pub mod human;
 mod jitter;
@@ -14,6 +16,8 @@ mod suggest;
 mod tick;
 
 pub use backoff::Backoff;
+pub use blocking::OneThread;
+pub use boottime::BootTime;
 pub use clock::Clock;
 pub use jitter::jitter;
 pub use ring::ByteRing;

@@ -77,6 +77,10 @@ impl Queue {
         let (documents, (now, _)): (Vec<Option<Vec<u8>>>, (u64, u64)) = self.redis.pipeline(&ask).await?;
         let text = |at: usize| String::from_utf8(documents.get(at)?.clone()?).ok();
         let (Some(record), Some(sealed)) = (text(0), text(1)) else { return Ok(None) };
+        if self.key.is_some() && !sign::is_signed(&sealed) {
+            // Signing it now would be to vouch for whoever put it there.
+            return Err(WorkError::Invalid(format!("job `{id}`: {}", sign::NOT_SIGNED)));
+        }
         let opened = sign::open(self.key.as_ref(), &record, &sealed);
         let Some(mut spec) = opened.ok().and_then(|spec| serde_json::from_str::<JobSpec>(spec).ok()) else {
             return Ok(None);

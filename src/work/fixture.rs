@@ -19,6 +19,7 @@ pub fn job(id: &str) -> JobView {
         name: None,
         title: None,
         priority: Priority::Normal,
+        target: None,
         machine: None,
         published_by: None,
         attempt: 0,

@@ -70,6 +70,8 @@ pub struct JobView {
     pub title: Option<String>,
     /// Who goes first.
     pub priority: Priority,
+    /// The machine it is meant for.
+    pub target: Option<String>,
     /// The machine that runs it or ran it last.
     pub machine: Option<String>,
     /// The machine that published it.
@@ -132,6 +134,8 @@ pub struct QueueStatus {
     pub depth: BTreeMap<&'static str, u64>,
     /// When the job that waits longest came into its lane, Unix milliseconds.
     pub oldest_queued_ms: Option<u64>,
+    /// Of the queued ones, those that no machine that is alive can run.
+    pub parked: u64,
     /// Running jobs by machine.
     pub running: BTreeMap<String, Vec<SessionId>>,
     /// Dead letters.
@@ -140,14 +144,23 @@ pub struct QueueStatus {
     pub now_ms: u64,
 }
 
+/// What a glance sees of one job that has not ended.
+struct Glance {
+    id: SessionId,
+    state: JobState,
+    machine: String,
+    queued_ms: u64,
+    is_parked: bool,
+}
+
 impl Queue {
     /// A job. `None` when there is none of this id.
     pub async fn job(&self, id: &SessionId) -> Result<Option<JobView>, WorkError> {
-        Ok(self.views(std::slice::from_ref(id)).await?.pop())
+        Ok(self.jobs_of(std::slice::from_ref(id)).await?.pop())
     }
 
     /// These jobs, in this order; those that are not there are left out.
-    async fn views(&self, ids: &[SessionId]) -> Result<Vec<JobView>, WorkError> {
+    pub async fn jobs_of(&self, ids: &[SessionId]) -> Result<Vec<JobView>, WorkError> {
         let mut jobs = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
             let mut call = self.scripts.list.prepare_invoke();
@@ -189,7 +202,7 @@ impl Queue {
         let hidden = words.next().and_then(|hidden| hidden.parse().ok()).unwrap_or(0);
         // What is no id was not put there by us.
         let ids: Vec<SessionId> = words.filter_map(|id| SessionId::new(id).ok()).collect();
-        let mut jobs = self.views(&ids).await?;
+        let mut jobs = self.jobs_of(&ids).await?;
         jobs.sort_by(|one, other| (other.created_ms, &other.id).cmp(&(one.created_ms, &one.id)));
         Ok((jobs, hidden))
     }
@@ -218,7 +231,7 @@ impl Queue {
         };
         let like: Vec<SessionId> = ids.into_iter().filter(like).collect();
         // The list of ids remembers longer than the jobs are kept.
-        Ok(self.views(&like).await?.into_iter().map(|job| job.id).collect())
+        Ok(self.jobs_of(&like).await?.into_iter().map(|job| job.id).collect())
     }
 
     /// The lane that a job is in now, which is another than it was published to when runners gave it back.
@@ -295,6 +308,7 @@ impl Queue {
             drained,
             depth: BTreeMap::new(),
             oldest_queued_ms: None,
+            parked: 0,
             running: BTreeMap::new(),
             dead,
             now_ms: time.0 * 1000 + time.1 / 1000,
@@ -302,12 +316,13 @@ impl Queue {
         for state in [JobState::Queued, JobState::Waiting, JobState::Running] {
             status.depth.insert(state.as_str(), 0);
         }
-        for (id, state, machine, queued) in self.glance().await? {
+        for Glance { id, state, machine, queued_ms, is_parked } in self.glance().await? {
             *status.depth.entry(state.as_str()).or_default() += 1;
             match state {
                 JobState::Queued => {
                     let oldest = status.oldest_queued_ms.unwrap_or(u64::MAX);
-                    status.oldest_queued_ms = Some(oldest.min(queued));
+                    status.oldest_queued_ms = Some(oldest.min(queued_ms));
+                    status.parked += u64::from(is_parked);
                 }
                 JobState::Running => status.running.entry(machine).or_default().push(id),
                 _ => {}
@@ -316,19 +331,25 @@ impl Queue {
         Ok(status)
     }
 
-    async fn glance(&self) -> Result<Vec<(SessionId, JobState, String, u64)>, WorkError> {
+    async fn glance(&self) -> Result<Vec<Glance>, WorkError> {
         let ids = self.ids(redis::cmd("SMEMBERS").arg("darkmux:live")).await?;
         let mut rows = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
             let mut commands = redis::pipe();
             for id in chunk {
-                commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&["state", "machine", "queued"]);
+                let fields = ["state", "machine", "queued", "parked"];
+                commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg(&fields);
             }
             for (id, row) in chunk.iter().zip(self.rows(&commands).await?) {
                 let word = |at: usize| row.get(at).cloned().flatten();
                 let Some(Ok(state)) = word(0).as_deref().map(control::state_of) else { continue };
-                let queued = word(2).and_then(|queued| queued.parse().ok()).unwrap_or(0);
-                rows.push((id.clone(), state, word(1).unwrap_or_default(), queued));
+                rows.push(Glance {
+                    id: id.clone(),
+                    state,
+                    machine: word(1).unwrap_or_default(),
+                    queued_ms: word(2).and_then(|queued| queued.parse().ok()).unwrap_or(0),
+                    is_parked: word(3).is_some_and(|why| !why.is_empty()),
+                });
             }
         }
         Ok(rows)
@@ -368,6 +389,7 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         name: spec.as_ref().and_then(|spec| spec.name.clone()),
         title: job.message.as_deref().and_then(|message| human::headline(message, TITLE_MAX)),
         priority: spec.as_ref().map_or(Priority::Normal, |spec| spec.lane.priority),
+        target: job.target_machine,
         machine: text("machine"),
         published_by: job
             .published_by_machine
@@ -402,6 +424,7 @@ struct Beginning {
     role_id: Option<String>,
     message: Option<String>,
     published_by_machine: Option<String>,
+    target_machine: Option<String>,
 }
 
 impl Beginning {

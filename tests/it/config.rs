@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use crate::support::{Home, describe};
+use crate::support::{Daemon, Home, describe};
 
 #[test]
 fn a_set_value_is_kept_listed_with_its_origin_and_beaten_by_the_environment() {
@@ -90,4 +90,62 @@ fn what_is_unset_leaves_no_empty_group_and_everything_else() {
     home.ok(["config", "set", "--unset", "serve.bind"]);
     home.ok(["config", "set", "--unset", "session.grace"]);
     assert_eq!(text(), serde_json::json!({}));
+}
+
+#[test]
+fn a_setting_says_that_the_daemon_reads_it_at_its_start_and_doctor_says_so_until_then() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let pid = daemon.process.pid();
+    let set = |value: &str| {
+        let output = home.run(["config", "set", "runner.slots", value]);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = set("3");
+    assert!(
+        said.contains(&format!("the daemon (pid {pid}) reads this at its next start: kill {pid}")),
+        "{said}"
+    );
+    assert_eq!(set("3"), "", "nothing is different");
+    let check = || {
+        let output = home.run(["doctor", "--json"]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == "daemon").unwrap().clone()
+    };
+    let found = check();
+    assert!(
+        found["state"] == "warn" && found["finding"].as_str().unwrap().contains("config.json"),
+        "{found}"
+    );
+    drop(daemon);
+    assert_eq!(set("4"), "", "none runs");
+    let _daemon = Daemon::start(&home);
+    assert_eq!(check()["state"], "pass");
+}
+
+#[test]
+fn a_mistake_in_the_file_does_not_hide_behind_its_variable() {
+    let home = Home::new().with("DARKMUX_SERVE_PORT", "0");
+    std::fs::create_dir_all(home.darkmux()).unwrap();
+    std::fs::write(home.darkmux().join("config.json"), r#"{"serve":{"port":"abc"}}"#).unwrap();
+    let output = home.run(["config", "list"]);
+    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+}
+
+#[test]
+fn what_the_disk_refuses_is_no_mistake_and_what_is_unset_is_said() {
+    let home = Home::new().with("DARKMUX_MACHINE_ID", "");
+    let output = home.run(["config", "get", "machine_id"]);
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{}", describe(&output));
+    assert!(describe(&output).contains("machine_id is not set"), "{}", describe(&output));
+    // Nobody makes folders there.
+    let home = home.with("DARKMUX_HOME", "/proc/darkmux");
+    let output = home.run(["crew", "dispatch", "shell", "-m", "true"]);
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    assert!(
+        describe(&output).contains("set DARKMUX_HOME to a folder that can be written"),
+        "{}",
+        describe(&output)
+    );
 }

@@ -18,7 +18,7 @@ use crate::support::{Daemon, Home, PATIENCE, describe, wait_for};
 
 /// This machine, its user's phone, somebody else's, a server that has tags, one that Tailscale does not know, one whose tag
 /// is named, and one of another tailnet that calls a tag of its own so.
-const OWN: &str = "100.64.0.1";
+pub const OWN: &str = "100.64.0.1";
 const PHONE: &str = "100.64.0.2";
 const FOREIGN: &str = "100.64.0.3";
 const SERVER: &str = "100.64.0.4";
@@ -45,7 +45,7 @@ pub fn in_a_network(test: &str) {
 }
 
 /// Gives this network loopback and all addresses.
-fn make_network() {
+pub fn make_network() {
     let ip = |args: &[&str]| {
         let output = Command::new("ip").args(args).output().expect("`ip` of iproute2 runs");
         assert!(output.status.success(), "ip {args:?}: {}", describe(&output));

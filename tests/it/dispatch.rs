@@ -184,7 +184,11 @@ fn what_cannot_be_is_refused_with_its_own_status() {
     let home = Home::new();
     for (args, status, said) in [
         (vec!["crew", "dispatch", "shel", "-m", "x"], 127, "did you mean `shell`?"),
-        (vec!["crew", "dispatch", "shell", "--machine", "other", "-m", "x"], 3, "needs Redis"),
+        (
+            vec!["crew", "dispatch", "shell", "--machine", "other", "-m", "x"],
+            3,
+            "needs a Redis that the machines share",
+        ),
         (vec!["crew", "dispatch", "shell", "--workdir", "/no/such", "-m", "x"], 2, "/no/such"),
         (vec!["crew", "dispatch", "shell", "-m", " "], 2, "the message is empty"),
         (vec!["crew", "dispatch", "shell"], 2, "--message"),

@@ -115,7 +115,7 @@ fn without_redis_it_says_what_is_missing() {
     for flag in [["--machine", "studio"], ["--pin", "studio"], ["--require", "gpu"], ["--retries", "1"]] {
         let output = home.run(["crew", "dispatch", "shell", flag[0], flag[1], "-m", "true"]);
         assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
-        assert!(stderr(&output).contains("DARKMUX_REDIS_URL"), "{}", describe(&output));
+        assert!(stderr(&output).contains("darkmux fleet join"), "{}", describe(&output));
     }
 }
 
@@ -306,6 +306,54 @@ fn a_dry_run_names_every_machine_and_publishes_nothing() {
     assert_eq!((verdict("studio"), verdict("laptop")), ("later".into(), "no".into()));
     assert_eq!(server.cli(&["EXISTS", "darkmux:live"]), "0");
     assert!(records(&here, "dispatch route").is_empty());
+}
+
+#[test]
+fn that_nobody_can_run_it_is_said_at_once_with_what_mends_it() {
+    let server = RedisServer::start();
+    let here = publisher(&server.url());
+    let laptop = member("laptop", &server.url()).with("DARKMUX_RUNNER_ACCEPT", "other");
+    let _daemon = Daemon::start(&laptop);
+    let pin = ["crew", "dispatch", "shell", "--pin", "laptop"];
+    let run = |more: &[&str]| here.command(crate::support::BIN).args(pin).args(more).output().unwrap();
+    let mends = "on laptop: darkmux config set runner.accept other,shell";
+    let output = run(&["--dry-run", "-m", "true"]);
+    assert_eq!(output.status.code(), Some(126), "{}", describe(&output));
+    assert!(describe(&output).contains(mends), "{}", describe(&output));
+    // What waits goes on waiting; it is ended by its caller.
+    let said = std::fs::File::create(here.path().join("said")).unwrap();
+    let mut command = here.command(crate::support::BIN);
+    command.args(pin).args(["--session-id", "job-1", "-m", "true"]);
+    let mut waits = Running(command.stdout(Stdio::piped()).stderr(said).spawn().unwrap());
+    wait_for("the words", || self::said(&here).contains(mends).then_some(()));
+    wait_for("the refusal", || {
+        let job = here.json(["job", "show", "job-1", "--json"])["job"].take();
+        let is_back = job["state"] == "queued" && job["declined"]["laptop"].is_string();
+        // A claim that was given back is no start, and the one who gave it back does not have it.
+        is_back.then(|| assert!(job["machine"].is_null() && job["started_ms"].is_null(), "{job:#}"))
+    });
+    let text = here.ok(["job", "explain", "job-1"]);
+    let row = text.lines().find(|line| line.starts_with("laptop")).expect("a row");
+    assert!(row.matches("runner.accept").count() == 1 && row.contains(mends), "{text}");
+    here.ok(["job", "cancel", "job-1"]);
+    assert_eq!(rest(&mut waits).1, Some(130));
+    let told = self::said(&here);
+    assert_eq!(told.matches("runner.accept").count(), 1, "told once: {told}");
+    let ended = here.json(["job", "ls", "--json"])["jobs"][0].take();
+    assert!(ended["state"] == "cancelled" && ended["started_ms"].is_null(), "{ended:#}");
+}
+
+#[test]
+fn a_machine_that_is_spelt_wrong_is_refused_with_the_one_that_is_meant() {
+    let server = RedisServer::start();
+    let here = publisher(&server.url());
+    alive(&server, "laptop", |_| {});
+    for flag in ["--machine", "--pin"] {
+        let output = here.run(["crew", "dispatch", "shell", flag, "labtop", "-d", "-m", "true"]);
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+        assert!(stderr(&output).contains("did you mean `laptop`?"), "{}", describe(&output));
+    }
+    assert_eq!(server.cli(&["EXISTS", "darkmux:live"]), "0");
 }
 
 /// A waiting dispatch whose output is read while it runs.

@@ -30,8 +30,14 @@ fn serve(home: &Home) -> Daemon {
     Daemon::start_with(home, ["serve"])
 }
 
+/// Where other daemons of this computer reach this one.
+fn address(home: &Home) -> String {
+    let info: Value = serde_json::from_str(&read(home, "daemon.json")).unwrap();
+    format!("127.0.0.1:{}", info["port"])
+}
+
 fn invite(home: &Home) -> String {
-    home.ok(["fleet", "invite"]).trim().to_owned()
+    home.ok(["fleet", "invite", "--address", &address(home)]).trim().to_owned()
 }
 
 /// Runs darkmux with this text on its standard input.
@@ -84,6 +90,16 @@ fn probe_state(home: &Home, id: &str) -> Value {
 }
 
 #[test]
+fn a_daemon_that_nobody_reaches_invites_nobody() {
+    let hub = machine("hub");
+    let _daemon = serve(&hub);
+    let output = hub.run(["fleet", "invite"]);
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{}", describe(&output));
+    refused(&output, "darkmux config set serve.bind ");
+    assert!(!exists(&hub, "fleet-key"), "a refusal makes nothing");
+}
+
+#[test]
 fn two_empty_homes_become_one_fleet() {
     let server = RedisServer::with(&["--save", "", "--appendonly", "no", "--requirepass", PASSWORD]);
     let url = format!("redis://default:{PASSWORD}@127.0.0.1:{}", server.port());
@@ -92,7 +108,7 @@ fn two_empty_homes_become_one_fleet() {
     let (hub_daemon, laptop_daemon) = (serve(&hub), serve(&laptop));
     let code = invite(&hub);
     let output = joined(&laptop, &code);
-    assert!(describe(&output).contains("restart `darkmux serve`"), "{}", describe(&output));
+    assert!(describe(&output).contains("start this machine's daemon anew"), "{}", describe(&output));
 
     // Each has a token of its own for the other, and the same key.
     let (to_hub, to_laptop) = (read(&laptop, "peers/hub.token"), read(&hub, "peers/laptop.token"));
@@ -148,7 +164,7 @@ fn a_code_is_good_once_in_time_and_for_who_has_it() {
     refused(&join(&laptop, &code), "used by laptop already");
     assert!(!exists(&third, "peers") && !exists(&third, "fleet.json"));
 
-    let short = hub.json(["fleet", "invite", "--expires", "5s", "--json"]);
+    let short = hub.json(["fleet", "invite", "--address", &address(&hub), "--expires", "5s", "--json"]);
     let expired = wait_for("the invitation to expire", || {
         let output = typed(&third, ["fleet", "join", "--dry-run"], short["code"].as_str().unwrap());
         (!output.status.success()).then_some(output)
@@ -168,7 +184,7 @@ fn a_code_is_good_once_in_time_and_for_who_has_it() {
 fn a_look_changes_nothing_and_nobody_joins_unasked() {
     let (hub, laptop) = (machine("hub"), machine("laptop"));
     let (_hub_daemon, _laptop_daemon) = (serve(&hub), serve(&laptop));
-    let invited = hub.json(["fleet", "invite", "--json"]);
+    let invited = hub.json(["fleet", "invite", "--address", &address(&hub), "--json"]);
     assert_eq!((&invited["expires_in"], &invited["machine_id"]), (&json!(600), &json!("hub")));
     let url = invited["url"].as_str().unwrap();
     assert!(url.contains("/#join=") && !url.contains('?'), "{url}");
@@ -300,7 +316,7 @@ fn who_is_left_by_the_hub_gives_back_what_came_from_it() {
 async fn on_a_terminal_there_is_a_picture_and_a_question() {
     let (hub, laptop) = (machine("hub"), machine("laptop"));
     let _daemon = serve(&hub);
-    let mut tty = Tty::start(&hub, ["fleet", "invite"]);
+    let mut tty = Tty::start(&hub, ["fleet", "invite", "--address", &address(&hub)]);
     tty.expect("darkmux fleet join").await;
     tty.expect("\u{2580}").await;
     let code = invite(&hub);
@@ -470,7 +486,8 @@ fn an_invitation_ends_with_the_token_that_made_it() {
     let (host, bearer) =
         (format!("Host: localhost:{}", daemon.port), format!("Authorization: Bearer {token}"));
     let kind = "Content-Type: application/json";
-    let of_laptop = ask_with(daemon.port, "POST", "/fleet/invites", &[&host, &bearer, kind], "{}");
+    let ask = json!({ "address": address(&hub) }).to_string();
+    let of_laptop = ask_with(daemon.port, "POST", "/fleet/invites", &[&host, &bearer, kind], &ask);
     assert_eq!(of_laptop.status, 200, "{of_laptop:?}");
     let of_laptop = of_laptop.json()["code"].as_str().unwrap().to_owned();
     laptop.ok(["fleet", "leave", "--yes"]);

@@ -51,7 +51,7 @@ fn tail_shows_the_fleet_and_survives_a_blip_with_one_notice() {
     ours.write("studio0");
     check_notes(&server, "other", 1);
     let text = home.ok(["flow", "tail"]);
-    assert!(text.contains("note other0") && text.contains("note studio0"), "{text}");
+    assert!(text.contains(" other note other0") && text.contains(" studio note studio0"), "{text}");
     let local = home.ok(["flow", "tail", "--local"]);
     assert!(!local.contains("other0") && local.contains("studio0"), "{local}");
 

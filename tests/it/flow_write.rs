@@ -226,7 +226,7 @@ fn tail_shows_text_safely_and_records_as_they_are() {
     let lines: Vec<_> = text.lines().collect();
     let ts = |line: &str| serde_json::from_str::<Value>(line).unwrap()["ts"].as_str().unwrap().to_owned();
     let expected = format!(
-        "{} note \\u{{1b}}[2J\\u{{a}}faked line s1\n{} note other\n{} note after a torn line\n",
+        "{} testbox note \\u{{1b}}[2J\\u{{a}}faked line s1\n{} testbox note other\n{} testbox note after a torn line\n",
         ts(lines[1]),
         ts(lines[2]),
         ts(lines[4])

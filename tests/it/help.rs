@@ -54,7 +54,7 @@ fn every_verb_explains_itself() {
 #[test]
 fn the_exit_statuses_are_in_the_help() {
     let help = Home::new().ok(["--help"]);
-    for part in ["Exit status:", "124 a time limit", "127 unknown role"] {
+    for part in ["Exit status:", "124    a time limit", "127    unknown role"] {
         assert!(help.contains(part), "{help}");
     }
 }
@@ -64,6 +64,13 @@ fn wrong_words_are_a_usage_error_with_a_suggestion() {
     let output = Home::new().run(["docto"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("'doctor'"), "{}", describe(&output));
+    for (words, meant) in
+        [(&["attach", "x"][..], "'session attach'"), (&["ls"], "'job ls'"), (&["cancel"], "'job cancel'")]
+    {
+        let output = Home::new().command(BIN).args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(meant), "{words:?}: {}", describe(&output));
+    }
 }
 
 #[test]

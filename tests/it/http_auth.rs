@@ -6,6 +6,15 @@ use serde_json::json;
 use crate::http_raw::{Answer, ask_socket, ask_with};
 use crate::support::{Door, Home, forged};
 
+/// What is read of one session or job, which is not there.
+const OF_ONE: [&str; 5] = [
+    "/v1/jobs/{id}/changes",
+    "/v1/jobs/{id}/repository",
+    "/v1/sessions/{id}",
+    "/v1/sessions/{id}/scrollback",
+    "/ws/{id}",
+];
+
 /// What a route answers to somebody who may use it, with the body `{}` where its method has one. A route that is not
 /// here fails the walk: who adds one says what it answers, and so looks at who may use it.
 pub fn success(method: &str, path: &str) -> u16 {
@@ -55,11 +64,8 @@ pub fn success(method: &str, path: &str) -> u16 {
             "/auth/codes" | "/auth/logout" | "/fleet/invites" | "/v1/launch" | "/v1/sessions/{id}/read",
         ) => 200,
         ("POST", "/auth/code" | "/auth/login" | "/v1/register" | "/v1/deregister") => 400,
+        ("GET", path) if OF_ONE.contains(&path) => 404,
         (
-            "GET",
-            "/v1/jobs/{id}/repository" | "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback" | "/ws/{id}",
-        )
-        | (
             "POST",
             "/v1/sessions/{id}/attach"
             | "/v1/sessions/{id}/dismiss"

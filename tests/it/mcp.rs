@@ -261,7 +261,7 @@ fn garbage_and_huge_lines_are_no_end() {
     let words = mcp.fails("dispatch", &json!({ "role": "shell", "message": "x", "wait_for": "soon" }));
     assert!(words.contains("`soon` is no duration"), "{words}");
     let words = mcp.fails("dispatch", &json!({ "role": "shell", "message": "x", "fleet": true }));
-    assert!(words.contains("DARKMUX_REDIS_URL"), "{words}");
+    assert!(words.contains("darkmux hub up"), "{words}");
     assert_eq!(home.json(["session", "ls", "--json"])["sessions"], json!([]));
     assert!(mcp.leave().success());
 }

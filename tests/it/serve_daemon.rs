@@ -32,11 +32,15 @@ fn a_taken_port_and_a_foreign_address_are_refused_with_what_to_do() {
 
     for address in ["0.0.0.0", "192.168.1.7", "::"] {
         let output = home.run(["serve", "--port", "0", "--bind", address]);
-        assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("plain HTTP") && said.contains("--i-know"), "{}", describe(&output));
     }
     assert!(!home.darkmux().join("daemon.json").exists());
+    std::fs::create_dir_all(home.darkmux()).unwrap();
+    std::fs::write(home.darkmux().join("host.toml"), "[discvoery]\n").unwrap();
+    let output = home.run(["serve", "--port", "0"]);
+    assert_eq!(output.status.code(), Some(2), "as a mistake in config.json: {}", describe(&output));
 }
 
 #[test]
@@ -127,6 +131,31 @@ fn the_page_says_its_mode_and_files_are_kept_by_the_browser() {
         Some("text/css; charset=utf-8")
     );
     assert_eq!(get(daemon.port, "/favicon.ico").header("content-type"), Some("image/svg+xml"));
+}
+
+#[test]
+fn the_viewer_comes_as_few_files_that_are_kept_for_good() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let page = get(daemon.port, "/").text();
+    let named = |before: &str| {
+        let (_, rest) = page.split_once(before).unwrap_or_else(|| panic!("no {before} in {page}"));
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let script = named("<script type=\"module\" src=\"");
+    for (path, kind) in
+        [(&script, "text/javascript"), (&named("<link rel=\"stylesheet\" href=\""), "text/css")]
+    {
+        let kept = get(daemon.port, path);
+        assert_eq!(kept.header("content-type"), Some(format!("{kind}; charset=utf-8").as_str()));
+        assert_eq!(kept.header("cache-control"), Some("public, max-age=31536000, immutable"));
+        let packed = ask(daemon.port, "GET", path, &["Accept-Encoding: gzip"]);
+        assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        assert!(packed.body.len() * 2 < kept.body.len(), "{} of {}", packed.body.len(), kept.body.len());
+    }
+    // One of another version is not answered with this one.
+    let other = get(daemon.port, "/assets/viewer-0000000000000000.js");
+    assert_eq!((other.status, other.header("cache-control")), (404, Some("no-store")));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::discovery_door::{OWN, in_a_network, make_network};
 use crate::support::managers::Managers;
 use crate::support::{Daemon, Home, RedisServer, describe, free_port, is_alive, signal, wait_for};
 
@@ -118,6 +119,13 @@ fn a_hub_asks_for_passwords_keeps_what_it_took_and_is_used() {
     assert_eq!(hub.home.run(["config", "get", "redis.url"]).status.code(), Some(1), "it works alone again");
     assert_eq!(hub.home.run(["hub", "status"]).status.code(), Some(3));
     ok(&hub.home.run(["hub", "up"]));
+    signal(hub.pid(), "KILL");
+    wait_for("its end", || (!is_alive(hub.pid())).then_some(()));
+    let report: Value = serde_json::from_slice(&hub.home.run(["doctor", "--json"]).stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let redis = checks.iter().find(|check| check["name"] == "redis").unwrap();
+    assert_eq!((&redis["state"], &redis["fix"]), (&"fail".into(), &"darkmux hub up".into()), "{redis}");
+    ok(&hub.home.run(["hub", "up"]));
     assert_eq!(hub.cli(Some("darkmux"), &["GET", "darkmux:x"]), "1");
 
     let purge = hub.home.run(["hub", "down", "--purge"]);
@@ -221,4 +229,28 @@ fn daemon_of(home: &Home) -> i64 {
         let text = fs::read(home.darkmux().join("daemon.json")).ok()?;
         serde_json::from_slice::<Value>(&text).ok()?["pid"].as_i64()
     })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hub_at_an_address_of_the_tailnet_invites_to_it() {
+    in_a_network("service_hub::a_hub_invites_in_its_network");
+}
+
+#[test]
+#[ignore = "run by the test above, in a network of its own"]
+fn a_hub_invites_in_its_network() {
+    make_network();
+    let hub = Hub::new();
+    let port = hub.port.to_string();
+    let up = |bind: &str| hub.home.ok(["hub", "up", "--bind", bind, "--port", &port]);
+    let said = up(OWN);
+    assert!(said.contains(&format!("serve.bind {OWN}")), "{said}");
+    let _daemon = Daemon::start_with(&hub.home, ["serve"]);
+    let code = hub.home.ok(["fleet", "invite"]);
+    assert!(code.contains(&format!("@{OWN}:")), "{code}");
+    // Whoever wants loopback has it.
+    hub.home.ok(["config", "set", "serve.bind", "127.0.0.1"]);
+    up(OWN);
+    assert_eq!(hub.home.ok(["config", "get", "serve.bind"]), "127.0.0.1\n");
 }

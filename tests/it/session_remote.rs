@@ -113,7 +113,9 @@ fn lists_show_every_machine_and_who_waits_there() {
     let row =
         |start: &str| table.lines().find(|line| line.starts_with(start)).map(str::to_owned).expect("a row");
     assert!(row(here.trim()).contains(" hub "), "{table}");
-    assert!(row(id.strip_suffix("@desk").unwrap()).contains(" desk "), "{table}");
+    assert!(row(&id).contains(" desk "), "what a list calls it names it: {table}");
+    let own = id.strip_suffix("@desk").unwrap();
+    refused(&home.run(["session", "tail", own]), 1, &format!("did you mean `{id}`?"));
     let only = home.ok(["session", "ls", "--machine", "desk"]);
     assert!(!only.contains(here.trim()), "{only}");
     for verb in [&["session", "ls"][..], &["inbox"]] {

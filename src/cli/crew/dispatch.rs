@@ -61,7 +61,7 @@ pub struct DispatchArgs {
     #[arg(long, conflicts_with_all = ["workdir", "no_repo"])]
     pub(super) worktree: bool,
     /// End the session after this time, such as 90s or 10m
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, allow_hyphen_values = true)]
     pub(super) timeout: Option<Duration>,
     /// Name the session
     #[arg(long, value_name = "NAME", value_parser = session::parse_name, allow_hyphen_values = true)]

@@ -13,11 +13,11 @@ use crate::cli::session::Screen;
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, block_on};
 use crate::config::Config;
 use crate::crew::Crew;
-use crate::fleet::{Ask, Gate, Order, Presence, Publisher, is_alive, preferred, route_of, rows};
+use crate::fleet::{Ask, Gate, Order, Presence, Publisher, Row, is_alive, nobody, preferred, route_of, rows};
 use crate::flow::Flow;
 use crate::model::{FlowRecord, MachineId, Priority, Requirement, RoleId, SessionId};
 use crate::session;
-use crate::util::{clock, closest, human, visible_line};
+use crate::util::{closest, human, visible_line};
 use crate::wire::{JobSpec, Lane, WorkJob};
 use crate::work::{Journal, Published, Queue, WorkError};
 use crate::workspace::Source;
@@ -54,7 +54,7 @@ pub struct FleetArgs {
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<Priority>,
     /// Start no earlier than this
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, allow_hyphen_values = true)]
     delay: Option<Duration>,
     /// A job with the same key within 7 days is this one, and is not published again
     #[arg(long, value_name = "KEY", value_parser = key)]
@@ -128,10 +128,11 @@ struct Dispatch<'a> {
 
 impl Dispatch<'_> {
     async fn carry_out(&self, queue: &Queue, message: String) -> Outcome {
-        let presence = job::presence(queue).await.map_err(|error| not_accepted(&error, None))?;
+        let (presence, now_ms) = self.look(queue).await?;
         self.check_role(presence.as_ref())?;
+        self.check_machine(queue, presence.as_ref()).await?;
         let source = parcel::source(self.cx, self.args).await?;
-        let (work, mut spec) = self.documents(message, presence.as_ref())?;
+        let (work, mut spec) = self.documents(message, presence.as_ref(), now_ms)?;
         if source.is_some() {
             parcel::require_workspace(&mut spec.lane);
         }
@@ -152,14 +153,15 @@ impl Dispatch<'_> {
                     parcel.keep(self.cx).await;
                 }
                 self.remember(&work, &spec);
-                self.wait(queue, &spec.id, Map::new()).await
+                let is_told = self.tell_nobody(queue, presence.as_ref(), &spec).await;
+                self.wait(queue, &spec.id, (Map::new(), is_told)).await
             }
             Ok(Ok(Published::Before(id))) => {
                 if let Some(parcel) = parcel.filter(|_| id != spec.id) {
                     parcel.drop_bundle(queue).await;
                 }
                 let more = self.tell_before(queue, &id, &work).await?;
-                self.wait(queue, &id, more).await
+                self.wait(queue, &id, (more, false)).await
             }
             Ok(Err(error)) => Err(not_accepted(&error, Some(&spec.id))),
             Err(_) => Err(unanswered(queue, &spec.id)),
@@ -219,7 +221,21 @@ impl Dispatch<'_> {
         Err(Failure::new(Exit::UnknownRole, words))
     }
 
-    fn documents(&self, message: String, presence: Option<&Presence>) -> Result<(WorkJob, JobSpec), Failure> {
+    /// Who is alive, as far as Redis says it in time, and what time the queue has.
+    async fn look(&self, queue: &Queue) -> Result<(Option<Presence>, u64), Failure> {
+        let asked = async { tokio::try_join!(job::presence(queue), queue.now_ms()) };
+        match tokio::time::timeout(ACCEPT_WITHIN, asked).await {
+            Ok(answer) => answer.map_err(|error| not_accepted(&error, None)),
+            Err(_) => Err(unanswered(queue, &self.id)),
+        }
+    }
+
+    fn documents(
+        &self,
+        message: String,
+        presence: Option<&Presence>,
+        now_ms: u64,
+    ) -> Result<(WorkJob, JobSpec), Failure> {
         let (args, fleet) = (self.args, &self.args.fleet);
         let id = self.id.clone();
         let workdir = args.workdir.as_ref().map(|dir| dir.to_str().filter(|_| dir.is_absolute()));
@@ -241,7 +257,6 @@ impl Dispatch<'_> {
             image: args.image.clone(),
         };
         let orchestrator = self.config.flow()?.provenance.orchestrator;
-        let now_ms = clock::unix_ms(self.cx.clock.now());
         order.documents(Publisher { machine: self.here, orchestrator, now_ms }).or_exit(Exit::Usage)
     }
 
@@ -302,11 +317,69 @@ impl Dispatch<'_> {
                 spec.id
             ));
         }
-        keep(self.cx, self.config, route_of(work, spec, self.target.is_some()));
+        keep(self.cx, self.config, route_of(work, spec));
+    }
+
+    /// Says at once that no machine can run it as it is, and what mends that; whether there was anything to say. It
+    /// waits all the same: a machine that can may come.
+    async fn tell_nobody(&self, queue: &Queue, presence: Option<&Presence>, spec: &JobSpec) -> bool {
+        // Who can't be asked may be able to.
+        if presence.is_none_or(|presence| presence.machines.is_empty()) {
+            return false;
+        }
+        let Ok(rows) = self.judged(queue, presence, spec).await else { return false };
+        let Some(why) = nobody(&rows) else { return false };
+        let id = &spec.id;
+        self.cx.printer.warn(&format!(
+            "no machine can run job {id} as it is, and it waits for one that can (darkmux job cancel {id}): {why}"
+        ));
+        true
+    }
+
+    /// What each machine says to the job.
+    async fn judged(
+        &self,
+        queue: &Queue,
+        presence: Option<&Presence>,
+        spec: &JobSpec,
+    ) -> Result<Vec<Row>, Failure> {
+        let status = queue.status().await.map_err(|error| job::failure(&error))?;
+        let ask = Ask {
+            role: self.role.to_string(),
+            needs_accept: job::needs_accept(self.cx, self.role.as_str()),
+            lane: spec.lane.clone(),
+            declined: std::collections::BTreeMap::new(),
+            first: spec.first.clone(),
+        };
+        Ok(rows(&ask, &Gate::from(&status), &job::members(self.cx, presence)))
+    }
+
+    /// A name that nobody has and that is nearly somebody's is a typo, and its job would wait for nobody. Another one may be
+    /// that of a machine that sleeps.
+    async fn check_machine(&self, queue: &Queue, presence: Option<&Presence>) -> Result<(), Failure> {
+        let named = self.target.as_ref().or(self.args.fleet.pin.as_ref());
+        // Without an answer nobody can say that there is no such machine.
+        let (Some(named), Some(_)) = (named, presence) else { return Ok(()) };
+        let known = job::known_machines(self.cx, queue, presence).await?;
+        if known.iter().any(|name| name == named.as_str()) {
+            return Ok(());
+        }
+        let Some(near) = closest(named.as_str(), known.iter().map(String::as_str)) else { return Ok(()) };
+        let words = format!(
+            "no machine `{named}` is known (did you mean `{}`?): it shows no sign of life and is not in the roster \
+             (`darkmux fleet list`)",
+            visible_line(near)
+        );
+        Err(Failure::new(Exit::Usage, words))
     }
 
     /// Waits for the job, where that is asked for; a document has these fields besides.
-    async fn wait(&self, queue: &Queue, id: &SessionId, more: Map<String, Value>) -> Outcome {
+    async fn wait(
+        &self,
+        queue: &Queue,
+        id: &SessionId,
+        (more, is_told): (Map<String, Value>, bool),
+    ) -> Outcome {
         let (cx, args) = (self.cx, self.args);
         if args.detach && args.json {
             let view = queue.job(id).await.map_err(|error| job::failure(&error))?;
@@ -323,6 +396,7 @@ impl Dispatch<'_> {
             queue,
             id,
             tells: true,
+            is_told,
             target: self.target.as_ref(),
             interrupts: if args.cancel_on_interrupt { Interrupts::Cancels } else { Interrupts::TwiceCancels },
             until: None,
@@ -360,15 +434,7 @@ impl Dispatch<'_> {
         presence: Option<&Presence>,
         (spec, source): (&JobSpec, Option<&Source>),
     ) -> Outcome {
-        let status = queue.status().await.map_err(|error| job::failure(&error))?;
-        let ask = Ask {
-            role: self.role.to_string(),
-            needs_accept: job::needs_accept(self.cx, self.role.as_str()),
-            lane: spec.lane.clone(),
-            declined: std::collections::BTreeMap::new(),
-            first: spec.first.clone(),
-        };
-        let rows = rows(&ask, &Gate::from(&status), &job::members(self.cx, presence));
+        let rows = self.judged(queue, presence, spec).await?;
         if self.args.json {
             let repo = source.map(Source::root);
             let document =
@@ -383,7 +449,7 @@ impl Dispatch<'_> {
             }
             job::print_rows(self.cx, &rows)?;
         }
-        Ok(Exit::Ok)
+        Ok(if nobody(&rows).is_some() { Exit::CannotRun } else { Exit::Ok })
     }
 }
 

@@ -110,11 +110,13 @@ pub fn how(status: &SessionStatus) -> String {
 
 /// The last line on stderr: the session, how it ended, how long it took, where to see it again.
 fn last_line(cx: &Cx, config: &Config, status: &SessionStatus) {
-    // Who ended it knows why.
-    if let Some(why) = status.error.as_ref().filter(|_| status.reason != Some(EndReason::Killed)) {
+    let word = how(status);
+    // Who ended it knows why, and the line below says that a limit was reached.
+    let is_said = |why: &str| why.starts_with("the time limit of ") && why.ends_with(" was ended");
+    let why = status.error.as_ref().filter(|why| status.reason != Some(EndReason::Killed) && !is_said(why));
+    if let Some(why) = why {
         cx.printer.error(&visible(why));
     }
-    let word = how(status);
     let style = if word == WELL { GOOD } else { BAD };
     let ran =
         status.ran().map(|ran| format!(" after {}", human::duration(ran.unsigned_abs()))).unwrap_or_default();

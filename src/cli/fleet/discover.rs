@@ -33,7 +33,9 @@ pub fn run(args: &DiscoverArgs, cx: &Cx) -> Outcome {
     let answer: Answer = block_on(async { client.get("/v1/discovery").await.or_exit(Exit::Unreachable) })?;
     let found = answer.data;
     if args.json {
-        cx.printer.json(&found)?;
+        let mut document = serde_json::to_value(&found)?;
+        document["schema"] = serde_json::json!(1);
+        cx.printer.json(&document)?;
         return Ok(Exit::Ok);
     }
     if found.machines.is_empty() {

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::cli::job::{failure, members, presence, queue};
+use crate::cli::job::{failure, known_machines, presence, queue};
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::model::MachineId;
 use crate::util::{closest, visible_line};
@@ -45,11 +45,7 @@ fn set(cx: &Cx, machine: &MachineId, drained: bool) -> Outcome {
     let queue = queue(cx, "draining a machine")?;
     block_on(async {
         let presence = presence(&queue).await.map_err(|error| failure(&error))?;
-        let mut known: Vec<String> =
-            members(cx, presence.as_ref()).into_iter().map(|member| member.id).collect();
-        known.push(cx.config()?.machine_id()?.to_string());
-        // One that is drained may be away for good.
-        known.extend(queue.status().await.map_err(|error| failure(&error))?.drained);
+        let known = known_machines(cx, &queue, presence.as_ref()).await?;
         // Without an answer nobody can say that there is no such machine.
         if presence.is_some() && !known.iter().any(|name| name == machine.as_str()) {
             let near = closest(machine.as_str(), known.iter().map(String::as_str));

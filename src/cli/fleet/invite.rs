@@ -21,7 +21,7 @@ use crate::wire::{InviteAsk, Invited};
 #[derive(Debug, Args)]
 pub struct InviteArgs {
     /// How long it is good
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = human::parse_duration, allow_hyphen_values = true)]
     expires: Duration,
     /// Where the other machine reaches this daemon (host:port), if not where it listens
     #[arg(long, value_name = "HOST:PORT")]
@@ -39,9 +39,10 @@ pub fn run(args: &InviteArgs, cx: &Cx) -> Outcome {
     let client = Client::local(&cx.config()?.paths).or_exit(Exit::Unreachable)?;
     let ask = InviteAsk { address: args.address.clone(), seconds: Some(args.expires.as_secs()) };
     let invited = block_on(async {
-        client.invite(&ask).await.map_err(|error| {
-            let wrong_words = matches!(&error, ClientError::Refused { status: 400, .. });
-            Failure::new(if wrong_words { Exit::Usage } else { Exit::Unreachable }, error)
+        client.invite(&ask).await.map_err(|error| match error {
+            ClientError::Refused { status: 400, message, .. } => Failure::new(Exit::Usage, message),
+            ClientError::Refused { status: 409, message, .. } => Failure::new(Exit::Failed, message),
+            error => Failure::new(Exit::Unreachable, error),
         })
     })?;
     if args.json {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::asking::agreed;
 use crate::cli::printer::{BOLD, GOOD, WARN};
 use crate::cli::remote::Machines;
+use crate::cli::service::Running;
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, block_on};
 use crate::client::{self, Client, JoinError, JoiningError, Places, Plan, Share, Visit};
 use crate::fleet::PeerAddress;
@@ -89,7 +90,8 @@ pub fn run(args: &JoinArgs, cx: &Cx) -> Outcome {
         if args.json {
             cx.printer.json(&document(&plan, &places, Some((&answer, &link))))?;
         } else {
-            done(&plan, (&answer, &link), cx)?;
+            let running = Running::find(config).await;
+            done(&plan, (&answer, &link), running.as_ref(), cx)?;
         }
         Ok(Exit::Ok)
     })
@@ -176,7 +178,12 @@ async fn linked(cx: &Cx, machine: &MachineId) -> Result<(), Failure> {
 }
 
 /// What was done, and what is left to do.
-fn done(plan: &Plan, (answer, link): (&JoinAnswer, &Result<(), Failure>), cx: &Cx) -> Result<(), Failure> {
+fn done(
+    plan: &Plan,
+    (answer, link): (&JoinAnswer, &Result<(), Failure>),
+    running: Option<&Running>,
+    cx: &Cx,
+) -> Result<(), Failure> {
     let id = &plan.machine_id;
     cx.printer.line(&format!("{GOOD}joined{GOOD:#} {id}; `darkmux fleet status` shows it"))?;
     if let Err(why) = link {
@@ -192,8 +199,13 @@ fn done(plan: &Plan, (answer, link): (&JoinAnswer, &Result<(), Failure>), cx: &C
         cx.printer.note(&words);
     }
     if restart(plan) {
-        cx.printer
-            .note("restart `darkmux serve` on this machine: it reads Redis and the fleet's key at its start");
+        cx.printer.note(&match running {
+            Some(running) => format!(
+                "start this machine's daemon anew, which reads Redis and the fleet's key at its start: {}",
+                running.restart
+            ),
+            None => "start this machine's daemon: darkmux service install, or darkmux serve".to_owned(),
+        });
     }
     for name in ["DARKMUX_REDIS_URL", "DARKMUX_REDIS_PASSWORD_FILE"] {
         if plan.redis.changes() && cx.env.get(name).is_some() {

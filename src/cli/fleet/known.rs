@@ -52,7 +52,7 @@ impl Alive {
     pub fn tell(&self, cx: &Cx) {
         if let Self::Unknown(why) = self {
             let why = visible_line(why);
-            cx.printer.note(&format!("{BAD}redis{BAD:#}: {why}\n       only the roster is shown"));
+            cx.printer.note(&format!("{BAD}✗{BAD:#} {why}\n  only the roster is shown"));
         }
     }
 

@@ -66,10 +66,10 @@ fn lines(status: &Status) -> Vec<String> {
         format!("state    {style}{}{style:#}", status.overall_state.as_str()),
         format!("sinks    {}", status.sinks.composition),
         format!(
-            "files    {} ({}, {} day files)",
+            "files    {} ({}, {})",
             visible_line(&disk.flows_dir),
             human::bytes(disk.total_bytes),
-            disk.day_files
+            human::count(disk.day_files, "day file")
         ),
     ];
     lines.extend(status.redis.as_ref().map(redis));
@@ -95,7 +95,8 @@ fn lines(status: &Status) -> Vec<String> {
 fn redis(redis: &RedisStatus) -> String {
     let url = visible_line(&redis.url);
     match (&redis.reachability_error, redis.xlen) {
-        (Some(error), _) => format!("redis    {url} ({})", visible_line(error)),
+        // The error names the server.
+        (Some(error), _) => format!("redis    {}", visible_line(error)),
         (None, records) => {
             let most =
                 redis.max_len.map_or("all are kept".to_owned(), |most| format!("about {most} are kept"));

@@ -97,6 +97,7 @@ pub(super) struct Out<'a> {
 #[derive(Deserialize)]
 struct Shown {
     ts: Option<Value>,
+    machine_id: Option<Value>,
     action: Option<Value>,
     handle: Option<Value>,
     session_id: Option<Value>,
@@ -138,7 +139,7 @@ impl Out<'_> {
 }
 
 fn text(shown: &Shown) -> String {
-    let fields = [&shown.ts, &shown.action, &shown.handle, &shown.session_id];
+    let fields = [&shown.ts, &shown.machine_id, &shown.action, &shown.handle, &shown.session_id];
     let words = fields.into_iter().flatten().map(|field| match field {
         Value::String(text) => visible_line(text).into_owned(),
         other => visible_line(&other.to_string()).into_owned(),
@@ -148,7 +149,16 @@ fn text(shown: &Shown) -> String {
     if let Some(code) = of_payload("exit_code").and_then(Value::as_i64) {
         line.push_str(&format_args!(" · exit {code}").to_string());
     }
-    for why in [of_payload("error"), shown.reasoning.as_ref()].into_iter().flatten().filter_map(Value::as_str)
+    let word = |key: &str| of_payload(key).and_then(Value::as_str).map(visible_line);
+    if let (Some(target), Some(decision)) = (word("target_machine"), word("decision")) {
+        line.push_str(&format_args!(" → {target} ({decision})").to_string());
+    } else if let Some(decision) = word("decision") {
+        line.push_str(&format_args!(" → {decision}").to_string());
+    }
+    for why in [of_payload("error"), of_payload("why"), shown.reasoning.as_ref()]
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
     {
         line.push_str(" · ");
         line.push_str(&visible_line(why));

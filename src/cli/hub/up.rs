@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use clap::Args;
 
 use crate::cli::printer::{BOLD, GOOD, WARN};
-use crate::cli::service::{failure, show_plan, tell_lingering, until_serving};
+use crate::cli::service::{failure, is_run_by, show_plan, tell_lingering, until_serving};
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
 use crate::client;
-use crate::config::Config;
+use crate::config::{Config, edit, key_named};
 use crate::serve::reach;
 use crate::service::hub::{self, Found, HubFile, HubFiles, ServerProgram};
 use crate::service::{self, Kind, Manager, Plan, Services};
@@ -17,7 +17,7 @@ use crate::work::FleetKey;
 
 /// Make this machine the hub of its fleet: run a Redis here that keeps jobs and records, and use it.
 ///
-/// Its configuration, its passwords and its data are in `hub` of darkmux' folder. It asks for a password, keeps what it
+/// Its configuration, its passwords and its data are in `hub` of darkmux's folder. It asks for a password, keeps what it
 /// accepted, and is run by launchd or systemd; where neither is, as in a container, it is started in the background. Other machines come
 /// in by `darkmux fleet invite`. Doing it again changes only what is different.
 #[derive(Debug, Args)]
@@ -52,6 +52,8 @@ struct Before<'a> {
     found: Found,
     is_written: bool,
     is_used: bool,
+    /// Where the daemon is to listen from now on, so that who is invited reaches it.
+    daemon_bind: Option<IpAddr>,
 }
 
 /// Runs the verb.
@@ -81,7 +83,9 @@ pub fn run(args: &UpArgs, cx: &Cx) -> Outcome {
         };
         let found = hub::look(&files, &hub).await.map_err(failure)?;
         let is_written = files.is_written(&hub);
-        let before = Before { config, files, hub, program, services, plan, found, is_written, is_used };
+        let daemon_bind = daemon_bind(config, hub.bind);
+        let before =
+            Before { config, files, hub, program, services, plan, found, is_written, is_used, daemon_bind };
         before.show(args.dry_run, cx)?;
         before.check_port()?;
         if args.dry_run {
@@ -108,6 +112,15 @@ fn check_bind(bind: IpAddr, i_know: bool) -> Result<(), Failure> {
          tailnet, or say --i-know"
     );
     Err(Failure::new(Exit::Usage, words))
+}
+
+/// Where the daemon has to listen too, where nobody has set `serve.bind`: on loopback it can invite nobody.
+fn daemon_bind(config: &Config, hub: IpAddr) -> Option<IpAddr> {
+    let listens = client::find(&config.paths).ok().flatten();
+    let is_elsewhere = listens.is_some_and(|daemon| !daemon.bind.is_loopback());
+    let wanted = !hub.is_loopback() && !is_elsewhere && config.is_default("serve.bind");
+    // Where it could not listen, it would not start.
+    (wanted && reach::is_safe(hub) && reach::is_own(hub)).then_some(hub)
 }
 
 impl Before<'_> {
@@ -146,6 +159,11 @@ impl Before<'_> {
             let url = self.hub.url();
             cx.printer.line(&format!("{BOLD}+{BOLD:#} settings redis.url {url}, redis.password_file"))?;
         }
+        if let Some(bind) = self.daemon_bind {
+            cx.printer.line(&format!(
+                "{BOLD}+{BOLD:#} setting serve.bind {bind}: the daemon listens there, in the place of 127.0.0.1"
+            ))?;
+        }
         Ok(())
     }
 
@@ -169,9 +187,12 @@ impl Before<'_> {
         }
         hub::until_answers(files, hub).await.map_err(failure)?;
         let used = hub::take_over(config, files, hub).map_err(failure)?;
+        if let Some(bind) = self.daemon_bind {
+            edit(&config.paths.config_file(), key_named("serve.bind")?, Some(bind.to_string().into()))?;
+        }
         let key = FleetKey::ensure(&config.paths.fleet_key());
         let (_, made) = key.map_err(|error| Failure::new(Exit::Failed, error))?;
-        Ok(used || made)
+        Ok(used || made || self.daemon_bind.is_some())
     }
 
     /// Says what there is, and what comes next.
@@ -195,12 +216,7 @@ impl Before<'_> {
         tell_lingering(&self.services, cx).await;
         self.restart_daemon(changed, cx).await?;
         if self.hub.bind.is_loopback() {
-            let best = reach::outside(std::net::Ipv4Addr::UNSPECIFIED.into());
-            let example = if reach::is_safe(best) && !best.is_loopback() {
-                best.to_string()
-            } else {
-                "ADDRESS".to_owned()
-            };
+            let example = reach::encrypted().map_or_else(|| "ADDRESS".to_owned(), |own| own.to_string());
             cx.printer.note(&format!(
                 "{WARN}next{WARN:#}: only this machine reaches it; for others, by this machine's address in the tailnet: \
                  darkmux hub up --bind {example}"
@@ -218,21 +234,23 @@ impl Before<'_> {
         let Self { config, services, .. } = self;
         // One that starts just now reads them.
         let Some(daemon) = client::find(&config.paths).ok().flatten() else {
-            cx.printer.note("start the daemon, and keep it running: darkmux service install");
+            let how = match services.manager() {
+                Manager::None => "start the daemon: darkmux serve",
+                _ => "start the daemon, and keep it running: darkmux service install",
+            };
+            cx.printer.note(how);
             return Ok(());
         };
         if !changed {
             return Ok(());
         }
-        let is_service = services.is_installed(Kind::Serve)
-            && services.state(Kind::Serve).await.map_err(failure)?.pid == Some(daemon.pid);
-        if is_service {
+        if is_run_by(services, &daemon).await {
             services.take(&services.restarting(Kind::Serve)).await.map_err(failure)?;
             until_serving(services, config, Some(daemon.pid), cx).await?;
             cx.printer.note("the daemon was started anew, and uses it; sessions went on");
         } else {
             cx.printer.note(&format!(
-                "start the daemon anew, so that it uses it: `kill {}`, then `darkmux service install` (or `darkmux serve`)",
+                "start the daemon anew, so that it uses it (sessions go on): kill {}; darkmux serve",
                 daemon.pid
             ));
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::delivery::{self, Back};
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::model::SessionId;
-use crate::util::visible_line;
+use crate::util::{human, visible_line};
 use crate::workspace::{Applied, Change, Own, WorkspaceError};
 
 /// Take what a job changed into the files of the repository that it was dispatched from.
@@ -105,10 +105,10 @@ fn tell(
                 };
                 printer.line(&format!("{} {}{own}", change.what, change.path))?;
             }
-            let count = changes.len();
+            let files = human::count(changes.len() as u64, "file");
             let (would, did) =
-                (format!("it fits; {count} files would change"), "files changed; nothing is staged");
-            printer.note(&if args.dry_run { would } else { format!("{count} {did}") });
+                (format!("it fits; {files} would change"), format!("{files} changed; nothing is staged"));
+            printer.note(if args.dry_run { &would } else { &did });
         }
     }
     Ok(())

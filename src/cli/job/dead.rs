@@ -8,6 +8,7 @@ use super::link;
 use crate::cli::printer::DIM;
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
+use crate::util::human;
 use crate::work::{DeadLetter, Queue, Retried};
 
 /// Dead letters in the list.
@@ -123,6 +124,6 @@ async fn drop_letters(cx: &Cx, queue: &Queue, which: &str) -> Outcome {
         let gone = queue.drop_dead(&letter.entry).await.map_err(|error| link::failure(&error))?;
         dropped += u64::from(gone);
     }
-    cx.printer.note(&format!("{dropped} dead letters are taken away"));
+    cx.printer.note(&format!("taken away: {}", human::count(dropped, "dead letter")));
     Ok(Exit::Ok)
 }

@@ -10,7 +10,7 @@ use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::fleet::{Ask, Gate, Row, Verdict, headline, rows};
 use crate::model::JobState;
-use crate::util::visible_line;
+use crate::util::{human, visible_line};
 
 /// Say why a job is where it is: for each machine, whether it can run it now, and why not.
 #[derive(Debug, Args)]
@@ -49,7 +49,10 @@ pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
         }
         cx.printer.line(&format!("{BOLD}{}{BOLD:#}  {why}", job.id))?;
         if let Some(ahead) = position.filter(|_| job.state == JobState::Queued) {
-            cx.printer.line(&format!("  {DIM}ahead of it{DIM:#}  {ahead} in its lane"))?;
+            cx.printer.line(&format!(
+                "  {DIM}ahead of it{DIM:#}  {} in its queue",
+                human::count(ahead as u64, "job")
+            ))?;
         }
         if let Some(parked) = &job.parked {
             cx.printer.line(&format!("  {DIM}parked{DIM:#}       {}", visible_line(parked)))?;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::cli::Cx;
+use super::failure;
+use crate::cli::{Cx, Failure};
 use crate::crew::Crew;
 use crate::fleet::{Member, Presence, PresenceReader, RosterFile, members};
 use crate::model::RoleId;
@@ -25,6 +26,20 @@ pub fn all(cx: &Cx, presence: Option<&Presence>) -> Vec<Member> {
     let file = cx.config().map(|config| RosterFile::new(config.fleet_file()));
     let roster = file.ok().and_then(|file| file.read().ok()).unwrap_or_default();
     members(&roster, presence)
+}
+
+/// The names of all machines that are known: by the roster, by a sign of life, because they are drained, or because it
+/// is this one.
+pub async fn known_machines(
+    cx: &Cx,
+    queue: &Queue,
+    presence: Option<&Presence>,
+) -> Result<Vec<String>, Failure> {
+    let mut known: Vec<String> = all(cx, presence).into_iter().map(|member| member.id).collect();
+    known.push(cx.config()?.machine_id()?.to_string());
+    // One that is drained may be away for good.
+    known.extend(queue.status().await.map_err(|error| failure(&error))?.drained);
+    Ok(known)
 }
 
 /// Whether machines must accept this role by name. A role that is unknown here is judged by its runner.

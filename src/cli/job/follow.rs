@@ -62,6 +62,8 @@ pub struct Follow<'a> {
     pub id: &'a SessionId,
     /// Whether changes are told on stderr.
     pub tells: bool,
+    /// Whether it was said already that nobody can take it, and why.
+    pub is_told: bool,
     /// The machine it is meant for; told when another one takes it.
     pub target: Option<&'a MachineId>,
     pub interrupts: Interrupts,
@@ -210,7 +212,7 @@ async fn pump(how: &Follow<'_>, output: &mut Output<'_>, look_again: &Notify) ->
 
 /// Looks at the job's hash until it has ended.
 async fn look(how: &Follow<'_>, look_again: &Notify) -> Result<JobView, Failure> {
-    let news = RefCell::new(News::new(how.cx, how.id, how.target, how.tells));
+    let news = RefCell::new(News::new(how));
     let forgotten_for = how.queue.config().lease + how.queue.config().beat * 2;
     let (mut away, mut forgotten): (Option<Instant>, Option<Instant>) = (None, None);
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);

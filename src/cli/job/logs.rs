@@ -93,7 +93,8 @@ async fn from_redis(args: &LogsArgs, cx: &Cx, queue: &Queue, job: &JobView) -> O
         return last_line(args, cx, job, Exit::Ok);
     }
     let tells = !args.json;
-    let how = Follow { cx, queue, id, tells, target: None, interrupts: Interrupts::Leave, until: None };
+    let (target, interrupts) = (None, Interrupts::Leave);
+    let how = Follow { cx, queue, id, tells, is_told: false, target, interrupts, until: None };
     let screen = if args.json { Screen::json_lines(0) } else { Screen::of_job() };
     match follow_part(&how, Some(screen), part).await? {
         Followed::Ended(job) | Followed::Cancelled(job) => last_line(args, cx, &job, words::exit_of(&job)),

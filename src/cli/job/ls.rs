@@ -106,7 +106,8 @@ pub fn run(args: &LsArgs, cx: &Cx) -> Outcome {
         return Ok(Exit::Ok);
     }
     let mut rows =
-        Table::new(&["ID", "STATE", "ROLE", "MACHINE", "AGE", "WAITED", "RAN", "EXIT", "NAME", "WHAT"]);
+        Table::new(&["ID", "STATE", "ROLE", "MACHINE", "AGE", "WAITED", "RAN", "EXIT", "NAME", "WHAT"])
+            .sparing(&["WAITED", "RAN", "ROLE", "AGE"]);
     for job in &jobs {
         rows.row(row(job, now));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::words;
+use super::{Follow, words};
 use crate::cli::Cx;
 use crate::model::{JobState, MachineId, SessionId};
 use crate::store::RedisFault;
@@ -38,9 +38,9 @@ enum Standing {
 
 impl<'a> News<'a> {
     /// Nothing told yet.
-    pub fn new(cx: &'a Cx, id: &'a SessionId, target: Option<&'a MachineId>, tells: bool) -> Self {
-        let began = Instant::now();
-        Self { cx, id, target, tells, began, last: None, waits: false, redis: Standing::Knows }
+    pub fn new(how: &Follow<'a>) -> Self {
+        let Follow { cx, id, target, tells, is_told: waits, .. } = *how;
+        Self { cx, id, target, tells, began: Instant::now(), last: None, waits, redis: Standing::Knows }
     }
 
     fn tell(&self, words: &str) {
@@ -78,9 +78,10 @@ impl<'a> News<'a> {
                 Some(format!("job {id} waits for its time{}", ended.unwrap_or_default()))
             }
             JobState::Queued => {
-                let declined = job.declined.iter().next_back().filter(|_| self.last.is_some());
+                let is_news = self.last.is_some() && !self.waits;
+                let declined = job.declined.iter().next_back().filter(|_| is_news);
                 declined.map(|(machine, why)| {
-                    format!("{} gave job {id} back: {}", visible_line(machine), visible_line(why))
+                    format!("{} refused job {id}: {}", visible_line(machine), visible_line(why))
                 })
             }
             // It was over before it was seen to run.

@@ -76,13 +76,15 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     say("role", job.role.clone());
     say("name", job.name.clone());
     say("what", job.title.clone());
+    let pin = job.lane.as_ref().and_then(|lane| lane.pin.as_ref()).map(ToString::to_string);
+    say("target", job.target.clone().filter(|_| pin.is_none()));
     say("machine", job.machine.clone());
     say("published", Some(published(job)));
     say(
         "priority",
         (job.priority != crate::model::Priority::Normal).then(|| job.priority.as_str().to_owned()),
     );
-    say("pin", job.lane.as_ref().and_then(|lane| lane.pin.as_ref()).map(ToString::to_string));
+    say("pin", pin);
     say("require", job.lane.as_ref().and_then(|lane| list(&lane.require)));
     say("prefer", spec.and_then(|spec| list(&spec.prefer)));
     let limit = spec.and_then(|spec| spec.timeout_ms);
@@ -110,6 +112,7 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
             totals.total_turns, totals.total_tools, totals.total_tokens
         );
         say("took", Some(took));
+        say("hand it to", agent.hand_off_to.as_ref().map(ToString::to_string));
         let changed: Vec<String> = agent.changed.iter().map(|path| path.display().to_string()).collect();
         say("files", list(&changed));
         for check in &agent.checks {
@@ -119,15 +122,17 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     say("parked", job.parked.clone());
     say("cancel", job.cancel.clone().filter(|_| !job.state.is_final()));
     for (machine, why) in &job.declined {
-        say("gave back", Some(format!("{machine}: {why}")));
+        say("refused by", Some(format!("{machine}: {why}")));
     }
     say("1.9 has it", job.legacy_runner.clone());
     facts
 }
 
 fn changed(left: &WorkspaceResult) -> String {
-    let files = if left.changed == 1 { "1 file".to_owned() } else { format!("{} files", left.changed) };
-    left.error.iter().fold(files, |words, error| format!("{words}; {error}"))
+    let files = human::count(left.changed, "file");
+    let waits = left.bundle.as_ref().and_then(|bundle| bundle.at.as_ref());
+    let waits = waits.map(|machine| format!("large: it waits on {machine} until it is asked for"));
+    waits.iter().chain(&left.error).fold(files, |words, more| format!("{words}; {more}"))
 }
 
 /// The built-in agent's last message.

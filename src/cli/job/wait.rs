@@ -21,7 +21,7 @@ pub struct WaitArgs {
     #[arg(add = ArgValueCompleter::new(completions::jobs))]
     job: String,
     /// Wait no longer than this; the job goes on
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Print the job and the end of its output as JSON at its end
     #[arg(long)]
@@ -39,6 +39,7 @@ pub fn run(args: &WaitArgs, cx: &Cx) -> Outcome {
             queue: &queue,
             id: &id,
             tells: !args.json,
+            is_told: false,
             target: None,
             interrupts: Interrupts::Leave,
             until,

@@ -49,7 +49,7 @@ pub fn end(job: &JobView) -> String {
         (JobState::Cancelled, _) => "was cancelled".to_owned(),
         (JobState::Dead, _) if was_lost(job) => "was lost with its runner".to_owned(),
         (JobState::Dead, _) => "was refused".to_owned(),
-        (state, _) => format!("is {}", state.as_str()),
+        (_, _) => format!("is {}", state(job)),
     }
 }
 
@@ -61,6 +61,12 @@ pub fn why(job: &JobView) -> Option<String> {
     Some(visible_line(why).chars().take(500).collect())
 }
 
+/// Where it is in its life, in the one word that every verb has for it.
+pub fn state(job: &JobView) -> &'static str {
+    let parked = job.state == JobState::Queued && job.parked.is_some();
+    if parked { "parked" } else { job.state.as_str() }
+}
+
 /// The cell of a table.
 pub fn state_cell(job: &JobView) -> Cell {
     let style = match job.state {
@@ -69,8 +75,7 @@ pub fn state_cell(job: &JobView) -> Cell {
         JobState::Done => DIM,
         JobState::Failed | JobState::Cancelled | JobState::Dead => BAD,
     };
-    let parked = job.state == JobState::Queued && job.parked.is_some();
-    Cell::styled(if parked { "parked" } else { job.state.as_str() }, style)
+    Cell::styled(state(job), style)
 }
 
 /// Its last exit code, or what stands in the place of one.
@@ -92,7 +97,8 @@ pub fn waited(job: &JobView, now_ms: u64) -> Option<Duration> {
     let until = match job.state {
         JobState::Queued => now_ms,
         JobState::Waiting => return None,
-        _ => job.started_ms?,
+        // Cancelled before anybody took it.
+        _ => job.started_ms.or(job.finished_ms)?,
     };
     // Asked for again while it ran: the clock of the queue is that of the newest round.
     until.checked_sub(from).map(Duration::from_millis)
@@ -165,6 +171,12 @@ mod tests {
         assert_eq!(ran(&running, 9000), Some(Duration::from_secs(6)));
         let queued = JobView { state: JobState::Queued, queued_ms: Some(1000), ..job("j") };
         assert_eq!((waited(&queued, 9000), ran(&queued, 9000)), (Some(Duration::from_secs(8)), None));
+        let parked = JobView { parked: Some("nobody".into()), ..queued.clone() };
+        assert_eq!((end(&queued).as_str(), end(&parked).as_str()), ("is queued", "is parked"));
+        // Nobody took it.
+        let (state, finished_ms) = (JobState::Cancelled, Some(4000));
+        let cancelled = JobView { state, finished_ms, ..queued.clone() };
+        assert_eq!((waited(&cancelled, 9000), ran(&cancelled, 9000)), (Some(Duration::from_secs(3)), None));
         // Another machine's clock may be behind.
         assert_eq!(waited(&queued, 500), None);
     }

@@ -41,7 +41,7 @@ pub fn bounded(answer: Answer) -> Result<Answer, Failure> {
     Ok(Answer { text: cut(visible(&text).into_owned(), TEXT_MAX), data })
 }
 
-/// Makes every text in it visible and bounds it. Keys are darkmux' own, but for names that it checked.
+/// Makes every text in it visible and bounds it. Keys are darkmux's own, but for names that it checked.
 fn clean(value: &mut Value) {
     match value {
         Value::String(text) => *text = cut(visible(text).into_owned(), STRING_MAX),

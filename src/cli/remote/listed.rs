@@ -1,6 +1,8 @@
 //! What the daemon lists of other machines' sessions. It comes from them: each is read by itself, and one that can't be
 //! read is left out.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -138,6 +140,17 @@ pub fn choose(all: Vec<Listed>, way: &Way) -> Result<Listed, Chosen> {
     }
 }
 
+/// The session that is meant where no machine is named: one, or none.
+pub fn anywhere(all: &[Listed], text: &str) -> Option<String> {
+    let machines: BTreeSet<&str> = all.iter().map(Listed::machine).collect();
+    let mut found = machines.into_iter().filter_map(|machine| {
+        let way = Way { name: text.to_owned(), machine: machine.to_owned() };
+        choose(all.to_vec(), &way).ok()
+    });
+    let first = found.next()?;
+    found.next().is_none().then_some(first.id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +182,9 @@ mod tests {
         assert!(matches!(chosen("aa", "desk"), Err(Chosen::Several(ids)) if ids.len() == 2));
         assert_eq!(chosen("bb11", "desk"), Err(Chosen::None));
         assert_eq!(chosen("", "desk"), Err(Chosen::None));
+        assert_eq!(anywhere(&all(), "work").as_deref(), Some("sess-aa22@desk"));
+        assert_eq!(anywhere(&all(), "sess-aa11"), None, "it is on two");
+        assert_eq!(anywhere(&all(), "nothing"), None);
         assert_eq!(chosen("build", "dev"), Err(Chosen::None));
     }
 }

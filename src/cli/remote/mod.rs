@@ -222,6 +222,15 @@ pub async fn known(cx: &Cx, wanted: Option<&str>) -> Result<Vec<Listed>, Failure
     }
 }
 
+/// The one session of another machine that a text without a machine fits, as `ID@MACHINE`; `None` where there are none or
+/// several, or where the daemon does not say so in time.
+pub fn elsewhere(cx: &Cx, text: &str, patience: Duration) -> Option<String> {
+    let client = Client::local(&cx.config().ok()?.paths).ok()?;
+    let asked = async { Ok(tokio::time::timeout(patience, list(&client)).await) };
+    let all = super::block_on(asked).ok()?.ok()?.ok()?;
+    listed::anywhere(&all, text)
+}
+
 /// Runs the work of a verb for one session of another machine.
 pub fn with<T>(
     cx: &Cx,

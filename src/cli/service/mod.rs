@@ -11,7 +11,7 @@ use clap::Subcommand;
 use super::{Cx, Exit, Failure, Outcome};
 use crate::service::ServiceError;
 
-pub use said::{show_plan, show_removal, tell_lingering, until_serving};
+pub use said::{Running, is_run_by, show_plan, show_removal, tell_lingering, until_serving};
 
 /// Have the system keep the daemon running, over crashes and restarts.
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,42 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Lines of its log that are shown of one that does not.
 const LAST: usize = 10;
 
+/// How long the manager may take to say whether the daemon is its own, where that only chooses words.
+const ASKING: Duration = Duration::from_secs(1);
+
+/// The daemon that runs here, and the command that starts it anew.
+#[derive(Debug)]
+pub struct Running {
+    /// Its process.
+    pub pid: u32,
+    /// What starts it anew.
+    pub restart: String,
+}
+
+impl Running {
+    /// Looks for it; `None` where none runs.
+    pub async fn find(config: &Config) -> Option<Self> {
+        let daemon = client::find(&config.paths).ok().flatten()?;
+        let pid = daemon.pid;
+        let is_service = match Services::of_path(config) {
+            Ok(services) => is_run_by(&services, &daemon).await,
+            Err(_) => false,
+        };
+        let restart = if is_service {
+            "darkmux service install --restart".to_owned()
+        } else {
+            format!("kill {pid}; darkmux serve")
+        };
+        Some(Self { pid, restart })
+    }
+}
+
+/// Whether the manager runs this daemon. A manager that does not say so does not.
+pub async fn is_run_by(services: &Services, daemon: &DaemonInfo) -> bool {
+    services.is_installed(Kind::Serve)
+        && services.state_within(Kind::Serve, ASKING).await.is_ok_and(|state| state.pid == Some(daemon.pid))
+}
+
 /// Says what a plan changes; with `whole`, what would be in the files as well.
 pub fn show_plan(plan: &Plan, whole: bool, cx: &Cx) -> io::Result<()> {
     if plan.is_done() {

@@ -9,7 +9,7 @@ use crate::service::{Kind, Manager, ServiceError, Services};
 
 /// Stop the daemon that the system runs, and have it run no more.
 ///
-/// Sessions and running jobs go on; `darkmux serve` finds them. Logs and everything else in darkmux' folder stay, and so
+/// Sessions and running jobs go on; `darkmux serve` finds them. Logs and everything else in darkmux's folder stay, and so
 /// does the hub's Redis (`darkmux hub down`).
 #[derive(Debug, Args)]
 pub struct UninstallArgs {

@@ -27,7 +27,7 @@ pub struct KillArgs {
     #[arg(add = ArgValueCompleter::new(completions::live_sessions))]
     session: String,
     /// Time before KILL, instead of the configured one
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, allow_hyphen_values = true)]
     grace: Option<Duration>,
     /// KILL at once
     #[arg(long, conflicts_with = "grace")]

@@ -141,7 +141,7 @@ fn remote_row(session: &Listed, now: Timestamp) -> Vec<Cell> {
     let ran = since(session.started_at.as_ref(), end).map(human::duration).unwrap_or_default();
     let what = session.what();
     vec![
-        Cell::from(session.own_id()),
+        Cell::from(&session.id),
         Cell::from(session.machine()),
         remote_state(session, now),
         Cell::styled(age, DIM),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::cli::link::queue_of;
+use crate::cli::remote;
 use crate::cli::{Cx, Exit, Failure, block_on};
 use crate::model::JobState;
 use crate::session::{FindError, Table};
@@ -22,7 +23,12 @@ pub fn find(cx: &Cx, table: &Table, text: &str, verb: &str) -> Result<SessionSta
         Err(error @ FindError::None(_)) => {
             let job = job(cx, text)
                 .and_then(|job| of_job(&job, cx.config().ok()?.machine_id().ok()?.as_str(), verb));
-            Err(job.map_or_else(|| error.into(), |words| Failure::new(Exit::Failed, words)))
+            let known = || {
+                let id = remote::elsewhere(cx, text, PATIENCE)?;
+                Some(format!("{error}; did you mean `{}`?", visible_line(&id)))
+            };
+            let words = job.or_else(known);
+            Err(words.map_or_else(|| error.into(), |words| Failure::new(Exit::Failed, words)))
         }
         found => Ok(found?),
     }

@@ -38,7 +38,7 @@ pub struct WaitArgs {
     #[arg(long, value_name = "RE", allow_hyphen_values = true)]
     text: Option<String>,
     /// Wait no longer than this; the session runs on
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Print the session as JSON at its end; with --idle and --text, what happened
     #[arg(long)]

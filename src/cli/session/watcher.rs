@@ -318,17 +318,14 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Ctrl-C: `true` leaves the session. The first one says how to come back and waits for a second one,
+    /// Ctrl-C: `true` leaves the session. The first one waits for a second one,
     /// which ends the session; a third one does so at once.
     async fn interrupt(&mut self) -> Result<bool, Failure> {
         let Keys::Wait { cancel } = self.how.keys else { return Ok(true) };
         let id = self.id;
         if self.interrupted.is_none() && !self.ending && !cancel {
             self.interrupted = Some(Instant::now());
-            self.cx.printer.note(&format!(
-                "\r\nleaving session {id}, which runs on; Ctrl-C again within 2 s ends it\r\n  \
-                 darkmux session attach {id}    to come back\r"
-            ));
+            self.cx.printer.note(&format!("\r\nleaving session {id}; Ctrl-C again within 2 s ends it\r"));
             return Ok(false);
         }
         let grace = self.ending.then_some(Duration::ZERO);

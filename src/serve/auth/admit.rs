@@ -24,7 +24,7 @@ pub struct Gate {
 }
 
 /// Said to a program at the socket that may not act for this user.
-const NO_KEY: &str = "show the key of this user's sockets (`socket-key` in darkmux' folder), or a token, as `Authorization: \
+const NO_KEY: &str = "show the key of this user's sockets (`socket-key` in darkmux's folder), or a token, as `Authorization: \
     Bearer`; a program that may read neither, as in a sandbox, may only look";
 
 /// Lets a request through, with its [`Caller`], or answers it.

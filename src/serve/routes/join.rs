@@ -16,7 +16,7 @@ use crate::model::MachineId;
 use crate::serve::app::{json, of_json};
 use crate::serve::auth::{Caller, Invitation, Opened, Peer};
 use crate::serve::inviting::{Guest, Inviting, Offered, ask_back, check_name, keep};
-use crate::serve::{ApiError, App};
+use crate::serve::{ApiError, App, reach};
 use crate::util::{Secret, clock};
 use crate::wire::{InviteAsk, Invited, JoinAnswer, JoinAsk, JoinGreeting, JoinHello};
 
@@ -37,8 +37,12 @@ pub async fn invite(State(app): State<Arc<App>>, caller: Caller, body: Bytes) ->
     if !LIFE_BOUNDS.contains(&seconds) {
         return Err(ApiError::bad_request("bad_request", "an invitation is good for 5 seconds to 24 hours"));
     }
+    let is_told = address.is_some();
     let address = app.inviting.address(address.as_deref());
     let address = address.map_err(|error| ApiError::bad_request("bad_address", error.to_string()))?;
+    if address.is_loopback() && !is_told {
+        return Err(ApiError::new(StatusCode::CONFLICT, "loopback_only", loopback_only()));
+    }
     let inviting = app.inviting.clone();
     let made_fleet_key = app.blocking("making the fleet's key", move || inviting.ensure_key()).await?;
     let mut notes = Vec::new();
@@ -54,11 +58,7 @@ pub async fn invite(State(app): State<Arc<App>>, caller: Caller, body: Bytes) ->
         }
     };
     if address.is_loopback() {
-        notes.push(
-            "this daemon listens on loopback only: the code works on this machine and through a tunnel; \
-             `darkmux config set serve.bind ADDRESS` and a restart let others in"
-                .to_owned(),
-        );
+        notes.push(format!("{address} is loopback: the code works on this machine and through a tunnel"));
     } else if !app.hosts.answers_to(&address.to_string())
         && app.inviting.address(None).ok().as_ref() != Some(&address)
     {
@@ -85,6 +85,16 @@ pub async fn invite(State(app): State<Arc<App>>, caller: Caller, body: Bytes) ->
         redis,
         notes,
     })
+}
+
+/// Why a code of this daemon would be of use to nobody, and what to do.
+fn loopback_only() -> String {
+    let own = reach::encrypted().map_or_else(|| "ADDRESS".to_owned(), |own| own.to_string());
+    format!(
+        "this daemon listens on loopback only, and no other machine reaches it; `darkmux config set serve.bind {own}` \
+         (this machine's address in the tailnet) and start it anew (`darkmux service install --restart`, or `darkmux \
+         serve`); through a tunnel: --address HOST:PORT, where its other end is"
+    )
 }
 
 /// `POST /fleet/join`: a sealed message of a machine that joins, and the sealed answer.

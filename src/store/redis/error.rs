@@ -34,6 +34,8 @@ pub enum RedisClass {
     NoGroup,
     /// A key holds another type, or a reply has another shape: something else uses our keys.
     Foreign,
+    /// What answers there does not speak Redis' protocol.
+    NoRedis,
     /// The password's file or command, the CA file, or the URL cannot be used.
     Config,
     /// Anything else.
@@ -44,9 +46,13 @@ impl RedisClass {
     /// What to do about it.
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::Unreachable => "start it, or set DARKMUX_REDIS_URL to where it runs",
+            Self::Unreachable => {
+                "start it on its machine (where that is the hub: darkmux hub up), or mend redis.url"
+            }
             Self::Silent => "its machine may sleep or the network may be cut; it is tried again",
-            Self::Auth => "put the password into DARKMUX_REDIS_URL, or set redis.password_file",
+            Self::Auth => {
+                "darkmux config set redis.password_file FILE, with a file of mode 0600 that holds the password"
+            }
             Self::NoPerm => "give its user the rights of docs/OPERATIONS.md, \"Redis\"",
             Self::Loading => "it reads its data after a start; wait for it",
             Self::Oom => "raise its maxmemory, or make room",
@@ -55,6 +61,7 @@ impl RedisClass {
             Self::Busy => "a script of somebody blocks it: SCRIPT KILL ends that",
             Self::NoGroup => "the group is made again by itself; try again",
             Self::Foreign => "something else uses the keys `darkmux:*`; give darkmux a database of its own",
+            Self::NoRedis => "mend host and port of redis.url, or stop what has taken the port",
             Self::Config => "mend the setting; `darkmux config list --origin` shows where it comes from",
             Self::Other => "see `darkmux doctor`",
         }
@@ -103,6 +110,11 @@ impl RedisFault {
         self.class
     }
 
+    /// Whether no password was given at all.
+    pub fn lacks_password(&self) -> bool {
+        self.detail.starts_with("NOAUTH")
+    }
+
     /// What the server or the system said.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -115,6 +127,8 @@ impl fmt::Display for RedisFault {
         match class {
             RedisClass::Unreachable => write!(f, "Redis at {server} can't be reached ({detail})")?,
             RedisClass::Silent => write!(f, "Redis at {server} does not answer")?,
+            RedisClass::NoRedis => write!(f, "what answers at {server} is no Redis")?,
+            RedisClass::Auth if self.lacks_password() => write!(f, "Redis at {server} asks for a password")?,
             _ => write!(f, "Redis at {server} refused: {detail}")?,
         }
         write!(f, "; {}", class.remedy())
@@ -145,6 +159,8 @@ fn classify(error: &RedisError) -> RedisClass {
         ErrorKind::Io | ErrorKind::MasterNameNotFoundBySentinel | ErrorKind::EmptySentinelList => {
             RedisClass::Unreachable
         }
+        // The same kind is an answer of another shape; its own parser says so.
+        ErrorKind::Parse if error.to_string().contains("Parse error at") => RedisClass::NoRedis,
         ErrorKind::AuthenticationFailed => RedisClass::Auth,
         ErrorKind::InvalidClientConfig => RedisClass::Config,
         ErrorKind::UnexpectedReturnType => RedisClass::Foreign,

@@ -18,7 +18,6 @@ const OTHERS: &[(&str, &str)] = &[
         "what `serve` logs to stderr, as `info`, `debug` or `darkmux::serve=trace`; `info` when unset",
     ),
     ("DARKMUX_LOG_FORMAT", "`json` logs one JSON object a line"),
-    ("DARKMUX_PROFILES", "a file of darkmux 1.9; not used by this version"),
     (
         "DARKMUX_SERVE_TOKEN",
         "a token (at least 64 hexadecimal digits) that `serve` takes beside its file's. No child process gets it",

@@ -6,7 +6,7 @@
 //!
 //! What it does not prevent: the network (unless the rules close TCP), connecting to sockets of services in the file
 //! system (Docker's, an agent's of SSH; Linux refuses that from ABI 9 on), seeing that a path exists, changing mode, owner
-//! and times of files that are known by name, and taking memory and processor time. darkmux' own sockets obey nobody who
+//! and times of files that are known by name, and taking memory and processor time. darkmux's own sockets obey nobody who
 //! can't read their key ([`SocketKey`](crate::store::SocketKey)), which lies in the home folder.
 //!
 //! Invariant: commands run unconfined only where somebody said so ([`Confinement::Off`]). Where the system has no
@@ -36,7 +36,7 @@ const CLOSES_NETWORK: u32 = 4;
 
 /// That commands connect to what listens in the file system.
 const SOCKETS: &str = "sockets of other services in the file system can be reached (Docker's, an SSH agent's; Linux before \
-    Landlock's ABI 9); darkmux' own ask for a key that commands can't read";
+    Landlock's ABI 9); darkmux's own ask for a key that commands can't read";
 
 /// What a sandbox of the system comes to.
 const BOUND: &str = "writes only in the work directory and its own TMPDIR, the home folder is not read";
@@ -121,7 +121,7 @@ impl Confinement {
                     kept.into_iter().chain(rules.home.as_deref()).any(|kept| path.starts_with(kept));
                 in_root || rules.reaches(path) || !is_kept
             }
-            Self::Image(_) => in_root,
+            Self::Image(image) => in_root || image.reaches(path),
             Self::Off => true,
             Self::Missing { .. } => false,
         }

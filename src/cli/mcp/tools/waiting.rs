@@ -108,7 +108,16 @@ impl Waiting {
         }
         let (cx, id) = (&call.cx, &job.id);
         let interrupts = Interrupts::Leave;
-        let how = Follow { cx, queue, id, tells: true, target: None, interrupts, until: Some(until) };
+        let how = Follow {
+            cx,
+            queue,
+            id,
+            tells: true,
+            is_told: false,
+            target: None,
+            interrupts,
+            until: Some(until),
+        };
         match job::follow(&how, None).await? {
             Followed::Ended(job) | Followed::Cancelled(job) => {
                 let output = job_output(call, queue, &job, self.output_bytes).await?;

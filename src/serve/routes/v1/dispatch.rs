@@ -113,8 +113,9 @@ pub async fn dispatch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Respo
     let here = app.flow.provenance.machine_id.clone();
     let crew = Crew::open(&app.launching.crew);
     let order = order(asked_for, presence.as_deref(), &crew)?;
-    let (accept, has_target) = (needs_accept(&crew, &order.role), order.target.is_some());
-    let by = Publisher { machine: &here, orchestrator: None, now_ms: app.now_ms() };
+    let accept = needs_accept(&crew, &order.role);
+    let now_ms = asked(async { queue.now_ms().await }).await?;
+    let by = Publisher { machine: &here, orchestrator: None, now_ms };
     let (work, spec) = order.documents(by).map_err(invalid)?;
     if dry_run {
         let status = asked(async { queue.status().await }).await?;
@@ -129,8 +130,7 @@ pub async fn dispatch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Respo
         return data(&json!({ "machines": machines }));
     }
     let app_too = Arc::clone(&app);
-    let job =
-        to_the_end(&app, async move { publish(&app_too, &queue, &work, &spec, has_target).await }).await?;
+    let job = to_the_end(&app, async move { publish(&app_too, &queue, &work, &spec).await }).await?;
     data(&json!({ "job": job }))
 }
 
@@ -210,13 +210,7 @@ async fn known(app: &App, presence: Option<&Presence>) -> Result<Vec<Member>, Ap
     Ok(members(&app.blocking("reading the roster", read).await?, presence))
 }
 
-async fn publish(
-    app: &App,
-    queue: &Queue,
-    work: &WorkJob,
-    spec: &JobSpec,
-    has_target: bool,
-) -> Result<String, ApiError> {
+async fn publish(app: &App, queue: &Queue, work: &WorkJob, spec: &JobSpec) -> Result<String, ApiError> {
     let id = match asked(async { queue.publish(work, spec).await }).await? {
         Published::Before(id) => return Ok(id.to_string()),
         Published::New => spec.id.to_string(),
@@ -227,7 +221,7 @@ async fn publish(
         if let Err(error) = journal.published(&work, &spec) {
             tracing::warn!(job = %spec.id, %error, "should Redis lose it, this machine cannot tell it again");
         }
-        if let Err(error) = Flow::new(config, clock).append(route_of(&work, &spec, has_target)) {
+        if let Err(error) = Flow::new(config, clock).append(route_of(&work, &spec)) {
             tracing::warn!(job = %spec.id, %error, "the record of its route is not kept");
         }
         Ok::<_, std::convert::Infallible>(())
