@@ -16,6 +16,7 @@ const PRIVATE: &[&str] = &[
     "auth-token",
     "auth-read-only.json",
     "fleet-token",
+    "service.env",
     "flows",
     "audit",
     "sessions",
