@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{Catalog, Models, devices, hardware};
+use super::{Catalog, Hardware, Models, devices, hardware};
 use crate::config::{CrewConfig, ModelsConfig, RunnerConfig};
 use crate::crew::{Availability, Crew, find_program};
 use crate::model::MachineId;
+use crate::util::OneThread;
 use crate::wire::MachineBeat;
 use crate::workspace;
 
@@ -113,6 +114,10 @@ pub struct FactsSource {
 struct Kept {
     slow: Option<(Instant, Slow)>,
     models: Option<(Instant, Catalog)>,
+    /// Looks at what is slow: folders that jobs name may lie on a disk that hangs.
+    looking: OneThread<Slow>,
+    /// Asks the system for memory and load.
+    asking: OneThread<(Hardware, Option<f64>)>,
 }
 
 /// What is slow to find out.
@@ -153,8 +158,9 @@ impl FactsSource {
         }
         let slow = self.slow(&mut kept).await;
         let load = || sysinfo::System::load_average().ok().map(|load| load.one);
-        let asked = blocking(move || (hardware(), load()));
-        let (asked, models) = tokio::join!(asked, self.catalog(kept.models.take()));
+        let models = kept.models.take();
+        let asked = kept.asking.ask(PATIENCE, move || (hardware(), load()));
+        let (asked, models) = tokio::join!(asked, self.catalog(models));
         let catalog = models.1.clone();
         kept.models = Some(models);
         let (hardware, load1) = asked.unzip();
@@ -206,16 +212,12 @@ impl FactsSource {
             return slow.clone();
         }
         let (crew, workdirs) = (self.crew.clone(), self.workdirs.clone());
-        let found = blocking(move || look(&crew, &workdirs)).await;
+        let found = kept.looking.ask(PATIENCE, move || look(&crew, &workdirs)).await;
         // A disk that hangs leaves what was known.
         let slow = found.or_else(|| kept.slow.take().map(|(_, slow)| slow)).unwrap_or_default();
         kept.slow = Some((Instant::now(), slow.clone()));
         slow
     }
-}
-
-async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    timeout(PATIENCE, tokio::task::spawn_blocking(ask)).await.ok()?.ok()
 }
 
 fn look(crew: &CrewConfig, workdirs: &[PathBuf]) -> Slow {

@@ -15,12 +15,10 @@ use crate::model::{
 };
 use crate::util::clock;
 use crate::wire::{JOB_MESSAGE_MAX, JOB_SCHEMA, JobSpec, Lane, WORK_TIMEOUT_MAX, WorkJob};
+use crate::work::NOT_AFTER;
 
 /// Most machines that get a head start by what is preferred.
 const FIRST_MAX: usize = 16;
-
-/// After this time nobody starts a job any more.
-const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Why it can be no job.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +76,7 @@ pub struct Publisher<'a> {
     pub machine: &'a MachineId,
     /// What drives it.
     pub orchestrator: Option<String>,
-    /// Unix milliseconds.
+    /// What time the queue has, in Unix milliseconds: until when the job may start is counted from there.
     pub now_ms: u64,
 }
 

@@ -49,7 +49,7 @@ fn adopt(runner: &Arc<Runner>, ran: Ran) {
         RanState::Ended { outcome, result, told: false, .. } => {
             let told = Arc::clone(runner);
             drop(runner.shutdown.spawn(async move {
-                end::tell(&told, &claim, outcome.into(), *result).await;
+                end::tell(&told, &claim, outcome, *result).await;
             }));
         }
         RanState::Ended { .. } => {}

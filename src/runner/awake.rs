@@ -25,10 +25,11 @@ impl KeepAwake {
         Self::default()
     }
 
-    /// Holds, or lets go.
-    pub fn set(&self, awake: bool) {
+    /// Holds, or lets go; which of them is asked when it is done, so that of two who call at once none undoes what the
+    /// later one knows.
+    pub fn set(&self, awake: impl FnOnce() -> bool) {
         let mut holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
-        if !awake {
+        if !awake() {
             // Killed when dropped.
             *holding = None;
             return;

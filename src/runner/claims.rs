@@ -122,7 +122,10 @@ impl Claims {
 async fn take(runner: &Arc<Runner>, offer: Offer) -> Result<(), WorkError> {
     match offer {
         Offer::Job(claim) => begin(runner, *claim).await,
-        Offer::Refused { id, why } => {
+        Offer::Refused { id: None, why } => {
+            tracing::error!(why, "a job of the queue cannot be run by anybody");
+        }
+        Offer::Refused { id: Some(id), why } => {
             let transition = Transition {
                 action: "job.dead",
                 level: Level::Error,
@@ -234,7 +237,7 @@ async fn claim(runner: &Runner) -> Result<Offer, WorkError> {
 /// Makes a job of an entry that darkmux 1.9 published; what is none becomes a dead letter, and its publisher is
 /// told.
 async fn take_foreign(runner: &Arc<Runner>, foreign: &Foreign) -> Result<(), WorkError> {
-    let adopted = match adopted_spec(foreign, &runner.clock) {
+    let adopted = match adopted_spec(foreign, runner.queue.now_ms().await?) {
         // Its entry has no place for a signature.
         Ok(_) if runner.queue.is_signed() => Err(NOT_SIGNED.to_owned()),
         adopted => adopted,

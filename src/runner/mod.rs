@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{Config, ConfigError, CrewConfig, FlowConfig, RunnerConfig, SessionConfig};
 use crate::fleet::{FactsSource, RunnerGauge};
@@ -76,6 +76,8 @@ struct Runner {
     transitions: Transitions,
     clock: Clock,
     shutdown: Shutdown,
+    /// A place for each folder that may be looked at.
+    disks: Arc<Semaphore>,
     /// Jobs that run here, each with what tells its worker to look.
     running: Mutex<Vec<(SessionId, Arc<Notify>)>>,
     busy: AtomicUsize,
@@ -127,6 +129,7 @@ pub fn start(
         home,
         machine,
         shutdown: shutdown.clone(),
+        disks: Arc::new(Semaphore::new(policy::DISKS_MAX)),
         running: Mutex::default(),
         busy: AtomicUsize::new(0),
         claiming: tokio::sync::Mutex::default(),
@@ -160,23 +163,25 @@ impl Runner {
     /// Whether a claimed job is still this machine's; a Redis that forgot it is told.
     async fn ask(&self, claim: &Claim) -> Result<Beat, WorkError> {
         match self.queue.beat(&claim.id, &claim.token).await {
-            Ok(Beat::Forgotten) => {
+            Ok(Some(beat)) => Ok(beat),
+            Ok(None) => {
                 // What else it forgot it is told at once, too.
                 self.other_life.notify_one();
                 self.queue.resume(&self.seat, claim).await
             }
-            beat => beat,
+            Err(error) => Err(error),
         }
     }
 
     fn tell_gauge(&self, held: Option<bool>) {
-        let busy = self.busy.load(Ordering::SeqCst);
+        // Read where it is told: of two that tell, the later one tells what is later.
         self.gauge.send_if_modified(|gauge| {
+            let busy = self.busy.load(Ordering::SeqCst);
             let draining = held.unwrap_or(gauge.draining);
             let now = RunnerGauge { slots_busy: busy as u64, draining, ..*gauge };
             std::mem::replace(gauge, now) != now
         });
-        self.awake.set(busy > 0);
+        self.awake.set(|| self.busy.load(Ordering::SeqCst) > 0);
     }
 
     /// Takes a slot for a job; the worker gives it back by dropping it.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -15,6 +16,9 @@ use crate::work::{JobView, Seat, WorkError};
 
 /// What the reason of a machine begins with that does not know the role.
 pub const UNKNOWN_ROLE: &str = "unknown role";
+
+/// Jobs that are marked at a time.
+const AT_ONCE: usize = 32;
 
 /// Longest list of reasons, in characters.
 const WHY_MAX: usize = 2000;
@@ -35,10 +39,17 @@ pub async fn look(
     }
     let presence = reader.machines().await?;
     let lanes: BTreeMap<String, Lane> = runner.queue.lanes().await?.into_iter().collect();
-    for (id, stream) in waiting {
-        let Some(lane) = lanes.get(stream) else { continue };
-        let why = why_nobody(lane, &presence);
-        if let (Some(why), true) = (&why, nobody_knows_the_role(runner, id, &presence).await?) {
+    let why =
+        |(id, stream): &(SessionId, String)| Some((id.clone(), why_nobody(lanes.get(stream)?, &presence)));
+    let whys: Vec<(SessionId, Option<String>)> = waiting.iter().filter_map(why).collect();
+    let stuck: Vec<SessionId> =
+        whys.iter().filter(|(_, why)| why.is_some()).map(|(id, _)| id.clone()).collect();
+    let jobs = runner.queue.jobs_of(&stuck).await?;
+    let jobs: HashMap<&SessionId, &JobView> = jobs.iter().map(|job| (&job.id, job)).collect();
+    let mut marks = Vec::new();
+    for (id, why) in &whys {
+        let is_unknown = jobs.get(id).is_some_and(|job| nobody_knows_the_role(job, &presence));
+        if let (Some(why), true) = (why, is_unknown) {
             let since = *unknown.entry(id.clone()).or_insert_with(Instant::now);
             if since.elapsed() >= runner.queue.config().lease {
                 bury(runner, id, why).await?;
@@ -47,11 +58,14 @@ pub async fn look(
         } else {
             unknown.remove(id);
         }
-        if runner.queue.park(id, why.as_deref()).await? {
-            let (action, level) =
-                if why.is_some() { ("job.parked", Level::Warn) } else { ("job.unparked", Level::Info) };
-            tell(runner, id, (action, level), why.as_deref()).await;
-        }
+        marks.push((id, why.as_deref()));
+    }
+    let marking: Vec<_> = marks.iter().map(|(id, why)| runner.queue.park(id, *why)).collect();
+    let news: Vec<bool> = stream::iter(marking).buffered(AT_ONCE).try_collect().await?;
+    for ((id, why), _) in marks.into_iter().zip(news).filter(|(_, is_news)| *is_news) {
+        let (action, level) =
+            if why.is_some() { ("job.parked", Level::Warn) } else { ("job.unparked", Level::Info) };
+        tell(runner, id, (action, level), why).await;
     }
     Ok(())
 }
@@ -81,19 +95,11 @@ fn why_not(lane: &Lane, beat: &MachineBeat) -> Option<String> {
     lane.admits(seat.machine.as_str(), &seat.consumer, met).err()
 }
 
-async fn nobody_knows_the_role(
-    runner: &Runner,
-    id: &SessionId,
-    presence: &Presence,
-) -> Result<bool, WorkError> {
-    let Some(job) = runner.queue.job(id).await?.filter(|job| job.state == JobState::Queued) else {
-        return Ok(false);
-    };
-    let unknown = |job: &JobView, beat: &MachineBeat| {
-        job.declined.get(beat.name()).is_some_and(|why| why.starts_with(UNKNOWN_ROLE))
-    };
+fn nobody_knows_the_role(job: &JobView, presence: &Presence) -> bool {
+    let unknown =
+        |beat: &MachineBeat| job.declined.get(beat.name()).is_some_and(|why| why.starts_with(UNKNOWN_ROLE));
     let mut machines = runners(presence).peekable();
-    Ok(machines.peek().is_some() && machines.all(|beat| unknown(&job, beat)))
+    job.state == JobState::Queued && machines.peek().is_some() && machines.all(unknown)
 }
 
 async fn bury(runner: &Runner, id: &SessionId, why: &str) -> Result<(), WorkError> {

@@ -5,6 +5,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Runner;
@@ -32,6 +33,9 @@ impl From<CrewError> for Refusal {
 
 /// How long the disk may take to say where a folder is.
 const DISK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Folders that are looked at at a time.
+pub const DISKS_MAX: usize = 4;
 
 /// Variables of the daemon that every job gets.
 const CHILD_VARS: &[&str] =
@@ -83,10 +87,19 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
 pub async fn workdir(runner: &Runner, claim: &Claim) -> Result<PathBuf, Refusal> {
     let roots = runner.config.workdirs.clone();
     let (id, token, wanted) = (claim.id.to_string(), claim.token.clone(), claim.job.workdir.clone());
-    let found = tokio::task::spawn_blocking(move || match wanted {
-        Some(wanted) => named(&roots, &wanted),
-        None => own(&roots, &id, &token),
-    });
+    // Kept until the disk has answered: one that hangs must not take every thread there is.
+    let place = Arc::clone(&runner.disks).acquire_owned();
+    let found = async {
+        let place = place.await;
+        let look = move || {
+            let _place = place;
+            match wanted {
+                Some(wanted) => named(&roots, &wanted),
+                None => own(&roots, &id, &token),
+            }
+        };
+        tokio::task::spawn_blocking(look).await
+    };
     match tokio::time::timeout(DISK_PATIENCE, found).await {
         Ok(Ok(folder)) => folder,
         Ok(Err(error)) => Err(Refusal(format!("its folder cannot be looked at: {error}"))),

@@ -47,6 +47,7 @@ impl Transitions {
         drop(shutdown.spawn(async move {
             tokio::pin!(stopped);
             let mut due: Option<Instant> = None;
+            let mut stopping = false;
             loop {
                 let mut batch = Vec::new();
                 let in_time = async {
@@ -59,14 +60,13 @@ impl Transitions {
                     biased;
                     count = waiting.recv_many(&mut batch, 64) => if count == 0 { return },
                     () = in_time => {}
-                    () = &mut stopped => {
-                        // What was said before the end is written.
-                        waiting.close();
-                        if waiting.recv_many(&mut batch, QUEUE).await == 0 { return }
-                    }
+                    // Jobs that end meanwhile still have something to say; the last of them drops the channel.
+                    () = &mut stopped, if !stopping => stopping = true,
                 }
                 // Beginnings go to the disk with the next end, or soon.
-                let sync = !batch.iter().all(is_beginning) || due.is_some_and(|due| due <= Instant::now());
+                let sync = stopping
+                    || !batch.iter().all(is_beginning)
+                    || due.is_some_and(|due| due <= Instant::now());
                 due = if sync { None } else { due.or_else(|| Some(Instant::now() + SYNC_INTERVAL)) };
                 let writer = Arc::clone(&writer);
                 let written = tokio::task::spawn_blocking(move || write(&writer, batch, sync)).await;
@@ -97,7 +97,7 @@ impl Transitions {
         self.tell(Transition { action, level, id: &claim.id, role, attempt, payload }).await;
     }
 
-    /// The end of a job of darkmux 1.9 that failed: its publisher looks for a `dispatch complete`, and for nothing
+    /// The end of a job of darkmux 1.9, for its publisher: that looks for a `dispatch complete`, and for nothing
     /// else.
     pub async fn tell_1_9(&self, (session, role): (&str, &str), exit_code: i32, wall_ms: Option<u64>) {
         let class = (Level::Info, Category::Work, Tier::Local, Stage::Dispatch);

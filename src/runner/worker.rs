@@ -13,9 +13,9 @@ use super::workspace::{self, Interrupted};
 use super::{Runner, Slot, checkpoint, output};
 use crate::model::{EndReason, Level, MachineId, OnLoss, SessionState};
 use crate::session::HostClient;
-use crate::util::{clock, jitter};
+use crate::util::{Backoff, BootTime, jitter};
 use crate::wire::SessionStatus;
-use crate::work::{Beat, Claim, Outcome, Stopping};
+use crate::work::{Beat, Claim, Outcome, Stopping, WorkError};
 
 /// Pause between two looks at a session that cannot be followed.
 pub const LOOK: Duration = Duration::from_millis(100);
@@ -39,10 +39,6 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
         end::tell(&runner, &claim, Outcome::Cancelled, end::unstarted(&runner, &claim, "cancelled")).await;
         return;
     }
-    if claim.spec.not_after_ms < clock::unix_ms(runner.clock.now()) {
-        end::refused(&runner, &claim, "its time to start is over; publish it again").await;
-        return;
-    }
     match start(&runner, &claim).await {
         Ok(()) => Box::pin(follow(runner, slot, claim, None)).await,
         Err(NoSession::Declined(why)) => decline(&runner, &claim, &why.to_string(), None).await,
@@ -63,13 +59,17 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
 async fn decline(runner: &Runner, claim: &Claim, why: &str, peer: Option<&MachineId>) {
     tracing::info!(job = %claim.id, why, "given back");
     // Until it is answered: a job that nobody beats for counts as one that may have run.
-    let until = Instant::now() + runner.queue.config().lease;
+    let mut backoff = Backoff::new(LOOK * 2, LOOK * 50);
     while let Err(error) = runner.queue.decline_until(&runner.seat, claim, why, peer).await {
-        if Instant::now() >= until || runner.shutdown.is_stopping() {
-            tracing::warn!(job = %claim.id, %error, "could not be given back");
+        if error.is_of_the_data() || matches!(error, WorkError::Invalid(_)) {
+            tracing::error!(job = %claim.id, %error, "cannot be given back; its lease ends it");
             break;
         }
-        tokio::time::sleep(LOOK * 2).await;
+        tracing::debug!(job = %claim.id, %error, "waits to be given back");
+        if !runner.shutdown.rest(backoff.pause()).await {
+            // It is in the journal: the next daemon begins it, and gives it back.
+            return;
+        }
     }
     end::forget(runner, claim);
     runner.transitions.of_claim(claim, ("job.declined", Level::Warn), json!({ "why": why })).await;
@@ -88,7 +88,7 @@ pub fn begin_if_ours(
                 Ok(Beat::Cancel(why)) => {
                     return life(runner, slot, Claim { cancel: Some(why), ..claim }).await;
                 }
-                Ok(Beat::Held | Beat::Forgotten) => return life(runner, slot, claim).await,
+                Ok(Beat::Held) => return life(runner, slot, claim).await,
                 Err(error) => tracing::debug!(job = %claim.id, %error, "whose it is is not known yet"),
             }
             if runner.shutdown.is_stopping() {
@@ -115,7 +115,7 @@ pub struct Adopted {
 /// A job whose session runs (or ran): beats, output, end.
 pub async fn follow(runner: Arc<Runner>, slot: Slot, claim: Claim, adopted: Option<Adopted>) {
     let is_adopted = adopted.is_some();
-    let mut hold = Hold { runner: &runner, claim: &claim, good: Instant::now(), stopping: None };
+    let mut hold = Hold { runner: &runner, claim: &claim, good: BootTime::now(), stopping: None };
     if let Some(why) = adopted.and_then(|adopted| adopted.stopping) {
         hold.stopping = Some(why);
         // It may not have heard of it.
@@ -170,7 +170,7 @@ async fn why_ended(runner: &Runner, claim: &Claim) -> Result<Option<Stopping>, S
     tokio::pin!(stopped);
     loop {
         match runner.ask(claim).await {
-            Ok(Beat::Held | Beat::Forgotten) => return Ok(None),
+            Ok(Beat::Held) => return Ok(None),
             Ok(Beat::Cancel(why)) => return Ok(Some(Stopping::Cancelled(why))),
             Ok(Beat::Lost) => return Ok(Some(Stopping::Superseded)),
             // What it is told is refused as well, and that is said then.
@@ -214,17 +214,17 @@ async fn finish(runner: &Arc<Runner>, claim: &Claim, status: SessionStatus, stop
 struct Hold<'a> {
     runner: &'a Runner,
     claim: &'a Claim,
-    /// When Redis last said that the job is ours.
-    good: Instant,
+    /// When Redis last said that the job is ours. The lease goes on while this machine sleeps.
+    good: BootTime,
     stopping: Option<Stopping>,
 }
 
 impl Hold<'_> {
     async fn beat(&mut self) {
         match self.runner.ask(self.claim).await {
-            Ok(Beat::Held | Beat::Forgotten) => self.good = Instant::now(),
+            Ok(Beat::Held) => self.good = BootTime::now(),
             Ok(Beat::Cancel(why)) => {
-                self.good = Instant::now();
+                self.good = BootTime::now();
                 self.stop(Stopping::Cancelled(why)).await;
             }
             Ok(Beat::Lost) => self.stop(Stopping::Superseded).await,

@@ -187,7 +187,7 @@ async fn beating<T>(
         match runner.ask(claim).await {
             Ok(Beat::Lost) => return Err(Interrupted::Superseded),
             Ok(Beat::Cancel(why)) if on_cancel == OnCancel::Stop => return Err(Interrupted::Cancelled(why)),
-            Ok(Beat::Cancel(_) | Beat::Held | Beat::Forgotten) => {}
+            Ok(Beat::Cancel(_) | Beat::Held) => {}
             Err(error) => tracing::debug!(job = %claim.id, %error, "no beat"),
         }
     }

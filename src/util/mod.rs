@@ -2,6 +2,8 @@
 //! byte ring, and the one sanitiser for text from others.
 
 mod backoff;
+mod blocking;
+mod boottime;
 pub mod clock;
 pub mod human;
 mod jitter;
@@ -13,6 +15,8 @@ mod sleep;
 mod suggest;
 
 pub use backoff::Backoff;
+pub use blocking::OneThread;
+pub use boottime::BootTime;
 pub use clock::Clock;
 pub use jitter::jitter;
 pub use ring::ByteRing;

@@ -6,13 +6,13 @@ use redis::{FromRedisValue, ScriptInvocation, Value};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::queue::{KEY_KEPT, Queue, id_of, strange};
+use super::queue::{KEY_KEPT, Queue, strange};
 use super::{WorkError, sign};
 use crate::model::{MachineId, SessionId};
 use crate::util::clock::whole_ms;
 use crate::wire::{JobResult, JobSpec, Lane, WorkJob};
 
-/// How many further tries a job gets whose runner was lost.
+/// Losses of its runner after which a job that may run again ends.
 pub(super) const LOSSES_MAX: u32 = 3;
 
 /// First pause before another attempt, in milliseconds; it doubles.
@@ -95,8 +95,8 @@ pub enum Offer {
     Job(Box<Claim>),
     /// A claimed job that must not run: why. It was ended as a dead letter.
     Refused {
-        /// The job.
-        id: SessionId,
+        /// The job; `None` where what it is called is no id of one.
+        id: Option<SessionId>,
         /// Why it must not run.
         why: String,
     },
@@ -122,12 +122,11 @@ pub enum Beat {
     Cancel(String),
     /// Somebody else has it, or it has ended: stop.
     Lost,
-    /// Redis knows nothing of it: go on, and tell it again.
-    Forgotten,
 }
 
 /// How an attempt ended, for [`Queue::finish`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Exit code 0.
     Done,
@@ -137,8 +136,6 @@ pub enum Outcome {
     Cancelled,
     /// It will not be tried again: a dead letter.
     Dead,
-    /// The runner gives it back; another attempt follows.
-    Requeue,
 }
 
 impl Outcome {
@@ -148,7 +145,6 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Dead => "dead",
-            Self::Requeue => "requeue",
         }
     }
 }
@@ -166,6 +162,20 @@ pub enum Finish {
     Forgotten,
 }
 
+/// A claimed job, as the script answers.
+struct Claimed<'a> {
+    id: &'a str,
+    token: &'a str,
+    attempt: &'a str,
+    before: Before,
+    record: &'a str,
+    sealed: &'a str,
+    lane: &'a str,
+    cancel: &'a str,
+    /// What time Redis has, in Unix milliseconds.
+    now: &'a str,
+}
+
 impl Queue {
     /// Takes the next job of these streams, asked in their order. `retry` repeats a claim whose answer was lost:
     /// the same `nonce` gets the same job.
@@ -177,19 +187,8 @@ impl Queue {
         retry: bool,
     ) -> Result<Offer, WorkError> {
         let mut call = self.scripts.claim.prepare_invoke();
-        self.claim_args(&mut call, seat, streams, (nonce, retry));
+        claim_args(&mut call, seat, streams, (nonce, retry));
         self.offer(self.redis.script(&call).await?).await
-    }
-
-    pub(super) fn claim_args(
-        &self,
-        call: &mut ScriptInvocation<'_>,
-        seat: &Seat,
-        streams: &[String],
-        (nonce, retry): (&str, bool),
-    ) {
-        call.arg(&seat.consumer).arg(seat.machine.as_str()).arg(nonce).arg(whole_ms(self.config.lease));
-        call.arg(u8::from(retry)).arg(streams);
     }
 
     /// What the answer to a claim says.
@@ -200,10 +199,11 @@ impl Queue {
         }
         let words: Vec<String> = answer.into_iter().map(into_text).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["run", id, token, attempt, record, sealed, lane, _, cancel, fails, losses] => {
+            ["run", id, token, attempt, record, sealed, lane, _, cancel, fails, losses, now] => {
                 let count = |text: &str| text.parse().unwrap_or(0);
                 let before = Before { fails: count(fails), losses: count(losses) };
-                self.open(id, (token, attempt, before), (record, sealed, lane), cancel).await
+                let claimed = Claimed { id, token, attempt, before, record, sealed, lane, cancel, now };
+                self.open(claimed).await
             }
             ["none", wait, ..] => {
                 let marks = words[2..].to_vec();
@@ -215,20 +215,24 @@ impl Queue {
     }
 
     /// Checks what a claimed job's documents say; what must not run ends dead.
-    async fn open(
-        &self,
-        id: &str,
-        (token, attempt, before): (&str, &str, Before),
-        (record, sealed, lane): (&str, &str, &str),
-        cancel: &str,
-    ) -> Result<Offer, WorkError> {
-        let id = id_of(id)?;
+    async fn open(&self, claimed: Claimed<'_>) -> Result<Offer, WorkError> {
+        let Claimed { id, token, attempt, before, record, sealed, lane, cancel, now } = claimed;
+        let Ok(id) = SessionId::new(id) else {
+            let why = "its id is none of a job".to_owned();
+            self.refuse_id(id, token, &why).await?;
+            return Ok(Offer::Refused { id: None, why });
+        };
+        let now_ms: u64 = now.parse().unwrap_or(0);
         let spec = sign::open(self.key.as_ref(), record, sealed)
             .and_then(|spec| serde_json::from_str::<JobSpec>(spec).map_err(|error| error.to_string()))
             .and_then(|spec| if spec.id == id { Ok(spec) } else { Err("it is another job's".to_owned()) });
         let spec = match spec {
             Ok(spec) if self.is_signed() && !self.is_its_lane(&id, &spec, lane).await? => {
                 Err("it is in another lane than the one that was signed".to_owned())
+            }
+            // By the clock of Redis, as it was published: that of no machine decides.
+            Ok(spec) if spec.not_after_ms < now_ms => {
+                Err("its time to start is over; publish it again".to_owned())
             }
             spec => spec,
         };
@@ -245,7 +249,7 @@ impl Queue {
             }))),
             Err(why) => {
                 self.refuse(&id, token, &why).await?;
-                Ok(Offer::Refused { id, why })
+                Ok(Offer::Refused { id: Some(id), why })
             }
         }
     }
@@ -263,9 +267,13 @@ impl Queue {
 
     /// Ends a claimed job as a dead letter.
     pub async fn refuse(&self, id: &SessionId, token: &str, why: &str) -> Result<(), WorkError> {
+        self.refuse_id(id.as_str(), token, why).await
+    }
+
+    async fn refuse_id(&self, id: &str, token: &str, why: &str) -> Result<(), WorkError> {
         let result = JobResult { schema: 1, error: Some(why.to_owned()), ..JobResult::default() };
         let mut call = self.scripts.refuse.prepare_invoke();
-        call.arg(id.as_str()).arg(token).arg(why).arg(self.config.dead_ttl.as_secs()).arg(json(&result)?);
+        call.arg(id).arg(token).arg(why).arg(self.config.dead_ttl.as_secs()).arg(json(&result)?);
         self.send_until_answered(&call).await.map(|_| ())
     }
 
@@ -300,16 +308,17 @@ impl Queue {
         self.send_until_answered(&call).await.map(|_| ())
     }
 
-    /// Tells that the job still runs.
-    pub async fn beat(&self, id: &SessionId, token: &str) -> Result<Beat, WorkError> {
+    /// Tells that the job still runs. `None`: Redis knows nothing of it. Go on, and tell it again with
+    /// [`resume`](Self::resume).
+    pub async fn beat(&self, id: &SessionId, token: &str) -> Result<Option<Beat>, WorkError> {
         let mut call = self.scripts.beat.prepare_invoke();
         call.arg(id.as_str()).arg(token);
         let answer = self.send(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["ok", ""] => Ok(Beat::Held),
-            ["ok", why] => Ok(Beat::Cancel(why.to_owned())),
-            ["lost", ..] => Ok(Beat::Lost),
-            ["unknown"] => Ok(Beat::Forgotten),
+            ["ok", ""] => Ok(Some(Beat::Held)),
+            ["ok", why] => Ok(Some(Beat::Cancel(why.to_owned()))),
+            ["lost", ..] => Ok(Some(Beat::Lost)),
+            ["unknown"] => Ok(None),
             _ => Err(strange(&answer)),
         }
     }
@@ -392,6 +401,16 @@ impl Queue {
             _ => Err(strange(&answer)),
         }
     }
+}
+
+/// What the claiming script is called with.
+pub(super) fn claim_args(
+    call: &mut ScriptInvocation<'_>,
+    seat: &Seat,
+    streams: &[String],
+    (nonce, retry): (&str, bool),
+) {
+    call.arg(&seat.consumer).arg(seat.machine.as_str()).arg(nonce).arg(u8::from(retry)).arg(streams);
 }
 
 /// Most losses of a job with this spec, its first included.

@@ -3,7 +3,7 @@
 use redis::{FromRedisValue, ScriptInvocation, Value};
 
 use super::WorkError;
-use super::claim::{Beat, Claim, Finish, Offer, Outcome, Seat, backoff_ms, json};
+use super::claim::{Beat, Claim, Finish, Offer, Outcome, Seat, backoff_ms, claim_args, json};
 use super::queue::{Queue, strange};
 use crate::model::SessionId;
 use crate::wire::JobResult;
@@ -63,7 +63,7 @@ impl Queue {
     ) -> Result<(Finish, Offer), WorkError> {
         let mut call = self.scripts.turn.prepare_invoke();
         self.finish_args(&mut call, told)?;
-        self.claim_args(&mut call, seat, streams, (nonce, false));
+        claim_args(&mut call, seat, streams, (nonce, false));
         let (finish, claim): (Value, Vec<Value>) = self.redis.script(&call).await?;
         let finish = Vec::<String>::from_redis_value(finish).map_err(|_| strange(&[]))?;
         Ok((finished(&finish)?, self.offer(claim).await?))

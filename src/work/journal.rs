@@ -38,7 +38,7 @@ pub enum RanState {
     /// It ended so.
     Ended {
         /// `done`, `failed`, `cancelled` or `dead`.
-        outcome: EndedAs,
+        outcome: Outcome,
         /// Its result.
         result: Box<JobResult>,
         /// When, Unix milliseconds.
@@ -58,42 +58,6 @@ pub enum Stopping {
     Superseded,
     /// It may not run twice, and its lease may be over.
     Fenced,
-}
-
-/// [`Outcome`] on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum EndedAs {
-    Done,
-    Failed,
-    Cancelled,
-    Dead,
-    Requeue,
-}
-
-impl From<Outcome> for EndedAs {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::Done,
-            Outcome::Failed => Self::Failed,
-            Outcome::Cancelled => Self::Cancelled,
-            Outcome::Dead => Self::Dead,
-            Outcome::Requeue => Self::Requeue,
-        }
-    }
-}
-
-impl From<EndedAs> for Outcome {
-    fn from(ended: EndedAs) -> Self {
-        match ended {
-            EndedAs::Done => Self::Done,
-            EndedAs::Failed => Self::Failed,
-            EndedAs::Cancelled => Self::Cancelled,
-            EndedAs::Dead => Self::Dead,
-            EndedAs::Requeue => Self::Requeue,
-        }
-    }
 }
 
 /// An attempt of this machine.
@@ -173,7 +137,7 @@ impl Journal {
     pub fn ended(&self, ran: &Ran, outcome: Outcome, result: &JobResult) -> io::Result<()> {
         let at_ms = clock::unix_ms(self.clock.now());
         let result = Box::new(result.clone());
-        let state = RanState::Ended { outcome: outcome.into(), result, at_ms, told: false };
+        let state = RanState::Ended { outcome, result, at_ms, told: false };
         self.write_ran(&Ran { state, ..ran.clone() })
     }
 
@@ -274,9 +238,6 @@ impl Journal {
         for ran in attempts {
             let RanState::Ended { outcome, result, .. } = ran.state.clone() else { continue };
             let claim = ran.claim();
-            if outcome == EndedAs::Requeue {
-                continue;
-            }
             match reassert(queue, seat, (&claim, outcome), &result).await {
                 Ok(false) => {}
                 Ok(true) => told.push(claim.id),
@@ -307,7 +268,7 @@ impl Journal {
 async fn reassert(
     queue: &Queue,
     seat: &Seat,
-    (claim, ended): (&Claim, EndedAs),
+    (claim, ended): (&Claim, Outcome),
     result: &JobResult,
 ) -> Result<bool, WorkError> {
     let Claim { id, token, job, spec, .. } = claim;
@@ -315,13 +276,13 @@ async fn reassert(
         // It knows how the job ended.
         return Ok(false);
     }
-    if ended == EndedAs::Failed && spec.retries > 0 {
+    if ended == Outcome::Failed && spec.retries > 0 {
         // Another try may follow: only the queue knows how many there were.
         let failed = Outcome::Failed;
         return Ok(queue.finish(id, token, failed, (result, spec.retries)).await? == Finish::Forgotten
             && queue.finish_forgotten(seat, claim, failed, result).await? != Finish::Fenced);
     }
-    queue.reassert((job, spec), token, ended.into(), result).await
+    queue.reassert((job, spec), token, ended, result).await
 }
 
 /// What is wrong with one job's data holds up nobody else's.

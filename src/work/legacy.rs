@@ -9,17 +9,16 @@ use super::queue::Queue;
 use super::{Foreign, WorkError};
 use crate::model::{JobState, OnLoss, SessionId};
 use crate::util::clock::whole_ms;
-use crate::util::{Clock, clock};
 use crate::wire::{JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WorkJob};
 
 /// Records looked through for the end of a job that a 1.9 runner has.
 const LOOK_BACK: usize = 2000;
 
-/// After this time nobody starts a job of 1.9, which says none itself, or one that is tried again too late.
-pub(super) const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
+/// After this time nobody starts a job any more, if it is published, adopted or tried again now.
+pub const NOT_AFTER: Duration = Duration::from_hours(7 * 24);
 
-/// A job made of an entry that darkmux 1.9 published, or why it is none.
-pub fn adopted_spec(foreign: &Foreign, clock: &Clock) -> Result<(WorkJob, JobSpec), String> {
+/// A job made of an entry that darkmux 1.9 published, or why it is none; `now_ms` is what time Redis has.
+pub fn adopted_spec(foreign: &Foreign, now_ms: u64) -> Result<(WorkJob, JobSpec), String> {
     let field = |name: &str| foreign.fields.get(name).map(Vec::as_slice);
     match field("schema") {
         None => {}
@@ -42,7 +41,7 @@ pub fn adopted_spec(foreign: &Foreign, clock: &Clock) -> Result<(WorkJob, JobSpe
         on_loss: OnLoss::Stop,
         delay_ms: 0,
         key: None,
-        not_after_ms: clock::unix_ms(clock.now()) + whole_ms(NOT_AFTER),
+        not_after_ms: now_ms.saturating_add(whole_ms(NOT_AFTER)),
         published_by: job.published_by_machine.as_deref().and_then(|name| name.parse().ok()),
         legacy_session: Some(job.session_id.clone()),
         workspace: None,
@@ -160,8 +159,7 @@ mod tests {
     #[test]
     fn a_job_of_1_9_becomes_one_of_ours() {
         let record = r#"{"role_id":"coder","message":"m","session_id":"Mission 1/x","timeout_seconds":9,"published_at_unix_ms":0,"published_by_machine":"laptop","attempt":1}"#;
-        let (job, spec) =
-            adopted_spec(&foreign(&[("schema", "3"), ("record", record)]), &Clock::System).unwrap();
+        let (job, spec) = adopted_spec(&foreign(&[("schema", "3"), ("record", record)]), 1).unwrap();
         assert_eq!((job.message.as_str(), spec.timeout_ms), ("m", Some(9000)));
         assert_eq!(spec.legacy_session.as_deref(), Some("Mission 1/x"));
         assert!(spec.id.as_str().starts_with("job-"));
@@ -170,7 +168,7 @@ mod tests {
             (vec![("schema", "99"), ("record", record)], "version"),
             (vec![("record", "{")], "no job"),
         ] {
-            let why = adopted_spec(&foreign(&fields), &Clock::System).unwrap_err();
+            let why = adopted_spec(&foreign(&fields), 1).unwrap_err();
             assert!(why.contains(word), "{why}");
         }
     }

@@ -36,7 +36,7 @@ pub use finish::Told;
 pub use health::{Orphan, QueueHealth};
 pub use journal::{Journal, Ran, RanState, Stopping};
 pub use lane::PEER;
-pub use legacy::adopted_spec;
+pub use legacy::{NOT_AFTER, adopted_spec};
 pub use log::{JobLog, LogPart, LogReader, PIECE_MAX};
 pub use queue::{Published, Queue};
 pub use reconcile::{Change, Reconciler};

@@ -91,6 +91,12 @@ impl Queue {
         }
     }
 
+    /// What time Redis has, in Unix milliseconds: the one clock that publishers and runners share.
+    pub async fn now_ms(&self) -> Result<u64, WorkError> {
+        let (seconds, micros): (u64, u64) = self.redis.query(&redis::cmd("TIME")).await?;
+        Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
+    }
+
     /// Record and sealed spec, as they stand in Redis.
     pub(super) fn documents(&self, job: &WorkJob, spec: &JobSpec) -> Result<(String, String), WorkError> {
         let invalid = |error: serde_json::Error| WorkError::Invalid(format!("the job: {error}"));

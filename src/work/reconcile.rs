@@ -1,12 +1,14 @@
 //! Finding jobs that nobody holds any longer. Every daemon runs one; all may do the same at once.
 //!
 //! Invariant: a job counts as lost when neither its token nor its heartbeat changed for the length of the lease
-//! on this observer's own monotonic clock. Whatever may have stopped the observer or Redis (an error, a sleep,
-//! another server) starts all observations again, so that an outage never looks like a death.
+//! on this observer's own monotonic clock, of which one pause between two looks counts for a part only: an observer that
+//! was stopped, or is slow, needs further looks. An error, a sleep and another server start all observations again, so
+//! that an outage never looks like a death.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -31,6 +33,12 @@ const LEGACY_RESULT: Duration = Duration::from_mins(1);
 /// Jobs in lanes that not everybody reads of which one look knows.
 const WAITING_MAX: usize = 1000;
 
+/// The part of the lease that one pause between two looks may count for.
+const PAUSE: u32 = 3;
+
+/// Jobs that Redis is asked about at a time, each by a script.
+const AT_ONCE: usize = 32;
+
 /// Jobs asked about in one write.
 const CHUNK: usize = 500;
 
@@ -52,7 +60,10 @@ pub enum Change {
 struct Seen {
     token: String,
     beats: String,
-    since: Instant,
+    /// When they were looked at last.
+    at: Instant,
+    /// For how long they have not changed.
+    still: Duration,
 }
 
 /// What a look begins with.
@@ -129,20 +140,27 @@ impl Reconciler {
         let now = Instant::now();
         self.seen.retain(|id, _| jobs.iter().any(|job| job.id == *id));
         self.legacy.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        let is_due = |job: &&Live| match job.state {
+            Some(JobState::Running) => self.is_lost(job, now),
+            Some(JobState::Queued) => deep,
+            _ => true,
+        };
+        let due: Vec<&Live> = jobs.iter().filter(is_due).collect();
+        let asked: Vec<_> = due.iter().map(|job| self.ask(job, deep)).collect();
+        let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
         let mut changes = Vec::new();
-        for job in &jobs {
-            let lost = job.state == Some(JobState::Running) && self.is_lost(job, now);
-            let due = job.state == Some(JobState::Waiting);
-            let look = job.state == Some(JobState::Queued) && deep;
-            if lost || due || look || job.state.is_none_or(JobState::is_final) {
-                match self.reconcile(job, deep).await {
-                    Ok(change) => changes.extend(change),
-                    Err(error) if is_of_one_job(&error) => {
-                        // The others must not wait for the one whose hash somebody broke.
-                        tracing::warn!(job = %job.id, %error, "a job cannot be reconciled");
-                    }
-                    Err(error) => return Err(error),
+        for (job, answer) in due.into_iter().zip(answers) {
+            let change = match answer {
+                Ok(answer) => self.change(job, &answer).await,
+                Err(error) => Err(error),
+            };
+            match change {
+                Ok(change) => changes.extend(change),
+                Err(error) if is_of_one_job(&error) => {
+                    // The others must not wait for the one whose hash somebody broke.
+                    tracing::warn!(job = %job.id, %error, "a job cannot be reconciled");
                 }
+                Err(error) => return Err(error),
             }
         }
         let narrow = |job: &&Live| deep && job.state == Some(JobState::Queued) && !lane::is_open(&job.lane);
@@ -162,14 +180,14 @@ impl Reconciler {
         Ok(changes)
     }
 
-    /// Starts again when this machine slept, was stopped, or talks to another Redis than before.
+    /// Starts again when this machine slept, or talks to another Redis than before.
     fn notice_gaps(&mut self, epoch: String) {
         let (now, wall) = (Instant::now(), self.clock.now());
         if let Some((then, wall_then, epoch_then)) = &self.last {
             let most = self.queue.config.reconcile * 3 + Duration::from_secs(1);
             let ran = now.duration_since(*then);
             let wall_ran = Duration::try_from(wall.duration_since(*wall_then)).unwrap_or_default();
-            if ran > most || wall_ran.abs_diff(ran) > most || epoch != *epoch_then {
+            if wall_ran.abs_diff(ran) > most || epoch != *epoch_then {
                 self.seen.clear();
             }
         }
@@ -185,22 +203,32 @@ impl Reconciler {
     }
 
     fn is_lost(&mut self, job: &Live, now: Instant) -> bool {
-        let fresh = || Seen { token: job.token.clone(), beats: job.beats.clone(), since: now };
+        let lease = self.queue.config.lease;
+        let (token, beats) = (&job.token, &job.beats);
+        let fresh = || Seen { token: token.clone(), beats: beats.clone(), at: now, still: Duration::ZERO };
         let seen = self.seen.entry(job.id.clone()).or_insert_with(fresh);
-        if seen.token != job.token || seen.beats != job.beats {
+        if seen.token == *token && seen.beats == *beats {
+            seen.still += now.duration_since(seen.at).min(lease / PAUSE);
+            seen.at = now;
+        } else {
             *seen = fresh();
         }
-        now.duration_since(seen.since) >= self.queue.config.lease
+        seen.still >= lease
     }
 
-    async fn reconcile(&mut self, job: &Live, deep: bool) -> Result<Option<Change>, WorkError> {
+    /// Has Redis do what is due for a job; what it says it did.
+    async fn ask(&self, job: &Live, deep: bool) -> Result<Vec<String>, WorkError> {
         let spec = if job.state == Some(JobState::Running) { self.queue.spec(&job.id).await? } else { None };
         let backoff = backoff_ms(job.losses);
         let mut call = self.queue.scripts.reconcile.prepare_invoke();
         call.arg(job.id.as_str()).arg(&job.token).arg(&job.beats).arg(max_losses(spec.as_ref())).arg(backoff);
         call.arg(self.queue.config.dead_ttl.as_secs()).arg(whole_ms(self.queue.config.lease / STRAY));
         call.arg(u8::from(deep));
-        let answer = self.queue.send(&call).await?;
+        self.queue.send(&call).await
+    }
+
+    /// What an answer means; a job that 1.9 runners had needs further questions.
+    async fn change(&mut self, job: &Live, answer: &[String]) -> Result<Option<Change>, WorkError> {
         let id = job.id.clone();
         Ok(match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["requeued"] => Some(Change::Requeued(id)),

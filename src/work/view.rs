@@ -143,11 +143,11 @@ pub struct QueueStatus {
 impl Queue {
     /// A job. `None` when there is none of this id.
     pub async fn job(&self, id: &SessionId) -> Result<Option<JobView>, WorkError> {
-        Ok(self.views(std::slice::from_ref(id)).await?.pop())
+        Ok(self.jobs_of(std::slice::from_ref(id)).await?.pop())
     }
 
     /// These jobs, in this order; those that are not there are left out.
-    async fn views(&self, ids: &[SessionId]) -> Result<Vec<JobView>, WorkError> {
+    pub async fn jobs_of(&self, ids: &[SessionId]) -> Result<Vec<JobView>, WorkError> {
         let mut jobs = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
             let mut call = self.scripts.list.prepare_invoke();
@@ -189,7 +189,7 @@ impl Queue {
         let hidden = words.next().and_then(|hidden| hidden.parse().ok()).unwrap_or(0);
         // What is no id was not put there by us.
         let ids: Vec<SessionId> = words.filter_map(|id| SessionId::new(id).ok()).collect();
-        let mut jobs = self.views(&ids).await?;
+        let mut jobs = self.jobs_of(&ids).await?;
         jobs.sort_by(|one, other| (other.created_ms, &other.id).cmp(&(one.created_ms, &one.id)));
         Ok((jobs, hidden))
     }
@@ -218,7 +218,7 @@ impl Queue {
         };
         let like: Vec<SessionId> = ids.into_iter().filter(like).collect();
         // The list of ids remembers longer than the jobs are kept.
-        Ok(self.views(&like).await?.into_iter().map(|job| job.id).collect())
+        Ok(self.jobs_of(&like).await?.into_iter().map(|job| job.id).collect())
     }
 
     /// The lane that a job is in now, which is another than it was published to when runners gave it back.

@@ -40,7 +40,7 @@ async fn a_job_is_published_claimed_and_finished_once() {
     let me = seat("studio");
     let claim = take(&queue, &me).await;
     assert_eq!((&claim.id, claim.attempt, claim.job.message.as_str()), (&id, 1, "true"));
-    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Some(Beat::Held));
     for _ in 0..2 {
         let told = queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
         assert_eq!(told, Finish::Accepted);
@@ -77,13 +77,53 @@ async fn a_job_whose_runner_is_gone_is_run_again_and_the_late_result_refused() {
     look_until(&mut observer, &Change::Requeued(id.clone())).await;
     let second = take(&queue, &seat("laptop")).await;
     assert_eq!((second.attempt, &second.id), (2, &id));
-    assert_eq!(queue.beat(&id, &first.token).await.unwrap(), Beat::Lost);
+    assert_eq!(queue.beat(&id, &first.token).await.unwrap(), Some(Beat::Lost));
     let late = queue.finish(&id, &first.token, Outcome::Done, (&result(), 0)).await.unwrap();
     assert_eq!(late, Finish::Fenced);
     queue.finish(&id, &second.token, Outcome::Done, (&result(), 0)).await.unwrap();
     let view = queue.job(&id).await.unwrap().unwrap();
     let ended: Vec<_> = view.attempts.iter().map(|one| (one.number, one.ended.as_str())).collect();
     assert_eq!(ended, [(1, "lost"), (2, "done")]);
+}
+
+#[tokio::test]
+async fn an_observer_that_is_slow_finds_the_lost_and_one_that_stood_still_takes_nobody_for_lost() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let id = publish(&queue, "job-1").await;
+    let _never_heard_of = take(&queue, &seat("gone")).await;
+    let mut observer = reconciler(&queue);
+    // Longer than the lease, and than three times the time between two looks.
+    let pause = numbers().reconcile * 3 + Duration::from_millis(1300);
+    let mut looks = 0;
+    while !observer.look().await.unwrap().contains(&Change::Requeued(id.clone())) {
+        looks += 1;
+        assert!(looks < 8, "never found");
+        tokio::time::sleep(pause).await;
+    }
+    assert!(looks > 2, "after one pause its runner may only have stood still as well");
+}
+
+#[tokio::test]
+async fn what_is_broken_in_a_lane_keeps_nobody_from_what_is_behind_it() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    // No id of a job, as somebody may have written it.
+    server.cli(&["HSET", "darkmux:job:not an id", "state", "queued", "lane", "darkmux:work", "record", "{}"]);
+    let entry = server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "record", "{}", "job", "not an id"]);
+    server.cli(&["HSET", "darkmux:job:not an id", "entry", &entry]);
+    // More than one claim looks at.
+    for _ in 0..16 {
+        server.cli(&["XADD", "darkmux:work", "*", "schema", "3", "record", "{}", "job", "job-1"]);
+    }
+    let id = publish(&queue, "job-1").await;
+    assert!(matches!(claim_now(&queue, &me).await, Offer::Refused { id: None, .. }));
+    assert_eq!(server.cli(&["HGET", "darkmux:job:not an id", "state"]), "dead");
+    let Offer::Nothing { wait_ms: 1, .. } = claim_now(&queue, &me).await else {
+        panic!("it waits for the bell")
+    };
+    assert_eq!(take(&queue, &me).await.id, id);
 }
 
 #[tokio::test]
@@ -110,7 +150,7 @@ async fn a_living_runner_keeps_its_job_for_many_leases() {
     let mut observer = reconciler(&queue);
     let began = Instant::now();
     while began.elapsed() < numbers().lease * 4 {
-        assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
+        assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Some(Beat::Held));
         assert_eq!(observer.look().await.unwrap(), []);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -130,7 +170,7 @@ async fn an_outage_of_redis_is_no_death() {
     server.thaw();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(observer.look().await.unwrap(), []);
-    assert_eq!(queue.beat(&claim.id, &claim.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&claim.id, &claim.token).await.unwrap(), Some(Beat::Held));
 }
 
 #[tokio::test]
@@ -242,7 +282,7 @@ async fn cancel_and_pause_and_drain() {
     let claim = take(&queue, &me).await;
     assert_eq!(queue.cancel(&running, "enough").await.unwrap(), Cancelled::Asked);
     assert_eq!(bell.wait(&[], &[], Duration::from_secs(2)).await.unwrap(), Hint::Cancel(running.clone()));
-    assert_eq!(queue.beat(&running, &claim.token).await.unwrap(), Beat::Cancel("enough".into()));
+    assert_eq!(queue.beat(&running, &claim.token).await.unwrap(), Some(Beat::Cancel("enough".into())));
     queue.finish(&running, &claim.token, Outcome::Cancelled, (&result(), 0)).await.unwrap();
     assert_eq!(state(&queue, &running).await, JobState::Cancelled);
 }
@@ -294,7 +334,7 @@ async fn the_queue_says_when_it_is_full_and_when_memory_is_out() {
     assert!(queue.publish(&second, &spec).await.unwrap_err().to_string().contains("full"));
     let claim = take(&queue, &seat("m")).await;
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Some(Beat::Held));
     queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
     let refused = queue.publish(&second, &spec).await.unwrap_err().to_string();
     assert!(refused.contains("maxmemory"), "{refused}");
@@ -315,12 +355,12 @@ async fn jobs_of_1_9_are_adopted_and_garbage_is_a_dead_letter() {
         other => panic!("{other:?}"),
     };
     let entry: Foreign = foreign(claim_now(&queue, &me).await);
-    let adopted = adopted_spec(&entry, &Clock::System).unwrap();
+    let adopted = adopted_spec(&entry, 1).unwrap();
     let claim = queue.adopt(&me, &entry, "n", adopted).await.unwrap().unwrap();
     assert_eq!(claim.spec.legacy_session.as_deref(), Some("crew-dispatch-coder-1-0"));
     queue.finish(&claim.id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
     let entry = foreign(claim_now(&queue, &me).await);
-    let why = adopted_spec(&entry, &Clock::System).unwrap_err();
+    let why = adopted_spec(&entry, 1).unwrap_err();
     queue.reject(&entry, &why).await.unwrap();
     let dead = queue.dead(10).await.unwrap();
     assert_eq!(dead[0].raw.as_deref(), Some("{garbage"));
@@ -410,7 +450,9 @@ async fn unsigned_and_forged_jobs_end_dead_where_a_key_exists() {
     let me = seat("m");
     assert_eq!(take(&signed, &me).await.id.as_str(), "good");
     for (name, word) in [("unsigned", "not signed"), ("forged", "signature is wrong")] {
-        let Offer::Refused { id, why } = claim_now(&signed, &me).await else { panic!("{name} was offered") };
+        let Offer::Refused { id: Some(id), why } = claim_now(&signed, &me).await else {
+            panic!("{name} was offered")
+        };
         assert_eq!(id.as_str(), name);
         assert!(why.contains(word), "{why}");
         assert_eq!(state(&signed, &id).await, JobState::Dead);
@@ -440,10 +482,10 @@ async fn an_emptied_redis_is_told_again() {
     journal.running(&running).unwrap();
     server.cli(&["FLUSHALL"]);
     assert_ne!(queue.epoch().await.unwrap(), epoch);
-    assert_eq!(queue.beat(&running.id, &running.token).await.unwrap(), Beat::Forgotten);
+    assert_eq!(queue.beat(&running.id, &running.token).await.unwrap(), None);
     // Nobody is given it before: what runs is told first, then what ended, then what waited.
     journal.resume_running(&queue, &me).await.unwrap();
-    assert_eq!(queue.beat(&running.id, &running.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&running.id, &running.token).await.unwrap(), Some(Beat::Held));
     let mut told = journal.reassert(&queue, &me).await.unwrap();
     told.extend(journal.republish(&queue).await.unwrap());
     told.sort();

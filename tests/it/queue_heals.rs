@@ -277,12 +277,12 @@ async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
     let id = publish(&queue, job("job-1", "true")).await;
     let claim = take(&queue, &me).await;
     go_back(&id);
-    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Forgotten);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), None);
     assert_eq!(queue.lose(&claim).await.unwrap(), Finish::Forgotten);
     let resumed = queue.resume(&me, &claim).await.unwrap();
     assert_eq!(resumed, Beat::Held);
     assert!(matches!(claim_now(&queue, &seat("laptop")).await, Offer::Nothing { .. }));
-    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Some(Beat::Held));
     go_back(&id);
     let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 0)).await.unwrap();
     assert_eq!(told, Finish::Forgotten);
@@ -292,7 +292,7 @@ async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
     assert!(matches!(claim_now(&queue, &me).await, Offer::Nothing { .. }));
     // What an earlier life of the job says stays refused.
     assert_eq!(queue.retry(&id).await.unwrap(), Retried::Queued);
-    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Lost);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Some(Beat::Lost));
     let late = queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
     assert_eq!(late, Finish::Fenced);
     assert_eq!(state(&queue, &id).await, JobState::Queued);
@@ -303,9 +303,7 @@ async fn a_job_that_is_cancelled_while_it_runs_is_not_queued_again_by_its_runner
     let server = RedisServer::start();
     let queue = queue(&server.url());
     let me = seat("studio");
-    for (name, outcome) in
-        [("declined", None), ("failed", Some(Outcome::Failed)), ("back", Some(Outcome::Requeue))]
-    {
+    for (name, outcome) in [("declined", None), ("failed", Some(Outcome::Failed))] {
         let id = publish(&queue, job(name, "true")).await;
         let claim = take(&queue, &me).await;
         assert_eq!(queue.cancel(&id, "enough").await.unwrap(), Cancelled::Asked);
@@ -337,13 +335,19 @@ async fn a_retried_job_begins_where_it_was_published_with_a_time_of_its_own() {
     let unsigned = Queue::new(redis, numbers(), None);
     let (one, two) = (seat("one"), seat("two"));
     let (work, mut spec) = job("job-1", "true");
-    spec.not_after_ms = 1;
-    let id = publish(&signed, (work, spec)).await;
+    let id = publish(&signed, (work.clone(), spec.clone())).await;
     let claim = take(&signed, &one).await;
     signed.decline(&one, &claim, "no such role").await.unwrap();
     let claim = take(&signed, &two).await;
     signed.finish(&id, &claim.token, Outcome::Failed, (&result(), 0)).await.unwrap();
     server.cli(&["HSET", "darkmux:job:job-1", "parked", "nobody can run it"]);
+    // Meanwhile its time is over: what the publisher would have signed.
+    let elsewhere = RedisServer::start();
+    let other = Redis::new(RedisTarget::parse(&elsewhere.url()).unwrap());
+    spec.not_after_ms = 1;
+    publish(&Queue::new(other, numbers(), FleetKey::read(&path).unwrap()), (work, spec)).await;
+    let late = elsewhere.cli(&["HGET", "darkmux:job:job-1", "spec"]);
+    server.cli(&["HSET", "darkmux:job:job-1", "spec", &late]);
     // Who cannot sign does not make a job that nobody may run.
     let refused = unsigned.retry(&id).await.unwrap_err().to_string();
     assert!(refused.contains("fleet key"), "{refused}");
@@ -452,7 +456,7 @@ async fn one_broken_key_hides_no_other_job() {
     assert_eq!(queue.find("job-").await.unwrap(), only);
     let me = seat("studio");
     let Offer::Foreign(foreign) = claim_now(&queue, &me).await else { panic!("no entry") };
-    let why = adopted_spec(&foreign, &Clock::System).unwrap_err();
+    let why = adopted_spec(&foreign, 1).unwrap_err();
     queue.reject(&foreign, &why).await.unwrap();
     assert!(queue.dead(10).await.unwrap()[0].why.contains("no record"));
     assert_eq!(take(&queue, &me).await.id, id);

@@ -25,7 +25,6 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(End::Failed),
         1 => Just(End::Cancelled),
         1 => Just(End::Dead),
-        2 => Just(End::Requeue),
     ];
     let seen = prop_oneof![4 => Just(Seen::Now), 2 => Just(Seen::Before), 1 => Just(Seen::OneBeatAgo), 1 => Just(Seen::Never)];
     // Which of the tokens that were handed out; mostly one of the newest.

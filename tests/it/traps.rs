@@ -118,7 +118,7 @@ async fn trap_08_what_is_acknowledged_and_not_deleted_comes_again_with_a_new_gro
     let claim = take(&queue, &me).await;
     server.cli(&["XGROUP", "DESTROY", MAIN, GROUP]);
     assert!(matches!(claim_now(&queue, &seat("other")).await, Offer::Nothing { .. }));
-    assert_eq!(queue.beat(&running, &claim.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&running, &claim.token).await.unwrap(), Some(Beat::Held));
     assert_eq!(done(&queue, &running, &claim.token).await, Finish::Accepted);
     assert_eq!(server.cli(&["XLEN", MAIN]), "0");
 }
@@ -167,7 +167,7 @@ async fn trap_12_no_memory_leaves_nothing_half_done() {
     assert!(queue.publish(&more, &spec).await.unwrap_err().to_string().contains("maxmemory"));
     assert_eq!(server.cli(&["DBSIZE"]), before, "a refused publish left something");
     assert_eq!(server.cli(&["SISMEMBER", "darkmux:live", "more"]), "0");
-    assert_eq!(queue.beat(&finish.id, &finish.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&finish.id, &finish.token).await.unwrap(), Some(Beat::Held));
     assert_eq!(done(&queue, &finish.id, &finish.token).await, Finish::Accepted);
     assert_eq!(queue.cancel(&cancel.id, "no").await.unwrap(), Cancelled::Asked);
     queue.finish(&cancel.id, &cancel.token, Outcome::Cancelled, (&result(), 0)).await.unwrap();
@@ -197,7 +197,7 @@ async fn trap_14_the_server_forgets_its_scripts() {
     flush(&server);
     let claim = take(&queue, &me).await;
     flush(&server);
-    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Beat::Held);
+    assert_eq!(queue.beat(&id, &claim.token).await.unwrap(), Some(Beat::Held));
     server.kill();
     server.restart();
     let mut told = queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await;
@@ -320,7 +320,7 @@ mod skewed {
             skewed.set(step);
             let began = Instant::now();
             while began.elapsed() < numbers().lease * 3 {
-                assert_eq!(queue.beat(&lives, &living.token).await.unwrap(), Beat::Held);
+                assert_eq!(queue.beat(&lives, &living.token).await.unwrap(), Some(Beat::Held));
                 for change in eye.look().await.unwrap() {
                     assert_eq!(change, Change::Requeued(lost.clone()), "by a step of {step} s");
                     found = Some(began.elapsed());

@@ -17,7 +17,7 @@ use crate::fleet::{Ask, Gate, Order, Presence, Publisher, is_alive, preferred, r
 use crate::flow::Flow;
 use crate::model::{FlowRecord, MachineId, Priority, Requirement, RoleId, SessionId};
 use crate::session;
-use crate::util::{clock, closest, human, visible_line};
+use crate::util::{closest, human, visible_line};
 use crate::wire::{JobSpec, Lane, WorkJob};
 use crate::work::{Journal, Published, Queue, WorkError};
 use crate::workspace::Source;
@@ -128,10 +128,10 @@ struct Dispatch<'a> {
 
 impl Dispatch<'_> {
     async fn carry_out(&self, queue: &Queue, message: String) -> Outcome {
-        let presence = job::presence(queue).await.map_err(|error| not_accepted(&error, None))?;
+        let (presence, now_ms) = self.look(queue).await?;
         self.check_role(presence.as_ref())?;
         let source = parcel::source(self.cx, self.args).await?;
-        let (work, mut spec) = self.documents(message, presence.as_ref())?;
+        let (work, mut spec) = self.documents(message, presence.as_ref(), now_ms)?;
         if source.is_some() {
             parcel::require_workspace(&mut spec.lane);
         }
@@ -219,7 +219,21 @@ impl Dispatch<'_> {
         Err(Failure::new(Exit::UnknownRole, words))
     }
 
-    fn documents(&self, message: String, presence: Option<&Presence>) -> Result<(WorkJob, JobSpec), Failure> {
+    /// Who is alive, as far as Redis says it in time, and what time the queue has.
+    async fn look(&self, queue: &Queue) -> Result<(Option<Presence>, u64), Failure> {
+        let asked = async { tokio::try_join!(job::presence(queue), queue.now_ms()) };
+        match tokio::time::timeout(ACCEPT_WITHIN, asked).await {
+            Ok(answer) => answer.map_err(|error| not_accepted(&error, None)),
+            Err(_) => Err(unanswered(queue, &self.id)),
+        }
+    }
+
+    fn documents(
+        &self,
+        message: String,
+        presence: Option<&Presence>,
+        now_ms: u64,
+    ) -> Result<(WorkJob, JobSpec), Failure> {
         let (args, fleet) = (self.args, &self.args.fleet);
         let id = self.id.clone();
         let workdir = args.workdir.as_ref().map(|dir| dir.to_str().filter(|_| dir.is_absolute()));
@@ -241,7 +255,6 @@ impl Dispatch<'_> {
             image: args.image.clone(),
         };
         let orchestrator = self.config.flow()?.provenance.orchestrator;
-        let now_ms = clock::unix_ms(self.cx.clock.now());
         order.documents(Publisher { machine: self.here, orchestrator, now_ms }).or_exit(Exit::Usage)
     }
 

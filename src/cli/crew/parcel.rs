@@ -9,7 +9,7 @@ use crate::client;
 use crate::model::{MachineId, SessionId};
 use crate::util::{clock, human};
 use crate::wire::{BUNDLE_MAX, Bundle, JobSpec, Lane, Workspace};
-use crate::work::Queue;
+use crate::work::{NOT_AFTER, Queue};
 use crate::workspace::{self, Packed, Record, Records, Source, Where, WorkspaceError};
 
 /// How long a bundle stays after the last moment at which its job may start: a retry finds it.
@@ -55,8 +55,7 @@ impl<'a> Parcel<'a> {
         for note in &snapshot.notes {
             cx.printer.note(&format!("note: {note}"));
         }
-        let now = clock::unix_ms(cx.clock.now());
-        let kept = Duration::from_millis(spec.not_after_ms.saturating_sub(now)) + KEPT_LONGER;
+        let kept = Duration::from_millis(spec.delay_ms) + NOT_AFTER + KEPT_LONGER;
         // What a peer would have to fetch is here while the daemon runs.
         let at = client::find(&cx.config()?.paths).ok().flatten().map(|_| here.clone());
         let bundle = match (source.pack(&snapshot).await, at) {
@@ -101,7 +100,7 @@ impl<'a> Parcel<'a> {
             base: workspace.base.clone(),
             state: workspace.state.clone(),
             repo: workspace.repo.clone(),
-            at_ms: now,
+            at_ms: clock::unix_ms(cx.clock.now()),
             runs: Where::Fleet,
             result: None,
         };

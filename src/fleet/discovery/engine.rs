@@ -138,7 +138,7 @@ impl Engine {
 
     /// Starts and ends from now on.
     pub async fn events(&self) -> Result<Events, LocalError> {
-        Ok(Events(self.0.stream(EVENTS).await?))
+        Ok(Events { answer: self.0.stream(EVENTS).await?, happened: false })
     }
 
     /// What a shell command inside prints; it must end well.
@@ -182,23 +182,32 @@ fn stdout(mut raw: &[u8]) -> Result<Vec<u8>, LocalError> {
 
 /// The engine's events. What they say is not read: they are the sign to look.
 #[derive(Debug)]
-pub struct Events(reqwest::Response);
+pub struct Events {
+    answer: reqwest::Response,
+    /// Something happened, and nobody was told yet.
+    happened: bool,
+}
 
 impl Events {
-    /// Resolves when something happened, and what follows at once; an error is the end of the events.
+    /// Resolves when something happened, and what follows at once; an error is the end of the events. Nothing is lost
+    /// when it is dropped before.
     pub async fn next(&mut self, together: Duration) -> Result<(), LocalError> {
-        self.one().await?;
+        if !self.happened {
+            self.one().await?;
+            self.happened = true;
+        }
         let end = tokio::time::Instant::now() + together;
         while let Ok(more) =
             timeout(end.saturating_duration_since(tokio::time::Instant::now()), self.one()).await
         {
             more?;
         }
+        self.happened = false;
         Ok(())
     }
 
     async fn one(&mut self) -> Result<(), LocalError> {
-        match self.0.chunk().await {
+        match self.answer.chunk().await {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(LocalError::Away("the container engine closed its events".to_owned())),
             Err(error) => Err(away(&error)),

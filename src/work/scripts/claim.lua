@@ -1,12 +1,12 @@
--- ARGV: consumer machine nonce lease_ms retry lane...
+-- ARGV: consumer machine nonce retry lane...
 local consumer,machine,nonce=ARGV[1],ARGV[2],ARGV[3]
 -- The answer to a claim may have been lost: the same nonce gets the same job.
-if ARGV[5]=='1' then
+if ARGV[4]=='1' then
   local id=redis.call('HGET',K..'claims',consumer)
   if id then
     local h=redis.pcall('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel','fails','losses')
     if h[1]=='running' and string.match(h[2] or '','%-(.*)$')==nonce then
-      return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or '',h[9] or 0,h[10] or 0}
+      return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or '',h[9] or 0,h[10] or 0,now}
     end
   end
 end
@@ -18,7 +18,7 @@ if redis.call('EXISTS',K..'paused',K..'drained',K..'hinted')>0 then
   hinted=redis.call('EXISTS',K..'hinted')==1
 end
 local wait=0
-for i=6,#ARGV do
+for i=5,#ARGV do
   local lane=ARGV[i]
   local tries=0
   while tries<16 do
@@ -69,14 +69,16 @@ for i=6,#ARGV do
       local tok=attempt..'-'..nonce
       redis.call('HSET',key,'state','running','attempt',attempt,'tok',tok,'owner',consumer,'machine',machine,'hb',0,'started',now)
       redis.call('HSET',K..'claims',consumer,id)
-      return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or '',h[8] or 0,h[9] or 0}
+      return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or '',h[8] or 0,h[9] or 0,now}
     end
     if not h.err then drop(lane,entry) end
   end
+  -- What was not looked at rings no bell: it is asked for again at once.
+  if tries==16 then wait=1 end
 end
 -- Where to listen from: what comes later has a greater id.
 local marks={'none',wait}
-for i=6,#ARGV do
+for i=5,#ARGV do
   local x=redis.pcall('XINFO','STREAM',ARGV[i])
   marks[#marks+1]='0-0'
   for n=1,#x,2 do if x[n]=='last-generated-id' then marks[#marks]=x[n+1] end end

@@ -8,8 +8,7 @@ if h[4]~='running' then return {'already',h[4]} end
 drop(h[6],h[7])
 local st=ARGV[3]
 local try,how=try_of(h,st)
-local again=st=='requeue'
-if st=='failed' then again=redis.call('HINCRBY',key,'fails',1)<tonumber(ARGV[5]) end
+local again=st=='failed' and redis.call('HINCRBY',key,'fails',1)<tonumber(ARGV[5])
 if again and h[9] and h[9]~='' then
   -- Nobody wants another try of it.
   close(key,id,'cancelled',ARGV[7],try,how,'result',ARGV[4],'why',h[9])
@@ -17,7 +16,7 @@ if again and h[9] and h[9]~='' then
 end
 if again then
   -- What failed is begun anew.
-  if st=='failed' then redis.call('DEL',checkpoint_key(id)) end
+  redis.call('DEL',checkpoint_key(id))
   redis.call('HSET',key,'state','waiting','due',now+ARGV[6],'entry','',try,how,'result',ARGV[4])
   return {'again'}
 end

@@ -66,7 +66,6 @@ pub enum End {
     Failed,
     Cancelled,
     Dead,
-    Requeue,
 }
 
 impl End {
@@ -76,7 +75,6 @@ impl End {
             Self::Failed => Outcome::Failed,
             Self::Cancelled => Outcome::Cancelled,
             Self::Dead => Outcome::Dead,
-            Self::Requeue => Outcome::Requeue,
         }
     }
 
@@ -85,7 +83,7 @@ impl End {
             Self::Done => JobState::Done,
             Self::Failed => JobState::Failed,
             Self::Cancelled => JobState::Cancelled,
-            Self::Dead | Self::Requeue => JobState::Dead,
+            Self::Dead => JobState::Dead,
         }
     }
 }
@@ -253,14 +251,15 @@ impl Model {
         })
     }
 
-    pub fn beat(&mut self, job: usize, token: &Token) -> Beat {
+    pub fn beat(&mut self, job: usize, token: &Token) -> Option<Beat> {
         if self.has_forgotten(job, token) {
-            return Beat::Forgotten;
+            return None;
         }
-        self.running(job, token).map_or(Beat::Lost, |job| {
+        let held = self.running(job, token).map(|job| {
             job.beats += 1;
             held(job)
-        })
+        });
+        Some(held.unwrap_or(Beat::Lost))
     }
 
     pub fn finish(&mut self, job: usize, token: &Token, end: End, retries: u32) -> Finish {
@@ -274,7 +273,7 @@ impl Model {
         self.drop_entry(job);
         let job = self.jobs.get_mut(&job).unwrap();
         job.fails += u32::from(end == End::Failed);
-        if end == End::Requeue || end == End::Failed && job.fails <= retries {
+        if end == End::Failed && job.fails <= retries {
             if job.is_cancelled {
                 job.state = JobState::Cancelled;
                 return Finish::Accepted;

@@ -247,7 +247,7 @@ impl<'a> World<'a> {
     }
 
     async fn reassert(&mut self, back: usize, end: End) {
-        let Some(given) = self.given(back).filter(|_| end != End::Requeue) else { return };
+        let Some(given) = self.given(back) else { return };
         let Given { job, token, claim, .. } = &given;
         let documents = (&claim.job, &claim.spec);
         let was_final = self.model.jobs.get(job).is_some_and(|job| job.state.is_final());
@@ -427,7 +427,7 @@ impl<'a> World<'a> {
             let mut holders = Vec::new();
             for given in self.given.iter().filter(|given| given.job == number) {
                 let told = self.queue.beat(&given.claim.id, &given.claim.token).await.unwrap();
-                if matches!(told, Beat::Held | Beat::Cancel(_)) {
+                if matches!(told, Some(Beat::Held | Beat::Cancel(_))) {
                     holders.push(given.claim.token.clone());
                     self.model.beat(number, &given.token);
                 }

@@ -114,7 +114,8 @@ pub async fn dispatch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Respo
     let crew = Crew::open(&app.launching.crew);
     let order = order(asked_for, presence.as_deref(), &crew)?;
     let (accept, has_target) = (needs_accept(&crew, &order.role), order.target.is_some());
-    let by = Publisher { machine: &here, orchestrator: None, now_ms: app.now_ms() };
+    let now_ms = asked(async { queue.now_ms().await }).await?;
+    let by = Publisher { machine: &here, orchestrator: None, now_ms };
     let (work, spec) = order.documents(by).map_err(invalid)?;
     if dry_run {
         let status = asked(async { queue.status().await }).await?;
