@@ -55,7 +55,7 @@ impl Lane {
             match not.strip_prefix(UNTIL) {
                 // It is asked again as soon as it has this peer.
                 Some(peer) => {
-                    meets(&format!("{PEER}{peer}")).map_err(|why| format!("gave it back: {why}"))?
+                    meets(&format!("{PEER}{peer}")).map_err(|why| format!("gave it back: {why}"))?;
                 }
                 None if not.is_empty() => {}
                 None => return Err("gave it back".to_owned()),

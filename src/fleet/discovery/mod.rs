@@ -161,7 +161,7 @@ impl Discovery {
 
 /// Looks for what `host` wants looked for, whenever it does.
 pub fn start(parts: DiscoveryParts, host: watch::Receiver<HostConfig>, shutdown: &Shutdown) -> Discovery {
-    let DiscoveryParts { places, engine, port, cache, own } = parts;
+    let DiscoveryParts { places, engine, port: listens, cache, own } = parts;
     let switch = |wanted| switch::Switch { host: host.clone(), wanted, shutdown: shutdown.clone() };
 
     let (tells, tailnet) = watch::channel(Seen::Unknown);
@@ -169,9 +169,9 @@ pub fn start(parts: DiscoveryParts, host: watch::Receiver<HostConfig>, shutdown:
     let needed = switch(|host| host.discovery.tailscale || host.tailscale.enabled);
     needed.run(tells, Seen::Unknown, move |tells| tailnet::keep(places.clone(), tells));
 
-    let mut ports = vec![DEFAULT_PORT];
-    ports.extend((port != DEFAULT_PORT && port != 0).then_some(port));
-    let finder = Finder { ports, cache: cache::Cache::new(cache), seen: tailnet.clone() };
+    let mut likely = vec![DEFAULT_PORT];
+    likely.extend((listens != DEFAULT_PORT && listens != 0).then_some(listens));
+    let finder = Finder { ports: likely, cache: cache::Cache::new(cache), seen: tailnet.clone() };
     let known = if host.borrow().discovery.tailscale { finder.kept() } else { Vec::new() };
     let (tells, devices) = watch::channel(known);
     let stop = shutdown.clone();
