@@ -37,7 +37,7 @@ use crate::store::{Durability, FileLock, Redis, SocketKey, bind_socket, ensure_p
 use crate::util::{Clock, Shutdown, clock};
 use crate::wire::DaemonInfo;
 use crate::work::{FleetKey, Journal, Queue};
-use crate::workspace::Records;
+use crate::workspace::{KeptResults, Records};
 
 /// How long open answers may go on after a stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -216,7 +216,6 @@ async fn serve_until_told(
     discovery.serve(&peers, address, &app, &shutdown);
     drop(shutdown.spawn(serve::run(listener, app)));
     if let (Some(redis), Some(queue)) = (redis, queue) {
-        let sessions = Table::new(config.session().dir);
         let parts = RunnerParts {
             queue,
             boot: beacon.boot().to_owned(),
@@ -226,7 +225,7 @@ async fn serve_until_told(
             clock: clock.clone(),
         };
         runner::start(config, parts, flow.clone(), &shutdown)?;
-        Pulse { redis, beacon, sessions, flow: flow.clone() }.start(&shutdown);
+        Pulse { redis, beacon, sessions: live.clone(), flow: flow.clone() }.start(&shutdown);
     }
     sweeper(config, live, flow.clone(), clock).start(&shutdown);
     service::keep_bounded(&config.paths, config.service_log_bytes(), &shutdown);
@@ -388,6 +387,7 @@ fn sweeper(config: &Config, live: LiveTable, flow: FlowConfig, clock: &Clock) ->
         worktrees_age: runner.worktrees_age,
         mirrors: config.paths.mirrors(),
         workspaces: Records::new(config.paths.workspaces()),
+        results: KeptResults::new(config.paths.results()),
         env: config.env().clone(),
         journal: Journal::new(&config.paths.queue(), clock.clone()),
         flow,

@@ -6,9 +6,10 @@
  */
 
 import { askAccess, askFound, askHealth, listSessions, signOut } from './act.js';
-import { backoff, openSessionEvents } from './api.js';
+import { backoff } from './api.js';
 import { signInWithCode, takeCode } from './login/signin.js';
 import { oneLine } from './sanitize.js';
+import { openSessionEvents } from './streams.js';
 import { readSession } from './v1.js';
 import { fields } from './wire.js';
 

@@ -1,5 +1,5 @@
 /**
- * All that the viewer asks of the daemon: the only `fetch` and the only `EventSource`. Knows paths,
+ * What the viewer asks of the daemon: its reading `fetch` and the only `EventSource`. Knows paths,
  * timeouts and how a stream is kept open; knows nothing of the page.
  *
  * @module
@@ -39,7 +39,8 @@ export function backoff(attempt, random) {
 async function get(path, timeout = TIMEOUT_MS) {
   const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
   if (!response.ok) throw new StatusError(path, response.status);
-  return { body: /** @type {unknown} */ (await response.json()), headers: response.headers };
+  const text = await response.text();
+  return { body: /** @type {unknown} */ (JSON.parse(text)), size: text.length, headers: response.headers };
 }
 
 /** @param {string} path @returns {Promise<unknown>} */
@@ -55,9 +56,11 @@ export const getJob = (id) => getBody(`/jobs/${encodeURIComponent(id)}`);
 export const getQueue = () => getBody('/queue');
 export const getMachine = () => getBody('/machine/specs');
 
-/** @param {unknown} body @returns {Incoming[]} */
-function incoming(body) {
-  return Array.isArray(body) ? body.map((raw) => ({ raw })) : [];
+/** @param {unknown} body @param {number} characters of all @returns {Incoming[]} each with its part of the whole: to count them one by one would take as long as reading them */
+function incoming(body, characters) {
+  if (!Array.isArray(body)) return [];
+  const size = Math.ceil(characters / Math.max(1, body.length));
+  return body.map((raw) => ({ raw, size }));
 }
 
 /**
@@ -66,8 +69,8 @@ function incoming(body) {
  * @returns {Promise<{batch: Incoming[], position: string}>} the newest records, and where a stream goes on
  */
 export async function getRecords(day, limit) {
-  const { body, headers } = await get(`/flow/${day}?limit=${limit}`, RECORDS_TIMEOUT_MS);
-  return { batch: incoming(body), position: headers.get('darkmux-position') ?? '' };
+  const { body, size, headers } = await get(`/flow/${day}?limit=${limit}`, RECORDS_TIMEOUT_MS);
+  return { batch: incoming(body, size), position: headers.get('darkmux-position') ?? '' };
 }
 
 /** @param {string} url of a recording @returns {Promise<unknown>} */
@@ -78,8 +81,8 @@ export const getFixture = async (url) => (await get(url, RECORDS_TIMEOUT_MS)).bo
  * @property {(record: Incoming) => void} onRecord
  * @property {() => void} onOpen
  * @property {() => void} onLost Not open any more; it is being opened again.
- * @property {(missed: number) => void} onStale The position is one the daemon does not know, or was refused again and again;
- *   `missed` records are gone for good, 0 when none are or nobody knows.
+ * @property {(missed: number, to: string) => void} onStale The position is one the daemon does not know, or was refused again
+ *   and again; `missed` records are gone for good, 0 when none are or nobody knows. It goes on at `to`, if that is known.
  */
 
 /**
@@ -90,8 +93,9 @@ export const getFixture = async (url) => (await get(url, RECORDS_TIMEOUT_MS)).bo
  * @param {string} day where to begin when there is no position
  * @param {string} from a position, or empty
  * @param {StreamEvents} events
+ * @param {(data: string) => unknown} [read] what a record's data becomes
  */
-export function openStream(day, from, events) {
+export function openStream(day, from, events, read = parse) {
   let position = from;
   let attempt = 0;
   let closed = false;
@@ -112,10 +116,17 @@ export function openStream(day, from, events) {
     };
     opened.onmessage = (event) => {
       if (event.lastEventId) position = event.lastEventId;
-      events.onRecord({ raw: parse(event.data), position: event.lastEventId });
+<<<<<<< HEAD
+      events.onRecord({ raw: read(event.data), position: event.lastEventId });
+=======
+      events.onRecord({ raw: parse(event.data), size: event.data.length, position: event.lastEventId });
+>>>>>>> vspeed
     };
     // The file is not the one that the position was in: what is shown may not be what there is.
-    opened.addEventListener('gap', ({ data }) => events.onStale(Number(Object(parse(data)).count) || 0));
+    opened.addEventListener('gap', ({ data, lastEventId }) => {
+      if (lastEventId) position = lastEventId;
+      events.onStale(Number(Object(parse(data)).count) || 0, lastEventId ?? '');
+    });
     opened.onerror = () => {
       if (closed || source !== opened) return;
       const refused = opened.readyState === EventSource.CLOSED;
@@ -124,7 +135,7 @@ export function openStream(day, from, events) {
         attempt += 1;
       }
       events.onLost();
-      if (refused && attempt % REFUSALS_TO_STALE === 0) events.onStale(0);
+      if (refused && attempt % REFUSALS_TO_STALE === 0) events.onStale(0, '');
     };
   }
 
@@ -162,6 +173,7 @@ export function openStream(day, from, events) {
  */
 export function openSessionEvents(events) {
   let attempt = 0;
+  let closed = false;
   /** @type {EventSource} */
   let source;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -177,6 +189,7 @@ export function openSessionEvents(events) {
     opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
     opened.addEventListener('peer-status', () => events.onPeer());
     opened.onerror = () => {
+      if (closed) return;
       const refused = opened.readyState === EventSource.CLOSED;
       if (refused) {
         timer = setTimeout(connect, backoff(attempt, Math.random()));
@@ -188,6 +201,7 @@ export function openSessionEvents(events) {
   connect();
   return {
     close() {
+      closed = true;
       clearTimeout(timer);
       source.close();
     },
@@ -201,7 +215,7 @@ function idsOf(body) {
 }
 
 /** @param {string} data @returns {unknown} undefined when it is no JSON */
-function parse(data) {
+export function parse(data) {
   try {
     return JSON.parse(data);
   } catch {

@@ -1,15 +1,21 @@
 /**
  * Brings records into the store and keeps `source` truthful: loads the newest records of the day,
  * streams what follows from exactly there, and says `no daemon` only after the daemon did not
- * answer. Owns the one stream of the tab.
+ * answer. Owns the tab's part in the stream of records.
  *
  * @module
  */
 
 import * as api from './api.js';
 import { count, shiftDay, utcDay } from './format.js';
-import { changesSessions, isRecord, text, canonicalAction } from './record.js';
+<<<<<<< HEAD
+import { canonicalAction, isRecord, text, touches } from './record.js';
 import { FIRST_RECORDS, MAX_RECORDS } from './records.js';
+import { openStream } from './streams.js';
+=======
+import { changesSessions, isRecord, text, canonicalAction } from './record.js';
+import { FIRST_RECORDS, MAX_RECORDS, SEEN_RECORDS } from './records.js';
+>>>>>>> vspeed
 import { readHealth } from './wire.js';
 
 /** @typedef {import('./types.js').Incoming} Incoming */
@@ -24,10 +30,11 @@ const BATCH_MAX = 500;
 
 /**
  * @param {(action: Action) => void} dispatch
- * @param {() => void} onSessionsChanged
+ * @param {(topics: ReadonlySet<import('./record.js').Topic>) => void} onTouched Records say that something else may be other than before.
+ * @param {() => void} onBack The daemon is there again: anything may be other than before.
  */
-export function createFeed(dispatch, onSessionsChanged) {
-  /** @type {ReturnType<typeof api.openStream> | null} */
+export function createFeed(dispatch, onTouched, onBack) {
+  /** @type {ReturnType<typeof openStream> | null} */
   let stream = null;
   /** @type {Incoming[]} */
   let batch = [];
@@ -37,8 +44,11 @@ export function createFeed(dispatch, onSessionsChanged) {
   let retryTimer;
   let probing = false;
   let open = false;
+  /** It was open and is lost. */
+  let away = false;
   let failures = 0;
   let limit = FIRST_RECORDS;
+  let shown = false;
 
   /** @param {import('./types.js').Source} source */
   const say = (source) => dispatch({ type: 'source/changed', source });
@@ -56,9 +66,8 @@ export function createFeed(dispatch, onSessionsChanged) {
     if (records.some(({ raw }) => isRecord(raw) && raw.action === 'stream.error')) {
       warn('stream.error', "The daemon cannot follow the fleet's flow; other machines' records come when Redis is back. See darkmux doctor.");
     }
-    if (records.some(({ raw }) => isRecord(raw) && changesSessions(canonicalAction(text(raw.action))))) {
-      onSessionsChanged();
-    }
+    const topics = new Set(records.flatMap(({ raw }) => (isRecord(raw) ? touches(canonicalAction(text(raw.action))) : [])));
+    if (topics.size > 0) onTouched(topics);
   }
 
   /** @param {Incoming} record */
@@ -101,6 +110,7 @@ export function createFeed(dispatch, onSessionsChanged) {
       say('reconnecting');
     }
     open = false;
+    away = true;
     void probe();
   }
 
@@ -115,7 +125,12 @@ export function createFeed(dispatch, onSessionsChanged) {
   async function load() {
     try {
       const today = utcDay(Date.now());
-      const { batch: records, position } = await api.getRecords(today, limit);
+      const newest = shown ? null : await api.getRecords(today, SEEN_RECORDS);
+      shown = true;
+      const all = newest !== null && newest.batch.length < SEEN_RECORDS;
+      // Shown while the others are on their way.
+      if (newest && !all) dispatch({ type: 'records/loaded', ...newest, partial: true });
+      const { batch: records, position } = all ? newest : await api.getRecords(today, limit);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
         : [];
@@ -131,13 +146,15 @@ export function createFeed(dispatch, onSessionsChanged) {
   function follow(day, position) {
     stream?.close();
     flush();
-    stream = api.openStream(day, position, {
+    stream = openStream(day, position, {
       onRecord: receive,
       onOpen() {
         open = true;
         failures = 0;
         clearTimeout(retryTimer);
         say('live');
+        if (away) onBack();
+        away = false;
       },
       onLost: lost,
       onStale(missed) {

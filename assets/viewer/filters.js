@@ -32,9 +32,12 @@ const haystacks = new WeakMap();
 function haystack(entry) {
   let found = haystacks.get(entry.raw);
   if (found === undefined) {
+    const json = toJson(entry.raw);
     // Nobody searches for random digits, and short words would be found in them.
-    const { record_id: _id, ...said } = /** @type {Record<string, unknown>} */ (entry.raw);
-    found = `${toJson(said)} ${entry.action}`.toLowerCase();
+    const id = toJson(entry.raw.record_id);
+    const at = id === '' ? -1 : json.indexOf(`"record_id":${id}`);
+    const said = at < 0 ? json : json.slice(0, at) + json.slice(at + 12 + id.length);
+    found = `${said} ${entry.action}`.toLowerCase();
     haystacks.set(entry.raw, found);
   }
   return found;
@@ -92,16 +95,19 @@ export function toQuery(filters) {
 
 /** @typedef {'category' | 'machine' | 'role' | 'session' | 'action'} Facet */
 
+/** Values remembered of a field: of thousands nobody picks one in a menu. */
+const MAX_VALUES = 2_000;
+
 /**
  * @param {readonly Entry[]} records
  * @param {Facet} field
- * @param {ReadonlySet<string>} [known] values of earlier records
- * @returns {Set<string>} the values that occur, in the order in which they came up
+ * @param {Set<string>} [found] values of earlier records, to which these are added
+ * @returns {Set<string>} the values that occur, in the order in which they came up; of too many those that came last
  */
-export function valuesIn(records, field, known = new Set()) {
-  const found = new Set(known);
+export function valuesIn(records, field, found = new Set()) {
   for (const entry of records) {
     if (entry[field] !== '') found.add(entry[field]);
+    if (found.size > MAX_VALUES) found.delete(/** @type {string} */ (found.values().next().value));
   }
   return found;
 }

@@ -29,7 +29,7 @@ export function year(days, today) {
     for (let at = 0; at < 7; at += 1) {
       const date = shiftDay(first, week * 7 + at);
       const day = byDate.get(date);
-      cells.push(date > today ? null : { date, day, level: level(day?.records ?? 0, bounds) });
+      cells.push(date > today ? null : { date, day, level: level(day, bounds) });
     }
     weeks.push(cells);
   }
@@ -42,8 +42,9 @@ function quartiles(counts) {
   return [0.25, 0.5, 0.75].map((part) => sorted[Math.floor(sorted.length * part)] ?? 0);
 }
 
-/** @param {number} records @param {number[]} bounds @returns {Cell['level']} */
-function level(records, bounds) {
-  if (records === 0) return 0;
+/** @param {Day | undefined} day @param {number[]} bounds @returns {Cell['level']} */
+function level(day, bounds) {
+  const records = day?.records ?? 0;
+  if (records === 0) return day?.fleet ? 1 : 0;
   return /** @type {Cell['level']} */ (1 + bounds.filter((bound) => records >= bound).length);
 }

@@ -11,7 +11,12 @@ import { readJob } from './wire.js';
 /** @typedef {import('./types.js').State} State */
 /** @typedef {import('./types.js').Piece} Piece */
 
+/** How often its output is asked for while it runs. */
 const EVERY_MS = 2_000;
+/** The same for how it stands, where no record told of a change: which machines could run it is in no record. */
+const SLOW_MS = 10_000;
+/** Records of one change come together. */
+const SETTLE_MS = 200;
 /** Bytes of output kept in the page. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
@@ -29,6 +34,9 @@ export function createJobFeed(store, view) {
   let over = false;
   /** Asked for while an answer was on its way. */
   let again = false;
+  let asked = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let telling;
 
   const wanted = () => (store.state().place.route.page === 'job' ? store.state().place.route.id : '');
 
@@ -62,6 +70,7 @@ export function createJobFeed(store, view) {
     again = busy;
     if (id === '' || busy || over || document.visibilityState !== 'visible') return;
     busy = true;
+    asked = Date.now();
     try {
       const job = readJob(await api.getJob(mine));
       const open = job !== null && ['queued', 'waiting'].includes(job.state);
@@ -87,7 +96,10 @@ export function createJobFeed(store, view) {
 
   return {
     start() {
-      setInterval(look, EVERY_MS);
+      setInterval(() => {
+        const runs = store.state().jobDetail?.job?.state === 'running';
+        if (runs || Date.now() - asked >= SLOW_MS) void look();
+      }, EVERY_MS);
       let { access } = store.state();
       // Output is for who is signed in, which becomes known after the page is shown.
       store.subscribe(() => {
@@ -95,6 +107,14 @@ export function createJobFeed(store, view) {
         access = store.state().access;
         void look();
       });
+    },
+    /** What records say may be other than before. @param {Iterable<import('./record.js').Topic>} topics */
+    told(topics) {
+      if (![...topics].includes('queue')) return;
+      telling ??= setTimeout(() => {
+        telling = undefined;
+        void look();
+      }, SETTLE_MS);
     },
     /** Another job, or something was done to this one. */
     again() {

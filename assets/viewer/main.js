@@ -8,12 +8,14 @@
 import * as act from './act.js';
 import { createAccount } from './account.js';
 import { createControl } from './control.js';
+import { createDrawing } from './drawing.js';
 import { createFeed } from './feed.js';
 import { noFilters } from './filters.js';
 import { utcDay } from './format.js';
 import { createJobFeed } from './job-feed.js';
 import { startKeys } from './keys.js';
 import { hasCode } from './login/signin.js';
+import { createMatching } from './matching.js';
 import { modeOf } from './mode.js';
 import { createNav } from './nav.js';
 import { createNotifier } from './notify.js';
@@ -30,7 +32,7 @@ import { createAsk } from './views/ask.js';
 import { createBoard } from './views/board.js';
 import { createDays } from './views/days.js';
 import { createDispatch } from './views/dispatch.js';
-import { byId } from './views/dom.js';
+import { byId, placePopover } from './views/dom.js';
 import { createFilterBar } from './views/filterbar.js';
 import { createFleet } from './views/fleet.js';
 import { createFlow } from './views/flow.js';
@@ -69,13 +71,22 @@ const isDemo = mode.kind === 'demo';
 const store = createStore(initialState(mode, Date.now()));
 
 const playback = mode.kind === 'live' ? null : createPlayback(mode, store.dispatch, () => nav.note());
+<<<<<<< HEAD
+const touched = (/** @type {Iterable<import('./record.js').Topic>} */ topics) => [polls, jobFeed].forEach((one) => one.told(topics));
+const feed = playback ?? createFeed(store.dispatch, touched, () => touched(['sessions', 'queue', 'fleet']));
+const account = createAccount(store.dispatch, () => touched(['sessions']));
+const polls = createPolls(store.dispatch, () => feed.check(), account.follows, () => ['fleet', 'machine'].includes(store.state().place.route.page));
+=======
 const feed = playback ?? createFeed(store.dispatch, () => polls.sessionsChanged());
+// What is seen first is asked for first; it comes when all that is made below is there.
+if (!playback) feed.start();
 const account = createAccount(store.dispatch, () => polls.sessionsChanged());
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows);
+>>>>>>> vspeed
 const ask = createAsk();
 const control = createControl(store.dispatch, ask, account.look, isDemo);
 const queueControl = createQueueControl(control, ask, () => {
-  polls.queueChanged();
+  polls.told(['queue']);
   jobFeed.again();
 });
 const nav = createNav(store, () => {
@@ -136,7 +147,7 @@ const terminal = createTerminal({
   connect,
   warn: control.say,
   openLink: control.openLink,
-  leave: () => byId('search', HTMLInputElement).closest('main')?.querySelector('button')?.focus(),
+  leave: () => byId('session-detail', HTMLElement).querySelector('button')?.focus(),
   seen: control.seen,
 });
 const tileActions = { warn: control.say, openLink: control.openLink, connect };
@@ -144,7 +155,7 @@ const job = createJob(actions, tileActions);
 const jobFeed = playback && isDemo ? createRecordedJob(store, playback, job) : createJobFeed(store, job);
 const dispatcher = createDispatch(act.tryDispatch, async (what) => {
   const id = await act.dispatch(what);
-  polls.queueChanged();
+  polls.told(['queue']);
   nav.go(jobPath(id));
 });
 /** @param {string} record */
@@ -155,9 +166,15 @@ function openRecord(record) {
 }
 const saveShown = () => save(`flow-${store.state().place.route.day || utcDay(Date.now())}.jsonl`, exported(store.state()));
 const source = createSource();
-const days = createDays();
+<<<<<<< HEAD
+const days = createDays(() => playback ?? polls.daysSeen());
 for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { place(panel); render(); });
 const views = [
+=======
+const days = createDays();
+for (const { panel } of [source, days]) panel.addEventListener('toggle', () => { placePopover(panel); render(true); });
+const draw = createDrawing([
+>>>>>>> vspeed
   createRail(),
   createFlow((lens) => {
     store.dispatch({ type: 'lens/changed', lens });
@@ -185,32 +202,30 @@ const views = [
   job,
   createBoard(nav.go, tileActions),
   createInboxPage(actions),
-  ...(playback ? [createPlaybar(playback), createFrozen()] : []),
-];
+  ...(playback ? [createPlaybar(playback)] : []),
+]);
+const frozen = createFrozen();
 
-/** Puts a popover under the button that opens it. @param {HTMLElement} panel */
-function place(panel) {
-  const button = document.querySelector(`[popovertarget="${panel.id}"]`);
-  if (!button) return;
-  const { left, bottom } = button.getBoundingClientRect();
-  panel.style.inset = `${bottom + 6}px auto auto ${Math.max(8, Math.min(left, innerWidth - panel.offsetWidth - 8))}px`;
-  panel.style.margin = '0';
-}
-
-function tick() {
-  store.dispatch({ type: 'clock/ticked', now: Date.now() });
-}
+const tick = () => store.dispatch({ type: 'clock/ticked', now: Date.now() });
 
 let scheduled = false;
-function render() {
+/** @param {boolean} [all] something that views look at is another than it was, and is not in the state */
+function render(all = false) {
   scheduled = false;
-  const state = store.state();
-  for (const view of views) view.render(state);
+  if (draw(store.state(), all)) frozen.render(store.state());
 }
+const matching = createMatching((matches) => store.dispatch({ type: 'matches/found', matches }), {
+  clock: () => performance.now(),
+  // After the next frame, which shows what was found so far. A hidden page has no frames, and nobody who waits.
+  later: (step) => requestAnimationFrame(() => setTimeout(step)),
+});
 store.subscribe(() => {
-  if (!scheduled) requestAnimationFrame(render);
+  const { records, filters } = store.state();
+  matching.update(records, filters);
+  if (!scheduled) requestAnimationFrame(() => render());
   scheduled = true;
 });
+addEventListener('resize', () => render(true));
 
 byId('skip', HTMLButtonElement).addEventListener('click', () => byId('main', HTMLElement).focus());
 
@@ -289,7 +304,7 @@ nav.start();
 jobFeed.start();
 jobFeed.again();
 render();
-feed.start();
+playback?.start();
 if (!isDemo) {
   void account.start();
   polls.start();

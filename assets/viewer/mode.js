@@ -27,5 +27,12 @@ export function modeOf(src, path, query, now) {
   return { kind: 'live', label: '', src: '', query: '', at: NaN };
 }
 
+/** @param {string} path of this viewer @returns {string} without what the address of a replay has more */
+export function withoutReplay(path) {
+  const [page, query = ''] = path.split('?');
+  const params = query.split('&').filter((one) => one !== '' && !/^(?:replay|at)=/.test(one));
+  return params.length > 0 ? `${page}?${params.join('&')}` : page;
+}
+
 /** @param {string} path of this viewer @param {string} query what is to stay in the address @returns {string} */
 export const withQuery = (path, query) => (query === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${query}`);

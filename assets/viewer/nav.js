@@ -5,7 +5,7 @@
  * @module
  */
 
-import { withQuery } from './mode.js';
+import { withQuery, withoutReplay } from './mode.js';
 import { parsePlace, placePath } from './routes.js';
 
 /** @typedef {import('./types.js').Place} Place */
@@ -39,15 +39,28 @@ export function createNav(store, onMoved, replay) {
     show(place);
   }
 
+  /** @param {Event} event @returns {{link: Element, path: string} | null} the link within this viewer that it is about */
+  function linkOf({ target }) {
+    // Also of a picture, whose links are other elements.
+    const link = target instanceof Element ? target.closest('a[href^="/"]:not([target], [download])') : null;
+    const path = link?.getAttribute('href') ?? '';
+    return link === null || path.startsWith('//') || ELSEWHERE.test(path) ? null : { link, path: withoutReplay(path) };
+  }
+
   document.addEventListener('click', (event) => {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    // Also of a picture, whose links are other elements.
-    const link = event.target instanceof Element ? event.target.closest('a[href^="/"]:not([target], [download])') : null;
-    const path = link?.getAttribute('href') ?? '';
-    if (path === '' || path.startsWith('//') || ELSEWHERE.test(path)) return;
+    const to = linkOf(event);
+    if (!to) return;
     event.preventDefault();
-    go(path);
+    go(to.path);
   });
+  // What is opened in another tab, or copied, is the same replay at the same moment.
+  for (const about of ['pointerover', 'pointerdown', 'focusin', 'contextmenu']) {
+    document.addEventListener(about, (event) => {
+      const to = isDemo() ? linkOf(event) : null;
+      to?.link.setAttribute('href', withQuery(to.path, replay()));
+    }, { capture: true, passive: true });
+  }
 
   return {
     go,

@@ -1,6 +1,7 @@
 /**
- * What the daemon does not stream: sessions, machine and days are asked for again while somebody
- * looks at the page, and sessions at once when a record says that one began or ended.
+ * What the daemon does not stream: queue, machines, days, and the sessions of a page that nobody has signed in to. They are
+ * asked for when records say that they are other than before, when the daemon is back, when somebody looks again; and now
+ * and then, for what no record tells: the signs of life of machines, what darkmux 1.9 does.
  *
  * @module
  */
@@ -9,54 +10,94 @@ import * as api from './api.js';
 import { REDIS_AWAY, readDays, readFleet, readJobs, readMachine, readQueue, readSessions } from './wire.js';
 
 /** @typedef {import('./store.js').Action} Action */
+/** @typedef {import('./record.js').Topic} Topic */
+/** @typedef {{now: () => void, due: () => boolean, changed: () => void}} Poll */
 
-const SESSIONS_MS = 5_000;
-const FLEET_MS = 5_000;
-const QUEUE_MS = 2_000;
-const MACHINE_MS = 30_000;
-const DAYS_MS = 60_000;
-/** A record of a session's end can arrive just before the session list knows it. */
-const SETTLE_MS = 200;
+/** How often it is looked what is due. */
+const LOOK_MS = 2_500;
+/** How old an answer becomes that nothing was told of. */
+const SLOW_MS = 30_000;
+/** The same while the machines are looked at: they give a sign of life every few seconds, and no record says that one is missing. */
+const SIGNS_MS = 5_000;
+/** The same while Redis does not answer. */
+const AWAY_MS = 5_000;
+const DAYS_MS = 300_000;
+/** A record can arrive just before the list knows it, and others follow it. */
+const SETTLE_MS = 150;
+/** However much is told, nothing is asked for more often. */
+const LEAST_MS = 1_000;
+/** The daemon gives an answer to others for a second; what was asked at once can be that old. */
+const CONFIRM_MS = 1_200;
 
 /**
  * @param {(action: Action) => void} dispatch
  * @param {() => void} onUnreachable
  * @param {() => boolean} follows whether the sessions come by events
+ * @param {() => boolean} seesMachines whether the page shows how machines are
  */
-export function createPolls(dispatch, onUnreachable, follows) {
+export function createPolls(dispatch, onUnreachable, follows, seesMachines) {
+  /** @type {Poll[]} */
+  const all = [];
+
   /**
    * @param {() => Promise<unknown>} ask
    * @param {(body: unknown) => Action | null} toAction
-   * @param {() => Action} [onRefusal]
+   * @param {{every?: () => number, onRefusal?: () => Action, wanted?: () => boolean}} how
+   * @returns {Poll}
    */
-  function poll(ask, toAction, onRefusal) {
+  function poll(ask, toAction, { every = () => SLOW_MS, onRefusal, wanted = () => true }) {
     let busy = false;
-    return async () => {
-      if (busy) return;
+    let refused = false;
+    let asked = -Infinity;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let soon;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let confirming;
+
+    async function now() {
+      if (busy || !wanted()) return;
       busy = true;
+      asked = Date.now();
       try {
         const action = toAction(await ask());
+        refused = false;
         if (action) dispatch(action);
       } catch (error) {
+        refused = true;
         if (!(error instanceof api.StatusError)) onUnreachable();
         else if (onRefusal) dispatch(onRefusal());
       } finally {
         busy = false;
       }
+    }
+
+    const one = {
+      now: () => void now(),
+      due: () => Date.now() - asked >= (refused ? AWAY_MS : every()) - LOOK_MS / 2,
+      /** It is other than before: in a moment it is known how. */
+      changed() {
+        soon ??= setTimeout(() => {
+          soon = undefined;
+          void now();
+        }, Math.max(SETTLE_MS, asked + LEAST_MS - Date.now()));
+        clearTimeout(confirming);
+        confirming = setTimeout(() => void now(), CONFIRM_MS);
+      },
     };
+    all.push(one);
+    return one;
   }
 
-  // The events may have begun while the answer was on its way, and they know more.
-  const askSessions = poll(api.getSessions, (body) => (follows() ? null : { type: 'sessions/loaded', sessions: readSessions(body) }));
-  const sessions = async () => {
-    if (!follows()) await askSessions();
-  };
-  const machine = poll(api.getMachine, (body) => ({ type: 'machine/loaded', machine: readMachine(body) }));
-  const fleet = poll(
-    api.getFleet,
-    (body) => ({ type: 'fleet/loaded', fleet: readFleet(body) }),
-    () => ({ type: 'fleet/failed', problem: REDIS_AWAY.fleet }),
+  const sessions = poll(
+    api.getSessions,
+    // The events may have begun while the answer was on its way, and they know more.
+    (body) => (follows() ? null : { type: 'sessions/loaded', sessions: readSessions(body) }),
+    { wanted: () => !follows() },
   );
+  const fleet = poll(api.getFleet, (body) => ({ type: 'fleet/loaded', fleet: readFleet(body) }), {
+    every: () => (seesMachines() ? SIGNS_MS : SLOW_MS),
+    onRefusal: () => ({ type: 'fleet/failed', problem: REDIS_AWAY.fleet }),
+  });
   const queue = poll(
     async () => {
       const [whole, jobs] = await Promise.all([api.getQueue(), api.getJobs()]);
@@ -66,42 +107,29 @@ export function createPolls(dispatch, onUnreachable, follows) {
       const { whole, jobs } = /** @type {{whole: unknown, jobs: unknown}} */ (answer);
       return { type: 'queue/loaded', queue: readQueue(whole), jobs: readJobs(jobs) };
     },
-    () => ({ type: 'queue/failed', problem: REDIS_AWAY.queue }),
+    { onRefusal: () => ({ type: 'queue/failed', problem: REDIS_AWAY.queue }) },
   );
-  const days = poll(api.getDays, (body) => ({ type: 'days/loaded', days: readDays(body) }));
+  poll(api.getMachine, (body) => ({ type: 'machine/loaded', machine: readMachine(body) }), {});
+  const days = poll(api.getDays, (body) => ({ type: 'days/loaded', days: readDays(body) }), { every: () => DAYS_MS });
+  const topics = { sessions, fleet, queue };
 
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let settling;
-
-  function everything() {
-    void sessions();
-    void fleet();
-    void queue();
-    void machine();
-    void days();
+  /** @param {Iterable<Topic>} changed */
+  function told(changed) {
+    // Whoever comes back to the page asks for everything.
+    if (document.visibilityState === 'visible') for (const topic of changed) topics[topic].changed();
   }
-
-  /** @param {() => Promise<void>} ask @param {number} ms */
-  function every(ask, ms) {
-    setInterval(() => {
-      if (document.visibilityState === 'visible') void ask();
-    }, ms);
-  }
+  const refresh = () => all.forEach((one) => one.now());
 
   return {
     start() {
-      everything();
-      every(sessions, SESSIONS_MS);
-      every(fleet, FLEET_MS);
-      every(queue, QUEUE_MS);
-      every(machine, MACHINE_MS);
-      every(days, DAYS_MS);
+      refresh();
+      setInterval(() => {
+        if (document.visibilityState === 'visible') all.filter((one) => one.due()).forEach((one) => one.now());
+      }, LOOK_MS);
     },
-    refresh: everything,
-    queueChanged: () => void queue(),
-    sessionsChanged() {
-      clearTimeout(settling);
-      settling = setTimeout(() => void sessions(), SETTLE_MS);
-    },
+    refresh,
+    told,
+    /** Somebody looks at the list of days. */
+    daysSeen: days.now,
   };
 }

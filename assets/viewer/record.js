@@ -36,13 +36,18 @@ export function canonicalAction(action) {
   return BOOKENDS.get(action) ?? action;
 }
 
+/** What is not in the records, and may be other after one. @typedef {'sessions' | 'queue' | 'fleet'} Topic */
+
 /**
  * @param {string} action canonical
- * @returns {boolean} whether the record says that a session began or ended
+ * @returns {readonly Topic[]} what may be other than before, now that there is such a record
  */
-export function changesSessions(action) {
-  return action === 'dispatch start' || action === 'dispatch complete' || action === 'dispatch error'
-    || action === 'session.end' || action.startsWith('session ');
+export function touches(action) {
+  if (action === 'stream.error') return ['sessions', 'queue', 'fleet'];
+  if (action.startsWith('dispatch ')) return ['sessions', 'queue', 'fleet'];
+  if (action.startsWith('session.') || action.startsWith('session ')) return ['sessions'];
+  if (action.startsWith('job.') || action.startsWith('queue.')) return ['queue', 'fleet'];
+  return action.startsWith('peer.') || action.startsWith('machine.') ? ['fleet'] : [];
 }
 
 /**
@@ -103,13 +108,14 @@ function roleOf(raw) {
 /**
  * @param {RawRecord} raw
  * @param {string} key
+ * @param {number} [size] characters of its JSON, where they were counted
  * @returns {Entry}
  */
-export function toEntry(raw, key) {
+export function toEntry(raw, key, size = toJson(raw).length) {
   return {
     key,
     raw,
-    size: toJson(raw).length,
+    size,
     at: timeOf(raw),
     level: text(raw.level) || 'info',
     category: text(raw.category),

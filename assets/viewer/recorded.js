@@ -108,5 +108,6 @@ export function createRecordedJob(store, playback, view) {
   return {
     start: () => void playback.watch(look),
     again: () => queueMicrotask(look),
+    told: () => queueMicrotask(look),
   };
 }

@@ -5,7 +5,7 @@
  */
 
 import { matcher } from './filters.js';
-import { hasKey, withKeys } from './keyset.js';
+import { hasKey, withKeys, withoutOldest } from './keyset.js';
 import { isRecord, keyOf, toEntry } from './record.js';
 
 /** @typedef {import('./types.js').State} State */
@@ -14,7 +14,9 @@ import { isRecord, keyOf, toEntry } from './record.js';
 
 /** Newest records kept in memory. */
 export const MAX_RECORDS = 100_000;
-/** Newest records loaded at first: what is seen at once. */
+/** Newest records loaded before all others: what is seen at once. */
+export const SEEN_RECORDS = 100;
+/** Newest records loaded by themselves. */
 export const FIRST_RECORDS = 2_000;
 /** Characters of JSON kept in memory: records with a 256 KiB reasoning each would end the tab. */
 export const MAX_CHARS = 48 * 1024 * 1024;
@@ -22,12 +24,17 @@ export const MAX_CHARS = 48 * 1024 * 1024;
 export const ROOM = MAX_RECORDS / 10;
 
 /**
+ * What is different in a later list of records, where the oldest have gone and others have come.
+ *
  * @param {readonly Entry[]} before @param {readonly Entry[]} now
- * @returns {Entry[] | null} what came to those of before; null where they are others
+ * @returns {{gone: number, fresh: Entry[]} | null} null where they are others
  */
-export function cameTo(before, now) {
-  const same = before.length > 0 && before.length <= now.length && before[0] === now[0] && before[before.length - 1] === now[before.length - 1];
-  return same ? now.slice(before.length) : null;
+export function changeOf(before, now) {
+  if (before.length === 0 || now.length === 0) return null;
+  const gone = before.indexOf(now[0]);
+  const kept = before.length - gone;
+  if (gone < 0 || kept > now.length || before[before.length - 1] !== now[kept - 1]) return null;
+  return { gone, fresh: now.slice(kept) };
 }
 
 /**
@@ -40,14 +47,14 @@ export function loaded(state, batch, position, partial) {
   /** @type {Map<string, number>} */
   const times = new Map();
   const records = [];
-  for (const { raw } of batch) {
+  for (const { raw, size } of batch) {
     if (!isRecord(raw)) continue;
     const plain = keyOf(raw, '');
     const nth = (times.get(plain) ?? 0) + 1;
     times.set(plain, nth);
     if (nth > 1 && plain.startsWith('id:')) continue;
     const key = nth > 1 ? `${plain}#${nth}` : plain;
-    records.push(toEntry(raw, key));
+    records.push(toEntry(raw, key, size));
   }
   const fresh = { ...state, keys: [], records: [], chars: 0, dropped: 0 };
   return { ...bounded(fresh, records), position, partial, loaded: true, problem: '', unseen: 0 };
@@ -58,7 +65,7 @@ export function streamed(state, batch) {
   const batched = new Set();
   const fresh = [];
   let { position, unreadable } = state;
-  for (const { raw, position: at = '' } of batch) {
+  for (const { raw, size, position: at = '' } of batch) {
     if (at !== '' && at < position) continue;
     // An event without an id of its own carries the one before it: it has no position.
     const own = at > position ? at : '';
@@ -70,11 +77,12 @@ export function streamed(state, batch) {
     const key = keyOf(raw, own);
     if (batched.has(key) || hasKey(state.keys, key)) continue;
     batched.add(key);
-    fresh.push(toEntry(raw, key));
+    fresh.push(toEntry(raw, key, size));
   }
-  const unseen = state.follow ? 0 : state.unseen + fresh.filter(matcher(state.filters)).length;
   if (fresh.length === 0) return { ...state, position, unreadable };
-  return { ...bounded(state, fresh), position, unreadable, unseen };
+  const unseen = state.follow ? 0 : fresh.filter(matcher(state.filters)).length;
+  // Who reads older records keeps what is read: what comes is added to it.
+  return { ...bounded(state, fresh), position, unreadable, unseen: state.follow ? 0 : state.unseen + unseen, cap: state.cap + unseen };
 }
 
 /**
@@ -88,8 +96,9 @@ function bounded(state, fresh) {
   let chars = state.chars;
   for (const entry of fresh) chars += entry.size;
   let drop = 0;
+  const keys = withKeys(state.keys, fresh.map(({ key }) => key));
   if (all.length <= MAX_RECORDS && chars <= MAX_CHARS) {
-    return { ...state, records: all, keys: withKeys(state.keys, fresh.map(({ key }) => key)), chars };
+    return { ...state, records: all, keys, chars };
   }
   const expanded = new Set(state.expanded);
   while (all.length - drop > MAX_RECORDS - ROOM || (chars > MAX_CHARS - MAX_CHARS / 10 && all.length - drop > 1)) {
@@ -98,5 +107,5 @@ function bounded(state, fresh) {
     drop += 1;
   }
   const records = all.slice(drop);
-  return { ...state, records, keys: withKeys([], records.map(({ key }) => key)), chars, expanded, dropped: state.dropped + drop };
+  return { ...state, records, keys: withoutOldest(keys, drop), chars, expanded, dropped: state.dropped + drop };
 }

@@ -22,6 +22,7 @@ import { loaded, streamed } from './records.js';
  * @typedef {{type: 'records/loaded', batch: Incoming[], position: string, partial: boolean}
  *   | {type: 'records/streamed', batch: Incoming[]}
  *   | {type: 'records/shown', records: import('./types.js').Entry[]}
+ *   | {type: 'matches/found', matches: import('./types.js').Matches}
  *   | {type: 'playback/changed', playback: import('./types.js').Playback}
  *   | {type: 'replay/began', now: number}
  *   | {type: 'source/changed', source: import('./types.js').Source}
@@ -64,6 +65,9 @@ const MAX_TOASTS = 4;
 /** Toasts remembered. */
 const MAX_TOAST_LOG = 50;
 
+/** @type {import('./types.js').Matches} */
+const NO_MATCHES = { total: 0, complete: true, newest: () => [] };
+
 /** @type {import('./types.js').Machine} */
 const UNKNOWN_MACHINE = {
   id: '', version: '', flowSchema: '', os: '', cpu: '', ramTotal: NaN, ramFree: NaN,
@@ -90,6 +94,7 @@ export function initialState(mode, now) {
     partial: false,
     unreadable: 0,
     filters: noFilters(),
+    matches: NO_MATCHES,
     sessions: [],
     sessionsLoaded: false,
     access: 'unknown',
@@ -131,6 +136,7 @@ export function reduce(state, action) {
     case 'records/streamed': return streamed(state, action.batch);
     case 'records/missed': return { ...state, missed: state.missed + action.count };
     case 'records/shown': return sameRecords(state.records, action.records) ? state : { ...state, records: action.records };
+    case 'matches/found': return { ...state, matches: action.matches };
     case 'playback/changed': return { ...state, playback: action.playback };
     case 'replay/began': return begun(state, action.now);
     case 'source/changed':

@@ -12,6 +12,7 @@
 /**
  * @typedef {object} Incoming A record on its way into the store.
  * @property {unknown} raw
+ * @property {number} [size] Characters of its JSON, where they were counted.
  * @property {string} [position] `<day>:<12-digit offset>` after the record; absent in an array of a day.
  */
 
@@ -29,6 +30,13 @@
  * @property {string} tier Who did it: operator, frontier or local.
  * @property {string} machine
  * @property {string} session
+ */
+
+/**
+ * @typedef {object} Matches What was found, in the order of the log.
+ * @property {number} total
+ * @property {boolean} complete Whether all records were looked at.
+ * @property {(n: number, most?: number) => Entry[]} newest So many of the newest, oldest first; of these the first `most`.
  */
 
 /** @typedef {'fleet' | 'flow' | 'queue' | 'sessions' | 'inbox' | 'session' | 'job' | 'machine'} Page */
@@ -114,11 +122,12 @@
  */
 
 /**
- * @typedef {object} Day A day that has a file of records.
+ * @typedef {object} Day A day that has records.
  * @property {string} date
  * @property {number} records
  * @property {number} dispatches
  * @property {number} bad Lines that could not be read.
+ * @property {boolean} fleet The fleet's flow has records of that day; those of other machines are not counted.
  */
 
 /**
@@ -264,6 +273,7 @@
  * @property {boolean} partial Whether the day has older records than were loaded.
  * @property {number} unreadable Events that were no record.
  * @property {Filters} filters
+ * @property {Matches} matches Which of `records` match `filters`, as far as they were looked at.
  * @property {Session[]} sessions Newest first.
  * @property {boolean} sessionsLoaded
  * @property {Access} access

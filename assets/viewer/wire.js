@@ -93,6 +93,7 @@ export function readDays(body) {
       records: number(d.records) || 0,
       dispatches: number(d.dispatches) || 0,
       bad: number(d.bad) || 0,
+      fleet: d.fleet === true,
     }))
     .filter((d) => DAY.test(d.date));
 }

@@ -14,7 +14,7 @@ use super::conversation::Conversation;
 use super::model::{Message, Style};
 use super::tools::PlanItem;
 use crate::session::agent_result;
-use crate::store::{Durability, read_private, write_atomic};
+use crate::store::{Durability, read_if_there, write_atomic};
 use crate::wire::{Check, Totals};
 use crate::work::CHECKPOINT_MAX;
 
@@ -34,6 +34,12 @@ const SIZE_MAX: u64 = 64 * 1024 * 1024;
 const MOVED: &str = "The machine that you worked on was lost. You go on with the same task on another one, in the folder \
                      {folder}, which is as it was when the task began: nothing of what you changed, made or started \
                      is there. Look before you rely on it, and do again what is needed.";
+
+/// The same, where what it had changed came along.
+const MOVED_WITH_FILES: &str = "The machine that you worked on was lost. You go on with the same task on another one, in the \
+                                folder {folder}: its files are as they were about then, also those that you had changed. \
+                                What git ignores, what is outside of the folder and what you started is not there. Look \
+                                before you rely on it, and do again what is needed.";
 
 /// Where a run stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,6 +75,9 @@ pub struct Checkpoint {
     /// Whether it was made on a machine that is gone, and the folder is another one.
     #[serde(default)]
     pub moved: bool,
+    /// Whether what it had changed is in that folder.
+    #[serde(default)]
+    pub with_files: bool,
 }
 
 /// Where an attempt stood that was lost in the middle.
@@ -93,7 +102,7 @@ pub fn left(folder: &Path) -> Option<Left> {
 
 /// A session's newest checkpoint, as it stands in its folder.
 pub fn checkpoint(folder: &Path) -> io::Result<Option<Vec<u8>>> {
-    read_private(&folder.join(FILE), CHECKPOINT_MAX)
+    read_if_there(&folder.join(FILE), CHECKPOINT_MAX)
 }
 
 /// What tells a session's newest checkpoint from the one before it; `None` where there is none.
@@ -103,14 +112,15 @@ pub fn checkpoint_stamp(folder: &Path) -> Option<(u64, SystemTime)> {
 }
 
 /// The checkpoint of an attempt on another machine, for the folder of the session that goes on with it in `cwd`: name and
-/// content. `None` when this version can't read it.
-pub fn moved(bytes: &[u8], cwd: &Path) -> Option<(PathBuf, Vec<u8>)> {
+/// content. `with_files` says that what it had changed is there. `None` when this version can't read it.
+pub fn moved(bytes: &[u8], cwd: &Path, with_files: bool) -> Option<(PathBuf, Vec<u8>)> {
     let read: Checkpoint = serde_json::from_slice(bytes).ok()?;
     if read.schema != SCHEMA {
         return None;
     }
-    let (folder, changed, checks) = (cwd.to_owned(), Vec::new(), Vec::new());
-    let moved = Checkpoint { folder, changed, checks, is_done: false, moved: true, ..read };
+    let changed = if with_files { read.changed } else { Vec::new() };
+    let (folder, checks) = (cwd.to_owned(), Vec::new());
+    let moved = Checkpoint { folder, changed, checks, is_done: false, moved: true, with_files, ..read };
     Some((PathBuf::from(FILE), serde_json::to_vec(&moved).ok()?))
 }
 
@@ -130,19 +140,21 @@ impl Checkpoint {
             window: None,
             is_done: false,
             moved: false,
+            with_files: false,
         }
     }
 
-    /// Goes on in another folder, where nothing is of what was done: `system` says where that is.
+    /// Goes on in another folder; the model is told what of its work is there. `system` says where that is.
     pub fn settle(&mut self, system: String, folder: &Path) {
         self.moved = false;
         self.talk.begin_with(system);
-        self.talk.push(Message::User { text: MOVED.replace("{folder}", &folder.display().to_string()) });
+        let words = if self.with_files { MOVED_WITH_FILES } else { MOVED };
+        self.talk.push(Message::User { text: words.replace("{folder}", &folder.display().to_string()) });
     }
 
     /// What an earlier run left; `None` when there was none.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
-        let Some(bytes) = read_private(&folder.join(FILE), SIZE_MAX)? else { return Ok(None) };
+        let Some(bytes) = read_if_there(&folder.join(FILE), SIZE_MAX)? else { return Ok(None) };
         let read: Self = serde_json::from_slice(&bytes)?;
         if read.schema == SCHEMA {
             return Ok(Some(read));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::store::read_private;
+use crate::store::read_if_there;
 
 /// Largest file, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -60,7 +60,7 @@ impl Profile {
 /// The profile that counts, where there are any.
 pub fn read(file: &Path) -> Result<Option<Profile>, String> {
     let wrong = |why: String| format!("{}: {why}; mend the file, or move it away", file.display());
-    let Some(bytes) = read_private(file, FILE_MAX).map_err(|error| wrong(error.to_string()))? else {
+    let Some(bytes) = read_if_there(file, FILE_MAX).map_err(|error| wrong(error.to_string()))? else {
         return Ok(None);
     };
     let mut all: Profiles = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Paths;
 use crate::flow::ship::ShipStatus;
-use crate::store::{FileLock, SocketKey, read_private};
+use crate::store::{FileLock, SocketKey, read_if_there};
 use crate::wire::v1::PeerStatus;
 use crate::wire::{DaemonInfo, Health, InviteAsk, Invited, MachineSpecs, SessionList};
 
@@ -120,7 +120,7 @@ pub fn find(paths: &Paths) -> Result<Option<DaemonInfo>, ClientError> {
     if !FileLock::is_held(&paths.daemon_lock()).map_err(io)? {
         return Ok(None);
     }
-    let text = read_private(&path, INFO_MAX).map_err(io)?;
+    let text = read_if_there(&path, INFO_MAX).map_err(io)?;
     let text = text.ok_or(ClientError::Between)?;
     serde_json::from_slice(&text).map(Some).map_err(|error| wrong(error.to_string()))
 }

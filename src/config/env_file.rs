@@ -23,7 +23,7 @@ const ELSEWHERE: [&str; 2] = ["HOME", "DARKMUX_HOME"];
 pub(super) fn read(paths: &Paths) -> Result<Vec<(String, String)>, ConfigError> {
     let path = paths.service_env();
     let failed = |source| ConfigError::Io { path: path.clone(), action: "reading it", source };
-    let Some(bytes) = store::read_private(&path, FILE_MAX).map_err(failed)? else { return Ok(Vec::new()) };
+    let Some(bytes) = store::read_if_there(&path, FILE_MAX).map_err(failed)? else { return Ok(Vec::new()) };
     let syntax = |reason: String| ConfigError::Syntax { path: path.clone(), reason };
     let mode = std::fs::metadata(&path).map_err(failed)?.mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -61,7 +61,7 @@ pub fn unknown(place: String, name: &str) -> ConfigError {
 }
 
 fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, ConfigError> {
-    let bytes = store::read_private(path, FILE_MAX).map_err(|source| ConfigError::Io {
+    let bytes = store::read_if_there(path, FILE_MAX).map_err(|source| ConfigError::Io {
         path: path.to_owned(),
         action: "reading it",
         source,

@@ -101,7 +101,7 @@ impl Config {
     pub fn host(&self) -> Result<HostConfig, ConfigError> {
         let path = self.paths.host_file();
         let failed = |source| ConfigError::Io { path: path.clone(), action: "reading it", source };
-        let Some(bytes) = store::read_private(&path, FILE_MAX).map_err(failed)? else {
+        let Some(bytes) = store::read_if_there(&path, FILE_MAX).map_err(failed)? else {
             return Ok(HostConfig::default());
         };
         let syntax = |reason: String| ConfigError::Syntax { path: path.clone(), reason };

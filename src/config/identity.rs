@@ -72,7 +72,7 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 fn read(path: &Path) -> Result<Option<Identity>, ConfigError> {
-    let bytes = store::read_private(path, FILE_MAX).map_err(|source| ConfigError::Io {
+    let bytes = store::read_if_there(path, FILE_MAX).map_err(|source| ConfigError::Io {
         path: path.to_owned(),
         action: "reading it",
         source,
@@ -87,7 +87,7 @@ fn hardware() -> Option<String> {
     let id = if cfg!(target_os = "macos") {
         sysinfo::Product::uuid().ok()
     } else {
-        store::read_private(Path::new("/etc/machine-id"), FILE_MAX)
+        store::read_if_there(Path::new("/etc/machine-id"), FILE_MAX)
             .ok()
             .flatten()
             .and_then(|bytes| String::from_utf8(bytes).ok())

@@ -48,7 +48,7 @@ fn bad(path: &Path, reason: &str) -> ConfigError {
 }
 
 fn read(path: &Path) -> Result<Option<MachineId>, ConfigError> {
-    let bytes = store::read_private(path, 1024).map_err(|source| ConfigError::Io {
+    let bytes = store::read_if_there(path, 1024).map_err(|source| ConfigError::Io {
         path: path.to_owned(),
         action: "reading it",
         source,

@@ -95,6 +95,11 @@ impl Paths {
         self.home.join("workspaces")
     }
 
+    /// What jobs left here that the machines they were dispatched from fetch themselves.
+    pub fn results(&self) -> PathBuf {
+        self.home.join("results")
+    }
+
     /// The key that all machines of the fleet share.
     pub fn fleet_key(&self) -> PathBuf {
         self.home.join("fleet-key")

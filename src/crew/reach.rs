@@ -1,6 +1,7 @@
 //! Whether the built-in agent has something to ask: whether anything listens at a model endpoint. What listens there is
 //! asked by the agent itself, once it runs.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 pub fn any(models: &ModelsConfig) -> Result<(), String> {
     let places: Vec<Place> =
         models.endpoints.iter().filter_map(|endpoint| Place::of(&endpoint.base)).collect();
-    let near = places.iter().flat_map(Place::near).any(|address| listens(&address));
+    let near = places.iter().flat_map(Place::near).any(|address| listens_here(&address));
     if near || any_far(places.into_iter().filter(|place| place.near().is_empty())) {
         return Ok(());
     }
@@ -47,6 +48,15 @@ fn any_far(places: impl Iterator<Item = Place>) -> bool {
 
 fn listens(address: &SocketAddr) -> bool {
     TcpStream::connect_timeout(address, PATIENCE).is_ok()
+}
+
+/// As [`listens`], on this machine: a port that nobody listens at refuses at once, so one that takes its time has a listener
+/// whose queue is full.
+fn listens_here(address: &SocketAddr) -> bool {
+    match TcpStream::connect_timeout(address, PATIENCE) {
+        Ok(_) => true,
+        Err(error) => matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),
+    }
 }
 
 /// Where an endpoint is.
@@ -100,8 +110,22 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let place = || Place { host: "127.0.0.1".to_owned(), port };
-        assert!(place().near().iter().any(listens) && any_far([place()].into_iter()));
+        assert!(place().near().iter().any(listens_here) && any_far([place()].into_iter()));
         drop(listener);
-        assert!(!place().near().iter().any(listens) && !any_far([place()].into_iter()));
+        assert!(!place().near().iter().any(listens_here) && !any_far([place()].into_iter()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_server_that_others_keep_busy_is_there() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            waiting.push(stream);
+            assert!(waiting.len() < 100, "its queue is never full");
+        }
+        assert!(!listens(&address) && listens_here(&address));
     }
 }

@@ -22,7 +22,7 @@ impl Check for MachineName {
             return Finding::pass(format!("{id} ({})", setting.origin));
         }
         let path = config.paths.machine_id_file();
-        let kept = match store::read_private(&path, 1024) {
+        let kept = match store::read_if_there(&path, 1024) {
             Ok(kept) => kept,
             Err(error) => return broken(&path.display().to_string(), &error.to_string()),
         };

@@ -18,7 +18,7 @@ use super::{Beacon, PresenceReader, beacon, hostile, keys};
 use crate::config::FlowConfig;
 use crate::flow::Flow;
 use crate::model::{Category, FlowRecord, Level, SessionState, Stage, Tier};
-use crate::session::Table;
+use crate::session::live::{LiveSession, LiveTable};
 use crate::store::{Redis, RedisFault};
 use crate::util::{Shutdown, clock};
 use crate::wire::SessionBeat;
@@ -53,7 +53,7 @@ pub struct Pulse {
     /// What this machine says.
     pub beacon: Arc<Beacon>,
     /// Its sessions.
-    pub sessions: Table,
+    pub sessions: LiveTable,
     /// Where records go.
     pub flow: FlowConfig,
 }
@@ -126,21 +126,17 @@ impl Beats {
 
     async fn beat(&mut self) -> Result<(), RedisFault> {
         let now = clock::unix_ms(self.pulse.beacon.clock().now());
-        // Both ask the disk: at once, an idle machine is woken half as often.
-        let (beat, running) = tokio::join!(self.pulse.beacon.beat(), self.running(now));
+        let beat = self.pulse.beacon.beat().await;
         let uid = beat.machine_uid.clone();
         let Ok(value) = beacon::written(beat) else { return Ok(()) };
         let mut pipe = redis::pipe();
         pipe.ignore_errors();
         set_beat(&mut pipe, &format!("{}{uid}", keys::MACHINE), &value);
-        // Of sessions that can't be listed now nobody is told that they ended.
-        let ids = running.as_ref().map_or_else(
-            || self.sessions.clone(),
-            |running| running.iter().map(|session| session.session_id.clone()).collect(),
-        );
-        for session in running.into_iter().flatten() {
+        let mut ids = BTreeSet::new();
+        for session in self.running(now) {
             let Ok(value) = serde_json::to_vec(&session) else { continue };
             set_beat(&mut pipe, &format!("{}{}", keys::SESSION, session.session_id), &value);
+            ids.insert(session.session_id);
         }
         pipe.cmd("EVAL").arg(INDEX).arg(2).arg(keys::MACHINES).arg(keys::SESSIONS).arg(&uid);
         for id in &ids {
@@ -174,13 +170,13 @@ impl Beats {
         }
     }
 
-    async fn running(&self, now: u64) -> Option<Vec<SessionBeat>> {
-        let table = self.pulse.sessions.clone();
-        let listed = tokio::task::spawn_blocking(move || table.list());
-        let Ok(Ok(Ok(sessions))) = timeout(BEAT, listed).await else { return None };
-        let running = sessions.into_iter().filter(|session| session.state == SessionState::Running);
-        let beat = |session| SessionBeat::of(session, self.pulse.beacon.uid(), now);
-        Some(running.take(SESSIONS_MAX).map(beat).collect())
+    /// Those that run, as the daemon follows them: the disk is not asked, so an idle machine's threads sleep on.
+    fn running(&self, now: u64) -> Vec<SessionBeat> {
+        let sessions = self.pulse.sessions.list();
+        let running = sessions.iter().filter(|session| session.status().state == SessionState::Running);
+        let beat =
+            |session: &Arc<LiveSession>| SessionBeat::of(session.status(), self.pulse.beacon.uid(), now);
+        running.take(SESSIONS_MAX).map(beat).collect()
     }
 
     async fn take_back(&self) -> Result<(), RedisFault> {

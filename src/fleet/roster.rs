@@ -214,7 +214,7 @@ impl RosterFile {
 
     fn document(&self) -> Result<Map<String, Value>, RosterError> {
         let read =
-            store::read_private(&self.path, FILE_MAX).map_err(|source| self.io("reading it", source))?;
+            store::read_if_there(&self.path, FILE_MAX).map_err(|source| self.io("reading it", source))?;
         let Some(bytes) = read else { return Ok(Map::new()) };
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| self.syntax(error.to_string()))?;
         let Value::Object(document) = value else { return Err(self.syntax("it is no object".to_owned())) };

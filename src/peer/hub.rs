@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::audience::Audience;
@@ -20,11 +20,11 @@ use super::table::{RemoteSession, RemoteSubscription, RemoteTable};
 use super::{PeerClient, PeerError, PeerHttp};
 use crate::config::{Config, ConfigError, Environment, FlowConfig, HostConfig, TokenSource};
 use crate::fleet::{Roster, RosterFile};
-use crate::util::{Clock, Shutdown, SleepWatch, clock};
+use crate::util::{Clock, Shutdown, SleepWatch, clock, tick};
 use crate::wire::v1::{LinkState, PeerStatus};
 
 /// Between two looks at the files that name peers, and whether the machine slept.
-const LOOK: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_secs(4);
 
 /// How long a link may take to end when its peer is none any more.
 const END_TIME: Duration = Duration::from_secs(5);
@@ -375,7 +375,7 @@ async fn keep(hub: Arc<Hub>) {
         tokens = hub.look_at_tokens(tokens).await;
         tokio::select! {
             () = &mut stopped => return,
-            () = sleep(LOOK) => {}
+            () = tick(LOOK) => {}
             () = hub.look.notified() => {}
             _ = found.changed() => {}
         }

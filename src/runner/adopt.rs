@@ -33,8 +33,8 @@ fn adopt(runner: &Arc<Runner>, ran: Ran) {
             slot.look.notify_one();
             let runner = Arc::clone(runner);
             let shutdown = runner.shutdown.clone();
-            let started = start::has_session(&runner, &claim);
             drop(shutdown.spawn(async move {
+                let Some(started) = start::had_session(&runner, &claim).await else { return };
                 if started {
                     let adopted = worker::Adopted { stopping };
                     Box::pin(worker::follow(runner, slot, claim, Some(adopted))).await;

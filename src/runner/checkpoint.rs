@@ -5,9 +5,10 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::Runner;
+use super::{Runner, workspace};
 use crate::agent;
 use crate::model::OnLoss;
 use crate::session;
@@ -35,6 +36,7 @@ fn is_agent(folder: &Path) -> bool {
 
 async fn carry_on(runner: &Runner, claim: &Claim, folder: &Path) -> Infallible {
     let (mut carried, mut pause) = (None, LOOK);
+    let mut files = Files::new(claim);
     loop {
         tokio::time::sleep(pause).await;
         pause = LOOK;
@@ -54,8 +56,9 @@ async fn carry_on(runner: &Runner, claim: &Claim, folder: &Path) -> Infallible {
                 continue;
             }
         };
-        match runner.queue.keep_checkpoint(claim, bytes).await {
-            Ok(Keeping::Kept) => carried = stamp,
+        let changes = files.look(runner, claim).await;
+        match runner.queue.keep_checkpoint(claim, bytes, changes).await {
+            Ok(Keeping::Kept | Keeping::WithoutChanges) => carried = stamp,
             // Another attempt has the job, and this session is being ended; or Redis forgot it, and is being told.
             Ok(Keeping::Fenced) => {
                 pause = LOOK * SHARE;
@@ -68,6 +71,32 @@ async fn carry_on(runner: &Runner, claim: &Claim, folder: &Path) -> Infallible {
             Err(error) => tracing::debug!(job = %claim.id, %error, "its checkpoint waits"),
         }
         pause = LOOK.max(began.elapsed() * SHARE);
+    }
+}
+
+/// What the job changed, as far as it is looked at.
+struct Files {
+    /// Git's index from one look to the next; `None` where nothing is looked at.
+    index: Option<TempDir>,
+}
+
+impl Files {
+    fn new(claim: &Claim) -> Self {
+        let has_repository = claim.spec.workspace.is_some() && claim.job.workdir.is_none();
+        Self { index: has_repository.then(|| tempfile::tempdir().ok()).flatten() }
+    }
+
+    /// What the job has changed by now, where that is little and soon to be had.
+    async fn look(&mut self, runner: &Runner, claim: &Claim) -> Option<Vec<u8>> {
+        let index = self.index.as_ref()?.path().join("index");
+        match workspace::changes_so_far(runner, claim, &index).await {
+            Ok(changes) => changes,
+            Err(why) => {
+                tracing::info!(job = %claim.id, why, "its conversation is kept without what it changes");
+                self.index = None;
+                None
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a claim to a running session.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use crate::agent::{self, Left};
 use crate::crew::adapter::RESUME;
 use crate::crew::{Launch, SessionFile};
 use crate::model::{MachineId, SessionId, SessionState};
-use crate::session::{self, HostClient, StartError};
+use crate::session::{self, HostClient, StartError, life};
 use crate::util::{clock, visible_line};
 use crate::wire::{Sandbox, SessionSpec, SessionStatus, WindowSize};
-use crate::work::Claim;
+use crate::work::{Claim, KeptCheckpoint};
 
 /// Terminal of a job that nobody looks at yet.
 const SIZE: WindowSize = WindowSize { cols: 120, rows: 40 };
@@ -24,6 +25,9 @@ const NAME_MAX: usize = 64;
 /// How long an earlier attempt's session may take to end before another one starts; one whose host died before it
 /// was up counts as starting for 15 s.
 const EARLIER_END: Duration = Duration::from_secs(20);
+
+/// Pause before a session is looked for again that the system would not let be read.
+const UNREADABLE: Duration = Duration::from_secs(1);
 
 /// Variables of a job that tell its attempts apart.
 const ATTEMPT: &str = "DARKMUX_ATTEMPT";
@@ -52,8 +56,8 @@ impl From<Refusal> for NoSession {
 /// Starts the session of a claimed job; what runs already under its id is the job, begun before a crash.
 pub async fn start(runner: &Runner, claim: &Claim) -> Result<(), NoSession> {
     let earlier = set_earlier_aside(runner, claim).await?;
-    let begun = runner.table.get(&claim.id).ok().flatten().is_some_and(|status| is_attempt(&status));
-    if begun && has_session(runner, claim) {
+    let begun = runner.table.get(&claim.id).map_err(unreadable)?.is_some_and(|status| is_attempt(&status));
+    if begun && has_session(runner, claim).map_err(unreadable)? {
         return Ok(());
     }
     let (spec, files) = prepare(runner, claim, before(runner, claim, earlier).await).await?;
@@ -75,8 +79,8 @@ enum Before {
     Nothing,
     /// An attempt on this machine, in the folder where that worked.
     Here(Left),
-    /// The conversation of an attempt on another machine.
-    Elsewhere(Vec<u8>),
+    /// The conversation of an attempt on another machine, and what it had changed.
+    Elsewhere(KeptCheckpoint),
 }
 
 /// What the attempts before this one left: here, or in Redis, whichever is of the later one.
@@ -84,7 +88,7 @@ async fn before(runner: &Runner, claim: &Claim, earlier: Option<(PathBuf, u32)>)
     let here = earlier.and_then(|(folder, attempt)| agent::left(&folder).map(|left| (left, attempt)));
     let known = here.as_ref().map_or(0, |(_, attempt)| *attempt);
     match (checkpoint::kept(runner, claim, known).await, here) {
-        (Some(kept), _) => Before::Elsewhere(kept.bytes),
+        (Some(kept), _) => Before::Elsewhere(kept),
         (None, Some((left, _))) => Before::Here(left),
         (None, None) => Before::Nothing,
     }
@@ -108,6 +112,7 @@ async fn prepare(
 ) -> Result<(SessionSpec, Vec<SessionFile>), NoSession> {
     let role = policy::role(runner, claim)?;
     // An attempt of the built-in agent that was lost here is gone on with where it worked.
+    let mut with_files = false;
     let mut cwd = match &before {
         Before::Here(left) => left.folder.clone(),
         Before::Elsewhere(_) | Before::Nothing => policy::workdir(runner, claim).await?,
@@ -115,12 +120,18 @@ async fn prepare(
     if let (Some(brought), None, false) =
         (&claim.spec.workspace, &claim.job.workdir, matches!(before, Before::Here(_)))
     {
+        let folder = cwd.clone();
         cwd = workspace::place(runner, claim, brought, cwd).await?;
+        if let Before::Elsewhere(KeptCheckpoint { changes: Some(changes), .. }) = &before
+            && let Some(begin) = workspace::go_on(runner, claim, (brought, folder), changes).await?
+        {
+            (cwd, with_files) = (begin, true);
+        }
     }
     let checkpoint = match before {
         Before::Nothing => None,
         Before::Here(left) => Some(left.file),
-        Before::Elsewhere(bytes) => agent::moved(&bytes, &cwd),
+        Before::Elsewhere(kept) => agent::moved(&kept.bytes, &cwd, with_files),
     };
     let launch = Launch {
         id: claim.id.clone(),
@@ -156,10 +167,15 @@ async fn prepare(
 /// An earlier attempt on this machine left its session under the job's id: it gets another one. The folder that it has
 /// now, and its number, where that is so.
 async fn set_earlier_aside(runner: &Runner, claim: &Claim) -> Result<Option<(PathBuf, u32)>, NoSession> {
-    let Ok(Some(earlier)) = runner.table.get(&claim.id) else { return Ok(None) };
-    let Some(of) = attempt_of(runner, &claim.id) else {
-        // Somebody's own session of this id is not the job.
-        return Err(Refusal("another session of this id is on this machine".to_owned()).into());
+    let earlier = runner.table.get(&claim.id).map_err(unreadable)?;
+    let of = attempt_of(runner, &claim.id).map_err(unreadable)?;
+    let (Some(earlier), Some(of)) = (earlier, of) else {
+        return match life::clear_torn(&runner.table, &claim.id).await {
+            Ok(true) => Ok(None),
+            // Somebody's own session of this id is not the job.
+            Ok(false) => Err(Refusal("another session of this id is on this machine".to_owned()).into()),
+            Err(error) => Err(Refusal(format!("what a crash left of its session stays: {error}")).into()),
+        };
     };
     if of.1 == claim.token {
         return Ok(None);
@@ -204,14 +220,42 @@ fn free_name(runner: &Runner, claim: &Claim, of: &str) -> Result<SessionId, crat
     name
 }
 
-/// Whether the session under the job's id is of this attempt: begun before a crash of the daemon.
-pub fn has_session(runner: &Runner, claim: &Claim) -> bool {
-    attempt_of(runner, &claim.id).is_some_and(|(_, token)| token == claim.token)
+/// Whether the session under the job's id is of this attempt: begun before a crash of the daemon. So is what a crash left
+/// of a session, for all that anybody knows. An error says nothing.
+pub fn has_session(runner: &Runner, claim: &Claim) -> io::Result<bool> {
+    let folder = runner.table.folder(&claim.id);
+    Ok(match session::spec_in(&folder)? {
+        Some(spec) => attempt_in(&spec).is_some_and(|(_, token)| token == claim.token),
+        None => folder.try_exists()?,
+    })
+}
+
+/// As [`has_session`], until the system says. `None`: the daemon stops first.
+pub async fn had_session(runner: &Runner, claim: &Claim) -> Option<bool> {
+    loop {
+        match has_session(runner, claim) {
+            Ok(has) => return Some(has),
+            Err(error) => {
+                tracing::warn!(job = %claim.id, %error, "whether it has a session is not known yet");
+            }
+        }
+        if !runner.shutdown.rest(UNREADABLE).await {
+            return None;
+        }
+    }
 }
 
 /// Number and token of the attempt that the session under the job's id is.
-fn attempt_of(runner: &Runner, id: &SessionId) -> Option<(String, String)> {
-    let spec = session::spec_in(&runner.table.folder(id)).ok().flatten()?;
+fn attempt_of(runner: &Runner, id: &SessionId) -> io::Result<Option<(String, String)>> {
+    Ok(session::spec_in(&runner.table.folder(id))?.as_ref().and_then(attempt_in))
+}
+
+fn attempt_in(spec: &SessionSpec) -> Option<(String, String)> {
     let of = |name: &str| spec.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     Some((of(ATTEMPT)?, of(TOKEN)?))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unreadable(error: io::Error) -> Refusal {
+    Refusal(format!("whether a session of its id is on this machine cannot be read: {error}"))
 }

@@ -250,8 +250,8 @@ impl Hold<'_> {
     }
 
     async fn end_session(&self) {
-        if !start::has_session(self.runner, self.claim) {
-            // Another attempt's session has the job's id by now.
+        if !start::has_session(self.runner, self.claim).unwrap_or(false) {
+            // Another attempt's session has the job's id by now, or nobody knows: it is asked again with the next beat.
             return;
         }
         let folder = self.runner.table.folder(&self.claim.id);

@@ -9,10 +9,13 @@ use tokio::time::Instant;
 
 use super::start::NoSession;
 use super::{Runner, fetch};
+use crate::session;
 use crate::util::jitter;
 use crate::wire::{Bundle, SessionStatus, Workspace, WorkspaceResult};
 use crate::work::{Beat, Claim, WorkError};
-use crate::workspace::{Left, Mirror, Packed, Placing, Records, Source, WorkspaceError};
+use crate::workspace::{
+    Changes, Kept, KeptResults, Left, Mirror, Packed, Placing, Records, Source, WorkspaceError,
+};
 
 /// How much the time between beats varies, in percent.
 const SPREAD: u32 = 10;
@@ -20,6 +23,9 @@ const SPREAD: u32 = 10;
 /// Pause before Redis is asked again, and how long it may be away before the job ends without its workspace.
 const AGAIN: Duration = Duration::from_secs(1);
 const AWAY_MAX: Duration = Duration::from_hours(1);
+
+/// How long it may take to see what a running job has changed so far.
+const LOOK_MAX: Duration = Duration::from_secs(20);
 
 /// Why something was not waited for.
 pub enum Interrupted {
@@ -83,6 +89,47 @@ fn no_session(error: WorkspaceError) -> NoSession {
     }
 }
 
+/// Makes a folder that was just placed what it was on another machine. `None` where it stays as the job began.
+pub async fn go_on(
+    runner: &Runner,
+    claim: &Claim,
+    (workspace, folder): (&Workspace, PathBuf),
+    changes: &[u8],
+) -> Result<Option<PathBuf>, NoSession> {
+    let gone_on = beating(runner, claim, OnCancel::Stop, async {
+        let changes = Changes::from_bytes(changes)
+            .ok_or_else(|| WorkspaceError::Refused("what was changed so far can't be read".to_owned()))?;
+        let mirrors = runner.home.join("mirrors");
+        let mirror = Mirror::open(runner.spares.env(), &mirrors, &workspace.repo, &workspace.base).await?;
+        Placing { mirror: &mirror, workspace, folder: &folder, roots: &[] }.go_on(&changes).await
+    });
+    match gone_on.await? {
+        Ok(begin) => Ok(Some(begin)),
+        // It was judged before a file was touched.
+        Err(WorkspaceError::Refused(why)) => {
+            tracing::warn!(job = %claim.id, why, "what was changed on the lost machine is not taken over");
+            Ok(None)
+        }
+        Err(error) => Err(no_session(error)),
+    }
+}
+
+/// What a running job has changed so far, for the machine that may have to go on with it; `None` where that is more than goes
+/// along, or nothing of the kind. `index` is kept from one look to the next.
+pub async fn changes_so_far(runner: &Runner, claim: &Claim, index: &Path) -> Result<Option<Vec<u8>>, String> {
+    let Some(workspace) = &claim.spec.workspace else { return Ok(None) };
+    let spec = session::spec_in(&runner.table.folder(&claim.id)).ok().flatten();
+    let Some(folder) = spec.and_then(|spec| root_of(runner, &spec.cwd)) else { return Ok(None) };
+    let mirrors = runner.home.join("mirrors");
+    let look = async {
+        let mirror = Mirror::open(runner.spares.env(), &mirrors, &workspace.repo, &workspace.base).await?;
+        mirror.changes_so_far(&folder, (&workspace.base, &workspace.state), &claim.id, index).await
+    };
+    let changes = tokio::time::timeout(LOOK_MAX, look).await;
+    let changes = changes.map_err(|_| format!("looking took more than {} s", LOOK_MAX.as_secs()))?;
+    changes.map(|changes| changes.map(|changes| changes.to_bytes())).map_err(|error| error.to_string())
+}
+
 /// The objects of the repository, where the job was dispatched on this machine.
 async fn of_this_machine(runner: &Runner, claim: &Claim, workspace: &Workspace) -> Option<PathBuf> {
     let records = Records::new(runner.home.join("workspaces"));
@@ -110,7 +157,14 @@ pub async fn collect(
         let mirrors = runner.home.join("mirrors");
         let mirror = Mirror::open(runner.spares.env(), &mirrors, &workspace.repo, &workspace.base).await?;
         let left = mirror.collect(&folder, (&workspace.base, &state), &claim.id).await?;
-        Ok::<_, WorkspaceError>(send(runner, claim, left, none()).await)
+        let kept = Kept {
+            id: claim.id.clone(),
+            repo: workspace.repo.clone(),
+            state: state.clone(),
+            commit: left.commit.clone(),
+            folder: folder.clone(),
+        };
+        Ok::<_, WorkspaceError>(send(runner, claim, left, (none(), kept)).await)
     });
     let mut result = collected.await?.unwrap_or_else(|error| WorkspaceResult {
         error: Some(format!("{error}; what it left is in {}", folder.display())),
@@ -122,10 +176,24 @@ pub async fn collect(
     Ok(Some(result))
 }
 
-async fn send(runner: &Runner, claim: &Claim, left: Left, none: WorkspaceResult) -> WorkspaceResult {
+async fn send(
+    runner: &Runner,
+    claim: &Claim,
+    left: Left,
+    (none, kept): (WorkspaceResult, Kept),
+) -> WorkspaceResult {
     let mut notes = left.notes;
     let bundle = match left.packed {
-        None => None,
+        None if left.commit == none.state => None,
+        // It waits here, and the caller's machine fetches it.
+        None => match KeptResults::new(runner.home.join("results")).keep(&kept) {
+            Ok(()) => Some(Bundle::at(runner.machine.clone(), Vec::new())),
+            Err(error) => {
+                let folder = kept.folder.display();
+                notes.push(format!("what it changed is too large to be sent and stays in {folder}: {error}"));
+                None
+            }
+        },
         Some(packed) => match put(runner, claim, &packed).await {
             Ok(bundle) => Some(bundle),
             Err(error) => {

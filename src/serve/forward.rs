@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::auth::Caller;
 use super::{ApiError, App};
+use crate::model::MachineId;
 use crate::peer::{self, Carried, PeerClient, PeerError, PeerRequest, PeerStream, RemoteId};
 use crate::util::{Shutdown, visible_line};
 
@@ -32,6 +33,9 @@ const STREAM_TIME: Duration = Duration::from_hours(1);
 
 /// How long it may take until it begins.
 const STREAM_HEAD: Duration = Duration::from_secs(10);
+
+/// How long what is written for us may take to begin.
+const FETCH_HEAD: Duration = Duration::from_secs(30);
 
 /// The paths whose session may be elsewhere; the rest of such a path is the action. `GET` of a session, and how to
 /// attach to it, are answered here.
@@ -192,6 +196,16 @@ async fn output(
     let kind = header::HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)
+}
+
+/// What the direct peer `machine` has at a path, as it comes.
+pub async fn fetch(app: &App, machine: &MachineId, path: &str, caller: Caller) -> Result<Response, ApiError> {
+    let name = machine.as_str();
+    let unknown =
+        || ApiError::not_found(format!("no peer `{name}` is known here; `darkmux fleet join` makes it one"));
+    let client = app.peer(name)?.ok_or_else(unknown)?;
+    let answer = client.stream(PeerRequest::get(path), FETCH_HEAD).await;
+    output(answer.map_err(|error| unavailable(name, &error))?, name, caller, &app.shutdown).await
 }
 
 /// Starts a session on another machine: the body goes on as it is, with what is left of the way in `peer`.

@@ -13,6 +13,7 @@
 mod accept;
 mod app;
 pub mod auth;
+mod bundle;
 mod connections;
 mod error;
 mod forward;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler as _;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use super::auth::{Accepts, Gate, Scope, admit};
 use super::routes::v1::V1;
@@ -96,10 +97,16 @@ fn or_page(data: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
     data.layer(middleware::from_fn(page::for_browsers))
 }
 
+/// For files of the viewer: from another machine they come over a network. Fast, because they are compressed each time;
+/// what takes longest to send is asked for once and kept.
+pub(super) fn gzip() -> CompressionLayer {
+    CompressionLayer::new().quality(CompressionLevel::Fastest)
+}
+
 /// What is read on loopback without a token.
 const READS: &[Route] = &[
     open("/", "/", || get(page::live)),
-    open("/assets/{*path}", "/assets/main.js", || get(assets::asset)),
+    open("/assets/{*path}", "/assets/main.js", || get(assets::asset).layer(gzip())),
     open("/favicon.ico", "/favicon.ico", || get(assets::favicon)),
     open("/fleet", "/fleet", || get(page::live)),
     open("/fleet/machines/live", "/fleet/machines/live", || get(fleet::machines)),
@@ -190,5 +197,6 @@ pub fn build(app: Arc<App>) -> Router {
             ApiError::internal("answering", &"a panic").into_response()
         }))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
+        .layer(Extension(assets::Bundled::default()))
         .with_state(app)
 }

@@ -8,14 +8,15 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 
 use super::accept::{self, Service};
 use super::guard::{self, Hosts};
+use super::router::gzip;
 use super::routes::{assets, page};
 use super::{ApiError, Limits};
 use crate::util::{Clock, Shutdown};
@@ -48,7 +49,7 @@ pub async fn run_showcase(listener: TcpListener, shutdown: Shutdown) -> io::Resu
 
 fn router(hosts: Hosts) -> Router {
     let mut router = Router::new()
-        .route("/assets/{*path}", get(assets::asset))
+        .route("/assets/{*path}", get(assets::asset).layer(gzip()))
         .route("/favicon.ico", get(assets::favicon));
     for path in PAGES {
         router = router.route(path, get(page::showcase));
@@ -57,5 +58,8 @@ fn router(hosts: Hosts) -> Router {
         let path = crate::util::visible_line(request.uri().path()).chars().take(200).collect::<String>();
         ApiError::not_found(format!("there is nothing at {path} in the showcase: no daemon answers here"))
     };
-    router.fallback(nothing).layer(middleware::from_fn_with_state(Arc::new(hosts), guard::guard_hosts))
+    router
+        .fallback(nothing)
+        .layer(middleware::from_fn_with_state(Arc::new(hosts), guard::guard_hosts))
+        .layer(Extension(assets::Bundled::default()))
 }

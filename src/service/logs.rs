@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Kind;
 use crate::config::Paths;
 use crate::pty;
-use crate::util::Shutdown;
+use crate::util::{Shutdown, tick};
 
 /// Size at which a log is put aside, where nothing else is set.
 pub const LOG_BYTES: u64 = 8 * 1024 * 1024;
@@ -23,7 +23,7 @@ pub const LOG_BYTES: u64 = 8 * 1024 * 1024;
 const KEPT: usize = 4;
 
 /// Time between two looks at the sizes.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(4);
 
 /// Most bytes that are shown of what was.
 const SHOWN_MAX: u64 = 4 * 1024 * 1024;
@@ -55,7 +55,7 @@ pub fn keep_bounded(paths: &Paths, most: u64, shutdown: &Shutdown) {
         loop {
             tokio::select! {
                 () = &mut stopped => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tick(LOOK) => {}
             }
             for kind in Kind::ALL {
                 if let Err(error) = bound(&paths, kind, most) {

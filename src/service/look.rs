@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Kind, Manager, ServiceError, Services, UnitState, launchd, systemd};
-use crate::store::read_private;
+use crate::store::read_if_there;
 
 /// Largest unit that is read, in bytes.
 const FILE_MAX: u64 = 256 * 1024;
@@ -59,7 +59,7 @@ impl Services {
 
     /// The program that a unit starts, where its file is one that we wrote.
     fn program_in(&self, path: &std::path::Path) -> Option<PathBuf> {
-        let text = String::from_utf8(read_private(path, FILE_MAX).ok()??).ok()?;
+        let text = String::from_utf8(read_if_there(path, FILE_MAX).ok()??).ok()?;
         let program = match self.manager() {
             Manager::Launchd => launchd::program(&text),
             Manager::Systemd => systemd::program(&text),

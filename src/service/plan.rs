@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::manager::Step;
 use super::unit::{Kind, Unit};
 use super::{Manager, ServiceError, Services, UnitState};
-use crate::store::{Durability, ensure_private_dir, read_private, write_atomic};
+use crate::store::{Durability, ensure_private_dir, read_if_there, write_atomic};
 
 /// Largest unit that is read, in bytes.
 const FILE_MAX: u64 = 256 * 1024;
@@ -78,7 +78,7 @@ impl Services {
     pub async fn plan(&self, unit: &Unit) -> Result<Plan, ServiceError> {
         let mut files = Vec::new();
         for (path, text) in self.written(unit)? {
-            let have = read_private(&path, FILE_MAX).map_err(ServiceError::file(&path, "reading it"))?;
+            let have = read_if_there(&path, FILE_MAX).map_err(ServiceError::file(&path, "reading it"))?;
             let before = match have {
                 None => Before::Absent,
                 Some(have) if have == text.as_bytes() => Before::Same,

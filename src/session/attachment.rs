@@ -2,13 +2,10 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::task::JoinSet;
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::client::foreign;
+use super::duplex::{Incoming, Outgoing};
 use crate::wire::frames::{Decoder, HEADER_LEN, Kind, MAX_PAYLOAD, Owner, header as frame_header};
 use crate::wire::{SessionStatus, WindowSize};
 
@@ -32,12 +29,11 @@ pub struct Attachment {
 /// What comes from a session.
 #[derive(Debug)]
 pub struct Events {
-    reader: ReadHalf<TokioIo<Upgraded>>,
+    incoming: Incoming,
     decoder: Decoder,
     buffer: Vec<u8>,
     /// A snapshot of which not all is here.
     snapshot: Option<(u64, BytesMut)>,
-    _driver: JoinSet<()>,
 }
 
 /// One thing that came from a session.
@@ -66,9 +62,9 @@ pub enum Event {
 }
 
 impl Events {
-    pub(super) fn new(reader: ReadHalf<TokioIo<Upgraded>>, driver: JoinSet<()>) -> Self {
+    pub(super) fn new(incoming: Incoming) -> Self {
         let buffer = vec![0; READ_BUFFER];
-        Self { reader, decoder: Decoder::default(), buffer, snapshot: None, _driver: driver }
+        Self { incoming, decoder: Decoder::default(), buffer, snapshot: None }
     }
 
     /// The next event; `None` when the host went away without saying the end. Can be dropped while it waits.
@@ -77,7 +73,7 @@ impl Events {
             if let Some(event) = self.at_hand()? {
                 return Ok(Some(event));
             }
-            let count = self.reader.read(&mut self.buffer).await?;
+            let count = self.incoming.read(&mut self.buffer).await?;
             if count == 0 {
                 return Ok(None);
             }
@@ -147,13 +143,13 @@ fn gap(payload: &[u8]) -> io::Result<Event> {
 /// What goes to a session. It waits here until the host takes it, so that whoever types can go on listening.
 #[derive(Debug)]
 pub struct Input {
-    writer: WriteHalf<TokioIo<Upgraded>>,
+    outgoing: Outgoing,
     waiting: BytesMut,
 }
 
 impl Input {
-    pub(super) fn new(writer: WriteHalf<TokioIo<Upgraded>>) -> Self {
-        Self { writer, waiting: BytesMut::new() }
+    pub(super) fn new(outgoing: Outgoing) -> Self {
+        Self { outgoing, waiting: BytesMut::new() }
     }
 
     /// Types `bytes`, at the next [`flush`](Self::flush).
@@ -185,11 +181,12 @@ impl Input {
     /// Hands over what waits. Can be dropped while it waits, and called again.
     pub async fn flush(&mut self) -> io::Result<()> {
         while !self.waiting.is_empty() {
-            if self.writer.write_buf(&mut self.waiting).await? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+            match self.outgoing.write(&self.waiting).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => self.waiting.advance(count),
             }
         }
-        self.writer.flush().await
+        Ok(())
     }
 
     fn frame(&mut self, kind: Kind, payload: &[u8]) {

@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 
 use super::attachment::{Attachment, Events, Input};
 use super::host_events::HostEvents;
-use super::{STATE_MAX, socket_key, socket_path};
+use super::{STATE_MAX, duplex, socket_key, socket_path};
+use crate::store::is_ours;
 use crate::util::visible_line;
 use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{SessionStatus, WindowSize};
@@ -72,7 +73,7 @@ pub struct HostClient {
     /// What opens it; `None` for a program that may not have it, which is told so by what it asks.
     bearer: Option<HeaderValue>,
     // Drives the connection; ends with the client.
-    driver: JoinSet<()>,
+    _driver: JoinSet<()>,
 }
 
 /// The other side does not speak this protocol; trying again would not mend it.
@@ -93,6 +94,12 @@ impl HostClient {
     pub async fn connect(folder: &Path) -> io::Result<Self> {
         in_time(async {
             let stream = UnixStream::connect(socket_path(folder)).await?;
+            if !is_ours(&stream) {
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "another user listens in its place",
+                ));
+            }
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             let mut driver = JoinSet::new();
             driver.spawn(async {
@@ -101,7 +108,7 @@ impl HostClient {
             });
             let bearer = socket_key(folder).bearer();
             let bearer = bearer.and_then(|bearer| HeaderValue::from_str(bearer.expose()).ok());
-            Ok(Self { sender, bearer: bearer.map(sensitive), driver })
+            Ok(Self { sender, bearer: bearer.map(sensitive), _driver: driver })
         })
         .await
     }
@@ -205,8 +212,8 @@ impl HostClient {
             Ok((end, hyper::upgrade::on(response).await.map_err(io::Error::other)?))
         })
         .await?;
-        let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-        Ok(Attachment { events: Events::new(reader, self.driver), input: Input::new(writer), end })
+        let (incoming, outgoing) = duplex::split(upgraded)?;
+        Ok(Attachment { events: Events::new(incoming), input: Input::new(outgoing), end })
     }
 
     fn request(&self, method: Method, path: &str) -> Builder {

@@ -10,6 +10,7 @@
 mod agent_side;
 mod attachment;
 mod client;
+mod duplex;
 mod host;
 mod host_events;
 mod id;
@@ -66,6 +67,8 @@ pub mod files {
     pub const HOST_LOG: &str = "host.log";
     /// There when the session is to be removed, and is not yet.
     pub const DISMISSED: &str = "dismissed";
+    /// There when nobody waits for its host any longer, which had not come: it does nothing if it does come.
+    pub const GIVEN_UP: &str = "given-up";
     /// Files that were pasted into the session.
     pub const CLIPBOARD: &str = "clipboard";
     /// Segments of the output.

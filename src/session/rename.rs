@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{STATE_MAX, Table, files, table};
 use crate::model::SessionId;
-use crate::store::{Durability, FileLock, read_private, write_atomic};
+use crate::store::{Durability, FileLock, find_in, read_open, write_atomic};
 use crate::wire::SessionSpec;
 
 /// What the session in a folder was asked to be; `None` where there is none that can be read.
@@ -22,8 +22,8 @@ pub fn first_spec_in(folder: &Path) -> io::Result<Option<SessionSpec>> {
 }
 
 fn read(folder: &Path, name: &str) -> io::Result<Option<SessionSpec>> {
-    let bytes = read_private(&folder.join(name), STATE_MAX)?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    let Some(file) = find_in(folder, name)? else { return Ok(None) };
+    Ok(serde_json::from_slice(&read_open(&file, STATE_MAX)?).ok())
 }
 
 /// Gives a session whose host is gone another id, so that its own can be used again. Under its lease, which a

@@ -10,7 +10,7 @@ use super::records::Records;
 use super::{Table, files, table};
 use crate::flow::Flow;
 use crate::model::SessionState;
-use crate::store::{Durability, FileLock, read_private, write_atomic};
+use crate::store::{Durability, FileLock, read_if_there, write_atomic};
 use crate::util::{Clock, clock};
 use crate::wire::{SessionSpec, SessionStatus};
 
@@ -40,7 +40,7 @@ fn settle_one(
         error: status.error.clone(),
         ..now
     };
-    let spec = read_private(&folder.join(files::SPEC), super::STATE_MAX)?;
+    let spec = read_if_there(&folder.join(files::SPEC), super::STATE_MAX)?;
     let spec: Option<SessionSpec> = spec.and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(spec) = spec {
         let mut records = Records::new(flow(), &spec);

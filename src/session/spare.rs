@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::spawn::{StartError, host_command, how_it_went, launch, prepare};
+use super::spawn::{StartError, host_command, how_it_went, launch, own_binary, prepare};
 use crate::config::Environment;
 use crate::util::{Backoff, Shutdown};
 use crate::wire::SessionSpec;
@@ -214,8 +214,11 @@ type Kept = (u64, Child, oneshot::Receiver<oneshot::Sender<bool>>);
 
 /// Starts a host and offers it.
 fn begin(spares: &Spares) -> io::Result<Kept> {
-    let mut host =
-        host_command(&spares.env)?.arg("spare-host").stdin(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut host = host_command(&own_binary()?, &spares.env)
+        .arg("spare-host")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
     let (Some(orders), Some(said), Some(id)) = (host.stdin.take(), host.stdout.take(), host.id()) else {
         return Err(io::Error::other("it has no pipes"));
     };

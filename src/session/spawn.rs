@@ -42,6 +42,11 @@ pub enum StartError {
     /// The host process could not be started.
     #[error("the session host could not be started: {0}")]
     Host(#[source] io::Error),
+    /// The program that hosts are started from is not there.
+    #[error(
+        "the session host could not be started: {0} is gone, replaced or removed since this process began; restart the          process (for jobs, the daemon)"
+    )]
+    NoProgram(PathBuf),
     /// The host died before it could say how it went.
     #[error("the session host ended without a word; its log is {0}")]
     HostDied(PathBuf),
@@ -54,7 +59,9 @@ pub enum StartError {
         log: PathBuf,
     },
     /// The host took too long.
-    #[error("the session host did not start within 10 s; its log is {0}")]
+    #[error(
+        "the session host did not start within 10 s; it may still: `darkmux session ls` tells. Its log is {0}"
+    )]
     Slow(PathBuf),
     /// The process could not be started.
     #[error("{0}")]
@@ -131,14 +138,14 @@ pub async fn start_again(folder: &Path, env: &Environment) -> Result<(), StartEr
 pub(super) async fn launch(folder: &Path, env: &Environment) -> Result<(), StartError> {
     let log = folder.join(files::HOST_LOG);
     let log_file = open_log(&log)?;
-    let mut host = host_command(env)
-        .map_err(StartError::Host)?
+    let program = own_binary().map_err(StartError::Host)?;
+    let mut host = host_command(&program, env)
         .arg("host-session")
         .arg(folder)
         .stdin(Stdio::null())
         .stderr(log_file)
         .spawn()
-        .map_err(StartError::Host)?;
+        .map_err(|error| not_spawned(error, program))?;
     match host.stdout.take() {
         Some(out) => how_it_went(out, folder).await,
         None => Err(StartError::HostDied(log)),
@@ -146,11 +153,18 @@ pub(super) async fn launch(folder: &Path, env: &Environment) -> Result<(), Start
 }
 
 /// The program of a host, with this environment, less darkmux's secrets. What it says comes by its stdout.
-pub(super) fn host_command(env: &Environment) -> io::Result<HostCommand> {
+pub(super) fn host_command(program: &Path, env: &Environment) -> HostCommand {
     pty::keep_descriptors_here();
-    let mut host = HostCommand::new(own_binary()?);
+    let mut host = HostCommand::new(program);
     host.arg0("darkmux").env_clear().envs(env.for_child()).current_dir("/").stdout(Stdio::piped());
-    Ok(host)
+    host
+}
+
+fn not_spawned(error: io::Error, program: PathBuf) -> StartError {
+    match error.kind() {
+        io::ErrorKind::NotFound => StartError::NoProgram(program),
+        _ => StartError::Host(error),
+    }
 }
 
 /// What a host says about the start of its session in `folder`.
@@ -173,8 +187,10 @@ pub(super) async fn how_it_went(out: ChildStdout, folder: &Path) -> Result<(), S
     }
 }
 
-/// This very binary, also when its file was replaced meanwhile: caller and host are of one version.
-fn own_binary() -> io::Result<PathBuf> {
+/// What hosts are started from. On Linux this very binary, also when its file was replaced or removed meanwhile, so that
+/// caller and host are of one version. Elsewhere whatever stands at its path by now: after an upgrade, hosts of the new
+/// version, until the caller is restarted.
+pub(super) fn own_binary() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") {
         return Ok(PathBuf::from("/proc/self/exe"));
     }
@@ -238,4 +254,18 @@ fn create(path: &Path) -> Result<File, StartError> {
         .mode(0o600)
         .open(path)
         .map_err(|source| StartError::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_is_gone_is_said_with_what_to_do() {
+        let env = Environment::default();
+        let gone = PathBuf::from("/nowhere/darkmux");
+        let error = host_command(&gone, &env).spawn().map_err(|error| not_spawned(error, gone)).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("/nowhere/darkmux") && said.contains("restart"), "{said}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{LogReader, STATE_MAX, files, life};
 use crate::model::{SessionId, SessionState};
-use crate::store::{FileLock, open_in, read_open};
+use crate::store::{Durability, FileLock, find_in, read_open, write_atomic};
 use crate::util::Clock;
 use crate::wire::{OutputRange, SessionStatus};
 
@@ -147,7 +147,7 @@ impl Table {
         }
         // It may have ended between the two looks.
         let Some(mut status) = read_state(folder)? else { return Ok(None) };
-        let may_come = status.state == SessionState::Starting && self.is_young(&status);
+        let may_come = status.state == SessionState::Starting && !self.is_given_up(folder, &status);
         if !status.state.is_final() && !may_come {
             status.state = SessionState::Lost;
             status.error = Some("its host died, and with it its terminal".to_owned());
@@ -155,10 +155,34 @@ impl Table {
         Ok(Some(with_output(status, folder)))
     }
 
+    /// Whether the host of a session that has none yet would come in vain. That is decided under the lease and written
+    /// down, where the host looks once it has the lease: who acts on the loss must not see it run later.
+    fn is_given_up(&self, folder: &Path, status: &SessionStatus) -> bool {
+        if folder.join(files::GIVEN_UP).exists() {
+            return true;
+        }
+        let given_up = if self.is_young(status) { Ok(false) } else { give_up(folder) };
+        given_up.unwrap_or_else(|error| {
+            // It may still come.
+            tracing::debug!(%error, folder = %folder.display(), "its host cannot be given up");
+            false
+        })
+    }
+
     fn is_young(&self, status: &SessionStatus) -> bool {
         let asked: Option<jiff::Timestamp> = status.created_at.parse().ok();
         asked.is_some_and(|asked| self.clock.now().duration_since(asked).unsigned_abs() < START_PATIENCE)
     }
+}
+
+/// Gives the host of the session in `folder` up, unless it has come.
+fn give_up(folder: &Path) -> io::Result<bool> {
+    let Ok(_lease) = FileLock::try_take(&folder.join(files::LEASE))? else { return Ok(false) };
+    let has_none = read_state(folder)?.is_some_and(|now| now.state == SessionState::Starting);
+    if has_none {
+        write_atomic(&folder.join(files::GIVEN_UP), b"", Durability::Cached)?;
+    }
+    Ok(has_none)
 }
 
 /// The state of a session whose host did not tell its end, with the output that is on the disk now; its state file tells of
@@ -175,7 +199,7 @@ fn with_output(status: SessionStatus, folder: &Path) -> SessionStatus {
 /// The state as the host wrote it last; `None` when there is none or it is of no use, such as another
 /// session's, or something that is no regular file.
 pub(super) fn read_state(folder: &Path) -> io::Result<Option<SessionStatus>> {
-    let Ok(file) = open_in(folder, files::STATE) else { return Ok(None) };
+    let Some(file) = find_in(folder, files::STATE)? else { return Ok(None) };
     let bytes = match read_open(&file, STATE_MAX) {
         Err(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(error),
         bytes => bytes.unwrap_or_default(),
@@ -200,6 +224,36 @@ mod tests {
             value[null] = serde_json::Value::Null;
         }
         value.to_string()
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_looked_for_is_not_taken_for_none() {
+        let id = SessionId::new("good").unwrap();
+        // An error that needs no limits of this whole process: the path is too long for the system.
+        let table = Table::new(PathBuf::from("x/".repeat(4096)));
+        assert!(table.get(&id).is_err());
+        assert!(Table::new(PathBuf::from("/nowhere")).get(&id).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_host_is_given_up_only_while_nobody_has_the_lease() {
+        let root = tempfile::tempdir().unwrap();
+        let table = Table::new(root.path().to_owned());
+        let id = SessionId::new("late").unwrap();
+        let folder = table.folder(&id);
+        fs::create_dir(&folder).unwrap();
+        let text = status("late").replace("exited", "starting");
+        fs::write(folder.join(files::STATE), &text).unwrap();
+        let lease = FileLock::try_take(&folder.join(files::LEASE)).unwrap().unwrap();
+        assert!(!give_up(&folder).unwrap());
+        assert_eq!(table.get(&id).unwrap().unwrap().state, SessionState::Starting);
+        drop(lease);
+        assert_eq!(table.get(&id).unwrap().unwrap().state, SessionState::Lost);
+        assert!(folder.join(files::GIVEN_UP).exists());
+        // Also when the clock says that it was asked for just now.
+        let now = crate::util::clock::millis(Clock::System.now());
+        fs::write(folder.join(files::STATE), text.replace("2026-01-01T00:00:00.000Z", &now)).unwrap();
+        assert_eq!(table.get(&id).unwrap().unwrap().state, SessionState::Lost);
     }
 
     #[test]

@@ -6,16 +6,16 @@
 //!
 //! Not here: what is in a line, which file a day has, reading.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::ensure_private_dir;
-use super::lock::lock_within;
+use super::lock::{is_at, lock_within};
 
 /// Longest line, in bytes, its newline included. Readers count on it.
 pub const LINE_WRITE_MAX: usize = 64 * 1024;
@@ -257,10 +257,6 @@ impl Drop for AppendLog {
     }
 }
 
-fn is_at(path: &Path, open: &fs::Metadata) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|there| there.dev() == open.dev() && there.ino() == open.ino())
-}
-
 /// The file while it is locked. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Locked<'a> {
@@ -347,6 +343,7 @@ impl Drop for Locked<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     const HEADER: &[u8] = b"{\"head\":1}";

@@ -1,8 +1,8 @@
 //! An exclusive lock that ends with its holder, however that ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,12 @@ fn wait(pause: Duration) {
     std::thread::sleep(pause);
 }
 
+/// Whether the file that was opened as `path` is still there: it may have been moved away or deleted before its lock
+/// was had.
+pub(super) fn is_at(path: &Path, open: &Metadata) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|there| there.dev() == open.dev() && there.ino() == open.ino())
+}
+
 /// A held `flock` on a file that tells the holder's process id. Dropping it releases the lock; the file stays.
 #[derive(Debug)]
 pub struct FileLock {
@@ -53,26 +59,38 @@ const PROBE: Duration = Duration::from_millis(500);
 /// Longest note read from a lock file, in bytes.
 const NOTE_MAX: u64 = 256;
 
+/// How often the file at the path may be another one once its lock is had. Its folder is renamed under the lock, so
+/// once is rare.
+const REOPENS: usize = 16;
+
 impl FileLock {
-    /// Takes the lock and notes our process id, or `Err` with the holder's note inside when it is held.
+    /// Takes the lock and notes our process id, or `Err` with the holder's note inside when it is held. The lock is that of
+    /// the file at `path`: one that was moved away while we waited for it is let go.
     pub fn try_take(path: &Path) -> io::Result<Result<Self, String>> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        // Whoever asks whether it is held holds it for a moment.
-        match poll(PROBE, || file.try_lock()) {
-            Ok(()) => {
-                file.set_len(0)?;
-                file.rewind()?;
-                write!(file, "{}", std::process::id())?;
-                Ok(Ok(Self { _file: file }))
+        for _ in 0..REOPENS {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)?;
+            // Whoever asks whether it is held holds it for a moment.
+            match poll(PROBE, || file.try_lock()) {
+                Ok(()) if is_at(path, &file.metadata()?) => {
+                    note(&file);
+                    return Ok(Ok(Self { _file: file }));
+                }
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let mut note = String::new();
+                    let _ = file.take(NOTE_MAX).read_to_string(&mut note);
+                    return Ok(Err(note.trim().to_owned()));
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let mut note = String::new();
-                let _ = file.take(NOTE_MAX).read_to_string(&mut note);
-                Ok(Err(note.trim().to_owned()))
-            }
-            Err(error) => Err(error),
         }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is replaced all the time"))
     }
 
     /// Whether somebody holds the lock on `path`; a missing file is held by nobody.
@@ -90,6 +108,18 @@ impl FileLock {
     }
 }
 
+/// Notes our process id in a lock that we hold. The note is for people: a disk that has no room for it keeps nobody from
+/// the lock, whose holder may be about to make room.
+fn note(file: &File) {
+    let pid = std::process::id().to_string();
+    // Over what is there, which takes no room, and then cut.
+    let noted = file.write_all_at(pid.as_bytes(), 0).and_then(|()| file.set_len(pid.len() as u64));
+    if noted.is_err() {
+        // Rather none than an earlier holder's.
+        let _ = file.set_len(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +134,39 @@ mod tests {
         assert!(FileLock::is_held(&path).unwrap());
         drop(held);
         assert!(FileLock::try_take(&path).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_not_the_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("folder");
+        // Often, because the other one is not always as far as to wait.
+        for round in 0..100 {
+            std::fs::create_dir(&folder).unwrap();
+            let held = FileLock::try_take(&folder.join("lock")).unwrap().unwrap();
+            let begins = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| {
+                    begins.wait();
+                    FileLock::try_take(&folder.join("lock"))
+                });
+                begins.wait();
+                std::thread::yield_now();
+                std::fs::rename(&folder, root.path().join(round.to_string())).unwrap();
+                drop(held);
+                assert_eq!(waits.join().unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
+            });
+        }
+    }
+
+    /// `/dev/full` takes no byte, as a full disk.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_keeps_nobody_from_a_lock() {
+        let path = Path::new("/dev/full");
+        let held = FileLock::try_take(path).unwrap().unwrap();
+        assert!(FileLock::is_held(path).unwrap());
+        drop(held);
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, 
 pub use atomic::{Durability, sync_written, write_atomic, write_new};
 pub use lock::{FileLock, lock_shared_within, lock_within};
 pub use password::Password;
-pub use private::{ensure_private_dir, open_in, open_in_at_hand, read_bounded, read_open, read_private};
+pub use private::{
+    ensure_private_dir, find_in, open_in, open_in_at_hand, read_bounded, read_if_there, read_open,
+};
 pub use redis::{
     Reader, Redis, RedisClass, RedisFault, RedisTarget, RedisUrlError, Server, script, without_password,
 };

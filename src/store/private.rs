@@ -6,14 +6,25 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 /// Makes `dir` (and what is missing above it) with mode 0700. A folder that exists must be ours; its mode is
-/// tightened to 0700.
+/// tightened to 0700. A link to a folder of ours is the user's own wish (a home on another disk).
 pub fn ensure_private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let meta = fs::symlink_metadata(dir)?;
-    // A link to a folder of ours is the user's own wish (a home on another disk).
-    let meta = if meta.is_symlink() { fs::metadata(dir)? } else { meta };
+    tighten(dir, &fs::metadata(dir)?)
+}
+
+/// As [`ensure_private_dir`], where everybody may make links: one is nobody's wish there, and is refused.
+pub(super) fn ensure_private_dir_unlinked(dir: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    tighten(dir, &fs::symlink_metadata(dir)?)
+}
+
+fn tighten(dir: &Path, meta: &fs::Metadata) -> io::Result<()> {
     if !meta.is_dir() {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", dir.display())));
     }
@@ -38,6 +49,21 @@ pub fn open_in(dir: &Path, name: &str) -> io::Result<File> {
     // NONBLOCK: opening a pipe that somebody put there must not hang.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     regular(File::from(rustix::fs::openat(&folder, name, flags, Mode::empty())?), name)
+}
+
+/// As [`open_in`]; `None` where there is no regular file of that name. That the system refuses to open one, as it does
+/// to a process with too many open files, is an error: it says nothing of the file.
+pub fn find_in(dir: &Path, name: &str) -> io::Result<Option<File>> {
+    let is_none = |error: &io::Error| {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        error.kind() == io::ErrorKind::InvalidInput
+            // The last two are what sockets answer, on Linux and on macOS.
+            || matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::OPNOTSUPP))
+    };
+    match open_in(dir, name) {
+        Err(error) if is_none(&error) => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 fn regular(file: File, name: &str) -> io::Result<File> {
@@ -87,8 +113,8 @@ pub fn read_open(file: &File, bound: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read_bounded`]; `None` when the file does not exist.
-pub fn read_private(path: &Path, bound: u64) -> io::Result<Option<Vec<u8>>> {
+/// As [`read_bounded`]; `None` when the file does not exist. Whose it is, and who else may read it, is not looked at.
+pub fn read_if_there(path: &Path, bound: u64) -> io::Result<Option<Vec<u8>>> {
     match read_bounded(path, bound) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -110,6 +136,36 @@ mod tests {
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         ensure_private_dir(&dir).unwrap();
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn where_everybody_may_make_links_one_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, link) = (root.path().join("a"), root.path().join("link"));
+        for _ in 0..2 {
+            ensure_private_dir_unlinked(&dir).unwrap();
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        symlink(&dir, &link).unwrap();
+        assert!(ensure_private_dir_unlinked(&link).is_err());
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o755, "what it leads to is left alone");
+        ensure_private_dir(&link).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_not_taken_for_none() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("real"), "x").unwrap();
+        symlink("real", root.path().join("link")).unwrap();
+        fs::create_dir(root.path().join("dir")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
+        assert!(find_in(root.path(), "real").unwrap().is_some());
+        for name in ["none", "link", "dir", "socket", "real/x"] {
+            assert!(find_in(root.path(), name).unwrap().is_none(), "{name}");
+        }
+        assert!(find_in(&root.path().join("real"), "x").unwrap().is_none());
+        // Any other reason, here one that needs no limits of this whole process.
+        assert!(find_in(root.path(), &"x".repeat(300)).is_err());
     }
 
     #[test]
@@ -141,6 +197,6 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
         assert_eq!(read_bounded(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert!(read_private(&root.path().join("none"), 4).unwrap().is_none());
+        assert!(read_if_there(&root.path().join("none"), 4).unwrap().is_none());
     }
 }

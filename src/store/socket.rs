@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::ensure_private_dir;
+use super::private::ensure_private_dir_unlinked;
 
 /// Longest path of a unix socket that every system takes, in bytes (macOS: 104 with the final zero).
 const PATH_MAX: usize = 100;
@@ -18,14 +19,22 @@ pub fn socket_path(direct: PathBuf, named: &Path) -> PathBuf {
         return direct;
     }
     let name = blake3::hash(named.as_os_str().as_encoded_bytes()).to_hex();
-    let user = rustix::process::geteuid().as_raw();
-    PathBuf::from(format!("/tmp/darkmux-{user}")).join(format!("{}.sock", &name[..24]))
+    shared_dir().join(format!("{}.sock", &name[..24]))
+}
+
+/// This user's folder below the one that everybody may write in.
+fn shared_dir() -> PathBuf {
+    PathBuf::from(format!("/tmp/darkmux-{}", rustix::process::geteuid().as_raw()))
 }
 
 /// Binds the socket, 0600, in a folder of mode 0700. The caller holds a lock that makes it the only one here, so
 /// whatever is there is left over.
 pub fn bind_socket(socket: &Path) -> io::Result<UnixListener> {
-    socket.parent().map_or(Ok(()), ensure_private_dir)?;
+    match socket.parent() {
+        Some(dir) if dir == shared_dir() => ensure_private_dir_unlinked(dir)?,
+        Some(dir) => ensure_private_dir(dir)?,
+        None => {}
+    }
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -35,7 +44,7 @@ pub fn bind_socket(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Whether who connected is this user.
+/// Whether who is at the other end, connected or listening, is this user.
 pub fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw())
 }

@@ -13,6 +13,7 @@ mod secret;
 mod shutdown;
 mod sleep;
 mod suggest;
+mod tick;
 
 pub use backoff::Backoff;
 pub use blocking::OneThread;
@@ -25,6 +26,7 @@ pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use sleep::SleepWatch;
 pub use suggest::closest;
+pub use tick::tick;
 
 /// Waits for a moment; for ever where there is none.
 pub async fn reached(moment: Option<tokio::time::Instant>) {

@@ -148,13 +148,13 @@ pub struct SessionBeat {
 
 impl SessionBeat {
     /// The sign of life of a session whose machine is `owner_uid`, at `now` (Unix milliseconds).
-    pub fn of(session: SessionStatus, owner_uid: String, now: u64) -> Self {
+    pub fn of(session: &SessionStatus, owner_uid: String, now: u64) -> Self {
         Self {
             session_id: session.id.to_string(),
             // 1.9 takes the end of beats with a `machine_uid` for the end of the session.
             machine_uid: None,
             display_name: session.machine_id.to_string(),
-            role: session.role.map(String::from),
+            role: session.role.clone().map(String::from),
             model: None,
             beat_ts_ms: now,
             owner_uid: Some(owner_uid),

@@ -45,6 +45,9 @@ pub struct DayEntry {
     pub date: String,
     /// Records that start a dispatch.
     pub dispatches: u64,
+    /// The fleet's flow has records of this day; those of other machines are not counted here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fleet: bool,
     /// Missions named by the records.
     pub missions: Vec<String>,
     /// Records of the day.

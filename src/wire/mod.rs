@@ -26,5 +26,6 @@ pub use work::{
     JOB_MESSAGE_MAX, JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WORK_TIMEOUT_MAX, WorkJob,
 };
 pub use workspace::{
-    BUNDLE_MAX, BUNDLE_PREFIX, Bundle, COMMITS_MAX, FETCH_MAX, Workspace, WorkspaceResult, is_commit,
+    BUNDLE_MAX, BUNDLE_PREFIX, Bundle, CHANGES_MAX, COMMITS_MAX, FETCH_MAX, Workspace, WorkspaceResult,
+    is_commit,
 };

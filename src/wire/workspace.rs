@@ -9,7 +9,10 @@ use crate::model::MachineId;
 /// Largest bundle that goes through Redis, in bytes.
 pub const BUNDLE_MAX: usize = 8 * 1024 * 1024;
 
-/// Largest pack that a runner fetches from another machine's daemon, in bytes.
+/// Most that goes to Redis of what a running job has changed so far, in bytes.
+pub const CHANGES_MAX: usize = 1024 * 1024;
+
+/// Largest pack that a machine fetches from another machine's daemon, in bytes.
 pub const FETCH_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Most commits that a bundle may build upon, or be cut at.

@@ -19,9 +19,11 @@ use super::queue::strange;
 use super::sign::FleetKey;
 use super::{Claim, Queue, WorkError};
 use crate::model::SessionId;
+use crate::wire::CHANGES_MAX;
 
-/// Largest checkpoint as Redis has it, in bytes.
-const SENT_MAX: usize = 512 * 1024;
+/// Largest conversation as Redis has it, in bytes; and with what was changed so far.
+const TALK_MAX: usize = 512 * 1024;
+const SENT_MAX: usize = TALK_MAX + CHANGES_MAX;
 
 /// Largest one as it is, in bytes.
 pub const CHECKPOINT_MAX: u64 = 16 * 1024 * 1024;
@@ -30,17 +32,25 @@ pub const CHECKPOINT_MAX: u64 = 16 * 1024 * 1024;
 const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// What begins one that anybody can read, and one that is sealed.
-const PLAIN: u8 = b'1';
-const SEALED: u8 = b'2';
+const PLAIN: u8 = b'3';
+const SEALED: u8 = b'4';
 
 /// Bytes before what is compressed: the kind and the attempt.
 const HEAD: usize = 5;
+
+/// Bytes of the conversation's length, which begins what is compressed.
+const LENGTH: usize = 4;
+
+/// Most that one is inflated to.
+const INFLATED_MAX: u64 = CHECKPOINT_MAX + 2 * CHANGES_MAX as u64;
 
 /// What became of a checkpoint that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
     /// It is kept.
     Kept,
+    /// It is kept without what was changed so far, which is too large.
+    WithoutChanges,
     /// The attempt does not hold the job any longer.
     Fenced,
     /// It is too large; the one before it stays.
@@ -52,24 +62,42 @@ pub enum Keeping {
 pub struct KeptCheckpoint {
     /// The attempt that it is of.
     pub attempt: u32,
-    /// As it was given.
+    /// The conversation, as it was given.
     pub bytes: Vec<u8>,
+    /// What had been changed by then, as it was given; `None` where that is not known.
+    pub changes: Option<Vec<u8>>,
 }
 
 impl Queue {
-    /// Keeps the checkpoint of a claimed job in the place of an earlier one.
-    pub async fn keep_checkpoint(&self, claim: &Claim, bytes: Vec<u8>) -> Result<Keeping, WorkError> {
+    /// Keeps the checkpoint of a claimed job in the place of an earlier one: the conversation, and what was changed so far
+    /// where that is known.
+    pub async fn keep_checkpoint(
+        &self,
+        claim: &Claim,
+        bytes: Vec<u8>,
+        changes: Option<Vec<u8>>,
+    ) -> Result<Keeping, WorkError> {
         let (key, id, attempt) = (self.key.clone(), claim.id.clone(), claim.attempt);
-        let closed = tokio::task::spawn_blocking(move || close(key.as_ref(), &id, attempt, &bytes)).await;
-        let closed = closed.unwrap_or_else(|error| Err(error.to_string())).map_err(WorkError::Invalid)?;
-        if closed.len() > SENT_MAX {
-            return Ok(Keeping::TooLarge);
+        let close = move || {
+            let whole = close(key.as_ref(), (&id, attempt), (&bytes, changes.as_deref()))?;
+            if whole.len() <= if changes.is_some() { SENT_MAX } else { TALK_MAX } {
+                return Ok((Keeping::Kept, whole));
+            }
+            let talk = close(key.as_ref(), (&id, attempt), (&bytes, None))?;
+            let fits = talk.len() <= TALK_MAX;
+            Ok((if fits { Keeping::WithoutChanges } else { Keeping::TooLarge }, talk))
+        };
+        let closed = tokio::task::spawn_blocking(close).await;
+        let closed = closed.unwrap_or_else(|error| Err(error.to_string()));
+        let (kept, closed) = closed.map_err(WorkError::Invalid)?;
+        if kept == Keeping::TooLarge {
+            return Ok(kept);
         }
         let mut call = self.scripts.checkpoint.prepare_invoke();
         call.arg(claim.id.as_str()).arg(&claim.token).arg(closed).arg(KEPT.as_secs());
         let answer = self.send(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["ok"] => Ok(Keeping::Kept),
+            ["ok"] => Ok(kept),
             ["fenced"] => Ok(Keeping::Fenced),
             _ => Err(strange(&answer)),
         }
@@ -91,9 +119,16 @@ impl Queue {
 }
 
 /// Compresses a checkpoint and seals it, where the fleet has a key.
-fn close(key: Option<&FleetKey>, id: &SessionId, attempt: u32, bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn close(
+    key: Option<&FleetKey>,
+    (id, attempt): (&SessionId, u32),
+    (talk, changes): (&[u8], Option<&[u8]>),
+) -> Result<Vec<u8>, String> {
+    let length = u32::try_from(talk.len()).map_err(|_| "it is too large".to_owned())?;
     let mut deflate = DeflateEncoder::new(Vec::new(), Compression::fast());
-    let mut small = deflate.write_all(bytes).and_then(|()| deflate.finish()).map_err(|e| e.to_string())?;
+    let parts = [&length.to_le_bytes()[..], talk, changes.unwrap_or_default()];
+    let written = parts.iter().try_for_each(|part| deflate.write_all(part));
+    let mut small = written.and_then(|()| deflate.finish()).map_err(|e| e.to_string())?;
     let mut closed = vec![if key.is_some() { SEALED } else { PLAIN }];
     closed.extend(attempt.to_le_bytes());
     if let Some(key) = key {
@@ -134,12 +169,17 @@ fn open(key: Option<&FleetKey>, id: &SessionId, closed: &[u8]) -> Result<KeptChe
         _ => return Err(garbage()),
     };
     let mut bytes = Vec::new();
-    let inflate = DeflateDecoder::new(small.as_slice()).take(CHECKPOINT_MAX + 1).read_to_end(&mut bytes);
+    let inflate = DeflateDecoder::new(small.as_slice()).take(INFLATED_MAX + 1).read_to_end(&mut bytes);
     inflate.map_err(|_| garbage())?;
-    if bytes.len() as u64 > CHECKPOINT_MAX {
-        return Err(format!("its checkpoint has more than {CHECKPOINT_MAX} bytes"));
+    if bytes.len() as u64 > INFLATED_MAX {
+        return Err(format!("its checkpoint has more than {INFLATED_MAX} bytes"));
     }
-    Ok(KeptCheckpoint { attempt, bytes })
+    let (length, parts) = bytes.split_at_checked(LENGTH).ok_or_else(garbage)?;
+    let length = u32::from_le_bytes(length.try_into().map_err(|_| garbage())?);
+    let length = usize::try_from(length).map_err(|_| garbage())?;
+    let (talk, changes) = parts.split_at_checked(length).ok_or_else(garbage)?;
+    let changes = (!changes.is_empty()).then(|| changes.to_vec());
+    Ok(KeptCheckpoint { attempt, bytes: talk.to_vec(), changes })
 }
 
 /// What is sealed along: a checkpoint counts for its job and its attempt alone.
@@ -171,13 +211,16 @@ mod tests {
     fn a_checkpoint_opens_for_its_job_with_the_same_key_alone() {
         let text = "a conversation, a conversation".repeat(50).into_bytes();
         let (ours, other) = (key("a"), key("b"));
-        let plain = close(None, &id("job"), 7, &text).unwrap();
+        let changes = Some(&b"what was changed"[..]);
+        let plain = close(None, (&id("job"), 7), (&text, None)).unwrap();
         let opened = open(None, &id("job"), &plain).unwrap();
-        assert_eq!((opened.attempt, &opened.bytes), (7, &text));
+        assert_eq!((opened.attempt, &opened.bytes, &opened.changes), (7, &text, &None));
         assert!(plain.len() < text.len() / 4);
-        let sealed = close(Some(&ours), &id("job"), 7, &text).unwrap();
-        assert_eq!(open(Some(&ours), &id("job"), &sealed).unwrap(), opened);
-        assert_ne!(sealed, close(Some(&ours), &id("job"), 7, &text).unwrap(), "each has a nonce of its own");
+        let sealed = close(Some(&ours), (&id("job"), 7), (&text, changes)).unwrap();
+        let opened = open(Some(&ours), &id("job"), &sealed).unwrap();
+        assert_eq!((opened.attempt, &opened.bytes, opened.changes.as_deref()), (7, &text, changes));
+        let again = close(Some(&ours), (&id("job"), 7), (&text, changes)).unwrap();
+        assert_ne!(sealed, again, "each has a nonce of its own");
         let refused =
             |key: Option<&FleetKey>, job: &str, bytes: &[u8]| open(key, &id(job), bytes).unwrap_err();
         assert!(refused(Some(&ours), "job", &plain).contains("not sealed"));
@@ -185,19 +228,26 @@ mod tests {
         assert!(refused(Some(&other), "job", &sealed).contains("not sealed with"));
         assert!(refused(Some(&ours), "other", &sealed).contains("not sealed with"));
         for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert!(open(Some(&ours), &id("job"), &changed).is_err(), "byte {at}");
+            let mut other = sealed.clone();
+            other[at] ^= 1;
+            assert!(open(Some(&ours), &id("job"), &other).is_err(), "byte {at}");
         }
     }
 
     #[test]
     fn what_is_no_checkpoint_or_would_fill_memory_is_refused() {
-        for bytes in [&b""[..], b"1", b"3\0\0\0\0x", b"1\0\0\0\0\xff\xff\xff"] {
+        let deflated = |bytes: &[u8]| {
+            let mut deflate = DeflateEncoder::new(b"3\0\0\0\0".to_vec(), Compression::fast());
+            deflate.write_all(bytes).unwrap();
+            deflate.finish().unwrap()
+        };
+        assert!(open(None, &id("job"), &deflated(b"\x02\0\0\0{}")).is_ok());
+        let (short, cut) = (deflated(b"\x02\0"), deflated(b"\xff\xff\xff\xff{}"));
+        for bytes in [&b""[..], b"3", b"1\0\0\0\0x", b"3\0\0\0\0\xff\xff\xff", &short, &cut] {
             assert!(open(None, &id("job"), bytes).is_err(), "{bytes:?}");
         }
-        let zeros = vec![0; usize::try_from(CHECKPOINT_MAX).unwrap() + 1];
-        let bomb = close(None, &id("job"), 1, &zeros).unwrap();
+        let zeros = vec![0; usize::try_from(INFLATED_MAX).unwrap() + 1];
+        let bomb = close(None, (&id("job"), 1), (&zeros, None)).unwrap();
         assert!(bomb.len() < SENT_MAX);
         assert!(open(None, &id("job"), &bomb).unwrap_err().contains("more than"));
     }

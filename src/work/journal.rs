@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::claim::{Before, Finish, Outcome};
 use super::{Claim, Published, Queue, Seat, WorkError};
 use crate::model::SessionId;
-use crate::store::{Durability, ensure_private_dir, read_private, write_atomic};
+use crate::store::{Durability, ensure_private_dir, read_if_there, write_atomic};
 use crate::util::clock::whole_ms;
 use crate::util::{Clock, clock};
 use crate::wire::{JobResult, JobSpec, WorkJob};
@@ -335,7 +335,7 @@ fn write(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
 
 /// An entry; one that cannot be read stands for nothing, and hides no other.
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    let entry = read_private(path, ENTRY_MAX)
+    let entry = read_if_there(path, ENTRY_MAX)
         .and_then(|bytes| Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?));
     entry.unwrap_or_else(|error| {
         tracing::warn!(%error, path = %path.display(), "an entry of the journal cannot be read");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::store::{Durability, ensure_private_dir, read_private, write_atomic, write_new};
+use crate::store::{Durability, ensure_private_dir, read_if_there, write_atomic, write_new};
 
 /// The key that all machines of a fleet share. Never in Redis.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ impl FleetKey {
     /// Reads the key's file: 64 hexadecimal digits. `None` where there is no file.
     pub fn read(path: &Path) -> Result<Option<Self>, String> {
         let wrong = |what: &str| format!("{}: {what}", path.display());
-        let Some(bytes) = read_private(path, 1024).map_err(|error| wrong(&error.to_string()))? else {
+        let Some(bytes) = read_if_there(path, 1024).map_err(|error| wrong(&error.to_string()))? else {
             return Ok(None);
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;

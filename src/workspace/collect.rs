@@ -11,6 +11,7 @@ use super::pack::Packed;
 use super::{WorkspaceError, head, snapshot, tree};
 use crate::model::SessionId;
 use crate::util::visible_line;
+use crate::wire::BUNDLE_MAX;
 
 /// Most names of changed files that are told, and their longest, in characters.
 const FILES_MAX: usize = 100;
@@ -25,10 +26,22 @@ pub struct Left {
     pub changed: u64,
     /// The first of them.
     pub files: Vec<String>,
-    /// What the commit adds; `None` where it adds nothing or too much.
+    /// What the commit adds; `None` where it adds nothing, or more than goes through Redis.
     pub packed: Option<Packed>,
     /// What is left out, in words.
     pub notes: Vec<String>,
+}
+
+/// What a folder holds.
+pub(super) struct Looked {
+    /// Git in the mirror, which also finds what the job committed itself.
+    pub git: Git,
+    /// The commit that is checked out there.
+    pub head: String,
+    /// A commit of everything; what the job began with where it changed nothing.
+    pub commit: String,
+    /// What is left out, in words.
+    notes: Vec<String>,
 }
 
 impl Mirror {
@@ -39,40 +52,17 @@ impl Mirror {
         (base, state): (&str, &str),
         job: &SessionId,
     ) -> Result<Left, WorkspaceError> {
-        let mut notes = Vec::new();
-        let own = folder.join(".git");
-        let mut git = self.git().var("GIT_WORK_TREE", folder);
-        let mut head = base.to_owned();
-        match is_as_we_made_it(&own, self) {
-            Ok(()) => {
-                git = git.var("GIT_ALTERNATE_OBJECT_DIRECTORIES", own.join("objects"));
-                match checked_out(&git, own).await? {
-                    Some(found) => head = found,
-                    None => notes.push("its repository has no commit checked out any more".to_owned()),
-                }
-            }
-            Err(why) => notes.push(format!("what it committed itself is left out: {why}")),
-        }
         let scratch = tempfile::tempdir().map_err(WorkspaceError::file(&std::env::temp_dir()))?;
-        let git = snapshot::identity(git.var("GIT_INDEX_FILE", scratch.path().join("index")));
-        let all = add_all(&git, folder, state, &mut notes).await?;
-        let tree_of = async |commit: &str| git.text(&["rev-parse", &format!("{commit}^{{tree}}")]).await;
-        let commit = if head != base && tree_of(&head).await? == all {
-            head
-        } else if head == base && tree_of(state).await? == all {
-            state.to_owned()
-        } else {
-            let parent = if head == base { state } else { head.as_str() };
-            snapshot::commit(&git, &all, &[parent], &format!("What {job} left")).await?
-        };
+        let index = scratch.path().join("index");
+        let Looked { git, commit, notes, .. } = self.look(folder, (base, state), job, &index).await?;
         let args = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", state, &commit];
         let listed = git.bytes(&args, b"").await?;
         let changed: Vec<&[u8]> = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
-        let packed =
-            if commit == state { None } else { Packed::between(&git, &[state.to_owned()], &commit).await? };
-        if packed.is_none() && commit != state {
-            notes.push("what it changed is too large to be sent; it is in its folder".to_owned());
-        }
+        let packed = if commit == state {
+            None
+        } else {
+            Packed::between(&git, &[state.to_owned()], &commit, BUNDLE_MAX).await?
+        };
         Ok(Left {
             changed: changed.len() as u64,
             files: changed.iter().take(FILES_MAX).map(|name| shown(name)).collect(),
@@ -80,6 +70,42 @@ impl Mirror {
             packed,
             notes,
         })
+    }
+
+    /// What is in the folder of a job. `index` is git's for this: what it knows of an earlier look is not read again.
+    pub(super) async fn look(
+        &self,
+        folder: &Path,
+        (base, state): (&str, &str),
+        job: &SessionId,
+        index: &Path,
+    ) -> Result<Looked, WorkspaceError> {
+        let mut notes = Vec::new();
+        let own = folder.join(".git");
+        let mut git = self.git().var("GIT_WORK_TREE", folder);
+        let mut head = base.to_owned();
+        match own_objects(self, git.clone(), &own) {
+            Ok(with_own) => {
+                git = with_own;
+                match checked_out(&git, own).await? {
+                    Some(found) => head = found,
+                    None => notes.push("its repository has no commit checked out any more".to_owned()),
+                }
+            }
+            Err(why) => notes.push(format!("what it committed itself is left out: {why}")),
+        }
+        let git = snapshot::identity(git.var("GIT_INDEX_FILE", index));
+        let all = add_all(&git, folder, state, &mut notes).await?;
+        let tree_of = async |commit: &str| git.text(&["rev-parse", &format!("{commit}^{{tree}}")]).await;
+        let commit = if head != base && tree_of(&head).await? == all {
+            head.clone()
+        } else if head == base && tree_of(state).await? == all {
+            state.to_owned()
+        } else {
+            let parent = if head == base { state } else { head.as_str() };
+            snapshot::commit(&git, &all, &[parent], &format!("What {job} left")).await?
+        };
+        Ok(Looked { git, head, commit, notes })
     }
 }
 
@@ -95,8 +121,8 @@ fn shown(name: &[u8]) -> String {
     visible_line(&String::from_utf8_lossy(name)).chars().take(NAME_MAX).collect()
 }
 
-/// Whether the job's repository is still where it was, and borrows from nowhere else.
-fn is_as_we_made_it(own: &Path, mirror: &Mirror) -> Result<(), String> {
+/// Git that finds what the job committed itself: its repository must still be where it was, and borrow from nowhere else.
+pub(super) fn own_objects(mirror: &Mirror, git: Git, own: &Path) -> Result<Git, String> {
     for folder in [own.to_owned(), own.join("objects"), own.join("objects/info")] {
         let is_dir = fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir());
         if !is_dir {
@@ -106,7 +132,7 @@ fn is_as_we_made_it(own: &Path, mirror: &Mirror) -> Result<(), String> {
     let lines = alternates(&own.join("objects"));
     let expected = format!("{}\n", mirror.objects().display());
     if lines.is_ok_and(|lines| lines == expected) {
-        Ok(())
+        Ok(git.var("GIT_ALTERNATE_OBJECT_DIRECTORIES", own.join("objects")))
     } else {
         Err("its repository borrows from elsewhere".to_owned())
     }
@@ -120,7 +146,8 @@ async fn add_all(
     state: &str,
     notes: &mut Vec<String>,
 ) -> Result<String, WorkspaceError> {
-    git.bytes(&["read-tree", state], b"").await?;
+    // With `-m` the index keeps what it knows of files that are as they were.
+    git.bytes(&["read-tree", "-m", state], b"").await?;
     let submodules = tree::look(git, state).await?.gitlinks;
     // Not in the index: git would run in them, with their settings.
     remove(git, &submodules).await?;

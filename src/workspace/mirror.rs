@@ -7,8 +7,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tempfile::TempDir;
-
 use super::WorkspaceError;
 use super::git::Git;
 use crate::config::Environment;
@@ -43,8 +41,7 @@ impl Mirror {
         like: &str,
     ) -> Result<Self, WorkspaceError> {
         ensure_private_dir(mirrors).map_err(WorkspaceError::file(mirrors))?;
-        let dir = mirrors.join(format!("{repo}{}.git", if like.len() == 64 { "-sha256" } else { "" }));
-        let mirror = Self { dir, env: env.clone() };
+        let mirror = Self::named(env, mirrors, repo, like);
         if !mirror.dir.exists() {
             mirror.make(mirrors, like).await?;
         }
@@ -52,6 +49,16 @@ impl Mirror {
         let opened = mirror.dir.join(OPENED);
         fs::write(&opened, b"\n").map_err(WorkspaceError::file(&opened))?;
         Ok(mirror)
+    }
+
+    /// The mirror of this name, where there is one.
+    pub(super) fn known(env: &Environment, mirrors: &Path, repo: &str, like: &str) -> Option<Self> {
+        Some(Self::named(env, mirrors, repo, like)).filter(|mirror| mirror.dir.is_dir())
+    }
+
+    fn named(env: &Environment, mirrors: &Path, repo: &str, like: &str) -> Self {
+        let dir = mirrors.join(format!("{repo}{}.git", if like.len() == 64 { "-sha256" } else { "" }));
+        Self { dir, env: env.clone() }
     }
 
     /// Made aside, so that nobody finds it half made.
@@ -80,33 +87,6 @@ impl Mirror {
     /// Where its objects are.
     pub(super) fn objects(&self) -> PathBuf {
         self.dir.join("objects")
-    }
-
-    /// A folder for objects that are still on their way: what broke off goes with it.
-    pub(super) fn aside(&self) -> Result<TempDir, WorkspaceError> {
-        let aside = tempfile::Builder::new().prefix(".new").tempdir_in(&self.dir);
-        let aside = aside.map_err(WorkspaceError::file(&self.dir))?;
-        fs::create_dir(aside.path().join("pack")).map_err(WorkspaceError::file(aside.path()))?;
-        Ok(aside)
-    }
-
-    /// Takes over the packs that are whole in a folder of [`aside`](Self::aside).
-    pub(super) fn take_over(&self, aside: &Path) -> Result<(), WorkspaceError> {
-        let packs = self.objects().join("pack");
-        let names = || {
-            let names = fs::read_dir(aside.join("pack"))?.map(|entry| entry.map(|entry| entry.file_name()));
-            names.collect::<io::Result<Vec<_>>>()
-        };
-        let names = names().map_err(WorkspaceError::file(aside))?;
-        // The index last: with it git finds the rest.
-        for kind in ["pack", "rev", "idx"] {
-            for name in names.iter().filter(|name| Path::new(name).extension().is_some_and(|end| end == kind))
-            {
-                let to = packs.join(name);
-                fs::rename(aside.join("pack").join(name), &to).map_err(WorkspaceError::file(&to))?;
-            }
-        }
-        Ok(())
     }
 
     /// Has the objects of another repository count as its own, without copying them.

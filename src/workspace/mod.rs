@@ -10,10 +10,13 @@
 //! Not here: the way through Redis (`work`), when a job gets its folder (`runner`).
 
 mod apply;
+mod aside;
 mod borrowed;
+mod changes;
 mod collect;
 mod git;
 mod head;
+mod left;
 mod mirror;
 mod pack;
 mod place;
@@ -24,8 +27,10 @@ mod tree;
 
 pub use apply::{Applied, Change, Own};
 pub use borrowed::borrowed;
+pub use changes::Changes;
 pub use collect::Left;
-pub use git::Printed;
+pub use git::{Pieces, Printed};
+pub use left::{Kept, KeptResults};
 pub use mirror::Mirror;
 pub use pack::Packed;
 pub use place::Placing;

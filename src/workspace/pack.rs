@@ -51,9 +51,14 @@ impl Packed {
         )))
     }
 
-    /// What a commit adds to those that the receiver has; `None` when that is too large.
-    pub async fn between(git: &Git, known: &[String], commit: &str) -> Result<Option<Self>, WorkspaceError> {
-        let bytes = pack(git, &without(commit, known), true).await?;
+    /// What a commit adds to those that the receiver has; `None` when that is more than `most` bytes.
+    pub async fn between(
+        git: &Git,
+        known: &[String],
+        commit: &str,
+        most: usize,
+    ) -> Result<Option<Self>, WorkspaceError> {
+        let bytes = pack_at_most(git, &without(commit, known), true, most).await?;
         Ok(bytes.map(|bytes| Self { bytes, needs: known.to_vec(), shallow: Vec::new() }))
     }
 }
@@ -64,11 +69,20 @@ fn without(commit: &str, known: &[String]) -> String {
 }
 
 async fn pack(git: &Git, revs: &str, thin: bool) -> Result<Option<Vec<u8>>, WorkspaceError> {
+    pack_at_most(git, revs, thin, BUNDLE_MAX).await
+}
+
+async fn pack_at_most(
+    git: &Git,
+    revs: &str,
+    thin: bool,
+    most: usize,
+) -> Result<Option<Vec<u8>>, WorkspaceError> {
     let mut args = vec!["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"];
     if thin {
         args.push("--thin");
     }
-    git.at_most(&args, revs.as_bytes(), BUNDLE_MAX).await
+    git.at_most(&args, revs.as_bytes(), most).await
 }
 
 /// What the repository's objects take, in KiB.
@@ -104,6 +118,12 @@ pub async fn take_in(git: &Git, pieces: Pieces) -> Result<(), WorkspaceError> {
 pub async fn without_history(git: &Git, base: &str, commit: &str) -> Result<Printed, WorkspaceError> {
     let args = ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"];
     git.prints(&args, format!("--shallow {base}\n{commit}\n").as_bytes()).await
+}
+
+/// What a commit adds to another one, as a pack that comes piece by piece and leans on nothing.
+pub async fn upon(git: &Git, known: &str, commit: &str) -> Result<Printed, WorkspaceError> {
+    let args = ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"];
+    git.prints(&args, without(commit, &[known.to_owned()]).as_bytes()).await
 }
 
 /// Whether everything that a commit leads to is there.

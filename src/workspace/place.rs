@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::git::{Git, Pieces};
 use super::mirror::{Mirror, object_format};
-use super::{BRANCH_PREFIX, WorkspaceError, pack, tree};
+use super::{BRANCH_PREFIX, WorkspaceError, aside, pack, tree};
 use crate::wire::Workspace;
 
 /// What becomes a job's folder.
@@ -32,9 +32,7 @@ impl Placing<'_> {
     /// Makes the folder from a pack of everything but the history, which comes piece by piece.
     pub async fn fetch(&self, pieces: Pieces) -> Result<PathBuf, WorkspaceError> {
         let git = self.begin_with(std::slice::from_ref(&self.workspace.base)).await?;
-        let aside = self.mirror.aside()?;
-        pack::take_in(&git.clone().var("GIT_OBJECT_DIRECTORY", aside.path()), pieces).await?;
-        self.mirror.take_over(aside.path())?;
+        aside::take_in(&git, &self.mirror.objects(), pieces).await?;
         self.finish(&git, &[]).await
     }
 
@@ -53,7 +51,7 @@ impl Placing<'_> {
     }
 
     /// Git in the folder that puts objects into the mirror.
-    fn to_mirror(&self, git: &Git) -> Git {
+    pub(super) fn to_mirror(&self, git: &Git) -> Git {
         git.clone().var("GIT_OBJECT_DIRECTORY", self.mirror.objects())
     }
 
@@ -116,11 +114,17 @@ impl Placing<'_> {
             let file = own.join("shallow");
             fs::write(&file, shallow.join("\n") + "\n").map_err(WorkspaceError::file(&file))?;
         }
-        Ok(outside.var("GIT_DIR", &own).var("GIT_WORK_TREE", self.folder))
+        Ok(self.git())
+    }
+
+    /// Git in the folder's repository.
+    pub(super) fn git(&self) -> Git {
+        let git = Git::neutral(self.mirror.env(), self.folder);
+        git.var("GIT_DIR", self.folder.join(".git")).var("GIT_WORK_TREE", self.folder)
     }
 
     /// The folder that the caller was in, where it is there and is no way out.
-    fn begin(&self) -> PathBuf {
+    pub(super) fn begin(&self) -> PathBuf {
         let wanted = self.folder.join(&self.workspace.folder);
         let real = |path: &Path| path.canonicalize().ok();
         let inside =

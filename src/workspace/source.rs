@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::git::{Git, Printed};
+use super::git::{Git, Pieces, Printed};
 use super::pack::{self, Packed};
 use super::snapshot::{self, Snapshot};
-use super::{BRANCH_PREFIX, WorkspaceError, tree};
+use super::{BRANCH_PREFIX, WorkspaceError, aside, tree};
 use crate::config::Environment;
 use crate::model::{MachineId, SessionId};
 use crate::wire::is_commit;
@@ -127,6 +127,13 @@ impl Source {
             return Err(WorkspaceError::Refused("the result names no commit".to_owned()));
         }
         pack::unpack(&self.git, bytes).await?;
+        self.check(state, commit).await
+    }
+
+    /// As [`receive`](Self::receive), of a result that comes piece by piece, as [`Mirror::changes`](super::Mirror::changes)
+    /// tells it.
+    pub async fn fetch(&self, state: &str, commit: &str, pieces: Pieces) -> Result<(), WorkspaceError> {
+        aside::take_in(&self.git, &self.objects().await?, pieces).await?;
         self.check(state, commit).await
     }
 

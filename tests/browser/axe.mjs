@@ -1,12 +1,12 @@
 /**
  * Every page of the viewer in both themes, on a phone and on a laptop, has no violation that axe-core finds: names, roles,
- * order, contrast. Pages show the showcase, so that they have all there is; dialogs and the sign-in page are a daemon's.
+ * order, contrast. Pages show the showcase, so that they have all there is; every dialog and the sign-in page are a daemon's.
  */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { browserTest, check, checkFaults, until, url, waitForPill } from './harness.mjs';
-import { signIn } from './terminals.mjs';
+import { open as openSession, sh, signIn } from './terminals.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** A moment at which something of everything is there. */
@@ -58,28 +58,46 @@ await browserTest(async (page, faults) => {
   // What is opened over a page, of a daemon that one is signed in to; and how one signs in.
   await signIn(page);
   await waitForPill(page, 'live');
-  for (const [colorScheme, width] of /** @type {const} */ ([['light', 1280], ['dark', 390]])) {
+  const id = await sh('exec cat');
+  /** What opens each of them. @type {{[dialog: string]: () => Promise<unknown>}} */
+  const dialogs = {
+    palette: () => page.keyboard.press('Control+k'),
+    help: () => page.keyboard.press('?'),
+    launch: () => page.keyboard.press('n'),
+    dispatch: () => page.keyboard.press('d'),
+    // On a phone there is no room for its button.
+    account: () => byPalette('sign out'),
+    source: () => page.locator('#source').click(),
+    day: () => page.locator('#day').click(),
+    ask: async () => {
+      if (await page.locator('#panes [data-pane="sessions"]').isVisible()) await page.locator('#panes [data-pane="sessions"]').click();
+      await openSession(page, id);
+      await page.locator('#session-detail').getByRole('button', { name: 'End', exact: true }).click();
+    },
+  };
+  const PANELS = { source: 'source-truth', day: 'days' };
+  async function byPalette(/** @type {string} */ words) {
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type(words);
+    await page.keyboard.press('Enter');
+  }
+  for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
     await page.emulateMedia({ colorScheme });
-    await page.setViewportSize({ width, height: 800 });
-    await page.goto(url().replace('127.0.0.1', 'localhost'));
-    await waitForPill(page, 'live');
-    for (const [name, open] of Object.entries({ palette: 'Control+k', help: '?', launch: 'n' })) {
-      await until(`${name} is open`, async () => {
-        if (await page.locator(`#${name}`).isVisible()) return true;
-        await page.keyboard.press(open);
-        return false;
-      });
-      found.push(...await violations(page, `${name} ${width} ${colorScheme}`));
-      await page.keyboard.press('Escape');
-      await until(`${name} is closed`, async () => !await page.locator(`#${name}`).isVisible());
+    for (const [width, height] of SIZES) {
+      await page.setViewportSize({ width, height });
+      await page.goto(url().replace('127.0.0.1', 'localhost'));
+      await waitForPill(page, 'live');
+      for (const [name, show] of Object.entries(dialogs)) {
+        const dialog = page.locator(`#${PANELS[/** @type {keyof typeof PANELS} */ (name)] ?? name}`);
+        await show();
+        await until(`${name} is open at ${width} px`, () => dialog.isVisible());
+        found.push(...await violations(page, `${name} ${width} ${colorScheme}`));
+        await page.keyboard.press('Escape');
+        await until(`${name} is closed`, async () => !await dialog.isVisible());
+      }
+      await page.goto(`${url()}/auth/login`);
+      found.push(...await violations(page, `sign in ${width} ${colorScheme}`));
     }
-    for (const name of ['source', 'day']) {
-      await page.locator(`#${name}`).click();
-      found.push(...await violations(page, `${name} ${width} ${colorScheme}`));
-      await page.keyboard.press('Escape');
-    }
-    await page.goto(`${url()}/auth/login`);
-    found.push(...await violations(page, `sign in ${width} ${colorScheme}`));
   }
   check(found.length === 0, `${found.length} violations:\n${[...new Set(found)].join('\n')}`);
   checkFaults(faults);

@@ -10,6 +10,8 @@ const SHOWN_WITHIN_MS = 1_000;
 await browserTest(async (page, faults) => {
   await page.goto(url());
   await waitForPill(page, 'live');
+  const choices = await page.locator('.filters select').evaluateAll((all) => all.map((one) => one.textContent));
+  check(choices.every((text) => text !== ''), `a choice without records has no name: ${choices}`);
 
   const text = `live test ${Date.now()}`;
   await note(text);

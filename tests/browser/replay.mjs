@@ -46,6 +46,13 @@ await browserTest(async (page, faults) => {
   check(/replay/.test(await acts.first().getAttribute('title') ?? ''), 'it is not said why nothing can be done');
   for (const key of ['n', 'd']) await page.keyboard.press(key);
   check(await page.locator('dialog[open]').count() === 0, 'a key opens what cannot be done');
+  // A link that is opened in another tab leads into the same replay.
+  const [other] = await Promise.all([page.context().waitForEvent('page'), page.locator('#queue-jobs a').first().click({ modifiers: ['ControlOrMeta'] })]);
+  await waitForPill(other, 'replay (showcase)');
+  check(/^\/job\//.test(new URL(other.url()).pathname), `another tab shows ${other.url()}`);
+  await other.close();
+  await page.bringToFront();
+
   await scrub(0);
   await until('it was not there at the beginning', async () => await page.locator('#queue-jobs tr', { hasText: 'bench: parser' }).count() === 0);
 

@@ -94,9 +94,9 @@ export const token = () => ok('auth', 'show', '--print');
 export const inHome = (folder) => `${env('DARKMUX_TEST_HOME')}/../${folder}`;
 
 /**
- * What the parent does for a test is asked for in lines: `DO kill` and `DO start` of the daemon, answered with `done`.
+ * What the parent does for a test is asked for in lines, such as `DO kill` of the daemon, answered with `done`.
  *
- * @returns {(what: 'kill' | 'start') => Promise<void>}
+ * @returns {(what: string) => Promise<void>}
  */
 export function parent() {
   const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();

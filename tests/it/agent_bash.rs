@@ -34,7 +34,7 @@ fn a_command_answers_with_its_output_status_and_folder() {
         "{}",
         done.text
     );
-    assert_eq!(done.shown[0], "$ echo out; echo err >&2; mkdir -p sub/deep; cd sub");
+    assert!(done.shown[0].starts_with("(exit 0, ") && done.shown.len() == 1, "{:?}", done.shown);
     assert_eq!(tools.told[..2], ["out", "err"]);
     let done = tools.bash("pwd; exit 3");
     assert!(!done.ok && done.text.contains("/tree/sub\n(exit 3, "), "{}", done.text);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::runner::{ended, processes_of, wait_for_async};
 use crate::support::model_server::{ModelServer, Reply};
 use crate::support::queue::{job, numbers, queue, result, seat, take};
+use crate::support::repo::Repo;
 use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, signal, wait_for};
 
@@ -137,6 +138,97 @@ async fn after_the_loss_of_the_machine_another_one_goes_on_with_the_conversation
     );
 }
 
+/// What became of the changes before the machine was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Came {
+    All,
+    TooMuch,
+    Garbage,
+}
+
+/// A job in a repository whose first machine is lost after its first turn: what the model is told on the second one, and what
+/// it finds there.
+async fn lost_after_changes(change: &str, came: Came) -> (String, String, String) {
+    let server = RedisServer::start();
+    let list = "cat a.txt new.txt b.txt gone.txt sub/c.txt; git log -2 --format=%s; git status --porcelain";
+    let model = ModelServer::start([
+        Reply::call("bash", json!({ "command": change })),
+        Reply::begun([json!({ "content": "thinking" })]).hangs(),
+    ]);
+    let [studio, desk] = ["studio", "desk"].map(|name| machine_of(name, &server, &model));
+    let files = [("a.txt", "one\n"), ("b.txt", "two\n"), ("gone.txt", "gone\n"), ("sub/c.txt", "three\n")];
+    let repo = Repo::new(&studio, "site", &files);
+    // Nothing is committed of this when the job begins.
+    repo.write("new.txt", b"begun\n");
+    let queue = queue(&server.url());
+    let daemon = Daemon::start(&studio);
+    let id = repo.ok(&["crew", "dispatch", "coder", "--fleet", "--no-wait", "-m", "go on"]);
+    let id = SessionId::new(id.trim()).unwrap();
+    wait_for("the second turn", || (model.asked().len() == 2).then_some(()));
+    first_turn_kept(&queue, &id).await;
+    crash(&studio, daemon);
+    let kept = queue.checkpoint(&id).await.unwrap().unwrap();
+    assert_eq!(kept.changes.is_none(), came == Came::TooMuch, "{came:?}");
+    if came == Came::Garbage {
+        let head = repo.git(&["rev-parse", "HEAD"]);
+        let token = server.cli(&["--raw", "HGET", &format!("darkmux:job:{id}"), "tok"]);
+        let claim = claim_of(&id, token.trim());
+        let garbage = format!("{head}\n{}\nPACKgarbage", "b".repeat(40)).into_bytes();
+        let kept = queue.keep_checkpoint(&claim, kept.bytes, Some(garbage)).await.unwrap();
+        assert_eq!(kept, Keeping::Kept);
+    }
+    model.then(Reply::call("bash", json!({ "command": list })));
+    model.then(Reply::text("It goes on."));
+    let _desk = Daemon::start(&desk);
+    let view = ended(&queue, &id).await;
+    assert_eq!((view.state, view.attempts.len()), (JobState::Done, 2), "{view:?}");
+    assert_eq!(view.attempts[1].machine, "desk", "{view:?}");
+    let asked = model.asked();
+    let text = |turn: usize, at: usize| asked[turn]["messages"][at]["content"].as_str().unwrap().to_owned();
+    repo.git(&["checkout", "-q", "."]);
+    std::fs::remove_file(repo.path("new.txt")).unwrap();
+    let mut branch = String::new();
+    if view.result.unwrap().workspace.unwrap().changed > 0 {
+        repo.ok(&["job", "diff", id.as_str()]);
+        branch = repo.git(&["diff", "--name-status", "HEAD", &format!("darkmux/{id}")]);
+    }
+    (text(2, 4), text(3, 6), branch)
+}
+
+#[tokio::test]
+async fn what_was_changed_before_the_machine_was_lost_is_there_for_the_next_attempt() {
+    let change = "echo first > a.txt; git commit -qam 'by the agent'; echo second > b.txt; echo more >> new.txt; rm -r gone.txt sub";
+    let (told, found, branch) = lost_after_changes(change, Came::All).await;
+    assert!(told.contains("was lost") && told.contains("also those that you had changed"), "{told}");
+    let expected = "first\nbegun\nmore\nsecond\n";
+    assert!(found.contains(expected) && found.contains("gone.txt: No such file"), "{found}");
+    assert!(
+        found.contains("\nby the agent\n")
+            && found.contains(" M b.txt\n D gone.txt\n D sub/c.txt\n?? new.txt"),
+        "{found}"
+    );
+    assert_eq!(branch, "M\ta.txt\nM\tb.txt\nD\tgone.txt\nA\tnew.txt\nD\tsub/c.txt");
+}
+
+#[tokio::test]
+async fn changes_that_are_too_large_or_no_changes_stay_behind_and_the_model_is_told() {
+    let large = "echo first > a.txt; head -c 1500000 /dev/urandom > noise.bin";
+    for (change, came) in [(large, Came::TooMuch), ("echo first > a.txt", Came::Garbage)] {
+        let (told, found, branch) = lost_after_changes(change, came).await;
+        assert!(told.contains("as it was when the task began"), "{came:?}: {told}");
+        assert!(found.contains("one\nbegun\ntwo\ngone\nthree\nfirst\n?? new.txt"), "{came:?}: {found}");
+        assert_eq!(branch, "", "{came:?}");
+    }
+}
+
+/// The attempt that holds a job, as far as its checkpoint asks for it.
+fn claim_of(id: &SessionId, token: &str) -> Claim {
+    let (job, spec) = job(id.as_str(), "true");
+    let attempt = token.split('-').next().and_then(|number| number.parse().ok()).unwrap_or(1);
+    let before = darkmux::work::Before { fails: 0, losses: 0 };
+    Claim { id: id.clone(), token: token.to_owned(), attempt, job, spec, cancel: None, before }
+}
+
 #[tokio::test]
 async fn a_checkpoint_that_no_machine_of_the_fleet_made_is_not_gone_on_with() {
     let server = RedisServer::start();
@@ -168,20 +260,23 @@ async fn what_failed_begins_anew_and_an_attempt_that_lost_its_job_keeps_nothing(
     let (job, spec) = job("job-1", "true");
     queue.publish(&job, &JobSpec { retries: 1, ..spec }).await.unwrap();
     let claim = take(&queue, &seat("studio")).await;
-    assert_eq!(queue.keep_checkpoint(&claim, b"turn 1".to_vec()).await.unwrap(), Keeping::Kept);
-    assert_eq!(queue.keep_checkpoint(&claim, b"turn 2".to_vec()).await.unwrap(), Keeping::Kept);
+    assert_eq!(queue.keep_checkpoint(&claim, b"turn 1".to_vec(), None).await.unwrap(), Keeping::Kept);
+    assert_eq!(
+        queue.keep_checkpoint(&claim, b"turn 2".to_vec(), Some(b"files".to_vec())).await.unwrap(),
+        Keeping::Kept
+    );
     let kept = queue.checkpoint(&claim.id).await.unwrap().unwrap();
     assert_eq!((kept.attempt, kept.bytes.as_slice()), (1, &b"turn 2"[..]));
     let ttl: i64 = server.cli(&["TTL", "darkmux:checkpoint:job-1"]).trim().parse().unwrap();
     assert!(ttl > 3600, "{ttl}");
     let mut noise = vec![0; 1024 * 1024];
     getrandom::fill(&mut noise).unwrap();
-    assert_eq!(queue.keep_checkpoint(&claim, noise).await.unwrap(), Keeping::TooLarge);
+    assert_eq!(queue.keep_checkpoint(&claim, noise, None).await.unwrap(), Keeping::TooLarge);
     assert_eq!(queue.checkpoint(&claim.id).await.unwrap().unwrap().bytes, b"turn 2");
     let stranger = Claim { token: "1-other".to_owned(), ..claim.clone() };
-    assert_eq!(queue.keep_checkpoint(&stranger, b"mine".to_vec()).await.unwrap(), Keeping::Fenced);
+    assert_eq!(queue.keep_checkpoint(&stranger, b"mine".to_vec(), None).await.unwrap(), Keeping::Fenced);
     let failed = JobResult { exit_code: Some(1), ..result() };
     queue.finish(&claim.id, &claim.token, Outcome::Failed, (&failed, 1)).await.unwrap();
     assert_eq!(queue.checkpoint(&claim.id).await.unwrap(), None);
-    assert_eq!(queue.keep_checkpoint(&claim, b"late".to_vec()).await.unwrap(), Keeping::Fenced);
+    assert_eq!(queue.keep_checkpoint(&claim, b"late".to_vec(), None).await.unwrap(), Keeping::Fenced);
 }

@@ -9,7 +9,7 @@ use crate::support::runner::member;
 use crate::support::{BIN, Daemon, Home, RedisServer, Running, describe};
 
 /// A browser script that is to run against `daemon`.
-fn script(home: &Home, daemon: &Daemon, name: &str) -> Command {
+pub fn script(home: &Home, daemon: &Daemon, name: &str) -> Command {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     assert!(
         tests.join("node_modules/playwright-core").is_dir(),
@@ -28,15 +28,24 @@ fn script(home: &Home, daemon: &Daemon, name: &str) -> Command {
 }
 
 fn passes(name: &str) {
-    let home = Home::new();
-    let daemon = Daemon::start(&home);
-    let output = script(&home, &daemon, name).output().unwrap();
+    passes_at(&Home::new(), name);
+}
+
+/// The same on a machine that is told more.
+fn passes_at(home: &Home, name: &str) {
+    let daemon = Daemon::start(home);
+    let output = script(home, &daemon, name).output().unwrap();
     assert!(output.status.success(), "{name}: {}", describe(&output));
 }
 
 #[test]
 fn a_record_shows_at_once() {
     passes("live.mjs");
+}
+
+#[test]
+fn the_page_asks_for_little_and_keeps_little() {
+    passes("lean.mjs");
 }
 
 #[test]
@@ -70,6 +79,11 @@ fn two_pages_share_a_terminal() {
 }
 
 #[test]
+fn more_tabs_than_connections_are_all_live() {
+    passes("tabs.mjs");
+}
+
+#[test]
 fn a_terminal_is_drawn_by_webgl() {
     passes("webgl.mjs");
 }
@@ -100,8 +114,14 @@ fn every_page_has_an_address_and_the_keyboard_reaches_it() {
 }
 
 #[test]
+fn everything_is_reached_by_keys_alone() {
+    passes("keyboard.mjs");
+}
+
+#[test]
 fn no_page_has_a_violation_that_axe_finds() {
-    passes("axe.mjs");
+    let redis = RedisServer::start();
+    passes_at(&member("testbox", &redis.url()), "axe.mjs");
 }
 
 #[test]
@@ -116,9 +136,7 @@ fn the_showcase_and_a_day_are_replayed() {
     let day = ["2026-01-02T08:00:00Z", "2026-01-02T08:00:04Z", "2026-01-02T10:00:00Z"].map(record).join("\n");
     std::fs::create_dir_all(home.darkmux().join("flows")).unwrap();
     std::fs::write(home.darkmux().join("flows/2026-01-02.jsonl"), day + "\n").unwrap();
-    let daemon = Daemon::start(&home);
-    let output = script(&home, &daemon, "replay.mjs").output().unwrap();
-    assert!(output.status.success(), "replay.mjs: {}", describe(&output));
+    passes_at(&home, "replay.mjs");
 }
 
 #[test]
@@ -129,10 +147,7 @@ fn several_terminals_are_shown_side_by_side() {
 #[test]
 fn a_job_is_dispatched_watched_and_replayed() {
     let redis = RedisServer::start();
-    let home = member("testbox", &redis.url());
-    let daemon = Daemon::start(&home);
-    let output = script(&home, &daemon, "jobs.mjs").output().unwrap();
-    assert!(output.status.success(), "jobs.mjs: {}", describe(&output));
+    passes_at(&member("testbox", &redis.url()), "jobs.mjs");
 }
 
 #[test]

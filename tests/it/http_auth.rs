@@ -57,7 +57,11 @@ pub fn success(method: &str, path: &str) -> u16 {
         ("POST", "/auth/code" | "/auth/login" | "/v1/register" | "/v1/deregister") => 400,
         (
             "GET",
-            "/v1/jobs/{id}/repository" | "/v1/sessions/{id}" | "/v1/sessions/{id}/scrollback" | "/ws/{id}",
+            "/v1/jobs/{id}/changes"
+            | "/v1/jobs/{id}/repository"
+            | "/v1/sessions/{id}"
+            | "/v1/sessions/{id}/scrollback"
+            | "/ws/{id}",
         )
         | (
             "POST",

@@ -10,6 +10,8 @@
 )]
 
 mod agent_bash;
+mod agent_container;
+mod agent_crowd;
 mod agent_escape;
 mod agent_files;
 mod agent_fleet;
@@ -19,6 +21,7 @@ mod agent_real;
 mod agents;
 mod auth;
 mod browser;
+mod browser_fleet;
 mod chaos;
 mod config;
 mod crew;
@@ -30,6 +33,7 @@ mod dispatch;
 mod dispatch_edges;
 mod doctor;
 mod doctor_fleet;
+mod faults_hosts;
 mod faults_redis;
 mod faults_runner;
 mod fleet;
@@ -92,6 +96,7 @@ mod terminal_ws;
 mod tidy;
 mod traps;
 mod travel;
+mod travel_back;
 mod travel_hostile;
 mod travel_large;
 mod travel_parts;

@@ -130,6 +130,31 @@ fn the_page_says_its_mode_and_files_are_kept_by_the_browser() {
 }
 
 #[test]
+fn the_viewer_comes_as_few_files_that_are_kept_for_good() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let page = get(daemon.port, "/").text();
+    let named = |before: &str| {
+        let (_, rest) = page.split_once(before).unwrap_or_else(|| panic!("no {before} in {page}"));
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let script = named("<script type=\"module\" src=\"");
+    for (path, kind) in
+        [(&script, "text/javascript"), (&named("<link rel=\"stylesheet\" href=\""), "text/css")]
+    {
+        let kept = get(daemon.port, path);
+        assert_eq!(kept.header("content-type"), Some(format!("{kind}; charset=utf-8").as_str()));
+        assert_eq!(kept.header("cache-control"), Some("public, max-age=31536000, immutable"));
+        let packed = ask(daemon.port, "GET", path, &["Accept-Encoding: gzip"]);
+        assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        assert!(packed.body.len() * 2 < kept.body.len(), "{} of {}", packed.body.len(), kept.body.len());
+    }
+    // One of another version is not answered with this one.
+    let other = get(daemon.port, "/assets/viewer-0000000000000000.js");
+    assert_eq!((other.status, other.header("cache-control")), (404, Some("no-store")));
+}
+
+#[test]
 fn model_servers_are_asked_and_may_not_delay() {
     use std::io::{Read, Write};
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

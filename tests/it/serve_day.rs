@@ -4,7 +4,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use crate::http_raw::{Answer, ask, get};
-use crate::support::{Daemon, Home, wait_for};
+use crate::support::{Daemon, Home, RedisServer, wait_for};
 
 const DAY: &str = "2026-11-20";
 
@@ -212,4 +212,50 @@ fn a_file_that_is_cut_while_it_is_sent_ends_the_answer_and_not_the_daemon() {
     });
     assert!(bytes < 20_000_000, "{bytes}");
     wait_for("an answer", || (get(daemon.port, "/health").status == 200).then_some(()));
+}
+
+#[test]
+fn the_list_of_days_names_those_on_which_only_others_wrote() {
+    let redis = RedisServer::start();
+    let record = |ts: &str| {
+        format!(
+            r#"{{"ts":"{ts}","level":"info","category":"work","tier":"operator","stage":"scope","action":"note","handle":"of the studio","machine_id":"studio"}}"#
+        )
+    };
+    // The last one was shipped on the day after.
+    for (id, ts) in [
+        ("1767344400000-0", "2026-01-02T09:00:00Z"),
+        ("1767517200000-0", "2026-01-04T09:00:00Z"),
+        ("1767607200000-0", "2026-01-04T23:59:59Z"),
+    ] {
+        redis.cli(&["XADD", "darkmux:flow", id, "schema", "1.14.0", "record", &record(ts)]);
+    }
+    let home = Home::new().with("DARKMUX_REDIS_URL", redis.url()).with("DARKMUX_RUNNER", "false");
+    let flows = flows(&home);
+    for date in ["2026-01-02", "2026-01-03"] {
+        std::fs::write(flows.join(format!("{date}.jsonl")), record(&format!("{date}T10:00:00Z")) + "\n")
+            .unwrap();
+    }
+    let daemon = Daemon::start(&home);
+    let days = || -> Vec<(String, u64)> {
+        let answer = get(daemon.port, "/flow-days").json();
+        let days = answer["days"].as_array().unwrap().iter();
+        let old = days.filter(|day| day["date"].as_str().unwrap() < "2026-02");
+        old.map(|day| (day["date"].as_str().unwrap().to_owned(), day["records"].as_u64().unwrap())).collect()
+    };
+    // Its own days may be in the stream by now, so only a day of others tells that it was looked at.
+    wait_for("the days of others", || days().iter().any(|(date, _)| date == "2026-01-04").then_some(()));
+    let expected = [("2026-01-04", 0), ("2026-01-03", 1), ("2026-01-02", 1)];
+    assert_eq!(days(), expected.map(|(date, records)| (date.to_owned(), records)));
+    let answer = get(daemon.port, "/flow-days").json();
+    assert!(
+        answer["days"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|day| day["date"] != "2026-01-03")
+            .all(|day| day["date"].as_str().unwrap() > "2026-02" || day["fleet"] == true)
+    );
+    let theirs = get(daemon.port, "/flow/2026-01-04").json();
+    assert_eq!(theirs.as_array().unwrap().len(), 2, "{theirs}");
 }

@@ -94,7 +94,7 @@ test('where the browser gives up, it is opened again from the last position, ove
   mock.timers.tick(2_000);
   assert.equal(newest().url, '/flow/2026-11-23/stream?from=2026-11-23%3A000000000042');
   assert.equal(FakeEventSource.made.length, 2);
-  assert.deepEqual(seen.records, [{ raw: { handle: 'x' }, position: '2026-11-23:000000000042' }]);
+  assert.deepEqual(seen.records, [{ raw: { handle: 'x' }, size: 14, position: '2026-11-23:000000000042' }]);
 });
 
 test('a gap makes the position stale, and says how many are missing where that is known', () => {
@@ -151,15 +151,15 @@ test('a closed stream stays closed, and late events of a replaced one say nothin
 test('data that is no JSON is passed on as no record', () => {
   const { seen } = listen();
   newest().message(FROM, 'torn {');
-  assert.deepEqual(seen.records, [{ raw: undefined, position: FROM }]);
+  assert.deepEqual(seen.records, [{ raw: undefined, size: 6, position: FROM }]);
 });
 
 test('records come with the position of their answer; a failure is an error', async () => {
   globalThis.fetch = async (path) => {
     assert.equal(path, '/flow/2026-11-22?limit=5');
-    return new Response('[{"a":1}]', { headers: { 'darkmux-position': FROM } });
+    return new Response('[{"a":1},{"b":22}]', { headers: { 'darkmux-position': FROM } });
   };
-  assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 } }], position: FROM });
+  assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 }, size: 9 }, { raw: { b: 22 }, size: 9 }], position: FROM });
   globalThis.fetch = async () => new Response('', { status: 503 });
   await assert.rejects(getRecords('2026-11-22', 5), StatusError);
 });

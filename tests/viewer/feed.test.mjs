@@ -58,11 +58,13 @@ async function settle() {
 function feed() {
   const actions = [];
   let sessions = 0;
-  const made = createFeed((action) => actions.push(action), () => { sessions += 1; });
+  let back = 0;
+  const made = createFeed((action) => actions.push(action), (topics) => { if (topics.has('sessions')) sessions += 1; }, () => { back += 1; });
   return {
     ...made,
     actions,
     sessions: () => sessions,
+    back: () => back,
     source: () => actions.filter((action) => action.type === 'source/changed').at(-1)?.source,
     of: (type) => actions.filter((action) => action.type === type),
   };
@@ -131,8 +133,10 @@ test('a lost stream: reconnecting, no daemon only after the probe failed, live o
   assert.equal(it.source(), 'reconnecting');
   assert.equal(streams.length, 2, 'the stream is opened as soon as the daemon answers');
   streams[1].readyState = 1;
+  assert.equal(it.back(), 0);
   streams[1].onopen();
   assert.equal(it.source(), 'live');
+  assert.equal(it.back(), 1, 'it is not told that the daemon is there again');
   mock.timers.tick(60_000);
   await settle();
   assert.equal(it.source(), 'live');
@@ -178,4 +182,22 @@ test('a position that is refused again and again is given up for a new array', a
     await settle();
   }
   assert.equal(it.of('records/loaded').length, 2);
+});
+
+test('what is seen first comes first, the rest of a full day after it, and a small day is asked for once', async () => {
+  const limits = () => asked.filter((path) => path.startsWith('/flow/2026-11-22')).map((path) => path.split('limit=')[1]);
+  answers.set('/flow/2026-11-22', () => records(Number(limits().at(-1)))());
+  const it = feed();
+  it.start();
+  await settle();
+  assert.deepEqual(limits(), ['100', '2000']);
+  assert.deepEqual(it.of('records/loaded').map(({ batch, partial }) => [batch.length, partial]), [[100, true], [2_000, true]]);
+  assert.ok(streams[0].url.includes(encodeURIComponent(POSITION)));
+  asked = [];
+  answers.set('/flow/2026-11-22', records(99));
+  const small = feed();
+  small.start();
+  await settle();
+  assert.deepEqual(limits(), ['100']);
+  assert.equal(small.of('records/loaded').length, 1);
 });

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { withGone } from '../../assets/viewer/gone.js';
 import { WEEKS, weekday, year } from '../../assets/viewer/heat.js';
-import { hasKey, sizeOf, withKeys } from '../../assets/viewer/keyset.js';
+import { hasKey, sizeOf, withKeys, withoutOldest } from '../../assets/viewer/keyset.js';
 import { offers, ranked } from '../../assets/viewer/palette.js';
 import { toEntry } from '../../assets/viewer/record.js';
-import { cameTo } from '../../assets/viewer/records.js';
+import { changeOf } from '../../assets/viewer/records.js';
 import { attemptsOf, countAt, ofAttempt, playedTo, rowsFor } from '../../assets/viewer/replay.js';
 import { busyLines, lanesOf, ticks } from '../../assets/viewer/spans.js';
 import { initialState } from '../../assets/viewer/store.js';
@@ -63,6 +63,8 @@ test('a year ends with the week of today, and busier days are darker', () => {
   const levels = weeks.at(-1).map((cell) => cell?.level);
   assert.deepEqual(levels.slice(4), [2, 1, 4]);
   assert.equal(year(days, '2026-11-18').at(-1)[6], null, 'days to come are no days');
+  const others = { date: '2026-11-19', records: 0, dispatches: 0, bad: 0, fleet: true };
+  assert.equal(year([...days, others], '2026-11-22').at(-1)?.[3]?.level, 1, 'a day of other machines looks like one without records');
 });
 
 test('machines that are gone stay, and a name that is alive again replaces them', () => {
@@ -116,8 +118,23 @@ test('a set of keys grows without changing the one before, and what came is told
   const many = withKeys(first, Array.from({ length: 5_000 }, (_, at) => `k${at}`));
   assert.deepEqual([sizeOf(first), sizeOf(many), many.length], [2, 5_002, 3]);
   assert.ok(hasKey(many, 'a') && hasKey(many, 'k4999') && !hasKey(first, 'k0') && !hasKey(many, 'z'));
+  const more = withKeys([], Array.from({ length: 100_000 }, (_, at) => `k${at}`));
+  assert.ok(sizeOf(more) === 100_000 && more.length < 16 && hasKey(more, 'k0') && hasKey(more, 'k99999'), String(more.length));
   const [a, b, c] = [entry(1, 'a'), entry(2, 'b'), entry(3, 'c')];
-  assert.deepEqual(cameTo([a, b], [a, b, c]), [c]);
-  assert.equal(cameTo([a, b], [b, c]), null);
-  assert.equal(cameTo([], [a]), null);
+  assert.deepEqual(changeOf([a, b], [a, b, c]), { gone: 0, fresh: [c] });
+  assert.deepEqual(changeOf([a, b], [b, c]), { gone: 1, fresh: [c] });
+  for (const now of [[c], [a, c], [a], []]) assert.equal(changeOf([a, b], now), null);
+  assert.equal(changeOf([], [a]), null);
+});
+
+test('the oldest of a set of keys go without the others being copied', () => {
+  const keys = withKeys([], Array.from({ length: 5_000 }, (_, at) => `k${at}`));
+  for (const gone of [0, 1, 2_048, 2_049, 4_999]) {
+    const left = withoutOldest(keys, gone);
+    assert.equal(sizeOf(left), 5_000 - gone);
+    assert.ok(hasKey(left, `k${gone}`) && (gone === 0 || !hasKey(left, `k${gone - 1}`)), String(gone));
+    assert.equal(left.at(-1), gone > 4_096 ? left[0] : keys.at(-1));
+  }
+  assert.deepEqual(withoutOldest(keys, 5_000), []);
+  assert.equal(sizeOf(keys), 5_000);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initialState, reduce } from '../../assets/viewer/store.js';
-import { depth, outcome, times, tone } from '../../assets/viewer/views/jobs.js';
+import { depth, lettered, outcome, times, tone } from '../../assets/viewer/views/jobs.js';
 import { readJobs, readQueue } from '../../assets/viewer/wire.js';
 
 const job = (fields) => readJobs({ jobs: [{ id: 'j', ...fields }] })[0];
@@ -44,4 +44,14 @@ test('a queue that is not known is the last that was known, and the problem', ()
   const failed = reduce(known, { type: 'queue/failed', problem: 'away' });
   assert.deepEqual([failed.queue, failed.jobs.length, failed.queueProblem, failed.queueAt], [queue, 1, 'away', 5]);
   assert.equal(reduce(failed, { type: 'queue/loaded', queue: null, jobs: [] }).queueProblem, '');
+});
+
+test('a dead letter says in words why it is one and what to do, whatever it says itself', () => {
+  const said = (/** @type {string} */ why, job = 'j') => lettered({ entry: '1-1', job, why });
+  assert.equal(said('lease-lost').code, 'lease-lost');
+  assert.match(said('lease-lost').words, /runner was lost/);
+  assert.match(said('refused').advice, /Requeue/);
+  assert.deepEqual([said('it has no record', '').code, said('it has no record', '').words], ['', 'it has no record']);
+  assert.match(said('it has no record', '').advice, /Drop it/);
+  assert.equal(said('constructor').words, 'constructor');
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { canonicalAction, changesSessions, isRecord, keyOf, text, timeOf, toEntry, toJson } from '../../assets/viewer/record.js';
+import { canonicalAction, isRecord, keyOf, text, timeOf, toEntry, toJson, touches } from '../../assets/viewer/record.js';
 import { summarize } from '../../assets/viewer/summary.js';
 
 const summary = (raw) => summarize(toEntry(raw, 'k'));
@@ -18,10 +18,13 @@ test('both spellings of a bookend are one action', () => {
   for (const word of ['start', 'complete', 'error']) {
     assert.equal(canonicalAction(`dispatch.${word}`), `dispatch ${word}`);
     assert.equal(canonicalAction(`dispatch ${word}`), `dispatch ${word}`);
-    assert.ok(changesSessions(`dispatch ${word}`));
+    assert.deepEqual(touches(`dispatch ${word}`), ['sessions', 'queue', 'fleet']);
   }
   assert.equal(canonicalAction('dispatch.tool'), 'dispatch.tool');
-  assert.ok(!changesSessions('dispatch.tool'));
+  assert.deepEqual(touches('dispatch.tool'), []);
+  assert.deepEqual(touches('session.idle'), ['sessions']);
+  assert.deepEqual(touches('job.claimed'), ['queue', 'fleet']);
+  assert.deepEqual(touches('peer.connected'), ['fleet']);
 });
 
 test('a record id of version 7 refines the time, one that disagrees does not', () => {

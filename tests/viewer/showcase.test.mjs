@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { beforeEach, mock, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { modeOf, withQuery } from '../../assets/viewer/mode.js';
+import { modeOf, withQuery, withoutReplay } from '../../assets/viewer/mode.js';
 import { createPlayback } from '../../assets/viewer/playback.js';
 import { createRecordedJob, recordedTerminals } from '../../assets/viewer/recorded.js';
 import { ofRecords, readRecording } from '../../assets/viewer/recording.js';
@@ -177,6 +177,7 @@ test('an address names a recording, a day, or the present', () => {
   for (const wrong of ['../x', 'a/b', 'A', '%2e', '']) assert.equal(modeOf('', '/', `?replay=${wrong}`, NOW).kind, 'live', wrong);
   assert.equal(modeOf('', '/flow/2026-11-22', '', NOW).kind, 'live');
   assert.equal(withQuery('/?q=a', 'replay=x'), '/?q=a&replay=x');
+  for (const path of ['/', '/?q=a', '/sessions?show=a,b']) assert.equal(withoutReplay(withQuery(path, 'replay=x&at=3.5')), path);
 });
 
 test('a recording that is none is empty, and one that is not there is said', async () => {

@@ -29,8 +29,8 @@ test('a session is read with its times, exit code and command line', () => {
 });
 
 test('days are only dates', () => {
-  const days = readDays({ days: [{ date: '2026-11-22', records: 3, bad: 1 }, { date: '../../etc' }, { date: 5 }] });
-  assert.deepEqual(days, [{ date: '2026-11-22', records: 3, dispatches: 0, bad: 1 }]);
+  const days = readDays({ days: [{ date: '2026-11-22', records: 3, bad: 1, fleet: true }, { date: '../../etc' }, { date: 5 }] });
+  assert.deepEqual(days, [{ date: '2026-11-22', records: 3, dispatches: 0, bad: 1, fleet: true }]);
 });
 
 test('loaded models are names or objects', () => {

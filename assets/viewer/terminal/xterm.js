@@ -10,7 +10,8 @@
 const FONT = 'ui-monospace, "SF Mono", SFMono-Regular, "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 export const FONT_SIZE = 13;
 const SCROLLBACK = 10_000;
-const VENDOR = '../vendor';
+/** Absolute: the script that asks for it is served from elsewhere than this file. */
+const VENDOR = '/assets/vendor';
 
 /** The sixteen colours, readable on both grounds. */
 const PALETTE = {

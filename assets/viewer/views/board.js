@@ -126,7 +126,10 @@ export function createBoard(go, tileActions) {
       tiles = new Map();
       frame.replaceChildren();
     }
-    if (state.place.route.page !== 'sessions') return;
+    if (state.place.route.page !== 'sessions') {
+      last = null;
+      return;
+    }
     if (side) return renderTiles(state);
     const shown = state.sessions.slice(0, MAX_ROWS);
     const next = new Map();

@@ -14,9 +14,11 @@ import { byId, h, replace, setText } from './dom.js';
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const NEWEST = 7;
 
-export function createDays() {
+/** @param {() => void} onSeen Somebody looks at the days. */
+export function createDays(onSeen) {
   const button = byId('day', HTMLButtonElement);
   const panel = byId('days', HTMLElement);
+  panel.addEventListener('toggle', onSeen);
   let shown = '';
 
   return {
@@ -37,7 +39,8 @@ export function createDays() {
           ...cells.map((cell) => dayCell(cell, today, place.route.day)))));
       const newest = days.slice(0, NEWEST).map((day) => h('li', {}, h('a', { href: pathOf(day.date, today) },
         h('span', {}, day.date === today ? 'Today, live' : day.date), h('span', { class: 'note' }, about(day)))));
-      replace(panel, h('h2', {}, 'Days, by UTC'), grid, newest.length > 0 && h('ul', { class: 'day-list' }, ...newest),
+      const scope = days.some(({ fleet }) => fleet) ? 'Counted are the records of this machine; a day shows those of the whole fleet.' : '';
+      replace(panel, h('h2', {}, 'Days, by UTC'), scope !== '' && h('p', { class: 'note' }, scope), grid, newest.length > 0 && h('ul', { class: 'day-list' }, ...newest),
         days.length === 0 && h('p', { class: 'note' }, 'No day has records yet.'));
       // What is newest is at the end.
       grid.scrollLeft = grid.scrollWidth;
@@ -50,8 +53,8 @@ export function createDays() {
 const pathOf = (date, today) => routePath({ page: 'flow', id: '', day: date === today ? '' : date });
 
 /** @param {import('../types.js').Day} day */
-const about = ({ records, dispatches, bad }) => [
-  count(records, 'record'), dispatches > 0 && count(dispatches, 'dispatch', 'dispatches'), bad > 0 && `${count(bad, 'line')} unreadable`,
+const about = ({ records, dispatches, bad, fleet }) => [
+  records === 0 && fleet ? 'records of other machines' : count(records, 'record'), dispatches > 0 && count(dispatches, 'dispatch', 'dispatches'), bad > 0 && `${count(bad, 'line')} unreadable`,
 ].filter(Boolean).join(' · ');
 
 /** @param {import('../heat.js').Cell | null} cell @param {string} today @param {string} current */

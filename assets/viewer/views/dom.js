@@ -145,3 +145,12 @@ export function commandLine(line) {
   const code = h('code', {}, line);
   return h('div', { class: 'command' }, code, copyButton(() => line, line, code));
 }
+
+/** Puts a popover under the button that opens it. @param {HTMLElement} panel */
+export function placePopover(panel) {
+  const button = document.querySelector(`[popovertarget="${panel.id}"]`);
+  if (!button) return;
+  const { left, bottom } = button.getBoundingClientRect();
+  panel.style.inset = `${bottom + 6}px auto auto ${Math.max(8, Math.min(left, innerWidth - panel.offsetWidth - 8))}px`;
+  panel.style.margin = '0';
+}

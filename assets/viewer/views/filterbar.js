@@ -7,18 +7,22 @@
 
 import { LEVELS, anyFilter, choicesOf, valuesIn } from '../filters.js';
 import { shortId } from '../format.js';
-import { cameTo } from '../records.js';
+import { changeOf } from '../records.js';
 import { oneLine } from '../sanitize.js';
 import { byId, h, replace, setAttribute } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Filters} Filters */
 
+/** Pages that show it. */
+const PAGES = new Set(['flow', 'session']);
 /** Typing is not searched at each key. */
 const TYPING_MS = 120;
 const MAX_CHOICE_TEXT = 60;
-/** What can be chosen is looked for among all records; not for each that comes. */
+/** What can be chosen is offered anew as often; where hundreds of records come in that time, less often. */
 const OFFER_MS = 1_000;
+const BUSY_OFFER_MS = 5_000;
+const BUSY = 200;
 /** Of thousands of sessions nobody picks one in a menu. */
 const MAX_CHOICES = 200;
 
@@ -38,7 +42,7 @@ export function createFilterBar(actions) {
   const facets = /** @type {const} */ (['category', 'machine', 'role', 'session', 'action'])
     .map((field) => {
       const select = byId(`filter-${field}`, HTMLSelectElement);
-      return { field, select, label: select.getAttribute('aria-label') ?? field, offered: /** @type {string[]} */ ([]), found: /** @type {ReadonlySet<string>} */ (new Set()) };
+      return { field, select, label: select.getAttribute('aria-label') ?? field, offered: /** @type {string[]} */ ([]), found: /** @type {Set<string>} */ (new Set()) };
     });
 
   /** @type {State | null} */
@@ -46,6 +50,7 @@ export function createFilterBar(actions) {
   /** @type {State['records']} */
   let offeredOf = [];
   let offeredAt = -Infinity;
+  let pause = OFFER_MS;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let typing;
 
@@ -64,7 +69,8 @@ export function createFilterBar(actions) {
 
   /** @param {State} state */
   function renderChoices(state) {
-    const fresh = cameTo(offeredOf, state.records);
+    const fresh = changeOf(offeredOf, state.records)?.fresh;
+    pause = fresh && fresh.length > BUSY ? BUSY_OFFER_MS : OFFER_MS;
     offeredOf = state.records;
     for (const facet of facets) {
       const chosen = state.filters[facet.field];
@@ -73,7 +79,7 @@ export function createFilterBar(actions) {
       if (chosen && !values.includes(chosen)) values.push(chosen);
       // A menu that is open must not change under the pointer.
       const open = document.activeElement === facet.select && facet.offered.includes(chosen);
-      if (!open && facet.offered.join('\n') !== ['', ...values].join('\n')) {
+      if (!open && (facet.offered.length === 0 || facet.offered.join('\n') !== ['', ...values].join('\n'))) {
         facet.offered = ['', ...values];
         replace(facet.select, h('option', { value: '' }, facet.label), ...values.map((value) => choice(value, facet.field)));
       }
@@ -85,11 +91,12 @@ export function createFilterBar(actions) {
   return {
     /** @param {State} state */
     render(state) {
+      if (!PAGES.has(state.place.route.page)) return;
       const before = last;
       last = state;
       follow.hidden = state.mode.kind !== 'live' && !state.playback;
       if (before?.follow !== state.follow) follow.setAttribute('aria-pressed', String(state.follow));
-      if (before?.filters === state.filters && (offeredOf === state.records || Math.abs(state.now - offeredAt) < OFFER_MS)) return;
+      if (before?.filters === state.filters && (offeredOf === state.records || Math.abs(state.now - offeredAt) < pause)) return;
       offeredAt = state.now;
       renderChoices(state);
       level.value = state.filters.level;

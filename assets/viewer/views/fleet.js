@@ -8,10 +8,9 @@
 import { age, bytes, count, utc } from '../format.js';
 import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { busyLines } from '../spans.js';
-import { sparkline } from '../topology.js';
-import { byId, commandLine, h, setText, svg } from './dom.js';
+import { byId, commandLine, h, setText } from './dom.js';
 import { createMachine } from './machine.js';
+import { doing, line, skew, tone, turnOf } from './standing.js';
 import { createTable } from './table.js';
 import { createTopology } from './topology.js';
 
@@ -21,54 +20,12 @@ import { createTopology } from './topology.js';
 const MAX_ROWS = 200;
 const MAX_NAME = 80;
 const MAX_MODELS = 3;
-/** A clock that is further off than this is told, in milliseconds. */
-const SKEW_MS = 2_000;
-
-/** @param {FleetMachine} machine @returns {string} what it does, and how many jobs of how many */
-export function doing(machine) {
-  if (machine.gone) return 'no sign of life';
-  if (machine.clash !== '') return 'clash';
-  if (machine.state === '') return 'alive';
-  if (machine.state === 'no runner' || !(machine.slots >= 0)) return machine.state;
-  return `${machine.state} ${machine.busy || 0}/${machine.slots}`;
-}
-
-/** @param {FleetMachine} machine @returns {'open' | 'good' | 'bad' | 'lost'} how it stands, for colour */
-export function tone(machine) {
-  if (machine.clash !== '') return 'bad';
-  if (machine.gone || machine.state === 'draining') return 'lost';
-  return machine.state === 'busy' ? 'open' : 'good';
-}
-
-/** @param {FleetMachine} machine @returns {string} how far its clock is off, where that is worth a word */
-export function skew(machine) {
-  if (!(Math.abs(machine.skew) > SKEW_MS)) return '';
-  return `clock ${machine.skew > 0 ? '+' : '−'}${Math.round(Math.abs(machine.skew) / 1000)} s`;
-}
 
 /** @param {FleetMachine} machine */
 function models(machine) {
   const named = machine.models.slice(0, MAX_MODELS).map((name) => oneLine(name, MAX_NAME));
   const more = machine.models.length - named.length;
   return [...named, more > 0 && `${more} more`].filter(Boolean).join(', ');
-}
-
-const HOUR_MS = 3_600_000;
-/** Lines are drawn anew as often, in milliseconds. */
-const REDRAW_MS = 10_000;
-/** @param {State} state */
-const turnOf = ({ records, now }) => `${Math.floor(now / REDRAW_MS)} ${records.length > 0}`;
-/** @type {{turn: string, lines: ReturnType<typeof busyLines>}} */
-let kept = { turn: '', lines: new Map() };
-
-/** @param {State} state @param {FleetMachine} machine how many of its slots were in use in the last hour, as the records tell */
-export function line(state, machine) {
-  const { records, now } = state;
-  const turn = turnOf(state);
-  if (turn !== kept.turn) kept = { turn, lines: busyLines(records, now - HOUR_MS) };
-  const points = kept.lines.get(machine.name) ?? [{ at: now - HOUR_MS, busy: 0 }];
-  return svg('svg', { viewBox: '0 0 100 20', class: 'spark', preserveAspectRatio: 'none', role: 'img', 'aria-label': 'Dispatches that ran in the last hour' },
-    svg('path', { d: sparkline(points, now - HOUR_MS, now, machine.slots || 0) }));
 }
 
 /** @type {import('./table.js').Column<FleetMachine, State>[]} */
@@ -89,7 +46,7 @@ const COLUMNS = [
   { name: 'Models', text: models, title: (m) => m.models.map((name) => oneLine(name, MAX_NAME)).join(', ').slice(0, 500) },
   { name: 'System', kind: 'dim', text: (m) => oneLine(m.system, MAX_NAME) },
   { name: 'Version', kind: 'dim', text: (m) => oneLine(m.version, MAX_NAME).split(' ')[0] || '1.x', title: (m) => oneLine(m.version, MAX_NAME) },
-  { name: 'Heard of', kind: 'dim', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
+  { name: 'Last seen', kind: 'dim', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
 ];
 
 /** @type {import('./table.js').Column<import('../types.js').Peer, State>[]} */

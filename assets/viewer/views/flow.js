@@ -27,6 +27,7 @@ export function createFlow(show, save) {
   return {
     /** @param {State} state */
     render({ place }) {
+      delete document.documentElement.dataset.first;
       for (const page of pages) page.hidden = !page.dataset.pages?.split(' ').includes(place.route.page);
       for (const tab of tabs) tab.setAttribute('aria-pressed', String(tab.dataset.lens === place.lens));
     },

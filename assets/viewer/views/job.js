@@ -6,6 +6,7 @@
  */
 
 import { clock, duration, moment, utc } from '../format.js';
+import { changeOf } from '../records.js';
 import { rowsFor } from '../replay.js';
 import { machinePath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
@@ -20,6 +21,7 @@ import { createTile } from './tile.js';
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Job} Job */
 /** @typedef {import('../types.js').Piece} Piece */
+/** @typedef {import('../types.js').Entry} Entry */
 
 const MAX_FACT = 300;
 const MAX_RECORDS = 200;
@@ -50,6 +52,8 @@ export function createJob(actions, tileActions) {
   page.append(head, facts, terminal, output, recordsSection);
   let shown = '';
   let shownRecords = '';
+  /** The job's records among those that there were. @type {{id: string, of: readonly Entry[], found: readonly Entry[]}} */
+  let mine = { id: '', of: [], found: [] };
   /** @type {{id: string, player: ReturnType<typeof createPlayer>, loaded: number} | null} */
   let playing = null;
   /** The terminal of a job that runs. @type {{key: string, tile: ReturnType<typeof createTile>} | null} */
@@ -64,8 +68,9 @@ export function createJob(actions, tileActions) {
     const session = sessionOfJob(state, id);
     replace(head, h('h2', { title: oneLine(id, MAX_FACT) }, h('a', { class: 'crumb', href: '/queue' }, 'Queue / '), name),
       job && h('span', { class: 'session-outcome', data: { tone: tone(job) } }, outcome(job)), when, h('span', { class: 'spacer' }),
-      session && h('a', { class: 'button', href: sessionPath(session.id) }, 'Terminal'),
-      job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', 'data-acts': true, on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel'));
+      h('span', { class: 'head-acts' },
+        session && h('a', { class: 'button', href: sessionPath(session.id) }, 'Terminal'),
+        job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', 'data-acts': true, on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel')));
     if (!job) {
       const gone = detail?.state === 'gone' || detail?.state === 'failed';
       replace(facts, gone
@@ -141,9 +146,19 @@ export function createJob(actions, tileActions) {
     playing.loaded = pieces.length;
   }
 
+  /** Of those that came, where others were looked at before. @param {State} state @returns {readonly Entry[]} */
+  function recordsOf({ records, place: { route: { id } } }) {
+    const ofJob = (/** @type {Entry} */ one) => one.session === id;
+    const change = mine.id === id ? changeOf(mine.of, records) : null;
+    const came = change ? change.fresh.filter(ofJob) : [];
+    const found = change ? (came.length > 0 ? [...mine.found, ...came] : mine.found) : records.filter(ofJob);
+    mine = { id, of: records, found };
+    return found;
+  }
+
   /** @param {State} state */
   function renderRecords(state) {
-    const found = state.records.filter((one) => one.session === state.place.route.id);
+    const found = recordsOf(state);
     const now = `${found.length} ${found.at(-1)?.key}`;
     recordsSection.hidden = found.length === 0;
     if (now === shownRecords) return;
@@ -164,6 +179,7 @@ export function createJob(actions, tileActions) {
         playing = live = waiting = null;
         terminal.replaceChildren();
         shown = shownRecords = '';
+        mine = { id: '', of: [], found: [] };
         output.replaceChildren();
         return;
       }

@@ -38,6 +38,18 @@ export function times(job, now) {
   return [duration(job.finished - job.started), age(now - job.finished)].filter(Boolean).join(' · ');
 }
 
+/** What the codes of dead letters mean, and what is to be thought of. @type {{[code: string]: [string, string]}} */
+const CODES = {
+  'lease-lost': ['Its runner was lost, and it may not be tried again by itself.', 'It may have done some of its work. Requeue it to run it again, or drop it.'],
+  refused: ['Its runner gave it up: trying it again would not help.', 'Its page says why. Requeue it when that is mended, or drop it.'],
+};
+
+/** @param {Queue['letters'][number]} letter @returns {{code: string, words: string, advice: string}} why it is dead, and what to do; `code` is empty where the reason is in words */
+export function lettered({ why, job }) {
+  const [words, advice] = Object.hasOwn(CODES, why) ? CODES[why] : [why, job === '' ? 'It is no job that could be run. Drop it.' : 'Requeue it when that is mended, or drop it.'];
+  return { code: words === why ? '' : why, words, advice };
+}
+
 /** @param {Queue} queue @returns {string} depth, and whether it is handed out */
 export function depth(queue) {
   const parts = [`${queue.queued} queued`, `${queue.running} running`];

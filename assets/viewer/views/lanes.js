@@ -5,7 +5,6 @@
  * @module
  */
 
-import { matcher } from '../filters.js';
 import { clock, count, duration, shortId, utc } from '../format.js';
 import { sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
@@ -35,14 +34,14 @@ export function createLanes(openRecord) {
   });
   /** @type {State | null} */
   let last = null;
-  /** @type {{records: unknown, filters: unknown, lanes: Lane[]}} */
-  let kept = { records: null, filters: null, lanes: [] };
+  /** @type {{matches: unknown, lanes: Lane[]}} */
+  let kept = { matches: null, lanes: [] };
   let drawn = 0;
 
   function draw() {
     if (!last) return;
-    const { records, filters, now, mode, playback } = last;
-    if (kept.records !== records || kept.filters !== filters) kept = { records, filters, lanes: lanesOf(records.filter(matcher(filters))) };
+    const { matches, now, mode, playback } = last;
+    if (kept.matches !== matches) kept = { matches, lanes: lanesOf(matches.newest(matches.total)) };
     const newest = Math.max(...kept.lanes.map(({ last: at }) => at), -Infinity);
     const to = mode.kind === 'live' || playback ? Math.max(now, newest) : newest + 1_000;
     const oldest = Math.min(...kept.lanes.map(({ first }) => first), to - 60_000);
@@ -79,7 +78,7 @@ export function createLanes(openRecord) {
         last = null;
         return;
       }
-      const changed = last?.records !== state.records || last?.filters !== state.filters || last?.place.lens !== state.place.lens;
+      const changed = last?.matches !== state.matches || last?.place.lens !== state.place.lens;
       last = state;
       // Bars of what runs grow; a burst of records is not drawn for each of them.
       if (Math.abs(state.now - drawn) < REDRAW_MS && !(changed && drawn === 0)) return;

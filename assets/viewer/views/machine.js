@@ -9,9 +9,9 @@ import { age, bytes, count } from '../format.js';
 import { jobPath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { commandLine, h, replace } from './dom.js';
-import { doing, line, skew, tone } from './fleet.js';
 import { outcome as jobOutcome, tone as jobTone } from './jobs.js';
 import { label, outcome, tone as sessionTone } from './sessions.js';
+import { doing, line, skew, tone } from './standing.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Machine} Machine */
@@ -79,7 +79,7 @@ function facts(state, member, own) {
     ...fact('Slots', member && member.slots >= 0 ? `${member.busy || 0} of ${member.slots} busy` : ''),
     ...fact('Roles', (member?.roles ?? []).map((role) => oneLine(role, 60)).slice(0, 30).join(', ')),
     ...fact('Redis', own?.redis ?? ''),
-    ...fact('Heard of', member ? [age(member.age + Math.max(0, state.now - state.fleetAt)), skew(member)].filter(Boolean).join(' · ') : ''),
+    ...fact('Last seen', member ? [age(member.age + Math.max(0, state.now - state.fleetAt)), skew(member)].filter(Boolean).join(' · ') : ''),
   ];
 }
 

@@ -9,7 +9,7 @@ import { count, duration, utc } from '../format.js';
 import { jobPath, machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, replace, setText } from './dom.js';
-import { depth, hasEnded, lastHour, outcome, queueNow, times, tone } from './jobs.js';
+import { depth, hasEnded, lastHour, lettered, outcome, queueNow, times, tone } from './jobs.js';
 import { createTable } from './table.js';
 
 /** @typedef {import('../types.js').State} State */
@@ -60,7 +60,11 @@ const JOBS = [
 const LETTERS = [
   { name: 'Job', nodes: (letter) => [letter.job, () => [letter.job === '' ? h('span', { class: 'dim' }, 'no job') : h('a', { href: jobPath(letter.job) }, oneLine(letter.job, MAX_NAME))]] },
   { name: 'Since', kind: 'dim', text: ({ entry }, { now }) => `${duration(now - Number(entry.split('-')[0]))}`, title: ({ entry }) => utc(Number(entry.split('-')[0])) },
-  { name: 'Why', kind: 'wrap', text: ({ why }) => oneLine(why, MAX_WHY) },
+  {
+    name: 'Why', kind: 'wrap',
+    nodes: (letter) => [`${letter.job}\n${letter.why}`, () => [oneLine(lettered(letter).words, MAX_WHY), h('span', { class: 'sub' }, lettered(letter).advice)]],
+    title: (letter) => lettered(letter).code,
+  },
   {
     name: '', said: 'What can be done', kind: 'acts',
     nodes: ({ entry, job }, { may, actions }) => [String(may), () => (may ? [h('span', { class: 'row-acts' },

@@ -5,6 +5,7 @@
  */
 
 import { isOpen } from '../commands.js';
+import { count } from '../format.js';
 import { sectionOf } from '../routes.js';
 import { waiting } from '../v1.js';
 import { byId, setAttribute, setText } from './dom.js';
@@ -26,11 +27,11 @@ export function tallies(state) {
   const jobs = state.queue === null ? 0 : state.queue.queued + state.queue.waiting + state.queue.running;
   const dead = state.queue?.dead ?? 0;
   return {
-    fleet: { count: alive, tone: lost > 0 || state.fleetProblem !== '' ? 'warn' : '', about: lost > 0 ? `${alive} machines alive, ${lost} not` : `${alive} machines alive` },
-    flow: { count: state.unseen, about: `${state.unseen} new records` },
-    queue: { count: jobs, tone: dead > 0 || state.queueProblem !== '' ? 'warn' : '', about: `${jobs} jobs that have not ended${dead > 0 ? `, ${dead} dead letters` : ''}` },
-    sessions: { count: open, about: `${open} sessions run` },
-    inbox: { count: needs, tone: needs > 0 ? 'needs' : '', about: `${needs} sessions need you` },
+    fleet: { count: alive, tone: lost > 0 || state.fleetProblem !== '' ? 'warn' : '', about: `${count(alive, 'machine')} alive${lost > 0 ? `, ${lost} not` : ''}` },
+    flow: { count: state.unseen, about: count(state.unseen, 'new record') },
+    queue: { count: jobs, tone: dead > 0 || state.queueProblem !== '' ? 'warn' : '', about: `${count(jobs, 'open job')}${dead > 0 ? `, ${count(dead, 'dead letter')}` : ''}` },
+    sessions: { count: open, about: `${count(open, 'session')} running` },
+    inbox: { count: needs, tone: needs > 0 ? 'needs' : '', about: needs === 1 ? '1 session needs you' : `${needs} sessions need you` },
   };
 }
 

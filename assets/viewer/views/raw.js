@@ -46,11 +46,11 @@ export function createRaw() {
         last = null;
         return;
       }
-      if (last?.records === state.records && last.filters === state.filters) return;
+      if (last?.matches === state.matches) return;
       last = state;
-      const found = state.records.filter(matcher(state.filters));
-      const newest = found.slice(-MAX_LINES);
-      replace(note, newest.length < found.length ? `the newest ${newest.length} of ${count(found.length, 'record')}` : count(found.length, 'record'));
+      const { total, complete } = state.matches;
+      const newest = state.matches.newest(MAX_LINES);
+      replace(note, `${newest.length < total ? `the newest ${newest.length} of ` : ''}${count(total, 'record')}${complete ? '' : ' so far'}`);
       const atEnd = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 24;
       pre.textContent = newest.map(({ raw }) => {
         const json = sanitizeJson(toJson(raw));

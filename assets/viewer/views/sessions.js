@@ -95,7 +95,8 @@ export function createSessions(openSession) {
       const open = state.sessions.filter((session) => isOpen(session.state)).length;
       const hidden = state.sessions.length - shown.length;
       const words = [open > 0 && `${open} running`, hidden > 0 ? `newest ${MAX_ROWS} of ${state.sessions.length}` : state.sessions.length > open && `${state.sessions.length - open} ended`].filter(Boolean).join(' · ');
-      setText(total, words);
+      // Beside its heading there is room for one of them.
+      setText(total, words.split(' · ')[0]);
       setAttribute(total, 'title', words);
       renderEmpty(state);
     },

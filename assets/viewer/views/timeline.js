@@ -1,29 +1,38 @@
 /**
  * The flow timeline: the newest matching records, oldest first, with a title for each local day.
- * Renders a bounded number of rows and, from one state to the next, only what is new.
+ *
+ * Invariant: there is a bounded number of rows. Those in view are drawn first and the others a few at a time; while more
+ * comes than anybody reads, there are only those in view, and they are used again for what comes.
  *
  * @module
  */
 
-import { FIRST_DISPATCH } from '../commands.js';
-import { anyFilter, matcher } from '../filters.js';
+import { anyFilter } from '../filters.js';
 import { count, localDay } from '../format.js';
-import { MAX_RECORDS, cameTo } from '../records.js';
-import { byId, commandLine, h, reconcile, replace, setText } from './dom.js';
-import { dayRow, row, setExpanded } from './row.js';
+import { MAX_RECORDS } from '../records.js';
+import { byId, h, reconcile, replace, setText } from './dom.js';
+import { emptyText, notLoaded } from './nothing.js';
+import { dayRow, fill, rowMaker, setExpanded } from './row.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Entry} Entry */
 
-/** Distance from the end, in pixels, that still counts as being there. */
 /** Pages that show it. */
 const PAGES = new Set(['flow', 'session']);
+/** Distance from the end, in pixels, that still counts as being there. */
 const AT_END_PX = 24;
-/** Records of one moment that are more than anybody reads; the rows that are then shown, how often, and until when. */
+/** Records within a moment that are more than anybody reads; how often they are then drawn, and until when. */
 const BURST = 15;
-const BURST_ROWS = 60;
-const BURST_MS = 150;
+const BURST_MS = 200;
 const CALM_MS = 1_500;
+/** A row is as high as this, or higher. */
+const ROW_PX = 28;
+/** Rows drawn first where it is not known how many are in view, and those added in a frame. */
+const FIRST_ROWS = 30;
+const STEP_ROWS = 10;
+/** Rows that there are at most, however far back somebody goes; and those added below while somebody reads older ones. */
+const MAX_ROWS = 2_000;
+const MAX_NEW_ROWS = 100;
 /** Rows above the one that a link points to. */
 const BEFORE_LINKED = 20;
 
@@ -48,33 +57,40 @@ export function createTimeline(actions) {
 
   const loadButton = h('button', { type: 'button', id: 'load-day', on: { click: actions.loadDay } }, 'Load the whole day');
 
+  const makeRow = rowMaker();
   /** @type {Map<string, HTMLLIElement>} */
   let rows = new Map();
   /** @type {State | null} */
   let last = null;
-  /** @type {Entry[]} */
-  let matching = [];
-
-  unseen.addEventListener('click', () => actions.follow(true));
+  /** What was drawn last. @type {State | null} */
+  let drawn = null;
+  /** Rows that may be there by now. */
+  let room = FIRST_ROWS;
   /** The record of the address, once it has been shown. */
   let linked = '';
-
-  /** @param {State} state */
-  function showLinked({ place: { record }, records, expanded }) {
-    if (record === '' || record === linked || !records.some(({ key }) => key === record)) return;
-    linked = record;
-    if (!expanded.has(record)) return queueMicrotask(() => actions.toggle(record));
-  }
-
-  let bursting = false;
-  let burstAt = -Infinity;
-  let drawnAt = 0;
-  /** @type {State | null} */
-  let shownState = null;
+  let filling = false;
+  let burst = { since: 0, records: 0, until: 0, drawnAt: 0 };
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let pending;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let calming;
+  let olderShown = '';
+  /** @type {readonly Entry[]} */
+  let drawnOf = [];
+  /** Rows in view, when the height is known. */
+  let inView = FIRST_ROWS;
   let lastTop = 0;
   let lastHeight = 0;
+
+  unseen.addEventListener('click', () => actions.follow(true));
+  list.addEventListener('click', (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    const { key, session } = target?.closest('li')?.dataset ?? {};
+    if (!target?.closest('.record-line') || key === undefined) return;
+    if (session && target.closest('.record-session')) actions.openSession(session);
+    // A click that ends a selection of text is no wish to open the record.
+    else if (target.matches('.record-toggle') || getSelection()?.isCollapsed !== false) actions.toggle(key);
+  });
   scroller.addEventListener('scroll', () => {
     const { scrollTop, scrollHeight, clientHeight } = scroller;
     // A change of the height moves the content without anybody having scrolled.
@@ -87,17 +103,45 @@ export function createTimeline(actions) {
     lastHeight = scrollHeight;
   }, { passive: true });
 
-  // Rows are as high as they are only once they were in view.
-  new ResizeObserver(() => {
+  // Also because rows are as high as they are only once they were in view. To ask for a height while drawing would have the
+  // page laid out twice; here it has been.
+  const sizes = new ResizeObserver(() => {
+    inView = Math.ceil(scroller.clientHeight / ROW_PX) + 2;
     if (last?.follow) scroller.scrollTop = scroller.scrollHeight;
-  }).observe(list);
+  });
+  sizes.observe(list);
+  sizes.observe(scroller);
 
-  /** @param {State} state @param {boolean} toggled @param {boolean} burst */
-  function renderRows(state, toggled, burst) {
-    const at = state.place.record === '' ? -1 : matching.findIndex(({ key }) => key === state.place.record);
-    const shown = matching.slice(at < 0 ? -(burst ? BURST_ROWS : state.cap) : Math.max(0, Math.min(matching.length - state.cap, at - BEFORE_LINKED)));
+  /** @param {State} state */
+  function showLinked({ place: { record }, records, expanded }) {
+    if (record === '' || record === linked || !records.some(({ key }) => key === record)) return;
+    linked = record;
+    if (!expanded.has(record)) return queueMicrotask(() => actions.toggle(record));
+  }
+
+  /** @param {State} state @returns {{shown: Entry[], cut: boolean}} the records to be drawn, and whether newer ones are not among them */
+  function window({ matches, place, cap, follow, unseen: come }) {
+    const wanted = Math.min(cap, matches.total);
+    if (place.record !== '') {
+      const all = matches.newest(matches.total);
+      const at = all.findIndex(({ key }) => key === place.record);
+      if (at >= 0) {
+        const from = Math.max(0, Math.min(all.length - cap, at - BEFORE_LINKED));
+        return { shown: all.slice(from, from + MAX_ROWS), cut: from + MAX_ROWS < all.length };
+      }
+    }
+    if (follow) return { shown: matches.newest(Math.min(wanted, room, MAX_ROWS)), cut: false };
+    const from = Math.min(wanted, room);
+    const most = Math.min(MAX_ROWS, from - come + Math.min(come, MAX_NEW_ROWS));
+    return { shown: matches.newest(from, most), cut: from > most };
+  }
+
+  /** @param {readonly Entry[]} shown @param {boolean} again Rows may be used for other records than before. */
+  function rowsOf(shown, again) {
     /** @type {Map<string, HTMLLIElement>} */
     const next = new Map();
+    const free = again ? [...rows.values()].filter(({ className }) => className === 'record') : [];
+    const isKept = shown.some(({ key }) => rows.has(key));
     let day = '';
     for (const entry of shown) {
       const title = localDay(entry.at);
@@ -108,69 +152,111 @@ export function createTimeline(actions) {
         const unique = next.has(key) ? `${key}:${entry.key}` : key;
         next.set(unique, rows.get(unique) ?? dayRow(unique, title));
       }
-      const known = rows.get(entry.key);
-      const element = known ?? row(entry, actions);
-      if (!known || toggled) {
-        element.toggleAttribute('data-linked', entry.key === state.place.record);
-        setExpanded(element, entry, state.expanded.has(entry.key));
+      let element = rows.get(entry.key);
+      if (!element) {
+        element = (isKept ? undefined : free.shift()) ?? makeRow();
+        fill(element, entry);
       }
       next.set(entry.key, element);
     }
-    rows = next;
-    reconcile(list, [...next.values()]);
+    return next;
+  }
+
+  /** @param {State} state @param {boolean} again */
+  function renderRows(state, again) {
+    const { shown, cut } = window(state);
+    unseen.dataset.cut = String(cut);
+    const before = rows;
+    const same = drawn?.expanded === state.expanded && drawn.place === state.place && shown.length === drawnOf.length
+      && shown[0] === drawnOf[0] && shown.at(-1) === drawnOf.at(-1);
+    drawnOf = shown;
+    if (!same) fillRows(state, shown, before, again);
+    const wanted = Math.min(state.cap, state.matches.total);
+    if (!bursting() && state.matches.complete && room < (state.follow ? Math.min(wanted, MAX_ROWS) : wanted)) fillUp();
+  }
+
+  /** @param {State} state @param {readonly Entry[]} shown @param {Map<string, HTMLLIElement>} before @param {boolean} again */
+  function fillRows(state, shown, before, again) {
+    rows = rowsOf(shown, again);
+    for (const entry of shown) {
+      const element = rows.get(entry.key);
+      if (!element || (before.has(entry.key) && drawn?.expanded === state.expanded && drawn.place === state.place)) continue;
+      element.toggleAttribute('data-linked', entry.key === state.place.record);
+      setExpanded(element, entry, state.expanded.has(entry.key));
+    }
+    reconcile(list, [...rows.values()]);
+  }
+
+  /** The rows out of view are added in later frames. */
+  function fillUp() {
+    if (filling) return;
+    filling = true;
+    requestAnimationFrame(() => {
+      filling = false;
+      room += STEP_ROWS;
+      if (last && PAGES.has(last.place.route.page)) draw(last);
+    });
   }
 
   /** @param {State} state */
   function renderOlder(state) {
-    const hidden = matching.length - state.cap;
+    const hidden = state.matches.total - state.cap;
     const filtered = anyFilter(state.filters);
     const gone = notLoaded(state);
-    older.hidden = hidden <= 0 && gone === '';
+    older.hidden = hidden <= 0 && gone === '' && state.matches.complete;
     olderButton.hidden = hidden <= 0;
     setText(olderButton, `Show older (${count(hidden, 'more', 'more')})`);
-    const note = h('span', {}, gone, gone !== '' && filtered && ' Filters look only at what is loaded.');
     const more = state.partial && state.dropped === 0 && state.records.length < MAX_RECORDS / 2;
-    replace(older, olderButton, gone !== '' && note, more && loadButton);
+    const now = JSON.stringify([state.matches.complete, gone, filtered, more]);
+    if (now === olderShown) return;
+    olderShown = now;
+    const note = h('span', {}, gone, gone !== '' && filtered && ' Filters look only at what is loaded.');
+    replace(older, olderButton, !state.matches.complete && 'Searching…', gone !== '' && note, more && loadButton);
   }
 
   /** @param {State} state */
   function renderEmpty(state) {
-    empty.hidden = matching.length > 0;
+    empty.hidden = state.matches.total > 0;
     if (empty.hidden) return;
     replace(empty, ...emptyText(state, actions));
   }
 
   /** @param {State} state */
   function renderUnseen(state) {
-    unseen.hidden = state.follow || state.unseen === 0;
-    setText(unseen, `${count(state.unseen, 'new', 'new')} ↓`);
+    const cut = unseen.dataset.cut === 'true';
+    unseen.hidden = state.follow || (state.unseen === 0 && !cut);
+    setText(unseen, state.unseen > 0 ? `${count(state.unseen, 'new', 'new')} ↓` : 'Newest ↓');
   }
+
+  const busy = () => performance.now() < burst.until;
+  /** More comes than anybody reads, and somebody sees the newest. */
+  const bursting = () => busy() && last?.follow === true;
 
   /** Draws what is different from what was drawn last. @param {State} state */
   function draw(state) {
     clearTimeout(pending);
     pending = undefined;
-    const before = shownState;
-    const burst = Math.abs(state.now - burstAt) < CALM_MS;
-    shownState = state;
-    drawnAt = performance.now();
-    const changed = !before || before.records !== state.records || before.filters !== state.filters
-      || before.unreadable !== state.unreadable;
-    const toggled = before?.expanded !== state.expanded || before?.place !== state.place;
-    if (changed || toggled || before.cap !== state.cap || burst !== bursting) {
-      bursting = burst;
-      const fromEnd = scroller.scrollHeight - scroller.scrollTop;
-      renderRows(state, toggled, burst && state.follow);
-      renderOlder(state);
-      // Older rows appear above what is being read, which must stay where it is.
-      if (before && state.cap > before.cap) scroller.scrollTop = scroller.scrollHeight - fromEnd;
-    }
-    if (changed || before?.loaded !== state.loaded || before?.problem !== state.problem
-      || before?.source !== state.source) renderEmpty(state);
+    const before = drawn;
+    burst.drawnAt = performance.now();
+    if (bursting()) {
+      room = inView;
+      // The rows out of view come back when it is calm.
+      clearTimeout(calming);
+      calming = setTimeout(() => last && draw(last), CALM_MS);
+    } else if (before?.filters !== state.filters) room = inView;
+    const first = state.follow ? null : list.querySelector('.record');
+    const top = first?.getBoundingClientRect().top ?? 0;
+    // What has the focus, or is selected, stays what it is.
+    renderRows(state, bursting() && !list.contains(document.activeElement) && getSelection()?.isCollapsed !== false);
+    renderOlder(state);
+    renderEmpty(state);
+    drawn = state;
+    // Older rows appear above what is being read, which must stay where it is.
+    if (first?.isConnected && first !== list.querySelector('.record')) scroller.scrollTop += first.getBoundingClientRect().top - top;
     renderUnseen(state);
     showLinked(state);
-    if (before && toggled && state.expanded.has(linked) && !before.expanded.has(linked)) rows.get(linked)?.scrollIntoView({ block: 'center' });
-    if (state.follow) scroller.scrollTop = scroller.scrollHeight;
+    if (before && state.expanded.has(linked) && !before.expanded.has(linked)) rows.get(linked)?.scrollIntoView({ block: 'center' });
+    if (state.follow && !before?.follow) scroller.scrollTop = scroller.scrollHeight;
   }
 
   return {
@@ -179,62 +265,19 @@ export function createTimeline(actions) {
       if (!PAGES.has(state.place.route.page)) return;
       const before = last;
       last = state;
-      const had = matching.length;
-      if (before?.records !== state.records || before.filters !== state.filters) matching = matched(before, state, matching);
-      // More comes than anybody reads: what is in view is shown, some times a second, and the rest when it is calm.
-      if (before?.filters === state.filters && matching.length - had > BURST) burstAt = state.now;
-      const soon = drawnAt + BURST_MS - performance.now();
-      if (Math.abs(state.now - burstAt) >= CALM_MS || soon <= 0) draw(state);
+      const now = performance.now();
+      if (before && !state.follow) room += Math.max(0, state.unseen - before.unseen);
+      if (before && before.filters === state.filters) {
+        if (now - burst.since > BURST_MS) burst = { ...burst, since: now, records: 0 };
+        // A search finds records, and none of them has just come.
+        if (state.matches.complete && before.matches.complete) burst.records += Math.max(0, state.matches.total - before.matches.total);
+        if (burst.records > BURST) burst.until = now + CALM_MS;
+      }
+      const soon = burst.drawnAt + BURST_MS - now;
+      // What is found first is shown at once, the rest as often as what comes.
+      const searching = !state.matches.complete && before?.filters === state.filters && before.matches.total > 0;
+      if (!(busy() || searching) || soon <= 0) draw(state);
       else pending ??= setTimeout(() => last && draw(last), soon);
     },
   };
 }
-
-/**
- * Where records only came to those of before, only they are looked at.
- *
- * @param {State | null} before @param {State} state @param {Entry[]} found of before
- * @returns {Entry[]}
- */
-function matched(before, { records, filters }, found) {
-  const fresh = before?.filters === filters ? cameTo(before.records, records) : null;
-  return fresh ? found.concat(fresh.filter(matcher(filters))) : records.filter(matcher(filters));
-}
-
-/** @param {State} state @returns {string} what this page does not have, or nothing */
-function notLoaded(state) {
-  return [unreadable(state), left(state)].filter(Boolean).join(' ');
-}
-
-/** @param {State} state */
-const unreadable = (state) => (state.unreadable > 0 ? `${count(state.unreadable, 'event')} could not be read.` : '');
-
-/** @param {State} state */
-function left(state) {
-  if (state.dropped > 0) return `${count(state.dropped, 'older record')} left this page; the day's file has them.`;
-  return state.partial ? "Older records are not loaded; the day's file has them." : '';
-}
-
-/** @param {State} state @param {TimelineActions} actions @returns {Node[]} */
-function emptyText(state, actions) {
-  if (state.problem !== '') {
-    return [h('h2', {}, 'The records could not be read'), h('p', {}, state.problem), hint('See what is wrong:'), commandLine('darkmux doctor')];
-  }
-  if (!state.loaded) {
-    return state.source === 'no daemon'
-      ? [h('h2', {}, 'No daemon answers'), hint('Start it:'), commandLine('darkmux serve')]
-      : [h('p', {}, 'Reading the flow…')];
-  }
-  if (state.records.length > 0) {
-    return [
-      h('h2', {}, 'No record matches'),
-      h('p', {}, `${count(state.records.length, 'record')} loaded, none with these filters.`),
-      h('button', { type: 'button', on: { click: actions.clearFilters } }, 'Clear filters'),
-    ];
-  }
-  if (state.mode.kind !== 'live') return [h('h2', {}, 'No records'), h('p', {}, `There is nothing in ${state.mode.label}.`)];
-  return [h('h2', {}, 'Nothing has happened yet'), hint('Dispatch a role and watch it here:'), commandLine(FIRST_DISPATCH)];
-}
-
-/** @param {string} text */
-const hint = (text) => h('p', {}, text);

@@ -8,8 +8,8 @@ import { count } from '../format.js';
 import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { layout, pulseOf } from '../topology.js';
-import { doing, tone } from './fleet.js';
 import { h, replace, setAttribute, svg } from './dom.js';
+import { doing, tone } from './standing.js';
 
 /** @typedef {import('../types.js').State} State */
 
@@ -18,6 +18,8 @@ const PULSE_MS = 900;
 /** Pulses on their way at once; a burst of thousands shows as many. */
 const MAX_PULSES = 24;
 const NARROW_PX = 560;
+/** How round a corner of a link is. */
+const BEND_PX = 12;
 const CALM = matchMedia('(prefers-reduced-motion: reduce)');
 
 export function createTopology() {
@@ -43,7 +45,7 @@ export function createTopology() {
     middle = at;
     places = new Map(nodes.map(({ name, x, y }) => [name, { x, y }]));
     setAttribute(picture, 'viewBox', `0 0 ${width} ${height}`);
-    const links = shared ? nodes.map(({ x, y, machine }) => svg('path', { class: 'link', d: curve({ x, y }, middle), 'data-down': (away || machine.gone) && 'true' })) : [];
+    const links = shared ? nodes.map(({ x, y, machine }) => svg('path', { class: 'link', d: (isNarrow() ? bend : curve)({ x, y }, middle), 'data-down': (away || machine.gone) && 'true' })) : [];
     replace(picture, ...links, shared && hub(state, middle, away), ...nodes.map((node) => machineNode(node, node.name === state.machine?.id)));
     replace(note, [shared ? '' : 'This machine works alone. A shared Redis makes a fleet: darkmux fleet --help', hidden > 0 && `${count(hidden, 'more machine')} in the table below`].filter(Boolean).join(' · '));
     note.hidden = note.textContent === '';
@@ -102,6 +104,9 @@ export function createTopology() {
 
 /** @param {{x: number, y: number}} from @param {{x: number, y: number}} to */
 const curve = (from, to) => `M${from.x} ${from.y} C${(from.x + to.x) / 2} ${from.y} ${(from.x + to.x) / 2} ${to.y} ${to.x} ${to.y}`;
+
+/** Down the middle, and to the side: past what is in between. @param {{x: number, y: number}} from @param {{x: number, y: number}} to */
+const bend = (from, to) => `M${from.x} ${from.y} L${to.x + Math.sign(from.x - to.x) * BEND_PX} ${from.y} Q${to.x} ${from.y} ${to.x} ${from.y - BEND_PX} L${to.x} ${to.y}`;
 
 /** @param {import('../topology.js').Node} node @param {boolean} here */
 function machineNode({ name, x, y, machine }, here) {

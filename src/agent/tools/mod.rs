@@ -236,9 +236,9 @@ impl Toolbox {
         let have: Vec<_> = self.palette.iter().map(|tool| tool.as_str()).collect();
         let shown = visible_line(&name.chars().take(64).collect::<String>()).into_owned();
         let why = match (ToolName::named(name), closest(name, have.iter().copied())) {
-            (Some(_), _) => format!("this role may not use `{shown}`"),
+            (Some(_), _) => format!("this role may not use `{shown}`."),
             (None, Some(near)) => format!("there is no tool `{shown}`; did you mean `{near}`?"),
-            (None, None) => format!("there is no tool `{shown}`"),
+            (None, None) => format!("there is no tool `{shown}`."),
         };
         Err(Refusal::new(format!("{why} The tools are: {}.", have.join(", "))))
     }

@@ -14,7 +14,7 @@ use crate::model::{Access, MachineId, Runtime, SessionId};
 use crate::store::ensure_private_dir;
 use crate::util::{clock, visible_line};
 use crate::wire::{Bundle, Workspace};
-use crate::workspace::{Mirror, Placing, Record, Records, Source, Where};
+use crate::workspace::{Mirror, Placing, Record, Records, Source, Where, WorkspaceError};
 
 /// The repository that the role gets a worktree of: agents that may write do, in a repository, unless the user sits
 /// with them or says otherwise.
@@ -72,7 +72,9 @@ impl Placed {
         source: &Source,
         (id, machine): (&SessionId, &MachineId),
     ) -> Result<Self, Failure> {
-        let refused = |error| workspace_failure(&error);
+        let refused = |error: WorkspaceError| {
+            Failure::new(Exit::Failed, format!("{error} (--no-repo works in the folder itself)"))
+        };
         let (folder, cwd) = folder(config, source, id);
         let root = config.paths.worktrees();
         let make = || {

@@ -106,9 +106,12 @@ fn tell(
                 printer.line(&format!("{} {}{own}", change.what, change.path))?;
             }
             let count = changes.len();
-            let (would, did) =
-                (format!("it fits; {count} files would change"), "files changed; nothing is staged");
-            printer.note(&if args.dry_run { would } else { format!("{count} {did}") });
+            let files = if count == 1 { "file" } else { "files" };
+            printer.note(&if args.dry_run {
+                format!("it fits; {count} {files} would change")
+            } else {
+                format!("{count} {files} changed; nothing is staged")
+            });
         }
     }
     Ok(())

@@ -1,12 +1,16 @@
 //! What a job made of the caller's repository, taken into it as a branch. No file changes by that.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
+use super::fetch::{self, Pack};
 use super::link;
 use crate::cli::printer::DIM;
 use crate::cli::{Cx, Exit, Failure};
-use crate::model::SessionId;
+use crate::model::{MachineId, SessionId};
 use crate::util::visible_line;
+use crate::wire::Bundle;
 use crate::work::{JobView, Queue};
 use crate::workspace::{BRANCH_PREFIX, Branch, Mirror, Record, Records, Source, Where, WorkspaceError};
 
@@ -43,8 +47,20 @@ pub struct Back {
 /// A result before it is in the repository.
 struct Sent {
     commit: String,
-    bytes: Option<Vec<u8>>,
+    way: Way,
     note: Option<String>,
+}
+
+/// How its objects come.
+enum Way {
+    /// They are in the repository.
+    Here,
+    /// As these bytes.
+    Bytes(Vec<u8>),
+    /// From the folder of a session of this machine.
+    Folder(Mirror, PathBuf),
+    /// From this machine, whose daemon is a peer of ours, or ours.
+    Machine(MachineId),
 }
 
 impl Delivery {
@@ -150,19 +166,29 @@ pub async fn take_in(
                     ),
                 )
             })?,
-            bytes: None,
+            way: Way::Here,
             note: None,
         },
         (Where::Here(folder), _) => from_here(cx, record, folder).await?,
     };
-    let Sent { commit, bytes, note } = sent;
+    let Sent { commit, way, note } = sent;
     let state = record.state.clone();
     if commit == state {
         return Ok(Back { source, state, commit, branch: None, changed: 0, files: Vec::new(), note });
     }
-    match bytes {
-        Some(bytes) => source.receive(&state, &commit, &bytes).await.map_err(failed)?,
-        None => source.check(&state, &commit).await.map_err(failed)?,
+    match way {
+        Way::Here => source.check(&state, &commit).await.map_err(failed)?,
+        Way::Bytes(bytes) => source.receive(&state, &commit, &bytes).await.map_err(failed)?,
+        Way::Folder(mirror, folder) => {
+            let gone =
+                || Failure::new(Exit::Failed, format!("what it committed in {} is gone", folder.display()));
+            let pack = mirror.changes(&folder, &state, &commit).await.map_err(failed)?.ok_or_else(gone)?;
+            fetch::take_in(&source, (&state, &commit), Pack::Git(pack)).await?;
+        }
+        Way::Machine(machine) => {
+            let pack = fetch::from_machine(cx, &record.id, &machine).await?;
+            fetch::take_in(&source, (&state, &commit), pack).await?;
+        }
     }
     let changes = source.changes(&state, &commit).await.map_err(failed)?;
     let put = if branch {
@@ -191,16 +217,16 @@ async fn from_fleet(source: &Source, queue: &Queue, job: &JobView, record: &Reco
         return Err(nothing("was dispatched from another state of the repository than this machine knows"));
     }
     let note = result.error.as_deref().map(|error| visible_line(error).into_owned());
-    let bytes = match &result.bundle {
-        Some(bundle) if source.check(&result.state, &result.commit).await.is_err() => {
-            Some(queue.bundle(bundle).await.map_err(|error| link::failure(&error))?)
-        }
+    let way = match &result.bundle {
+        Some(_) if source.check(&result.state, &result.commit).await.is_ok() => Way::Here,
+        Some(Bundle { at: Some(machine), .. }) => Way::Machine(machine.clone()),
+        Some(bundle) => Way::Bytes(queue.bundle(bundle).await.map_err(|error| link::failure(&error))?),
         None if result.commit != result.state => {
             return Err(nothing(note.as_deref().unwrap_or("sent nothing")));
         }
-        _ => None,
+        None => Way::Here,
     };
-    Ok(Sent { commit: result.commit.clone(), bytes, note })
+    Ok(Sent { commit: result.commit.clone(), way, note })
 }
 
 /// What a session of this machine has in its folder now.
@@ -208,19 +234,20 @@ async fn from_here(cx: &Cx, record: &Record, folder: &std::path::Path) -> Result
     let failed = |error: WorkspaceError| Failure::new(Exit::Failed, error);
     if !folder.is_dir() {
         let branch =
-            record.result.as_ref().map(|commit| Sent { commit: commit.clone(), bytes: None, note: None });
+            record.result.as_ref().map(|commit| Sent { commit: commit.clone(), way: Way::Here, note: None });
         return branch
             .ok_or_else(|| Failure::new(Exit::Failed, format!("its worktree {} is gone", folder.display())));
     }
     let config = cx.config()?;
     let mirror = Mirror::open(&cx.env, &config.paths.mirrors(), &record.repo, &record.base).await;
-    let left = mirror.map_err(failed)?.collect(folder, (&record.base, &record.state), &record.id).await;
-    let left = left.map_err(failed)?;
+    let mirror = mirror.map_err(failed)?;
+    let left = mirror.collect(folder, (&record.base, &record.state), &record.id).await.map_err(failed)?;
     let note = (!left.notes.is_empty()).then(|| left.notes.join("; "));
-    if left.packed.is_none() && left.commit != record.state {
-        return Err(Failure::new(Exit::Failed, note.unwrap_or_default()));
-    }
-    Ok(Sent { commit: left.commit, bytes: left.packed.map(|packed| packed.bytes), note })
+    let way = match left.packed {
+        Some(packed) => Way::Bytes(packed.bytes),
+        None => Way::Folder(mirror, folder.to_owned()),
+    };
+    Ok(Sent { commit: left.commit, way, note })
 }
 
 /// The branch of a job.

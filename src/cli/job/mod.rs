@@ -7,6 +7,7 @@ mod delivery;
 mod diff;
 mod ending;
 mod explain;
+mod fetch;
 mod fleet;
 mod follow;
 mod logs;

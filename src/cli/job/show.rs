@@ -110,6 +110,7 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
             totals.total_turns, totals.total_tools, totals.total_tokens
         );
         say("took", Some(took));
+        say("hand it to", agent.hand_off_to.as_ref().map(ToString::to_string));
         let changed: Vec<String> = agent.changed.iter().map(|path| path.display().to_string()).collect();
         say("files", list(&changed));
         for check in &agent.checks {
@@ -127,7 +128,9 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
 
 fn changed(left: &WorkspaceResult) -> String {
     let files = if left.changed == 1 { "1 file".to_owned() } else { format!("{} files", left.changed) };
-    left.error.iter().fold(files, |words, error| format!("{words}; {error}"))
+    let waits = left.bundle.as_ref().and_then(|bundle| bundle.at.as_ref());
+    let waits = waits.map(|machine| format!("large: it waits on {machine} until it is asked for"));
+    waits.iter().chain(&left.error).fold(files, |words, more| format!("{words}; {more}"))
 }
 
 /// The built-in agent's last message.

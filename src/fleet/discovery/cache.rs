@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use crate::model::is_peer_name;
-use crate::store::{Durability, read_private, write_atomic};
+use crate::store::{Durability, read_if_there, write_atomic};
 
 /// Largest file, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -63,7 +63,7 @@ impl Cache {
 
     /// What was kept; nothing where there is no such file or it is not understood.
     pub fn read(&self) -> Devices {
-        let read = read_private(&self.0, FILE_MAX).and_then(|bytes| {
+        let read = read_if_there(&self.0, FILE_MAX).and_then(|bytes| {
             let Some(bytes) = bytes else { return Ok(Devices::new()) };
             let content: Content = serde_json::from_slice(&bytes)?;
             Ok(if content.version == VERSION { content.devices } else { Devices::new() })

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::local_http::{LocalError, LocalHttp, away, json};
 use super::tailnet::{Status, WhoIs};
 use crate::config::Environment;
-use crate::store::{read_bounded, read_private};
+use crate::store::{read_bounded, read_if_there};
 use crate::util::Secret;
 
 /// `Host` of every question; others are refused by Tailscale.
@@ -189,7 +189,7 @@ async fn run(command: &Path, args: &[&str]) -> Result<Vec<u8>, LocalError> {
         let what = args.first().copied().unwrap_or_default();
         return Err(LocalError::Away(format!("`tailscale {what}` ended with {status}")));
     }
-    Ok(read_private(output.path(), OUTPUT_MAX).map_err(failed)?.unwrap_or_default())
+    Ok(read_if_there(output.path(), OUTPUT_MAX).map_err(failed)?.unwrap_or_default())
 }
 
 #[cfg(test)]

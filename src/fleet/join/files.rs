@@ -81,7 +81,7 @@ impl PeerFiles {
 
     /// What is known of a machine that this one is joined with.
     pub fn find(&self, id: &MachineId) -> io::Result<Option<Joined>> {
-        let Some(bytes) = store::read_private(&self.record(id), FILE_MAX)? else { return Ok(None) };
+        let Some(bytes) = store::read_if_there(&self.record(id), FILE_MAX)? else { return Ok(None) };
         let joined: Joined = serde_json::from_slice(&bytes)?;
         Ok(Some(joined).filter(|joined| joined.machine_id == *id))
     }
@@ -145,7 +145,7 @@ impl PeerFiles {
 
     /// Whether a join with this invitation was begun here and not finished.
     pub fn pending(&self, invite: InviteId) -> io::Result<Option<Pending>> {
-        let bytes = store::read_private(&self.dir.join(PENDING), FILE_MAX)?;
+        let bytes = store::read_if_there(&self.dir.join(PENDING), FILE_MAX)?;
         let pending: Option<Pending> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(pending.filter(|pending| pending.invite == invite.to_string()))
     }

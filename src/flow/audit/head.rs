@@ -8,7 +8,7 @@ use super::AuditError;
 use super::header::{Link, day_text};
 use super::walk::Mark;
 use crate::model::Day;
-use crate::store::{Durability, read_private, write_atomic};
+use crate::store::{Durability, read_if_there, write_atomic};
 
 /// Name of the file.
 pub const FILE: &str = "head.json";
@@ -71,7 +71,7 @@ impl Head {
     /// Reads the head of the chain in `dir`; `None` when there is none.
     pub fn read(dir: &Path) -> Result<Option<Self>, AuditError> {
         let path = path(dir);
-        let bytes = read_private(&path, SIZE_MAX).map_err(AuditError::io(&path, "reading it"))?;
+        let bytes = read_if_there(&path, SIZE_MAX).map_err(AuditError::io(&path, "reading it"))?;
         let Some(bytes) = bytes else { return Ok(None) };
         let refuse = |reason| AuditError::Refused { path: path.clone(), reason, dir: dir.to_owned() };
         let head: Self = serde_json::from_slice(&bytes)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::days;
 use super::head::Head;
-use crate::store::{Durability, ensure_private_dir, read_private, write_atomic};
+use crate::store::{Durability, ensure_private_dir, read_if_there, write_atomic};
 
 /// Name of the file, in the folder of the day files.
 const FILE: &str = "audit-chain.json";
@@ -35,7 +35,7 @@ impl Memory {
 
     /// The chain that was in `dir` before and of which nothing is there now.
     pub fn gone(&self, dir: &Path) -> Option<Head> {
-        let bytes = read_private(&self.file, SIZE_MAX).ok().flatten()?;
+        let bytes = read_if_there(&self.file, SIZE_MAX).ok().flatten()?;
         let known: Known = serde_json::from_slice(&bytes).ok()?;
         let empty = matches!(Head::read(dir), Ok(None)) && days(dir).is_ok_and(|days| days.is_empty());
         (known.dir == dir && empty).then_some(known.head)

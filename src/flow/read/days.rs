@@ -96,6 +96,7 @@ impl DayIndex {
             bytes: meta.len(),
             date: day.to_string(),
             dispatches: known.dispatches,
+            fleet: false,
             missions: known.missions.iter().cloned().collect(),
             records: known.records,
         }))

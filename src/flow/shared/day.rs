@@ -73,7 +73,7 @@ struct Shown<'a> {
 }
 
 /// The day that a record names, and its time.
-fn time(line: &[u8]) -> (Option<Day>, u64) {
+pub(super) fn time(line: &[u8]) -> (Option<Day>, u64) {
     let shown = serde_json::from_slice::<Shown<'_>>(line).ok();
     let ts = shown.as_ref().and_then(|shown| shown.ts.as_deref());
     let day = ts.and_then(|ts| ts.get(..10)?.parse().ok());

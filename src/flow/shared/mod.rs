@@ -11,6 +11,7 @@
 //! Not here: sending (`flow::ship`), and who is served (`serve::stream`).
 
 mod day;
+mod days;
 mod entry;
 mod range;
 mod seen;

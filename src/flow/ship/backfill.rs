@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::read::{DayReader, FlowTail, days_in, newest, writing_day};
 use crate::model::{Day, Position};
-use crate::store::{Durability, read_private, write_atomic};
+use crate::store::{Durability, read_if_there, write_atomic};
 use crate::util::Clock;
 
 /// Days that are sent.
@@ -79,7 +79,7 @@ struct Origin {
 /// From where on the files are ours, in a home that came from another machine: the end of what lay there when
 /// we looked first.
 pub fn origin(path: &Path, log: &str, dir: &Path, clock: &Clock) -> io::Result<Position> {
-    let kept = read_private(path, ORIGIN_MAX)?.and_then(|text| serde_json::from_slice::<Origin>(&text).ok());
+    let kept = read_if_there(path, ORIGIN_MAX)?.and_then(|text| serde_json::from_slice::<Origin>(&text).ok());
     if let Some(from) = kept.filter(|origin| origin.log == log).and_then(|origin| origin.from.parse().ok()) {
         return Ok(from);
     }

@@ -46,8 +46,10 @@ impl Watcher {
                     return;
                 }
             }
-            // There is no folder yet, or another one.
-            self.notices = notices::Notices::of(&self.dir).ok();
+            // There is no folder yet, or another one. Beside it, and before it is looked for again, so that it is noticed
+            // whenever it is made.
+            let beside = self.dir.parent().and_then(|dir| notices::Notices::of(dir).ok());
+            self.notices = notices::Notices::of(&self.dir).ok().or(beside);
             if self.notices.is_some() {
                 return;
             }
@@ -136,5 +138,18 @@ mod tests {
             watcher.changed().await;
             assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_is_missing_is_not_looked_for_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let flows = dir.path().join("flows");
+        let mut watcher = Watcher::new(&flows);
+        watcher.changed().await;
+        let looked = tokio::time::timeout(LOOK * 10, watcher.changed()).await;
+        assert!(looked.is_err(), "nothing has happened");
+        std::fs::create_dir(&flows).unwrap();
+        tokio::time::timeout(LOOK, watcher.changed()).await.expect("it is noticed when it is made");
     }
 }

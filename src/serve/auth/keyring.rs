@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::caller::Scope;
 use super::{NamedTokens, TokenError, TokenFile};
 use crate::config::Paths;
-use crate::util::Secret;
+use crate::util::{Secret, tick};
 
 /// How often an open stream looks whether its token is still valid, where nobody else asks anything.
 const LOOK: Duration = Duration::from_secs(2);
@@ -167,7 +167,10 @@ impl Keyring {
         let mut changes = self.changes.subscribe();
         while self.of_id(&id).is_some() {
             // The sender lives as long as `self`; the pause is for changes that nobody else has noticed.
-            let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tick(LOOK) => {}
+            }
         }
     }
 

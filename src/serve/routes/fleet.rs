@@ -50,7 +50,7 @@ pub async fn sessions(State(app): State<Arc<App>>) -> Result<Response, ApiError>
     };
     let running = here?.into_iter().filter(|session| session.state == SessionState::Running);
     beats.extend(running.map(|session| {
-        let beat = SessionBeat::of(session, app.fleet.beacon.uid(), now);
+        let beat = SessionBeat::of(&session, app.fleet.beacon.uid(), now);
         (beat.session_id.clone(), beat)
     }));
     let mut response = json(&beats.into_values().collect::<Vec<_>>())?;

@@ -1,26 +1,34 @@
-//! A day of the whole fleet as one array: our file and what others shipped, each record once.
+//! A day of the whole fleet as one array: our file and what others shipped, each record once; and which days there
+//! are.
 //!
-//! Without Redis, or when it is away or slow, the array is that of the file alone, and a header says so.
+//! Without Redis, or when it is away or slow, they are those of the files alone, and a header says so.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::super::read_ahead::{self, Pieces};
 use super::flow::{self, ARRAY_PIECE, POSITION, reading};
 use crate::flow::read::holds;
 use crate::flow::shared::{Foreign, RECORDS_MAX, Timed, Union, survey};
 use crate::model::{Day, Place, Position};
-use crate::serve::app::FleetFlow;
+use crate::serve::app::{FleetFlow, json};
 use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
+use crate::wire::{DayEntry, FlowDays};
 
 /// Whose records an array holds: `fleet`, or `local` when those of others could not be had.
 const SOURCE: HeaderName = HeaderName::from_static("x-darkmux-source");
+
+/// How long the list of days waits for Redis.
+const DAYS_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// There where older records of others were left out: how many were kept.
 const CUT: HeaderName = HeaderName::from_static("darkmux-others-kept");
@@ -75,6 +83,41 @@ async fn union(
         response.headers_mut().insert(CUT, HeaderValue::from(kept));
     }
     Ok(response)
+}
+
+/// The list of days with those of the fleet, where they can be had.
+pub(super) async fn days(app: &App, mut list: FlowDays) -> Result<Response, ApiError> {
+    let Some(fleet) = &app.fleet_flow else { return json(&list) };
+    let source = match timeout(DAYS_PATIENCE, fleet.shared.days()).await {
+        Ok(Ok(days)) => {
+            add(&mut list.days, &days);
+            "fleet"
+        }
+        late => {
+            tracing::debug!(?late, "the list of days without those of others");
+            "local"
+        }
+    };
+    Ok(([(SOURCE, HeaderValue::from_static(source))], json(&list)?).into_response())
+}
+
+/// Marks the days that the fleet knows, and adds those that are not among ours. Newest first.
+fn add(list: &mut Vec<DayEntry>, days: &BTreeSet<Day>) {
+    let mut missing = days.iter().map(Day::to_string).collect::<BTreeSet<_>>();
+    for entry in &mut *list {
+        entry.fleet = missing.remove(&entry.date);
+    }
+    let of_others = |date| DayEntry {
+        bad: 0,
+        bytes: 0,
+        date,
+        dispatches: 0,
+        fleet: true,
+        missions: Vec::new(),
+        records: 0,
+    };
+    list.extend(missing.into_iter().map(of_others));
+    list.sort_by(|a, b| b.date.cmp(&a.date));
 }
 
 struct Put {

@@ -265,5 +265,5 @@ pub async fn status(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
 pub async fn days(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let mut index = Arc::clone(&app.days).lock_owned().await;
     let days = app.blocking("counting the records", move || index.list()).await?;
-    json(&FlowDays { days, generated_at_ms: app.now_ms() })
+    fleet_day::days(&app, FlowDays { days, generated_at_ms: app.now_ms() }).await
 }

@@ -1,32 +1,37 @@
 //! The viewer's page. It has a path for each thing that it shows; where programs are answered at that path, too,
 //! only who asks for `text/html` gets the page.
 
+use axum::Extension;
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::assets::Viewer;
+use super::assets::Bundled;
 use crate::model::Day;
 use crate::serve::ApiError;
 
 /// `GET /`: the page, live.
-pub async fn live() -> Result<Response, ApiError> {
-    page(r#"<meta name="darkmux-mode" content="live">"#)
+pub async fn live(Extension(viewer): Extension<Bundled>) -> Result<Response, ApiError> {
+    page(&viewer, r#"<meta name="darkmux-mode" content="live">"#)
 }
 
 /// Any page of the showcase: the page, playing the recording.
-pub async fn showcase() -> Result<Response, ApiError> {
+pub async fn showcase(Extension(viewer): Extension<Bundled>) -> Result<Response, ApiError> {
     let recording = crate::serve::RECORDING;
-    page(&format!(
+    let metas = format!(
         r#"<meta name="darkmux-mode" content="demo"><meta name="darkmux-flow-src" content="{recording}">"#
-    ))
+    );
+    page(&viewer, &metas)
 }
 
 /// Answers a browser that goes to a path of programs with the page, and everybody else as ever.
-pub async fn for_browsers(request: Request, next: Next) -> Response {
-    let answer =
-        if wants_page(request.headers()) { live().await.into_response() } else { next.run(request).await };
+pub async fn for_browsers(viewer: Extension<Bundled>, request: Request, next: Next) -> Response {
+    let answer = if wants_page(request.headers()) {
+        live(viewer).await.into_response()
+    } else {
+        next.run(request).await
+    };
     ([(header::VARY, HeaderValue::from_static("accept"))], answer).into_response()
 }
 
@@ -41,22 +46,25 @@ fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 /// `GET /play/{date}`: the page, showing one day.
-pub async fn play(Path(date): Path<String>) -> Result<Response, ApiError> {
+pub async fn play(
+    Path(date): Path<String>,
+    Extension(viewer): Extension<Bundled>,
+) -> Result<Response, ApiError> {
     let day: Day =
         date.parse().map_err(|error| ApiError::new(StatusCode::NOT_FOUND, "bad_date", format!("{error}")))?;
-    page(&format!(r#"<meta name="darkmux-mode" content="play"><meta name="darkmux-date" content="{day}">"#))
+    let metas =
+        format!(r#"<meta name="darkmux-mode" content="play"><meta name="darkmux-date" content="{day}">"#);
+    page(&viewer, &metas)
 }
 
-fn page(metas: &str) -> Result<Response, ApiError> {
-    let file = Viewer::get("index.html").ok_or_else(|| missing("index.html"))?;
-    let html = String::from_utf8_lossy(&file.data);
-    let (before, after) = html.split_once("<head>").ok_or_else(|| missing("<head>"))?;
+fn page(viewer: &Bundled, metas: &str) -> Result<Response, ApiError> {
+    let bundle = viewer.for_page()?;
+    let (before, after) = bundle
+        .page
+        .split_once("<head>")
+        .ok_or_else(|| ApiError::internal("making the page", &"it has no <head>"))?;
     let html = format!("{before}<head>\n{metas}{after}");
     Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response())
-}
-
-fn missing(what: &'static str) -> ApiError {
-    ApiError::internal("making the page", &format!("{what} is not in this build"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::super::ServiceError;
 use super::conf;
 use crate::config::Paths;
 use crate::store::{
-    Durability, Password, RedisTarget, ensure_private_dir, read_private, write_atomic, write_new,
+    Durability, Password, RedisTarget, ensure_private_dir, read_if_there, write_atomic, write_new,
 };
 use crate::util::Secret;
 
@@ -106,7 +106,7 @@ impl HubFiles {
     /// What was asked for; `None` where this machine is no hub.
     pub fn read(&self) -> Result<Option<HubFile>, ServiceError> {
         let path = self.asked();
-        let bytes = read_private(&path, FILE_MAX).map_err(ServiceError::file(&path, "reading it"))?;
+        let bytes = read_if_there(&path, FILE_MAX).map_err(ServiceError::file(&path, "reading it"))?;
         let wrong = |error: serde_json::Error| ServiceError::file(&path, "reading it")(error.into());
         bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(wrong)).transpose()
     }
@@ -115,7 +115,7 @@ impl HubFiles {
     pub fn is_written(&self, hub: &HubFile) -> bool {
         let hashes = [self.admin_password(), self.password()].map(|path| hash_of(&path).ok());
         let [Some(admin), Some(fleet)] = hashes else { return false };
-        let have = read_private(&self.conf(), FILE_MAX).ok().flatten();
+        let have = read_if_there(&self.conf(), FILE_MAX).ok().flatten();
         self.text(hub, &admin, &fleet).is_ok_and(|text| have.as_deref() == Some(text.as_bytes()))
     }
 
@@ -174,7 +174,7 @@ fn target(url: &str, password: PathBuf) -> Result<RedisTarget, ServiceError> {
 
 /// The hash under which the server knows a password.
 fn hash_of(path: &Path) -> Result<String, ServiceError> {
-    let bytes = read_private(path, FILE_MAX).map_err(ServiceError::file(path, "reading it"))?;
+    let bytes = read_if_there(path, FILE_MAX).map_err(ServiceError::file(path, "reading it"))?;
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     match text.lines().next().map(str::trim_end).filter(|line| !line.is_empty()) {
         Some(password) => Ok(hex(ring::digest::digest(&ring::digest::SHA256, password.as_bytes()).as_ref())),

@@ -33,6 +33,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::places::Place;
 use super::viewers::ViewerKind;
 use super::{Host, agent, attach, events};
 use crate::model::SessionState;
@@ -63,11 +64,16 @@ pub const OUTPUT_START: &str = "darkmux-output-start";
 /// Answers one request.
 pub(super) async fn answer(
     host: Arc<Host>,
-    clients: Shutdown,
+    (clients, place): (Shutdown, Arc<Place>),
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
-    if !is_open(request.method(), &path) && !shows_key(&host, &request) {
+    let is_open = is_open(request.method(), &path);
+    let shown = (!is_open || place.is_guest()) && shows_key(&host, &request);
+    if shown {
+        place.shown();
+    }
+    if !is_open && !shown {
         let key = socket_key(&host.folder);
         let message = format!(
             "show the key in {} as `Authorization: Bearer`; a program that may not read it may only report what it does",
@@ -78,7 +84,7 @@ pub(super) async fn answer(
     Ok(match (request.method(), path.as_str()) {
         (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.status_now()),
         (&Method::GET, "/v1/output") => output(&host, &request),
-        (&Method::GET, "/v1/attach") => start_attach(host, &clients, request),
+        (&Method::GET, "/v1/attach") => start_attach(host, (&clients, &place), request),
         (&Method::POST, "/v1/input") => input(&host, request).await,
         (&Method::POST, "/v1/resize") => resize(&host, request).await,
         (&Method::POST, "/v1/name") => name(&host, request).await,
@@ -290,11 +296,21 @@ fn follow_events(host: Arc<Host>) -> Response<Body> {
     response
 }
 
-fn start_attach(host: Arc<Host>, clients: &Shutdown, mut request: Request<Incoming>) -> Response<Body> {
+fn start_attach(
+    host: Arc<Host>,
+    (clients, place): (&Shutdown, &Place),
+    mut request: Request<Incoming>,
+) -> Response<Body> {
     let wanted = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
     if wanted != Some(UPGRADE) {
         return failure(StatusCode::UPGRADE_REQUIRED, format!("ask for an upgrade to {UPGRADE}"));
     }
+    let Some(place) = place.attach() else {
+        return failure(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this session has too many viewers; leave one of them",
+        );
+    };
     let is_set = |name| parameter(&request, name) == Some(1);
     let number = |name| parameter(&request, name).and_then(|number| u16::try_from(number).ok());
     let size = number("cols").zip(number("rows")).map(|(cols, rows)| WindowSize { cols, rows });
@@ -306,7 +322,10 @@ fn start_attach(host: Arc<Host>, clients: &Shutdown, mut request: Request<Incomi
     };
     let upgrade = hyper::upgrade::on(&mut request);
     let end = host.output.end();
-    clients.spawn(attach::run(host, upgrade, how));
+    clients.spawn(async move {
+        attach::run(host, upgrade, how).await;
+        drop(place);
+    });
     let mut response = done(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, header::HeaderValue::from_static(UPGRADE));

@@ -7,21 +7,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::{Notify, watch};
 
 use super::viewers::{Sized, ViewerKind};
 use super::{Host, model};
+use crate::session::duplex::{self, Incoming, Outgoing};
 use crate::session::output::{Chunk, OutputReader};
 use crate::wire::frames::{Decoder, HEADER_LEN, Kind, MAX_PAYLOAD, header};
 use crate::wire::{SessionStatus, WindowSize};
 
 /// Bytes read from the client at a time.
 const READ_BUFFER: usize = 8 * 1024;
-
-type Stream = TokioIo<Upgraded>;
 
 /// How a client wants to look.
 pub(super) struct How {
@@ -48,8 +45,9 @@ impl Drop for Viewer {
 
 /// Serves one client until it leaves or has seen the end.
 pub(super) async fn run(host: Arc<Host>, upgrade: OnUpgrade, how: How) {
-    let stream = match upgrade.await {
-        Ok(upgraded) => TokioIo::new(upgraded),
+    let socket = upgrade.await.map_err(io::Error::other).and_then(duplex::split);
+    let (up, down) = match socket {
+        Ok(socket) => socket,
         Err(error) => return tracing::debug!(%error, "an attachment did not come about"),
     };
     let answered = host.viewers.answered();
@@ -62,7 +60,6 @@ pub(super) async fn run(host: Arc<Host>, upgrade: OnUpgrade, how: How) {
         host.read();
     }
     let reader = host.output.reader(how.from, how.hold);
-    let (up, down) = tokio::io::split(stream);
     let done = tokio::select! {
         done = send(&viewer, down, reader, (how.from, answered)) => done,
         done = take_input(&viewer, up) => done,
@@ -74,7 +71,7 @@ pub(super) async fn run(host: Arc<Host>, upgrade: OnUpgrade, how: How) {
 
 async fn send(
     viewer: &Viewer,
-    mut down: WriteHalf<Stream>,
+    mut down: Outgoing,
     mut reader: OutputReader,
     (from, answered): (Option<u64>, bool),
 ) -> io::Result<()> {
@@ -95,7 +92,7 @@ impl Viewer {
     /// The screen as it is now; the output goes on after it.
     async fn send_screen(
         &self,
-        down: &mut WriteHalf<Stream>,
+        down: &mut Outgoing,
         reader: &mut OutputReader,
         answered: bool,
     ) -> io::Result<()> {
@@ -115,7 +112,7 @@ impl Viewer {
         Ok(())
     }
 
-    async fn send_size(&self, down: &mut WriteHalf<Stream>, sized: Sized) -> io::Result<()> {
+    async fn send_size(&self, down: &mut Outgoing, sized: Sized) -> io::Result<()> {
         let mut frame = Vec::new();
         let [a, b] = sized.size.cols.to_be_bytes();
         let [c, d] = sized.size.rows.to_be_bytes();
@@ -125,7 +122,7 @@ impl Viewer {
 
     async fn send_output(
         &self,
-        mut down: WriteHalf<Stream>,
+        mut down: Outgoing,
         mut reader: OutputReader,
         mut sized: Option<watch::Receiver<Sized>>,
     ) -> io::Result<()> {
@@ -157,7 +154,7 @@ impl Viewer {
                 Chunk::End => {
                     put(&mut frame, Kind::End, &end(self.host.status_now())?);
                     down.write_all(&frame).await?;
-                    return down.shutdown().await;
+                    return down.end();
                 }
             }
             down.write_all(&frame).await?;
@@ -215,7 +212,7 @@ fn put(frame: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     frame.extend_from_slice(payload);
 }
 
-async fn take_input(viewer: &Viewer, mut up: ReadHalf<Stream>) -> io::Result<()> {
+async fn take_input(viewer: &Viewer, mut up: Incoming) -> io::Result<()> {
     let mut decoder = Decoder::default();
     let mut buffer = vec![0; READ_BUFFER];
     loop {

@@ -37,22 +37,25 @@ pub(super) async fn host(
     flow: Result<Flow, ConfigError>,
     clock: &Clock,
 ) -> Result<(), HostError> {
-    let runs = further_run(folder);
+    let runs = further_run(folder)?;
     let flow = flow.inspect_err(|error| tracing::error!(%error, "no flow records are written")).ok();
     // The process does not wait for the disk: see `told::sync_in_time`.
-    let mut records = Records::new(flow.map(Flow::synced_later), &spec);
+    let records = Arc::new(Mutex::new(Records::new(flow.map(Flow::synced_later), &spec)));
     let asked = EndSignals::new()?;
     let key = socket_key(folder);
     key.ensure().map_err(|source| HostError::File { path: key.path().to_owned(), source })?;
     let socket = socket_path(folder);
     let listener = bind_socket(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes, runs.end)?);
-    records.start(&spec);
+    if spec.dispatch.is_some() {
+        let spec = spec.clone();
+        told::write_record_first(&records, move |records| records.start(&spec)).await;
+    }
     let started = match command(folder, &spec, &socket, config).and_then(Command::spawn) {
         Ok(started) => started,
         Err(error) => {
             let _ = std::fs::remove_file(&socket);
-            return failed(folder, &spec, (&error, runs), &mut records, clock);
+            return failed(folder, &spec, (&error, runs), &records, clock).await;
         }
     };
     let clients = Shutdown::new();
@@ -63,9 +66,12 @@ pub(super) async fn host(
         Ok(ended) => ended,
         Err(error) => {
             let _ = std::fs::remove_file(&socket);
-            let mut records = host.told.records();
-            records.failed(&error.to_string());
-            records.sync();
+            let message = error.to_string();
+            let told = move |records: &mut Records| {
+                records.failed(&message);
+                records.sync();
+            };
+            told::write_records(host.told.records(), told).await;
             return Err(error);
         }
     };
@@ -112,11 +118,11 @@ fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) ->
 }
 
 /// The process could not be started: says so everywhere.
-fn failed(
+async fn failed(
     folder: &Path,
     spec: &SessionSpec,
     (error, runs): (&io::Error, Earlier),
-    records: &mut Records,
+    records: &Arc<Mutex<Records>>,
     clock: &Clock,
 ) -> Result<(), HostError> {
     let program = spec.argv.first().map_or("", String::as_str);
@@ -127,9 +133,10 @@ fn failed(
     status.exit_code = Some(126);
     status.error = Some(message.clone());
     write_state(folder, &status, Durability::Cached)?;
-    records.failed(&message);
+    let said = message.clone();
+    told::write_record_first(records, move |records| records.failed(&said)).await;
     tell_starter(message.as_bytes());
-    records.sync();
+    told::write_records(records, Records::sync).await;
     Ok(())
 }
 
@@ -146,10 +153,10 @@ struct Earlier {
 }
 
 /// Whether the folder's session has ended before: its program is started again then.
-fn further_run(folder: &Path) -> Earlier {
-    let status = table::read_state(folder).ok().flatten();
+fn further_run(folder: &Path) -> io::Result<Earlier> {
+    let status = table::read_state(folder)?;
     let end = status.as_ref().map_or(0, |status| status.output.end);
-    Earlier { status: status.filter(|status| status.state.is_final() || status.runs > 1), end }
+    Ok(Earlier { status: status.filter(|status| status.state.is_final() || status.runs > 1), end })
 }
 
 impl Earlier {
@@ -181,7 +188,7 @@ async fn running(
     folder: &Path,
     spec: SessionSpec,
     clock: &Clock,
-    (Parts { output, started, listener, asked, runs, daemon }, records): (Parts, Records),
+    (Parts { output, started, listener, asked, runs, daemon }, records): (Parts, Arc<Mutex<Records>>),
     clients: &Shutdown,
 ) -> (Arc<Host>, Result<Ended, HostError>) {
     let Started { mut child, reader, writer, window, kept_open } = started;
@@ -253,11 +260,12 @@ async fn finish(host: &Host, ended: &Ended, clients: &Shutdown) {
         tracing::error!("{told}");
         host.status().error.get_or_insert(told);
     }
-    let refused = {
-        let mut records = host.told.records();
-        records.end(&status, agent_result(&host.folder).as_ref());
+    let (last, folder) = (status.clone(), host.folder.clone());
+    let told = move |records: &mut Records| {
+        records.end(&last, agent_result(&folder).as_ref());
         records.refused().map(str::to_owned)
     };
+    let refused = told::write_records(host.told.records(), told).await.flatten();
     if let (None, Some(refused)) = (&status.error, refused) {
         status.error = Some(refused);
         host.status().error.clone_from(&status.error);
@@ -271,7 +279,7 @@ async fn finish(host: &Host, ended: &Ended, clients: &Shutdown) {
     clients.finish(LINGER).await;
     // What it left running in the background ends with it.
     supervise::end_tree(ended.tree).await;
-    host.told.records().sync();
+    told::write_records(host.told.records(), Records::sync).await;
     if let Err(error) = sync_written(&host.folder.join(files::STATE)) {
         tracing::warn!(%error, "the state is not on the disk yet");
     }

@@ -7,14 +7,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 
+use super::places::{Place, Places};
 use super::{Host, api};
 use crate::store::is_ours;
 use crate::util::Shutdown;
-
-/// Connections at a time; more wait to be accepted.
-const CONNECTIONS: usize = 64;
 
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,20 +21,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves clients until `clients` stops.
 pub(super) async fn accept(host: Arc<Host>, listener: UnixListener, clients: Shutdown) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Places::new());
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = tokio::select! {
             accepted = listener.accept() => accepted,
             () = clients.stopped() => return,
         };
         match stream {
             Ok((stream, _)) if is_ours(&stream) => {
-                let connection = serve(Arc::clone(&host), stream, clients.clone());
-                clients.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                clients.spawn(serve(Arc::clone(&host), stream, (clients.clone(), places.enter())));
+                // It is read before the next one comes: whoever shows the key at once is not pushed out by a crowd.
+                tokio::task::yield_now().await;
             }
             Ok(_) => tracing::warn!("a connection of another user was refused"),
             Err(error) => {
@@ -48,10 +42,13 @@ pub(super) async fn accept(host: Arc<Host>, listener: UnixListener, clients: Shu
     }
 }
 
-async fn serve(host: Arc<Host>, stream: UnixStream, clients: Shutdown) {
+async fn serve(host: Arc<Host>, stream: UnixStream, (clients, place): (Shutdown, Place)) {
+    let place = Arc::new(place);
     let service = {
-        let clients = clients.clone();
-        service_fn(move |request| api::answer(Arc::clone(&host), clients.clone(), request))
+        let (clients, place) = (clients.clone(), Arc::clone(&place));
+        service_fn(move |request| {
+            api::answer(Arc::clone(&host), (clients.clone(), Arc::clone(&place)), request)
+        })
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -61,6 +58,7 @@ async fn serve(host: Arc<Host>, stream: UnixStream, clients: Shutdown) {
     tokio::pin!(connection);
     let done = tokio::select! {
         done = connection.as_mut() => done,
+        () = place.let_go() => return,
         () = clients.stopped() => {
             connection.as_mut().graceful_shutdown();
             connection.await

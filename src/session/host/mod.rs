@@ -11,6 +11,7 @@ mod begin;
 mod events;
 mod listen;
 mod model;
+mod places;
 mod register;
 mod spare;
 mod supervise;
@@ -79,6 +80,9 @@ pub enum HostError {
     /// Another host has the lease.
     #[error("the session has a host already, process {0}")]
     HasHost(String),
+    /// Nobody waits for this host any longer.
+    #[error("the session host came too late: the session counts as lost; start it again")]
+    GivenUp,
     /// The system refused something.
     #[error("the session host failed: {0}")]
     System(#[from] std::io::Error),
@@ -151,6 +155,10 @@ fn run_on(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock)
     let _lease = FileLock::try_take(&lease)
         .map_err(|source| HostError::File { path: lease, source })?
         .map_err(HostError::HasHost)?;
+    if folder.join(files::GIVEN_UP).exists() {
+        tell_starter(format!("{HOST_FAILED}{}", HostError::GivenUp).as_bytes());
+        return Err(HostError::GivenUp);
+    }
     let done = live(ready, folder, config, clock);
     if let Err(error) = &done {
         give_up(folder, error, clock);

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::model::SessionId;
-use crate::store::SocketKey;
+use crate::store::{SocketKey, is_ours};
 
 /// How long the daemon may take. It finds the session by itself a little later.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -25,7 +25,8 @@ pub(super) async fn register(daemon: Door, session: SessionId) {
     let body = serde_json::json!({ "session_id": session }).to_string();
     let tell = async {
         let mut stream = UnixStream::connect(&daemon.socket).await?;
-        let bearer = daemon.key.bearer().map(|bearer| format!("Authorization: {}\r\n", bearer.expose()));
+        let bearer = daemon.key.bearer().filter(|_| is_ours(&stream));
+        let bearer = bearer.map(|bearer| format!("Authorization: {}\r\n", bearer.expose()));
         let request = format!(
             "POST /v1/register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n{}Connection: close\r\n\r\n{body}",

@@ -7,7 +7,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,7 +16,7 @@ use super::Host;
 use crate::model::{EndReason, ExitStatus};
 use crate::pty::{Child, KeptOpen, ProcessTree, Reader, Signal, Writer};
 use crate::session::output::Output;
-use crate::util::{Clock, human};
+use crate::util::{BootTime, human};
 use crate::wire::SessionSpec;
 
 /// Size of the buffer the terminal is read into; one piece of output for readers.
@@ -29,7 +28,7 @@ const DRAIN: Duration = Duration::from_millis(300);
 /// How long what is left of the session gets between TERM and KILL.
 const REST_GRACE: Duration = Duration::from_millis(500);
 
-/// Longest sleep towards a time limit: limits count wall time, and timers stand still while a machine sleeps.
+/// Longest sleep towards a time limit: limits count the time that a machine sleeps, and timers stand still meanwhile.
 const LIMIT_CHECK: Duration = Duration::from_secs(30);
 
 /// When what does not mind TERM is told that its terminal hangs up, which ends interactive shells.
@@ -145,13 +144,13 @@ async fn wait(
     stops: &mut mpsc::Receiver<Duration>,
     asked: &mut EndSignals,
 ) -> io::Result<(ExitStatus, EndReason)> {
-    let limit = host.spec.timeout_ms.and_then(|ms| deadline(&host.clock, ms));
+    let (began, limit) = (BootTime::now(), host.spec.timeout_ms.map(Duration::from_millis));
     let mut reason = EndReason::Exited;
     let mut ending = Ending::default();
     loop {
         let (why, grace) = tokio::select! {
             exit = child.wait() => return Ok((exit?, reason)),
-            () = reached(&host.clock, limit), if reason == EndReason::Exited => {
+            () = reached(began, limit), if reason == EndReason::Exited => {
                 (EndReason::Timeout, Duration::from_millis(host.spec.grace_ms))
             }
             Some(grace) = stops.recv() => (EndReason::Killed, grace),
@@ -225,18 +224,12 @@ pub(super) async fn end_tree(tree: ProcessTree) {
     tree.signal(Signal::KILL);
 }
 
-fn deadline(clock: &Clock, ms: u64) -> Option<Timestamp> {
-    let span = SignedDuration::from_millis(i64::try_from(ms).ok()?);
-    clock.now().checked_add(span).ok()
-}
-
-/// Resolves when the wall clock has passed `limit`; never without one.
-async fn reached(clock: &Clock, limit: Option<Timestamp>) {
+/// Resolves when `limit` has passed since `began`, however the clock on the wall was set; never without one.
+async fn reached(began: BootTime, limit: Option<Duration>) {
     let Some(limit) = limit else { return std::future::pending().await };
     loop {
-        let left = limit.duration_since(clock.now());
-        match Duration::try_from(left) {
-            Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LIMIT_CHECK)).await,
+        match limit.checked_sub(began.elapsed()) {
+            Some(left) if !left.is_zero() => tokio::time::sleep(left.min(LIMIT_CHECK)).await,
             _ => return,
         }
     }

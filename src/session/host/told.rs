@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Host, write_state};
 use crate::session::records::Records;
@@ -27,6 +27,9 @@ const LABEL_MAX: usize = 128;
 
 /// Longest question of a report, in characters.
 const QUESTION_MAX: usize = 1024;
+
+/// How long the session's program waits for the record of its start; less than a starter waits for the program.
+const RECORD_FIRST: Duration = Duration::from_secs(1);
 
 /// A shell's command that ran this long leaves a record when it ends.
 const LONG_COMMAND: Duration = Duration::from_secs(10);
@@ -47,7 +50,7 @@ pub(super) struct Told {
     changes: watch::Sender<u64>,
     notices: broadcast::Sender<Notice>,
     reporter: Mutex<(Reporter, Option<Instant>)>,
-    records: Mutex<Records>,
+    records: Arc<Mutex<Records>>,
     /// Whether the state file holds the final state.
     ended: Mutex<bool>,
 }
@@ -58,12 +61,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Told {
     /// Nothing told yet.
-    pub fn new(records: Records) -> Self {
+    pub fn new(records: Arc<Mutex<Records>>) -> Self {
         Self {
             changes: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
             reporter: Mutex::default(),
-            records: Mutex::new(records),
+            records,
             ended: Mutex::new(false),
         }
     }
@@ -78,9 +81,9 @@ impl Told {
         self.notices.subscribe()
     }
 
-    /// The session's records. Not to be held for long.
-    pub fn records(&self) -> MutexGuard<'_, Records> {
-        lock(&self.records)
+    /// The session's records.
+    pub fn records(&self) -> &Arc<Mutex<Records>> {
+        &self.records
     }
 
     /// From now on the state file is written by the caller alone.
@@ -164,8 +167,8 @@ impl Host {
 
     /// Writes a record beside the runtime's thread: the flow's file may be locked by another.
     fn record(self: &Arc<Self>, write: impl FnOnce(&mut Records) + Send + 'static) {
-        let host = Arc::clone(self);
-        tokio::task::spawn_blocking(move || write(&mut host.told.records()));
+        let records = Arc::clone(&self.told.records);
+        tokio::task::spawn_blocking(move || write(&mut lock(&records)));
     }
 
     /// The agent's own title and conversation; what is `None` stays.
@@ -207,10 +210,30 @@ impl Host {
     }
 }
 
+/// Lets `write` have the session's records, after what was begun with them before, beside the runtime's thread: the flow's
+/// file may be locked by another, and clients are answered meanwhile.
+pub(super) async fn write_records<T: Send + 'static>(
+    records: &Arc<Mutex<Records>>,
+    write: impl FnOnce(&mut Records) -> T + Send + 'static,
+) -> Option<T> {
+    let records = Arc::clone(records);
+    tokio::task::spawn_blocking(move || write(&mut lock(&records))).await.ok()
+}
+
+/// Writes a record before the session goes on, unless that takes long: then it is written when the flow's file can be had.
+pub(super) async fn write_record_first(
+    records: &Arc<Mutex<Records>>,
+    write: impl FnOnce(&mut Records) + Send + 'static,
+) {
+    if timeout(RECORD_FIRST, write_records(records, write)).await.is_err() {
+        tracing::warn!("the flow's file is locked; the session does not wait for its record");
+    }
+}
+
 /// Brings the record of the start to the disk, unless the session ended before it must be there.
 pub(super) async fn sync_in_time(host: Arc<Host>) {
     tokio::time::sleep(SYNC_INTERVAL).await;
-    let _ = tokio::task::spawn_blocking(move || host.told.records().sync()).await;
+    let _ = write_records(host.told.records(), Records::sync).await;
 }
 
 /// Brings changes of the state to the disk, a few times a second at most, until the final state is written there.

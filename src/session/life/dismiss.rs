@@ -37,7 +37,10 @@ pub async fn dismiss(table: &Table, journal: &Journal, id: &SessionId) -> Result
         ended => ended?,
     }
     let mark = table.folder(id).join(files::DISMISSED);
-    write_atomic(&mark, b"", Durability::Synced).map_err(LifeError::file(&mark))?;
+    if let Err(error) = write_atomic(&mark, b"", Durability::Synced) {
+        // A full disk is a reason to dismiss. What is broken off without the mark is asked for again.
+        tracing::warn!(%error, session = %id, "dismissed without a mark");
+    }
     finish(table, id).await
 }
 
@@ -52,7 +55,7 @@ async fn finish(table: &Table, id: &SessionId) -> Result<(), LifeError> {
 }
 
 /// Somebody else was quicker.
-fn gone_already(error: LifeError, id: &SessionId) -> LifeError {
+pub(super) fn gone_already(error: LifeError, id: &SessionId) -> LifeError {
     match error {
         LifeError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             LifeError::None(id.clone())
@@ -80,7 +83,7 @@ pub(super) async fn remove_ended(table: &Table, seen: &SessionStatus) -> Result<
 }
 
 /// Renames the folder out of sight, and deletes it.
-async fn delete(table: &Table, id: &SessionId, held: FileLock) -> Result<(), LifeError> {
+pub(super) async fn delete(table: &Table, id: &SessionId, held: FileLock) -> Result<(), LifeError> {
     let folder = table.folder(id);
     let gone = table.dir().join(format!("{GONE}{id}-{}", uuid::Uuid::new_v4().simple()));
     let socket = socket_path(&folder);

@@ -13,6 +13,7 @@ mod remains;
 mod rerun;
 mod retain;
 mod sweep;
+mod torn;
 
 pub use dismiss::{dismiss, finish_dismissals};
 pub use end::end;
@@ -22,6 +23,7 @@ pub use remains::Remains;
 pub use rerun::{Rerun, may_run_again, rerun};
 pub use retain::{Keep, retain, retain_folders};
 pub use sweep::Sweeper;
+pub use torn::clear_torn;
 
 pub(super) use dismiss::is_dismissed;
 

@@ -1,5 +1,6 @@
 //! Running an ended session again, in the same folder and under the same id.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::end::{current, end_remains, lease};
@@ -81,10 +82,19 @@ pub async fn rerun(
     }
     let text = serde_json::to_vec(&spec).map_err(|error| LifeError::file(&path)(error.into()))?;
     write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
+    // It waits for its host anew.
+    remove_mark(&folder.join(files::GIVEN_UP))?;
     // The host takes it; of two who come now, the lease lets one through.
     drop(held);
     start_again(&folder, env).await?;
     current(table, id)
+}
+
+fn remove_mark(path: &Path) -> Result<(), LifeError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LifeError::file(path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// What the first run was asked to be, which is kept before the second one.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::torn::sweep_torn;
 use super::{Keep, finish_dismissals, retain, retain_folders};
 use crate::config::{Environment, FlowConfig};
 use crate::flow::Flow;
@@ -13,7 +14,7 @@ use crate::session::live::LiveTable;
 use crate::session::settle;
 use crate::util::{Clock, Shutdown, clock, jitter};
 use crate::work::Journal;
-use crate::workspace::{Mirror, Records};
+use crate::workspace::{KeptResults, Mirror, Records};
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_mins(3);
@@ -36,6 +37,8 @@ pub struct Sweeper {
     pub mirrors: PathBuf,
     /// Which repositories jobs were dispatched from; kept as long as the folders.
     pub workspaces: Records,
+    /// Results of jobs that wait here to be fetched.
+    pub results: KeptResults,
     /// What git runs with.
     pub env: Environment,
     /// What the runner has still to tell.
@@ -78,6 +81,9 @@ impl Sweeper {
         }
         if let Err(error) = finish_dismissals(table).await {
             tracing::warn!(%error, "dismissed sessions could not be removed");
+        }
+        if folders && let Err(error) = sweep_torn(table, SystemTime::from(self.clock.now())).await {
+            tracing::warn!(%error, "what crashes left could not be looked for");
         }
         let untold = match self.untold().await {
             Ok(untold) => untold,
@@ -123,6 +129,10 @@ impl Sweeper {
         let swept = tokio::task::spawn_blocking(move || Mirror::retain(&mirrors, &dir, now)).await;
         for mirror in swept.unwrap_or_else(|error| Err(io::Error::other(error)))? {
             tracing::info!(mirror = %mirror.display(), "deleted: no folder of a job borrows from it");
+        }
+        let results = self.results.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || results.retain()).await {
+            tracing::warn!(%error, "results that are gone are still listed");
         }
         let now_ms = clock::unix_ms(self.clock.now());
         for job in self.workspaces.retain(&self.env, age, now_ms).await {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::LiveTable;
 use super::slug::Given;
 use crate::model::SessionId;
-use crate::store::{Durability, read_private, write_atomic};
+use crate::store::{Durability, read_if_there, write_atomic};
 
 /// The file. No id begins so.
 const FILE: &str = ".slugs.json";
@@ -25,7 +25,7 @@ impl LiveTable {
     pub(super) async fn remember_slugs(&self) {
         let path = self.slugs_file();
         let read = self.0.shutdown.spawn_blocking(move || -> io::Result<HashMap<SessionId, Given>> {
-            let bytes = read_private(&path, FILE_MAX)?;
+            let bytes = read_if_there(&path, FILE_MAX)?;
             Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?.unwrap_or_default())
         });
         match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {

@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 use super::{Held, LiveTable, Loaded, PLACE_PATIENCE, load, place};
 use crate::model::SessionId;
 use crate::session::{Table, files};
+use crate::util::tick;
 
 /// Between two looks at the folder of sessions.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(4);
 
 /// A folder that changed so lately may change again within the same tick of its file system's clock.
 const TICK: Duration = Duration::from_secs(2);
@@ -99,7 +100,7 @@ pub(super) async fn keep_looking(table: LiveTable) {
     loop {
         tokio::select! {
             () = shutdown.stopped() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tick(LOOK) => {}
         }
         let changed = written(&dir);
         if settled == Some(changed) {

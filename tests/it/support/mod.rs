@@ -4,6 +4,7 @@
 
 pub mod api;
 mod door;
+pub mod engine;
 pub mod gmuxd;
 pub mod hub;
 pub mod local;

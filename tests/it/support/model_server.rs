@@ -187,6 +187,11 @@ impl ModelServer {
         self.shared.asked.lock().unwrap().clone()
     }
 
+    /// How many questions there were so far.
+    pub fn count(&self) -> usize {
+        self.shared.asked.lock().unwrap().len()
+    }
+
     /// The heads of all requests so far.
     pub fn heads(&self) -> Vec<String> {
         self.shared.heads.lock().unwrap().clone()

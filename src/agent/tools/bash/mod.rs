@@ -9,6 +9,7 @@
 mod guard;
 mod order;
 mod output;
+mod tell;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -31,13 +32,13 @@ pub use guard::guard;
 use super::args::number;
 use super::confine::{Mounts, SANDBOX_EXEC, profile};
 use super::root::{Root, show};
-use super::text::cut;
 use super::{Confinement, Done, Refusal, ToolLimits};
 use crate::pty::{ProcessTree, Signal};
 use crate::store::open_in;
-use crate::util::{human, visible_line};
+use crate::util::human;
 use order::{End, MESSAGE_MAX, Order, Report, encode};
 use output::Output;
+use tell::Teller;
 
 /// The hidden verb of the binary that is the guard.
 pub const GUARD_VERB: &str = "tool-guard";
@@ -50,10 +51,6 @@ const GUARD_SLACK: Duration = Duration::from_secs(20);
 
 /// How long output may still come after the report: somebody who was not ended holds the pipe.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
-
-/// Lines of output that are told while it runs, and the longest of them.
-const TOLD_LINES: usize = 200;
-const TOLD_WIDTH: usize = 200;
 
 /// Longest path of the folder that a command ended in.
 const CWD_MAX: u64 = 4096;
@@ -191,7 +188,7 @@ impl Bash {
         let ran =
             ran.map_err(|error| refused(&format!("the guard ({}): {error}", self.darkmux.display())))?;
         let folder = self.keep_folder(room.root);
-        answer(ran, &args.command, timeout, room.limits, folder)
+        answer(ran, timeout, room.limits, folder)
     }
 
     fn order(&self, room: Room<'_>, command: &str, timeout: Duration) -> Result<Order, String> {
@@ -371,7 +368,9 @@ async fn collect(
         }
         Ok::<_, io::Error>(())
     };
-    tokio::time::timeout(LAST_OUTPUT, rest).await.unwrap_or(Ok(()))
+    let rest = tokio::time::timeout(LAST_OUTPUT, rest).await.unwrap_or(Ok(()));
+    lines.end(tell);
+    rest
 }
 
 async fn stop(run: &mut Run, link: &mut UnixStream, why: &'static str) -> io::Result<()> {
@@ -379,41 +378,7 @@ async fn stop(run: &mut Run, link: &mut UnixStream, why: &'static str) -> io::Re
     link.write_all(b"s").await
 }
 
-/// Tells output line by line.
-#[derive(Debug, Default)]
-struct Teller {
-    line: Vec<u8>,
-    told: usize,
-}
-
-impl Teller {
-    fn tell(&mut self, piece: &[u8], tell: &mut dyn FnMut(&str)) {
-        for part in piece.split_inclusive(|byte| *byte == b'\n') {
-            if self.told >= TOLD_LINES {
-                return;
-            }
-            let room = (TOLD_WIDTH * 4).saturating_sub(self.line.len());
-            self.line.extend_from_slice(&part[..part.len().min(room)]);
-            if part.ends_with(b"\n") {
-                let text = String::from_utf8_lossy(&self.line);
-                tell(&cut(&visible_line(text.trim_end()), TOLD_WIDTH));
-                self.line.clear();
-                self.told += 1;
-                if self.told == TOLD_LINES {
-                    tell("… (more is not shown while it runs)");
-                }
-            }
-        }
-    }
-}
-
-fn answer(
-    run: Run,
-    command: &str,
-    timeout: Duration,
-    limits: &ToolLimits,
-    folder: Option<String>,
-) -> Result<Done, Refusal> {
+fn answer(run: Run, timeout: Duration, limits: &ToolLimits, folder: Option<String>) -> Result<Done, Refusal> {
     let Run { output, report, took, stopped } = run;
     let Some(Report { end, left, stuck }) = report else {
         return Err(Refusal::new(format!(
@@ -449,6 +414,5 @@ fn answer(
     if let Some(folder) = folder {
         let _ = write!(text, "\n({folder})");
     }
-    let first = command.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    Ok(Done { ok, text, shown: vec![format!("$ {first}"), format!("({how}, {took})")], changed: Vec::new() })
+    Ok(Done { ok, text, shown: vec![format!("({how}, {took})")], changed: Vec::new() })
 }

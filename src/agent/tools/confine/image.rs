@@ -70,6 +70,11 @@ impl Image {
         self.read.extend(paths);
     }
 
+    /// Whether a container sees this path beside its work directory.
+    pub(super) fn reaches(&self, path: &Path) -> bool {
+        self.read.iter().any(|seen| path.starts_with(seen))
+    }
+
     /// Whether the container has a network.
     pub fn network(&self) -> bool {
         self.network
@@ -167,7 +172,8 @@ mod tests {
         let (borrowed, gone) = (path[0].clone(), path[0].join("gone"));
         let borrowed_mount = format!("--mount=type=bind,source={0},target={0},readonly", borrowed.display());
         let mut image = image;
-        image.read(vec![borrowed, gone, root.join("sub")]);
+        image.read(vec![borrowed.clone(), gone, root.join("sub")]);
+        assert!(image.reaches(&borrowed.join("objects")) && !image.reaches(Path::new("/srv/w2")));
         let argv = image.run("darkmux-1", mounts, &env, ["eval \"$1\"", "ls"]).unwrap();
         let argv: Vec<_> = argv[1..].iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(argv[..5], ["run", "--rm", "--init", "--name", "darkmux-1"]);

@@ -121,7 +121,7 @@ impl Confinement {
                     kept.into_iter().chain(rules.home.as_deref()).any(|kept| path.starts_with(kept));
                 in_root || rules.reaches(path) || !is_kept
             }
-            Self::Image(_) => in_root,
+            Self::Image(image) => in_root || image.reaches(path),
             Self::Off => true,
             Self::Missing { .. } => false,
         }

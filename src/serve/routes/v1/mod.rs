@@ -2,6 +2,7 @@
 //! `{"data":…,"ok":true}`, and errors get theirs by the guard.
 
 mod act;
+mod changes;
 mod clipboard;
 mod described;
 mod discovery;
@@ -71,6 +72,7 @@ pub const V1: &[Route] = &[
     Route::get("/v1/frontend-config", "/v1/frontend-config", Watch, || get(health::frontend_config)),
     Route::get("/v1/health", "/v1/health", Watch, || get(health::health)),
     Route::post("/v1/jobs/{id}/cancel", "/v1/jobs/none/cancel", Act, || post(queue::cancel)).taking(SMALL),
+    Route::get("/v1/jobs/{id}/changes", "/v1/jobs/none/changes", Act, || get(changes::changes)),
     Route::get("/v1/jobs/{id}/explain", "/v1/jobs/none/explain", Watch, || get(dispatch::explain)),
     Route::get("/v1/jobs/{id}/output", "/v1/jobs/none/output", Watch, || get(job_output::output)),
     Route::get("/v1/jobs/{id}/repository", "/v1/jobs/none/repository", Act, || get(repository::repository)),

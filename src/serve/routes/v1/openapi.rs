@@ -9,8 +9,8 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    act, clipboard, described, discovery, dispatch, events, health, input, job_output, launch, queue,
-    repository, runner, scrollback, sessions, wait,
+    act, changes, clipboard, described, discovery, dispatch, events, health, input, job_output, launch,
+    queue, repository, runner, scrollback, sessions, wait,
 };
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
@@ -51,6 +51,7 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         queue::resume,
         queue::retry,
         queue::undrain,
+        changes::changes,
         repository::repository,
         runner::deregister,
         runner::register,

@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::queue::job_id;
 use crate::model::SessionId;
@@ -35,15 +36,19 @@ pub async fn repository(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = job_id(id)?;
-    let permit = Arc::clone(&app.packs).try_acquire_owned();
-    let permit = permit.map_err(|_| ApiError::busy("busy", "other repositories are being fetched", 5))?;
+    let permit = seat(&app)?;
     let found =
         open(&app, &id).await.map_err(|error| ApiError::internal("writing the repository", &error))?;
     let Some(pack) = found else {
         return Err(ApiError::not_found(format!("no repository of job `{id}` is here any more")));
     };
+    Ok(written(&app, caller, (pack, permit)))
+}
+
+/// A pack as git writes it, for as long as the caller may have it.
+pub fn written(app: &App, caller: Caller, pack: (Printed, OwnedSemaphorePermit)) -> Response {
     let shutdown = app.shutdown.clone();
-    let pieces = stream::try_unfold((pack, 0_u64, permit), move |(mut pack, sent, permit)| {
+    let pieces = stream::try_unfold((pack, 0_u64), move |((mut pack, permit), sent)| {
         let (shutdown, caller) = (shutdown.clone(), caller.clone());
         async move {
             let ended = |why: &str| Err(WorkspaceError::Refused(why.to_owned()));
@@ -57,14 +62,20 @@ pub async fn repository(
             if sent > FETCH_MAX {
                 return ended(&format!("it has more than {FETCH_MAX} bytes"));
             }
-            Ok(Some((piece, (pack, sent, permit))))
+            Ok(Some((piece, ((pack, permit), sent))))
         }
     });
     let headers = [
         (header::CONTENT_TYPE.as_str(), "application/octet-stream"),
         (header::CACHE_CONTROL.as_str(), "no-store"),
     ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    (headers, Body::from_stream(pieces)).into_response()
+}
+
+/// Leave to have git write a pack.
+pub fn seat(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    let permit = Arc::clone(&app.packs).try_acquire_owned();
+    permit.map_err(|_| ApiError::busy("busy", "other repositories are being fetched", 5))
 }
 
 /// The pack; `None` where there is none of this job.

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createDrawing } from '../../assets/viewer/drawing.js';
+import { initialState } from '../../assets/viewer/store.js';
+
+const start = () => initialState({ kind: 'live', label: '', src: '', query: '', at: NaN }, 0);
+const on = (state, page) => ({ ...state, place: { ...state.place, route: { page, id: '', day: '' } } });
+
+/** A view that counts how often it is drawn. */
+function counting(read) {
+  const view = { drawn: 0, render(state) { view.drawn += 1; read(state); } };
+  return view;
+}
+
+test('a view is drawn when what it read is another, and not for anything else', () => {
+  const jobs = counting(({ jobs: all }) => all.length);
+  const draw = createDrawing([jobs]);
+  const state = start();
+  assert.ok(draw(state));
+  assert.ok(!draw({ ...state, now: 5, records: [] }));
+  assert.equal(jobs.drawn, 1);
+  assert.ok(draw({ ...state, jobs: [] }));
+  assert.equal(jobs.drawn, 2);
+});
+
+test('a view whose page is not shown does nothing until it is', () => {
+  const queue = counting((state) => state.place.route.page === 'queue' && state.records.length + state.now);
+  const draw = createDrawing([queue]);
+  let state = start();
+  draw(state);
+  for (let n = 1; n <= 100; n += 1) {
+    state = { ...state, records: [], now: n };
+    draw(state);
+  }
+  assert.equal(queue.drawn, 1);
+  state = on(state, 'queue');
+  draw(state);
+  draw({ ...state, now: 101 });
+  assert.equal(queue.drawn, 3);
+});
+
+test('what was read earlier on the page still counts, because it still stands there', () => {
+  let whole = true;
+  const view = counting((state) => whole && state.problem);
+  const draw = createDrawing([view]);
+  const state = start();
+  draw(state);
+  whole = false;
+  draw({ ...state, problem: 'a' });
+  draw({ ...state, problem: 'b' });
+  assert.equal(view.drawn, 3);
+});
+
+test('everything is drawn where that is asked for, and a view may spread the state', () => {
+  const view = counting((state) => ({ ...state }));
+  const draw = createDrawing([view]);
+  const state = start();
+  draw(state);
+  draw(state);
+  draw(state, true);
+  draw({ ...state, unseen: 1 });
+  assert.equal(view.drawn, 3);
+});
