@@ -11,7 +11,7 @@ use super::git::Printed;
 use super::{Mirror, WorkspaceError, pack};
 use crate::config::Environment;
 use crate::model::SessionId;
-use crate::store::{Durability, ensure_private_dir, read_private, write_atomic};
+use crate::store::{Durability, ensure_private_dir, read_if_there, write_atomic};
 
 /// Largest of these files, in bytes.
 const FILE_MAX: u64 = 64 * 1024;
@@ -56,7 +56,7 @@ impl KeptResults {
     /// The one of a job.
     pub fn get(&self, id: &SessionId) -> Result<Option<Kept>, WorkspaceError> {
         let path = self.path(id);
-        let read = read_private(&path, FILE_MAX);
+        let read = read_if_there(&path, FILE_MAX);
         let read = read.and_then(|text| Ok(text.map(|text| serde_json::from_slice(&text)).transpose()?));
         read.map_err(WorkspaceError::file(&path))
     }
