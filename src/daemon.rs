@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, FlowConfig};
-use crate::fleet::discovery::{self, Discovery, DiscoveryParts, Doorman, EnginePlaces, Places, Seen};
+use crate::fleet::discovery::{self, Discovery, DiscoveryParts, Doorman, EnginePlaces, Places};
 use crate::fleet::{Beacon, FactsSource, Identity, Live, Pulse, RosterFile, RunnerGauge};
 use crate::flow::shared::SharedFlow;
 use crate::flow::ship::{self, ShipperConfig};
@@ -182,9 +182,9 @@ async fn serve_until_told(
     let limits = Limits::default().with_streams(config.serve().streams);
     make_room(limits);
     let queue = redis.as_ref().map(|redis| queue(config, redis.clone())).transpose()?;
-    let discovery = Discovering::start(config, address.port(), beacon.uid(), &shutdown)?;
     let live = LiveTable::new(Table::new(config.session().dir), config.env().home(), shutdown.clone());
     let peers = peers(config, &beacon, &flow, &shutdown)?;
+    let discovery = Discovering::start(config, (address.port(), beacon.uid()), &peers, &shutdown);
     let app = App::new(
         AppConfig {
             flow: flow.clone(),
@@ -278,34 +278,24 @@ fn auth_config(config: &Config, port: u16, door: Arc<Doorman>) -> Result<AuthCon
 /// What looks for machines that nobody added, and who knows people of the tailnet.
 struct Discovering {
     found: Discovery,
-    tailnet: Option<watch::Receiver<Seen>>,
-    places: Places,
     door: Arc<Doorman>,
 }
 
 impl Discovering {
-    fn start(config: &Config, port: u16, own: String, shutdown: &Shutdown) -> Result<Self, ConfigError> {
-        let host = config.host()?;
+    fn start(config: &Config, (port, own): (u16, String), peers: &Peers, shutdown: &Shutdown) -> Self {
         let places = config.tailscale_socket().map_or_else(|| Places::of(config.env()), Places::socket);
-        let parts = DiscoveryParts {
-            tailscale: host.discovery.tailscale,
-            devcontainers: host.discovery.devcontainers,
-            engine: EnginePlaces::of(config.env()),
-            port,
-            cache: config.paths.discovery_file(),
-            own,
-        };
-        let tailnet = parts.tailscale.then(|| discovery::follow_tailnet(places.clone(), shutdown));
         let door = Arc::new(Doorman::new(places.clone()));
-        Ok(Self { found: discovery::start(parts, tailnet.clone(), shutdown), tailnet, places, door })
+        let engine = EnginePlaces::of(config.env());
+        let parts = DiscoveryParts { places, engine, port, cache: config.paths.discovery_file(), own };
+        Self { found: discovery::start(parts, peers.host(), shutdown), door }
     }
 
     /// Connects to what is found, and answers in the tailnet as well, where its people are known.
     fn serve(self, peers: &Peers, main: SocketAddr, app: &Arc<App>, shutdown: &Shutdown) {
-        peers.follow_found(self.found.found, shutdown);
-        let Self { tailnet, places, door, .. } = self;
-        let door = TailnetDoor { door, places, seen: tailnet, main, app: Arc::clone(app) };
-        drop(shutdown.spawn(door.keep(peers.tailscale())));
+        let Self { found, door } = self;
+        peers.follow_found(found.found, shutdown);
+        let door = TailnetDoor { door, seen: found.tailnet, main, app: Arc::clone(app) };
+        drop(shutdown.spawn(door.keep(peers.host())));
     }
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { askAccess, askHealth, listSessions, signOut } from './act.js';
+import { askAccess, askFound, askHealth, listSessions, signOut } from './act.js';
 import { backoff } from './api.js';
 import { signInWithCode, takeCode } from './login/signin.js';
 import { oneLine } from './sanitize.js';
@@ -16,6 +16,8 @@ import { fields } from './wire.js';
 /** @typedef {import('./store.js').Action} Action */
 /** @typedef {import('./types.js').Session} Session */
 
+/** How often it is asked what was found, which no event tells, in milliseconds. */
+const FOUND_MS = 60_000;
 /** Changes of one moment go into the store together. */
 const BATCH_MS = 40;
 
@@ -75,9 +77,15 @@ export function createAccount(dispatch, onLeft) {
     });
   }
 
+  setInterval(() => {
+    if (!signedIn || document.hidden) return;
+    void askFound().then((found) => dispatch({ type: 'found/loaded', found })).catch(() => {});
+  }, FOUND_MS);
+
   /** What can be started, and how the links are; a link that was lost is told. @param {import('./types.js').Access} access */
   async function health(access) {
-    const { launchers, peers } = await askHealth();
+    const [{ launchers, peers }, found] = await Promise.all([askHealth(), askFound().catch(() => [])]);
+    dispatch({ type: 'found/loaded', found });
     if (access === 'act') dispatch({ type: 'launchers/loaded', launchers });
     dispatch({ type: 'peers/loaded', peers });
     for (const { name, status, problem } of peers) {
@@ -103,6 +111,7 @@ export function createAccount(dispatch, onLeft) {
           // What was known of them is no longer this page's to show.
           dispatch({ type: 'sessions/loaded', sessions: [] });
           dispatch({ type: 'peers/loaded', peers: [] });
+          dispatch({ type: 'found/loaded', found: [] });
           connected.clear();
           onLeft();
         }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readAccess, readLaunchers, readPeers, readRefusal, readSession } from './v1.js';
+import { readAccess, readFound, readLaunchers, readPeers, readRefusal, readSession } from './v1.js';
 import { fields, list, readJudgement, readOutput } from './wire.js';
 import { text } from './record.js';
 
@@ -67,6 +67,11 @@ export async function listSessions() {
 export async function askHealth() {
   const body = await ask('GET', '/v1/health');
   return { launchers: readLaunchers(body), peers: readPeers(body) };
+}
+
+/** @returns {Promise<import('./types.js').Found[]>} machines that were found, and are no peers */
+export async function askFound() {
+  return readFound(await ask('GET', '/v1/discovery'));
 }
 
 /** @typedef {{launcher?: string, command?: string[], cwd?: string, name?: string}} Launch */

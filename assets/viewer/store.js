@@ -34,6 +34,7 @@ import { loaded, streamed } from './records.js';
  *   | {type: 'access/changed', access: import('./types.js').Access}
  *   | {type: 'launchers/loaded', launchers: import('./types.js').Launcher[]}
  *   | {type: 'peers/loaded', peers: import('./types.js').Peer[]}
+ *   | {type: 'found/loaded', found: import('./types.js').Found[]}
  *   | {type: 'view/changed', view: import('./types.js').SessionView}
  *   | {type: 'toast/raised', key: string, tone: 'note' | 'warning', text: string, at: number}
  *   | {type: 'toast/closed', key: string}
@@ -104,6 +105,7 @@ export function initialState(mode, now) {
     missed: 0,
     launchers: [],
     peers: [],
+    found: [],
     toasts: [],
     toastLog: [],
     days: [],
@@ -148,6 +150,7 @@ export function reduce(state, action) {
     case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access };
     case 'launchers/loaded': return { ...state, launchers: action.launchers };
     case 'peers/loaded': return { ...state, peers: action.peers };
+    case 'found/loaded': return { ...state, found: action.found };
     case 'view/changed': return action.view === state.view ? state : { ...state, view: action.view };
     case 'toast/raised': return raised(state, { key: action.key, tone: action.tone, text: action.text, at: action.at });
     case 'toast/closed': return { ...state, toasts: state.toasts.filter(({ key }) => key !== action.key) };

@@ -247,6 +247,15 @@
  * @property {{at: number, text: string}[]} chapters
  */
 
+/**
+ * @typedef {object} Found A machine that was found, and is no peer.
+ * @property {string} name
+ * @property {string} url
+ * @property {string} place Its name in the tailnet, or the folder of its container.
+ * @property {boolean} off
+ * @property {string} todo What lets this machine in there.
+ */
+
 /** @typedef {'connecting' | 'live' | 'reconnecting' | 'no daemon' | 'replay'} Source */
 
 /**
@@ -275,6 +284,7 @@
  * @property {number} missed Records that left the log before this page had read them.
  * @property {Launcher[]} launchers
  * @property {Peer[]} peers
+ * @property {Found[]} found
  * @property {Toast[]} toasts Oldest first.
  * @property {Toast[]} toastLog What toasts have said, newest first, bounded.
  * @property {Day[]} days Newest first.

@@ -68,6 +68,14 @@ export function readPeers(body) {
   })).filter(({ name }) => name !== '');
 }
 
+/** @param {unknown} body of `/v1/discovery` @returns {import('./types.js').Found[]} what the user has to do something about */
+export function readFound(body) {
+  return list(fields(fields(body).data).machines).map(fields).map((m) => ({
+    name: text(m.name), url: text(m.url), place: text(m.host) || text(m.folder) || text(m.origin),
+    off: m.online === false, todo: text(m.join) || text(m.taken),
+  })).filter(({ name, todo }) => name !== '' && todo !== '');
+}
+
 /** @param {unknown} body of `/auth/me` @returns {Access} */
 export function readAccess(body) {
   const scope = text(fields(body).scope);

@@ -54,7 +54,8 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
     if let Some(dir) = args.flows_dir {
         flags.push(("dirs.flows", std::path::absolute(dir)?.to_string_lossy().into_owned()));
     }
-    let config = cx.config_with(&flags);
+    // Beside what the environment of a service has.
+    let config = cx.env.clone().with_service_file().and_then(|env| Config::load(env, &flags));
     if let Ok(paths) = Paths::from_env(&cx.env) {
         let most = config.as_ref().map_or(service::LOG_BYTES, Config::service_log_bytes);
         service::bound_at_start(&paths, most);
@@ -64,7 +65,7 @@ pub fn run(args: ServeArgs, cx: &Cx) -> Outcome {
     config.serve_token()?;
     config.host()?;
     reach::check(config.serve().bind, args.i_know).map_err(|words| Failure::new(Exit::Usage, words))?;
-    logging::init(&cx.env);
+    logging::init(config.env());
     // The provider that every TLS client of this process uses; one is there already only in tests.
     let _ = rustls::crypto::ring::default_provider().install_default();
     daemon::run(&config, &cx.clock, args.i_know, |ready| banner(cx, ready))?;

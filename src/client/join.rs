@@ -129,15 +129,16 @@ impl Far {
             address: shown.clone(),
             reason: "nobody told its address in time".to_owned(),
         })??;
-        let origin = format!("http://{address}");
-        let host = shown.rsplit_once(':').map_or(shown.as_str(), |(host, _)| host);
-        let http = super::Client::builder()
-            .resolve_to_addrs(host, &resolved)
+        let builder = match address.name() {
+            Some(name) => super::Client::builder(address.is_tls()).resolve_to_addrs(name, &resolved),
+            None => super::Client::builder(address.is_tls()),
+        };
+        let http = builder
             .connect_timeout(CONNECT_TIME)
             .timeout(ANSWER_TIME)
             .build()
             .map_err(|error| JoinError::Setup(error.to_string()))?;
-        Ok(Self { http, origin, address: shown })
+        Ok(Self { http, origin: address.origin(), address: shown })
     }
 
     async fn join(&self, message: Vec<u8>) -> Result<Vec<u8>, JoinError> {

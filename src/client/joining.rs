@@ -129,11 +129,13 @@ impl<'a> Places<'a> {
 }
 
 impl Plan {
-    /// What joining this machine would do. Changes nothing.
+    /// What joining this machine would do; `own` is where the other one reaches this one, where the user says so. Changes
+    /// nothing.
     pub fn make(
         places: &Places<'_>,
         code: &InviteCode,
         greeting: JoinGreeting,
+        own: Option<&PeerAddress>,
     ) -> Result<Self, JoiningError> {
         let conflict = |words: String| Err(JoiningError::Conflict(words));
         let machine_id = MachineId::new(&greeting.machine_id)?;
@@ -154,12 +156,15 @@ impl Plan {
         }
         let key = FleetKey::read(&places.config.paths.fleet_key()).map_err(JoiningError::Conflict)?;
         let key = key.map(|key| key.fingerprint());
-        let own = places.config.redis_url().map(|(url, _)| url);
-        let (redis, offered) = (own.as_deref().map(server), greeting.redis.as_deref().map(server));
+        let here = places.config.redis_url().map(|(url, _)| url);
+        let (redis, offered) = (here.as_deref().map(server), greeting.redis.as_deref().map(server));
         Ok(Self {
             fleet_key: Share::of(key.as_deref(), greeting.fleet_key.as_deref()),
             redis: Share::of(redis.as_deref(), offered.as_deref()),
-            own_address: own_address(places.config, &code.address)?,
+            own_address: match own {
+                Some(own) => Some(own.to_string()),
+                None => own_address(places.config, &code.address)?,
+            },
             address: code.address.clone(),
             took: known.map(|known| known.took).unwrap_or_default(),
             machine_id,

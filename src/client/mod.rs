@@ -136,7 +136,7 @@ impl Client {
     pub fn local(paths: &Paths) -> Result<Self, ClientError> {
         let info = find(paths)?.ok_or(ClientError::NoDaemon)?;
         let socket = paths.daemon_socket();
-        let mut http = Self::builder().unix_socket(socket.as_path());
+        let mut http = Self::builder(false).unix_socket(socket.as_path());
         // Who may not have it, in a sandbox, is told so by the daemon.
         let bearer = SocketKey::new(paths.socket_key()).bearer();
         if let Some(Ok(mut bearer)) = bearer.map(|bearer| HeaderValue::from_str(bearer.expose())) {
@@ -149,19 +149,20 @@ impl Client {
 
     /// A client of the daemon that said this of itself. It may look, where looking is open.
     pub fn new(info: DaemonInfo) -> Result<Self, ClientError> {
-        let http = Self::builder().build().map_err(|error| ClientError::Setup(error.to_string()))?;
+        let http = Self::builder(false).build().map_err(|error| ClientError::Setup(error.to_string()))?;
         let base = format!("http://{}", info.address());
         Ok(Self { http, info, place: base.clone(), base })
     }
 
-    fn builder() -> reqwest::ClientBuilder {
+    /// With `tls` the system's certificates are read.
+    fn builder(tls: bool) -> reqwest::ClientBuilder {
         // Needed before the first client of a process, and without effect after that.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = if tls { builder } else { builder.tls_certs_only([]) };
+        builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            // Plain HTTP on loopback: no certificates have to be read.
-            .tls_certs_only([])
             .connect_timeout(CONNECT_TIME)
             .timeout(ANSWER_TIME)
     }

@@ -7,6 +7,7 @@
 
 mod concerns;
 mod endpoints;
+mod env_file;
 mod environment;
 mod file;
 mod host;

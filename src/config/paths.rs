@@ -40,6 +40,11 @@ impl Paths {
         self.home.join("host.toml")
     }
 
+    /// `service.env`: variables for the daemon.
+    pub fn service_env(&self) -> PathBuf {
+        self.home.join("service.env")
+    }
+
     /// The kept machine id.
     pub fn machine_id_file(&self) -> PathBuf {
         self.home.join("machine-id")

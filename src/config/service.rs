@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::SECRETS;
 use super::keys::{KEYS, Kind, Use};
-use super::{Config, Origin};
+use super::{Config, ConfigError, Origin, env_file};
 use crate::store::RedisTarget;
 
 /// What else a daemon needs that no service manager sets.
@@ -33,8 +33,10 @@ pub struct ServiceEnv {
 }
 
 impl Config {
-    /// What of this environment the services of this user get.
-    pub fn service_env(&self) -> ServiceEnv {
+    /// What of this environment the services of this user get. The daemon reads `service.env` by itself.
+    pub fn service_env(&self) -> Result<ServiceEnv, ConfigError> {
+        let file = env_file::read(&self.paths)?;
+        let in_file = |name: &String| file.iter().any(|(known, _)| known == name);
         let mut made = ServiceEnv::default();
         let dirs = self.env.path_dirs().into_iter().filter(|dir| is_usual(dir));
         if let Some(path) = std::env::join_paths(dirs).ok().and_then(|path| path.into_string().ok()) {
@@ -59,8 +61,10 @@ impl Config {
             others.copied().filter(|name| !made.withheld.iter().any(|at| at == name)).collect();
         made.withheld.extend(others.into_iter().map(str::to_owned));
         let given = |name: &String| made.vars.iter().any(|(given, _)| given == name);
-        made.missing = self.settings.list("runner.env").into_iter().filter(|name| !given(name)).collect();
-        made
+        let named = self.settings.list("runner.env").into_iter();
+        made.missing = named.filter(|name| !given(name) && !in_file(name)).collect();
+        made.withheld.retain(|name| !in_file(name));
+        Ok(made)
     }
 
     /// Size at which a log of a service is put aside.
@@ -104,7 +108,7 @@ mod tests {
 
     fn env(vars: &[(&str, &str)]) -> ServiceEnv {
         let vars = [("HOME", "/nowhere"), ("PATH", "/usr/bin:relative:/bin")].iter().chain(vars).copied();
-        Config::load(Environment::of(vars), &[]).unwrap().service_env()
+        Config::load(Environment::of(vars), &[]).unwrap().service_env().unwrap()
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::links::{describe, remedy};
 use super::versions::short;
 use super::{Finding, Machine, Outcome, duplicates, others, question};
+use crate::client::Client;
 use crate::fleet::{
     Member, PROBE_TIME, Presence, PresenceReader, ProbeState, Probed, Seen, members, probe_all,
 };
-use crate::util::human;
+use crate::util::{human, visible_line};
+use crate::wire::v1::{LinkState, PeerStatus};
 
 /// Clocks may differ by this much, in milliseconds.
 const TOLERATED_MS: i64 = 2_000;
@@ -23,18 +26,41 @@ pub fn fleet(machine: &Machine) -> Vec<Outcome> {
             let reader = PresenceReader::new(others::redis(machine)?);
             tokio::time::timeout(PROBE_TIME, reader.machines()).await.ok()?.ok()
         };
-        tokio::join!(probe_all(&roster.peers, false), alive)
+        let links = async {
+            let client = Client::local(&machine.config.paths).ok()?;
+            tokio::time::timeout(PROBE_TIME, client.peers()).await.ok()?.ok()
+        };
+        tokio::join!(probe_all(&roster.peers, false), alive, links)
     };
-    let (probed, presence): (Vec<Probed>, Option<Presence>) =
+    let (probed, presence, links): (Vec<Probed>, Option<Presence>, Option<Vec<PeerStatus>>) =
         question(PROBE_TIME * 2, asked).unwrap_or_default();
     let all = members(&roster, presence.as_ref());
+    let beside = links.iter().flatten().filter(|peer| all.iter().all(|member| member.id != peer.name));
+    let beside = beside
+        .map(|peer| Outcome { name: visible_line(&peer.name).into_owned().into(), finding: of_link(peer) });
     all.iter()
         .map(|member| {
             let at = roster.peers.iter().position(|peer| peer.id.as_str() == member.id);
             let finding = judge(machine.version, member, at.and_then(|at| probed.get(at)));
             Outcome { name: member.id.clone().into(), finding }
         })
+        .chain(beside)
         .collect()
+}
+
+/// One that is known as a peer alone, by `host.toml` or because it was found.
+fn of_link(peer: &PeerStatus) -> Finding {
+    let version = peer
+        .version
+        .as_deref()
+        .map_or_else(|| "unknown".to_owned(), |version| visible_line(short(version)).into_owned());
+    match peer.status {
+        LinkState::Connected => Finding::pass(format!("connected ({}), version {version}", peer.origin)),
+        LinkState::Offline => Finding::pass("off".to_owned()),
+        LinkState::Connecting | LinkState::Disconnected => {
+            Finding::warn(describe(peer), "its sessions can't be seen as they are now", remedy(peer))
+        }
+    }
 }
 
 /// The verdict on one machine: what is worst.

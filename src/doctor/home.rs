@@ -18,6 +18,7 @@ const PRIVATE: &[&str] = &[
     "auth-token",
     "auth-read-only.json",
     "fleet-token",
+    "service.env",
     "flows",
     "audit",
     "sessions",

@@ -41,22 +41,47 @@ fn judge(peers: &[PeerStatus]) -> Finding {
         return Finding::pass("no peers");
     }
     let down = |peer: &&PeerStatus| matches!(peer.status, LinkState::Connecting | LinkState::Disconnected);
-    let wrong: Vec<String> =
-        peers.iter().filter(|peer| down(peer) || peer.dropped > 0).map(describe).collect();
+    let told = |peer| visible_line(&format!("{}; {}", describe(peer), remedy(peer))).into_owned();
+    let wrong: Vec<String> = peers.iter().filter(|peer| down(peer) || peer.dropped > 0).map(told).collect();
     let up = peers.iter().filter(|peer| peer.status == LinkState::Connected).count();
     let words = format!("{up} of {} peers connected", peers.len());
     if wrong.is_empty() {
         return Finding::pass(words);
     }
     let why = "their sessions are not seen here as they are now";
-    let fix = "start `darkmux serve` there, or mend the peer in host.toml; it is tried again by itself";
+    let fix = "do what is said beside each; all are tried again by themselves";
     Finding::warn(words, why, fix).details(wrong)
 }
 
-fn describe(peer: &PeerStatus) -> String {
+/// What mends a link, by the words for what is wrong.
+pub fn remedy(peer: &PeerStatus) -> String {
+    let (name, url) = (&peer.name, &peer.url);
+    match peer.last_error.as_deref().unwrap_or_default() {
+        "authentication failed" if peer.origin == "roster" => {
+            format!("on {name}: `darkmux fleet invite`; here: `darkmux fleet join` with that code")
+        }
+        "authentication failed" => {
+            format!("on {name}: `darkmux auth show --print`; that token belongs to `{name}` in host.toml")
+        }
+        "host not found" => "mend the name in its URL".to_owned(),
+        "connection refused" | "connection timed out" => {
+            format!("start `darkmux serve` on {name}; it must listen at {url} (`serve.bind` there)")
+        }
+        why if why.starts_with("it answered 421") => {
+            let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+            format!("on {name}: darkmux config set serve.hosts {host}")
+        }
+        why if why.starts_with("it is ") => format!("one of the two names is enough: remove `{name}`"),
+        _ if peer.dropped > 0 => format!("end sessions on {name}, or update it"),
+        _ => format!("look at {name}: `darkmux doctor` there"),
+    }
+}
+
+/// How a link is, in words.
+pub fn describe(peer: &PeerStatus) -> String {
     let why = peer.last_error.as_deref().unwrap_or("it has not answered yet");
-    visible_line(&format!("{} ({}, {}): {why}, since {}", peer.name, peer.url, peer.origin, peer.since))
-        .into_owned()
+    let PeerStatus { name, url, origin, since, .. } = peer;
+    visible_line(&format!("{name} ({url}, {origin}): {why}, since {since}")).into_owned()
 }
 
 #[cfg(test)]
@@ -95,6 +120,15 @@ mod tests {
             judge(&[peer(LinkState::Connected, None), peer(LinkState::Disconnected, Some("no data\u{1b}"))]);
         assert_eq!((found.state, found.finding.as_str()), (State::Warn, "1 of 2 peers connected"));
         assert!(found.details[0].contains("desk (http://desk:8765, roster): no data\\u{1b}"), "{found:?}");
+        let says = |origin: &str, error: &str| {
+            let one = PeerStatus { origin: origin.to_owned(), ..peer(LinkState::Disconnected, Some(error)) };
+            judge(&[one]).details.concat()
+        };
+        assert!(says("roster", "authentication failed").contains("darkmux fleet join"));
+        assert!(says("host.toml", "authentication failed").contains("auth show --print"));
+        assert!(says("roster", "connection refused").contains("serve.bind"));
+        assert!(says("roster", "it answered 421: x").contains("serve.hosts desk:8765"));
+        assert!(says("roster", "it is the same machine as pi").contains("remove `desk`"));
         let lies = judge(&[PeerStatus { dropped: 3, ..peer(LinkState::Connected, Some("left out")) }]);
         assert_eq!(lies.state, State::Warn);
     }

@@ -21,11 +21,19 @@ const METADATA: &[IpAddr] = &[
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// The address of a peer: a host name or an IP address, and a port.
+/// The port of a daemon behind a proxy with TLS.
+const TLS_PORT: u16 = 443;
+
+/// What stands before an address that is reached by TLS.
+const TLS: &str = "https://";
+
+/// The address of a peer: a host name or an IP address, and a port; `https://` before it where a proxy with TLS stands
+/// before its daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerAddress {
     host: Host,
     port: u16,
+    tls: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +46,10 @@ enum Host {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It has another shape.
-    #[error("`{}` is no address: write host, host:port, ip:port or [v6]:port", .0.escape_debug())]
+    #[error("`{}` is no address: write host, host:port, ip:port, [v6]:port, or https://host", .0.escape_debug())]
     Shape(String),
     /// It is a URL.
-    #[error("`{}` is a URL: leave out the scheme and the path, as in studio:8765", .0.escape_debug())]
+    #[error("`{}` is a URL: leave out the path, and the scheme unless it is https, as in studio:8765 or https://studio", .0.escape_debug())]
     Url(String),
     /// No machine of a fleet can be there.
     #[error("{0} is {1}: no machine of a fleet is there; give its LAN or tailnet address")]
@@ -58,6 +66,40 @@ impl PeerAddress {
             Host::Ip(ip) => ip.to_canonical().is_loopback(),
             Host::Name(name) => name == "localhost",
         }
+    }
+
+    /// Whether a proxy with TLS answers there.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// What paths are put behind.
+    pub fn origin(&self) -> String {
+        if self.tls { self.to_string() } else { format!("http://{self}") }
+    }
+
+    /// As requests name it in `Host`.
+    pub fn authority(&self) -> String {
+        match &self.host {
+            Host::Ip(IpAddr::V6(ip)) if self.is_usual() => format!("[{ip}]"),
+            Host::Ip(ip) if self.is_usual() => ip.to_string(),
+            Host::Name(name) if self.is_usual() => name.clone(),
+            Host::Ip(ip) => SocketAddr::new(*ip, self.port).to_string(),
+            Host::Name(name) => format!("{name}:{}", self.port),
+        }
+    }
+
+    /// The name, where it is no IP address.
+    pub fn name(&self) -> Option<&str> {
+        match &self.host {
+            Host::Ip(_) => None,
+            Host::Name(name) => Some(name),
+        }
+    }
+
+    /// Whether the port goes without saying.
+    fn is_usual(&self) -> bool {
+        self.tls && self.port == TLS_PORT
     }
 
     /// The addresses behind it, asked for now, without those that are refused.
@@ -122,6 +164,17 @@ impl FromStr for PeerAddress {
         // An error quotes at most this much of a text that may be hostile and long.
         let quoted = || text.chars().take(80).collect::<String>();
         let trimmed = text.trim();
+        if let Some(rest) = trimmed.strip_prefix(TLS) {
+            let rest = rest.strip_suffix('/').unwrap_or(rest);
+            if rest.contains('/') {
+                return Err(AddressError::Url(quoted()));
+            }
+            let plain: Self = rest.parse()?;
+            let host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
+            let port =
+                if host.contains(':') && rest.parse::<IpAddr>().is_err() { plain.port } else { TLS_PORT };
+            return Ok(Self { port, tls: true, ..plain });
+        }
         if trimmed.contains("://") || trimmed.contains('/') {
             return Err(AddressError::Url(quoted()));
         }
@@ -154,7 +207,7 @@ impl FromStr for PeerAddress {
         if let Host::Ip(ip) = host {
             allowed(ip)?;
         }
-        Ok(Self { host, port })
+        Ok(Self { host, port, tls: false })
     }
 }
 
@@ -173,10 +226,8 @@ fn is_name(text: &str) -> bool {
 
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::Ip(ip) => write!(f, "{}", SocketAddr::new(*ip, self.port)),
-            Host::Name(name) => write!(f, "{name}:{}", self.port),
-        }
+        f.write_str(if self.tls { TLS } else { "" })?;
+        f.write_str(&self.authority())
     }
 }
 
@@ -197,6 +248,12 @@ mod tests {
             ("[::1]", "[::1]:8765"),
             ("[fd7a:115c::1]:80", "[fd7a:115c::1]:80"),
             (" studio:8765 ", "studio:8765"),
+            ("https://studio.tail1234.ts.net", "https://studio.tail1234.ts.net"),
+            ("https://Studio:443/", "https://studio"),
+            ("https://studio:8443", "https://studio:8443"),
+            ("https://100.64.1.5", "https://100.64.1.5"),
+            ("https://[fd7a:115c::1]", "https://[fd7a:115c::1]"),
+            ("https://[fd7a:115c::1]:8443", "https://[fd7a:115c::1]:8443"),
         ] {
             assert_eq!(text.parse::<PeerAddress>().map(|address| address.to_string()).as_deref(), Ok(shown));
         }
@@ -207,6 +264,11 @@ mod tests {
         for (bad, says) in [
             ("", "write host"),
             ("http://studio:8765", "scheme"),
+            ("https://studio/x", "path"),
+            ("https://https://studio", "path"),
+            ("https://", "write host"),
+            ("https://169.254.169.254", "metadata"),
+            ("https://u:p@studio", "write host"),
             ("studio/x", "scheme"),
             ("studio:0", "write host"),
             ("studio:99999", "write host"),

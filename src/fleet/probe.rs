@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::address::AddressError;
+use super::address::{AddressError, PeerAddress};
 use super::hostile::bounded;
 use super::{Peer, read_token};
 use crate::util::visible_line;
@@ -119,7 +119,8 @@ impl ProbeState {
             Self::NoName(why) | Self::Forbidden(why) | Self::Token(why) => why.clone(),
             Self::NotDarkmux(why) => format!("what listens on {address} is no darkmux: {why}"),
             Self::WrongHost => format!(
-                "{id} does not answer to this name: on {id}, darkmux config set serve.hosts {address}"
+                "{id} does not answer to this name: on {id}, darkmux config set serve.hosts {}",
+                address.authority()
             ),
             Self::Auth if peer.token_file.is_some() => format!(
                 "{id} refuses the token that is kept for it: join it again (`darkmux fleet invite` on {id}), or darkmux \
@@ -279,11 +280,21 @@ async fn specs(asker: &mut Asker, deadline: Instant) -> Specs {
 
 /// A connection to one daemon.
 struct Asker {
-    sender: SendRequest<Empty<Bytes>>,
-    host: String,
+    way: Way,
     bearer: Option<String>,
-    /// Drives the connection; ends with the asker.
-    _driver: JoinSet<()>,
+}
+
+/// How it is asked.
+enum Way {
+    /// Over this connection.
+    Plain {
+        sender: SendRequest<Empty<Bytes>>,
+        host: String,
+        /// Drives the connection; ends with the asker.
+        _driver: JoinSet<()>,
+    },
+    /// By a client that checks certificates, at this origin.
+    Tls(reqwest::Client, String),
 }
 
 struct Answer {
@@ -314,14 +325,19 @@ async fn open(peer: &Peer, deadline: Instant) -> Result<(Asker, SocketAddr), Pro
     let tries = addresses.into_iter().map(|address| {
         Box::pin(async move { Ok::<_, io::Error>((TcpStream::connect(address).await?, address)) })
     });
-    let (stream, address) = match timeout_at(deadline, futures_util::future::select_ok(tries)).await {
-        Ok(Ok((connected, _))) => connected,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return Err(ProbeState::Refused);
-        }
-        Ok(Err(error)) => return Err(ProbeState::Failed(error.to_string())),
-        Err(_) => return Err(ProbeState::Timeout("did not take a connection")),
-    };
+    let (stream, address): (TcpStream, SocketAddr) =
+        match timeout_at(deadline, futures_util::future::select_ok(tries)).await {
+            Ok(Ok((connected, _))) => connected,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return Err(ProbeState::Refused);
+            }
+            Ok(Err(error)) => return Err(ProbeState::Failed(error.to_string())),
+            Err(_) => return Err(ProbeState::Timeout("did not take a connection")),
+        };
+    if peer.address.is_tls() {
+        let client = tls(&peer.address, address).map_err(ProbeState::Failed)?;
+        return Ok((Asker { way: Way::Tls(client, peer.address.origin()), bearer }, address));
+    }
     let foreign = |error: hyper::Error| ProbeState::NotDarkmux(error.to_string());
     let mut builder = Builder::new();
     let (sender, connection) =
@@ -331,25 +347,79 @@ async fn open(peer: &Peer, deadline: Instant) -> Result<(Asker, SocketAddr), Pro
         // Its end shows at the requests.
         let _ = connection.await;
     });
-    Ok((Asker { sender, host: peer.address.to_string(), bearer, _driver: driver }, address))
+    let way = Way::Plain { sender, host: peer.address.authority(), _driver: driver };
+    Ok((Asker { way, bearer }, address))
+}
+
+/// A client that connects to this address alone.
+fn tls(to: &PeerAddress, address: SocketAddr) -> Result<reqwest::Client, String> {
+    // Needed before the first client of a process, and without effect after that.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let builder = match to.name() {
+        Some(name) => builder.resolve(name, address),
+        None => builder,
+    };
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// What is at the bottom of an error.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    bounded(&visible_line(&last.to_string()))
+}
+
+async fn plain(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    host: &str,
+    bearer: Option<&str>,
+    path: &str,
+) -> Result<Answer, Broken> {
+    let foreign = |error: &dyn std::fmt::Display| Broken::Foreign(bounded(&visible_line(&error.to_string())));
+    let mut request = Request::get(path).header(header::HOST, host);
+    if let Some(bearer) = bearer {
+        request = request.header(header::AUTHORIZATION, bearer);
+    }
+    let request = request.body(Empty::new()).map_err(|error| foreign(&error))?;
+    sender.ready().await.map_err(|error| foreign(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| foreign(&error))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
+    let body = body.map_err(|error| foreign(&error))?.to_bytes();
+    Ok(Answer { status, body })
+}
+
+async fn encrypted(request: reqwest::RequestBuilder) -> Result<Answer, Broken> {
+    let foreign = |error: &dyn std::error::Error| Broken::Foreign(cause(error));
+    let mut response = request.send().await.map_err(|error| foreign(&error))?;
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| foreign(&error))? {
+        if body.len() + piece.len() > ANSWER_MAX {
+            return Err(Broken::Foreign(format!("its answer is larger than {ANSWER_MAX} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Answer { status: response.status(), body: body.into() })
 }
 
 impl Asker {
     async fn get(&mut self, path: &str, deadline: Instant) -> Result<Answer, Broken> {
-        let mut request = Request::get(path).header(header::HOST, &self.host);
-        if let Some(bearer) = &self.bearer {
-            request = request.header(header::AUTHORIZATION, bearer);
-        }
-        let foreign =
-            |error: &dyn std::fmt::Display| Broken::Foreign(bounded(&visible_line(&error.to_string())));
-        let request = request.body(Empty::new()).map_err(|error| foreign(&error))?;
+        let bearer = self.bearer.as_deref();
         let answer = async {
-            self.sender.ready().await.map_err(|error| foreign(&error))?;
-            let response = self.sender.send_request(request).await.map_err(|error| foreign(&error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-            let body = body.map_err(|error| foreign(&error))?.to_bytes();
-            Ok(Answer { status, body })
+            match &mut self.way {
+                Way::Plain { sender, host, .. } => plain(sender, host, bearer, path).await,
+                Way::Tls(client, origin) => {
+                    let request = client.get(format!("{origin}{path}"));
+                    encrypted(match bearer {
+                        Some(bearer) => request.header(header::AUTHORIZATION, bearer),
+                        None => request,
+                    })
+                    .await
+                }
+            }
         };
         timeout_at(deadline, answer).await.unwrap_or(Err(Broken::Late))
     }

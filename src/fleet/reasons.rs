@@ -187,7 +187,11 @@ fn occupied(beat: &MachineBeat) -> Option<String> {
 fn given_back(ask: &Ask, machine: &str, boot: Option<&str>) -> Option<String> {
     let of_machine = |consumer: &str| match (boot, MachineId::new(machine)) {
         // Another run of its daemon is asked again.
-        (Some(boot), Ok(machine)) => consumer == Seat::of_boot(machine, boot).consumer,
+        (Some(boot), Ok(machine)) => {
+            let own = Seat::of_boot(machine, boot).consumer;
+            // What it lacks may stand behind.
+            consumer.split('@').next() == Some(&own)
+        }
         // A consumer's name begins with its machine's.
         _ => consumer.split(':').next() == Some(machine),
     };

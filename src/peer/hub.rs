@@ -18,7 +18,7 @@ use super::records::LinkRecords;
 use super::status::Link;
 use super::table::{RemoteSession, RemoteSubscription, RemoteTable};
 use super::{PeerClient, PeerError, PeerHttp};
-use crate::config::{Config, ConfigError, Environment, FlowConfig, HostConfig, TailscaleConfig};
+use crate::config::{Config, ConfigError, Environment, FlowConfig, HostConfig, TokenSource};
 use crate::fleet::{Roster, RosterFile};
 use crate::util::{Clock, Shutdown, SleepWatch, clock, tick};
 use crate::wire::v1::{LinkState, PeerStatus};
@@ -67,7 +67,7 @@ pub(super) struct Hub {
     found: watch::Sender<Vec<Wanted>>,
     /// Those of the found ones that are known to be off.
     off: Mutex<BTreeSet<Arc<str>>>,
-    tailscale: watch::Sender<TailscaleConfig>,
+    host: watch::Sender<HostConfig>,
     woken: Mutex<Option<Instant>>,
     /// The files are looked at now.
     look: Notify,
@@ -108,7 +108,7 @@ impl Peers {
             nodes: Mutex::default(),
             found: watch::Sender::new(Vec::new()),
             off: Mutex::default(),
-            tailscale: watch::Sender::new(host.tailscale),
+            host: watch::Sender::new(host),
             woken: Mutex::default(),
             look: Notify::new(),
         })))
@@ -144,9 +144,9 @@ impl Peers {
         }
     }
 
-    /// What `[tailscale]` of `host.toml` says, as it changes.
-    pub fn tailscale(&self) -> watch::Receiver<TailscaleConfig> {
-        self.0.tailscale.subscribe()
+    /// What `host.toml` says, as it changes.
+    pub fn host(&self) -> watch::Receiver<HostConfig> {
+        self.0.host.subscribe()
     }
 
     /// The peers by name, and how their links are.
@@ -306,6 +306,34 @@ impl Hub {
         Running { link, nudge, stop, task }
     }
 
+    /// Links that are down because of a token are tried at once when its file is another one.
+    async fn look_at_tokens(&self, before: Stamps) -> Stamps {
+        let down: Vec<(Arc<str>, PathBuf)> = self
+            .links()
+            .iter()
+            .filter(|(_, running)| !running.link.is_connected())
+            .filter_map(|(name, running)| match &running.link.wanted.token {
+                TokenSource::File(path) => Some((Arc::clone(name), path.clone())),
+                _ => None,
+            })
+            .collect();
+        if down.is_empty() {
+            return Stamps::new();
+        }
+        let look = move || down.into_iter().map(|(name, path)| (name, stamp(&path))).collect::<Stamps>();
+        let looked = timeout(END_TIME, self.shutdown.spawn_blocking(look)).await;
+        // A disk that hangs tells nothing.
+        let Ok(Ok(now)) = looked else { return before };
+        let links = self.links();
+        for (name, _) in now.iter().filter(|(name, stamp)| before.get(*name).is_some_and(|was| was != *stamp))
+        {
+            if let Some(running) = links.get(name) {
+                running.nudge.send_modify(|nudge| nudge.retry += 1);
+            }
+        }
+        now
+    }
+
     /// Reads the files; one that is not understood stays as it was.
     async fn read(&self, before: Files) -> Files {
         let (config, roster) = (self.config.clone(), RosterFile::new(self.config.fleet_file()));
@@ -327,7 +355,7 @@ impl Hub {
 async fn keep(hub: Arc<Hub>) {
     let mut slept = SleepWatch::new(hub.clock.clone());
     let mut found = hub.found.subscribe();
-    let (mut files, mut seen) = (Files::default(), None);
+    let (mut files, mut seen, mut tokens) = (Files::default(), None, BTreeMap::new());
     let stopped = hub.shutdown.stopped();
     tokio::pin!(stopped);
     loop {
@@ -336,14 +364,15 @@ async fn keep(hub: Arc<Hub>) {
         if seen.as_ref() != Some(&stamps) {
             files = hub.read(files).await;
             seen = Some(stamps);
-            hub.tailscale.send_if_modified(|now| {
-                let changed = *now != files.host.tailscale;
-                now.clone_from(&files.host.tailscale);
+            hub.host.send_if_modified(|now| {
+                let changed = *now != files.host;
+                now.clone_from(&files.host);
                 changed
             });
         }
         let all = wanted(&files.host, &files.roster, &found.borrow_and_update(), &hub.own_name);
         hub.apply(all).await;
+        tokens = hub.look_at_tokens(tokens).await;
         tokio::select! {
             () = &mut stopped => return,
             () = tick(LOOK) => {}
@@ -358,7 +387,12 @@ async fn keep(hub: Arc<Hub>) {
 }
 
 /// What tells that a file was written anew.
-fn stamp(path: &Path) -> Option<(PathBuf, SystemTime, u64)> {
+type Stamp = Option<(PathBuf, SystemTime, u64)>;
+
+/// The token files of peers, by their names.
+type Stamps = BTreeMap<Arc<str>, Stamp>;
+
+fn stamp(path: &Path) -> Stamp {
     let meta = std::fs::metadata(path).ok()?;
     Some((path.to_owned(), meta.modified().ok()?, meta.len()))
 }

@@ -65,13 +65,7 @@ pub fn wanted(host: &HostConfig, roster: &Roster, found: &[Wanted], own: &str) -
     let of_roster = roster.peers.iter().filter_map(|peer| {
         let token = TokenSource::File(peer.token_file.clone()?);
         let name = Arc::from(peer.id.as_str());
-        Some(Wanted {
-            name,
-            url: format!("http://{}", peer.address),
-            token,
-            origin: Origin::Roster,
-            local: false,
-        })
+        Some(Wanted { name, url: peer.address.origin(), token, origin: Origin::Roster, local: false })
     });
     let mut all = BTreeMap::new();
     let is_free = |peer: &&Wanted| {

@@ -30,11 +30,6 @@ pub struct PeerUrl {
 }
 
 impl PeerUrl {
-    /// The URL of a machine that is known by its address alone. It speaks plain HTTP, in a network that encrypts.
-    pub fn of_address(address: PeerAddress) -> Self {
-        Self { tls: false, address }
-    }
-
     /// Whether what is sent there is encrypted by TLS.
     pub fn is_tls(&self) -> bool {
         self.tls

@@ -14,8 +14,9 @@ use super::{Runner, worker};
 use crate::fleet;
 use crate::model::{Level, Requirement};
 use crate::util::Backoff;
+use crate::wire::v1::LinkState;
 use crate::wire::{JobSpec, WorkJob};
-use crate::work::{Claim, Finish, Foreign, Hint, NOT_SIGNED, Offer, Told, WorkError, adopted_spec};
+use crate::work::{Claim, Finish, Foreign, Hint, NOT_SIGNED, Offer, PEER, Told, WorkError, adopted_spec};
 
 /// How often the lanes are looked at without a hint: what a machine can do changes, too.
 const LANES_EVERY: Duration = Duration::from_secs(10);
@@ -202,6 +203,11 @@ async fn look_at_lanes(runner: &Runner, claiming: &mut Claiming) -> Result<(), W
     let asks = lanes.iter().any(|(_, lane)| !lane.require.is_empty());
     let facts = if asks { Some(facts.recent().await) } else { None };
     let meets = |text: &str| {
+        if let Some(peer) = text.strip_prefix(PEER) {
+            let status = runner.peers.status(peer).map(|peer| peer.status);
+            let is_up = status == Some(LinkState::Connected);
+            return if is_up { Ok(()) } else { Err(format!("{peer} is no peer of this machine")) };
+        }
         let requirement: Requirement = text.parse().map_err(|error| format!("{error}"))?;
         facts.as_ref().map_or(Ok(()), |facts| fleet::meets(facts, &requirement))
     };

@@ -52,7 +52,7 @@ pub async fn repository(
         };
         if Instant::now() >= until {
             let words = format!("its repository can't be fetched from {at}: {why}");
-            return Err(WorkspaceError::Lacks(words));
+            return Err(WorkspaceError::NoPeer(at.clone(), words));
         }
         tracing::debug!(job = %claim.id, %at, why, "its repository waits");
         tokio::time::sleep(AGAIN).await;
@@ -100,10 +100,13 @@ async fn ask(
     let Some(client) = runner.peers.client(at.as_str()) else {
         return match runner.peers.status(at.as_str()) {
             Some(status) => Ok(Err(status.last_error.unwrap_or_else(|| "it is being connected".to_owned()))),
-            None => Err(WorkspaceError::Lacks(format!(
-                "its repository is too large for Redis and is at {at}, which is no peer of this machine; `darkmux fleet join` \
-                 makes it one"
-            ))),
+            None => Err(WorkspaceError::NoPeer(
+                at.clone(),
+                format!(
+                    "its repository is too large for Redis and is at {at}, which is no peer of this machine; `darkmux fleet \
+                     join` makes it one"
+                ),
+            )),
         };
     };
     let request = PeerRequest::get(format!("/v1/jobs/{}/repository", claim.id));
@@ -115,7 +118,8 @@ async fn ask(
         }
         Ok(pack) => Ok(Err(format!("it answers with status {}", pack.status.as_u16()))),
         Err(error @ PeerError::Denied) => {
-            Err(WorkspaceError::Lacks(format!("{at} does not give its repository to this machine: {error}")))
+            let words = format!("{at} does not give its repository to this machine: {error}");
+            Err(WorkspaceError::Lacks(words))
         }
         Err(error) => Ok(Err(error.to_string())),
     }

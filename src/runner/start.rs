@@ -10,7 +10,7 @@ use super::{Runner, checkpoint, worker};
 use crate::agent::{self, Left};
 use crate::crew::adapter::RESUME;
 use crate::crew::{Launch, SessionFile};
-use crate::model::{SessionId, SessionState};
+use crate::model::{MachineId, SessionId, SessionState};
 use crate::session::{self, HostClient, StartError, life};
 use crate::util::{clock, visible_line};
 use crate::wire::{Sandbox, SessionSpec, SessionStatus, WindowSize};
@@ -37,6 +37,8 @@ const TOKEN: &str = "DARKMUX_ATTEMPT_TOKEN";
 pub enum NoSession {
     /// Another machine may run it.
     Declined(Refusal),
+    /// As above, and this one as soon as that machine is its peer and lets it in.
+    NoPeer(MachineId, String),
     /// It was tried, and does not start.
     Failed(String),
     /// No machine may run it.

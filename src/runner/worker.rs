@@ -11,7 +11,7 @@ use super::end::{self, Verdict};
 use super::start::{self, NoSession, start};
 use super::workspace::{self, Interrupted};
 use super::{Runner, Slot, checkpoint, output};
-use crate::model::{EndReason, Level, OnLoss, SessionState};
+use crate::model::{EndReason, Level, MachineId, OnLoss, SessionState};
 use crate::session::HostClient;
 use crate::util::{Backoff, BootTime, jitter};
 use crate::wire::SessionStatus;
@@ -32,7 +32,7 @@ pub fn life(runner: Arc<Runner>, slot: Slot, claim: Claim) -> Pin<Box<dyn Future
 async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
     if let Err(error) = runner.journal.running(&claim) {
         // Without the journal a restart would lose it; another machine may have room.
-        decline(&runner, &claim, &format!("the journal cannot be written: {error}")).await;
+        decline(&runner, &claim, &format!("the journal cannot be written: {error}"), None).await;
         return;
     }
     if claim.cancel.is_some() {
@@ -41,7 +41,8 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
     }
     match start(&runner, &claim).await {
         Ok(()) => Box::pin(follow(runner, slot, claim, None)).await,
-        Err(NoSession::Declined(why)) => decline(&runner, &claim, &why.to_string()).await,
+        Err(NoSession::Declined(why)) => decline(&runner, &claim, &why.to_string(), None).await,
+        Err(NoSession::NoPeer(machine, why)) => decline(&runner, &claim, &why, Some(&machine)).await,
         Err(NoSession::Failed(why)) => {
             end::tell(&runner, &claim, Outcome::Failed, end::unstarted(&runner, &claim, &why)).await;
         }
@@ -55,11 +56,11 @@ async fn begin(runner: Arc<Runner>, slot: Slot, claim: Claim) {
     }
 }
 
-async fn decline(runner: &Runner, claim: &Claim, why: &str) {
+async fn decline(runner: &Runner, claim: &Claim, why: &str, peer: Option<&MachineId>) {
     tracing::info!(job = %claim.id, why, "given back");
     // Until it is answered: a job that nobody beats for counts as one that may have run.
     let mut backoff = Backoff::new(LOOK * 2, LOOK * 50);
-    while let Err(error) = runner.queue.decline(&runner.seat, claim, why).await {
+    while let Err(error) = runner.queue.decline_until(&runner.seat, claim, why, peer).await {
         if error.is_of_the_data() || matches!(error, WorkError::Invalid(_)) {
             tracing::error!(job = %claim.id, %error, "cannot be given back; its lease ends it");
             break;

@@ -84,6 +84,7 @@ pub async fn place(
 fn no_session(error: WorkspaceError) -> NoSession {
     match error {
         WorkspaceError::Refused(why) => NoSession::Never(why),
+        WorkspaceError::NoPeer(machine, why) => NoSession::NoPeer(machine, why),
         error => NoSession::Declined(super::Refusal(error.to_string())),
     }
 }

@@ -133,7 +133,8 @@ fn question(parts: &Parts, action: &str, to: RemoteId<'_>, body: Bytes) -> PeerR
 
 /// What is told of a peer that does not answer.
 pub fn unavailable(peer: &str, error: &PeerError) -> ApiError {
-    let message = format!("the machine `{peer}` does not do it: {error}");
+    let message =
+        format!("the machine `{peer}` can't be asked: {error} (`darkmux doctor` says what mends it)");
     ApiError::new(StatusCode::BAD_GATEWAY, "peer_unavailable", message)
 }
 

@@ -15,6 +15,7 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use super::auth::Caller;
 use crate::util::Shutdown;
 
 /// Makes the pieces of a body. Runs where it may block.
@@ -65,20 +66,26 @@ impl<P: Pieces> Ahead<P> {
     }
 }
 
-/// A body of these pieces; `first` goes out before anything is made.
-pub fn body<P: Pieces>(shutdown: &Shutdown, first: Option<Bytes>, pieces: P) -> Body {
+/// A body of these pieces; `first` goes out before anything is made. It is broken off when its reader's token is not valid
+/// any more.
+pub fn body<P: Pieces>(shutdown: &Shutdown, reader: &Caller, first: Option<Bytes>, pieces: P) -> Body {
     let ahead = Ahead::Idle(pieces);
-    let begin = (first, Some(ahead), shutdown.clone());
-    Body::from_stream(stream::unfold(begin, async |(first, ahead, shutdown)| {
+    let begin = (first, Some(ahead), shutdown.clone(), Box::pin(reader.revoked()));
+    Body::from_stream(stream::unfold(begin, async |(first, ahead, shutdown, mut revoked)| {
         if let Some(first) = first {
-            return Some((Ok(first), (None, ahead, shutdown)));
+            return Some((Ok(first), (None, ahead, shutdown, revoked)));
         }
-        match ahead?.take(&shutdown).await {
-            (Ok(Some(piece)), ahead) => Some((Ok(piece), (None, ahead, shutdown))),
+        let taken = tokio::select! {
+            biased;
+            () = &mut revoked => (Err(io::Error::other("the token is not valid any more")), None),
+            taken = ahead?.take(&shutdown) => taken,
+        };
+        match taken {
+            (Ok(Some(piece)), ahead) => Some((Ok(piece), (None, ahead, shutdown, revoked))),
             (Ok(None), _) => None,
             (Err(error), _) => {
                 tracing::warn!(%error, "an answer was cut short");
-                Some((Err(error), (None, None, shutdown)))
+                Some((Err(error), (None, None, shutdown, revoked)))
             }
         }
     }))

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{App, reach, run};
-use crate::config::TailscaleConfig;
-use crate::fleet::discovery::{Doorman, Places, Seen, follow_tailnet};
+use crate::config::HostConfig;
+use crate::fleet::discovery::{Doorman, Seen};
 
 /// When an address that could not be had is tried again.
 const RETRY: Duration = Duration::from_secs(30);
@@ -23,10 +23,8 @@ const RETRY: Duration = Duration::from_secs(30);
 pub struct TailnetDoor {
     /// Who says who is let in.
     pub door: Arc<Doorman>,
-    /// Where Tailscale is.
-    pub places: Places,
-    /// What the tailnet is; `None` as long as nobody needs to know.
-    pub seen: Option<watch::Receiver<Seen>>,
+    /// What the tailnet is, while `host.toml` opens the door.
+    pub seen: watch::Receiver<Seen>,
     /// Where the daemon listens otherwise.
     pub main: SocketAddr,
     /// What is answered with.
@@ -36,18 +34,16 @@ pub struct TailnetDoor {
 impl TailnetDoor {
     /// Keeps the door open or shut as `host.toml` says, until the daemon stops. Who is in and not let in any more is out
     /// when asked the next time.
-    pub async fn keep(mut self, mut config: watch::Receiver<TailscaleConfig>) {
+    pub async fn keep(self, mut host: watch::Receiver<HostConfig>) {
         let shutdown = self.app.shutdown.clone();
         let mut stopped = std::pin::pin!(shutdown.stopped());
         let mut served: Option<Served> = None;
         loop {
-            let now = config.borrow_and_update().clone();
+            let now = host.borrow_and_update().tailscale.clone();
             self.door.set(&now);
             match (now.enabled, &served) {
                 (true, None) => {
-                    let places = &self.places;
-                    let seen = self.seen.get_or_insert_with(|| follow_tailnet(places.clone(), &shutdown));
-                    let listens = listen(seen.clone(), self.main, Arc::clone(&self.app));
+                    let listens = listen(self.seen.clone(), self.main, Arc::clone(&self.app));
                     served = Some(Served(shutdown.spawn(listens)));
                 }
                 (false, Some(_)) => {
@@ -58,7 +54,7 @@ impl TailnetDoor {
             }
             tokio::select! {
                 () = &mut stopped => return,
-                changed = config.changed() => if changed.is_err() {
+                changed = host.changed() => if changed.is_err() {
                     return stopped.await;
                 },
             }

@@ -31,6 +31,14 @@ pub fn drawn_rows(bytes: &[u8], size: WindowSize) -> Vec<String> {
     screen.text_rows()
 }
 
+/// What draws one row, from 1, of the screen that these bytes draw. `None` where they end within a sequence, or on the
+/// alternate screen.
+pub fn drawn_row(bytes: &[u8], size: WindowSize, row: u16) -> Option<Vec<u8>> {
+    let mut screen = Screen::new(size);
+    screen.feed(bytes);
+    screen.row(row)
+}
+
 fn replay(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Screen)> {
     let mut reader = LogReader::new(folder.join(files::OUTPUT));
     let (start, end) = reader.range()?;

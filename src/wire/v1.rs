@@ -320,8 +320,12 @@ pub struct FoundMachine {
     pub folder: Option<String>,
     /// Whether it is connected now.
     pub online: bool,
-    /// What opens it: `identity` and `token` need nothing more, a `suggestion` has to be joined, and `joined` was.
+    /// What opens it: `identity` and `token` need nothing more, a `suggestion` has to be joined, and `joined` was; one that is
+    /// `taken` has a name that means another machine here.
     pub access: String,
+    /// Why it is not connected to, where its name is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
     /// Whether it counts as a part of this machine.
     pub local: bool,
     /// How to join it.

@@ -341,9 +341,23 @@ impl Queue {
 
     /// Gives a job back that this runner finds it cannot run; it is not offered the job again.
     pub async fn decline(&self, seat: &Seat, claim: &Claim, why: &str) -> Result<(), WorkError> {
+        self.decline_until(seat, claim, why, None).await
+    }
+
+    /// As [`decline`](Self::decline); it is offered the job again when its machine has this peer.
+    pub async fn decline_until(
+        &self,
+        seat: &Seat,
+        claim: &Claim,
+        why: &str,
+        peer: Option<&MachineId>,
+    ) -> Result<(), WorkError> {
         // Where it stands now, which is another lane than it was published to when others gave it back before.
         let lane = self.lane_of(&claim.id).await?.unwrap_or_else(|| claim.spec.lane.clone());
-        let lane = lane.without(&seat.consumer);
+        let lane = match peer {
+            Some(peer) => lane.without_until(&seat.consumer, peer),
+            None => lane.without(&seat.consumer),
+        };
         let mut call = self.scripts.decline.prepare_invoke();
         call.arg(claim.id.as_str()).arg(&claim.token).arg(seat.machine.as_str()).arg(why);
         call.arg(lane.stream()?).arg(lane.to_json()?).arg(self.config.result_ttl.as_secs());

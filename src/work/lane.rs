@@ -1,7 +1,7 @@
 //! Lanes: one stream a distinct set of hard requirements, so that a job never reaches a machine that may not
 //! run it.
 
-use crate::model::Priority;
+use crate::model::{MachineId, Priority};
 use crate::wire::Lane;
 use crate::work::WorkError;
 
@@ -10,6 +10,12 @@ pub const MAIN: &str = "darkmux:work";
 
 /// What the streams of all other lanes begin with.
 pub const PREFIX: &str = "darkmux:work:";
+
+/// What stands between a runner that is left out and the machine that it lacks as a peer.
+const UNTIL: &str = "@";
+
+/// What a runner is asked with whether it has a peer; no requirement that a user can write.
+pub const PEER: &str = "peer=";
 
 /// Most lanes a runner reads.
 pub const LANES_MAX: usize = 512;
@@ -45,10 +51,23 @@ impl Lane {
         if let Some(pin) = self.pin.as_ref().filter(|pin| pin.as_str() != machine) {
             return Err(format!("pinned to {pin}"));
         }
-        if self.not.iter().any(|not| not == consumer) {
-            return Err("gave it back".to_owned());
+        for not in self.not.iter().filter_map(|not| not.strip_prefix(consumer)) {
+            match not.strip_prefix(UNTIL) {
+                // It is asked again as soon as it has this peer.
+                Some(peer) => {
+                    meets(&format!("{PEER}{peer}")).map_err(|why| format!("gave it back: {why}"))?;
+                }
+                None if not.is_empty() => {}
+                None => return Err("gave it back".to_owned()),
+            }
         }
         self.require.iter().try_for_each(|requirement| meets(requirement))
+    }
+
+    /// The same lane without this runner for as long as its machine has not that peer.
+    #[must_use]
+    pub fn without_until(self, consumer: &str, peer: &MachineId) -> Self {
+        self.without(&format!("{consumer}{UNTIL}{peer}"))
     }
 
     /// The same lane without this runner.
@@ -93,7 +112,6 @@ pub fn is_open(stream: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MachineId;
 
     #[test]
     fn a_lane_admits_whom_it_names() {
@@ -105,6 +123,14 @@ mod tests {
         let declined = Lane::default().without("m:1").without("m:1");
         assert!(declined.admits("m", "m:1", |_| Ok(())).is_err());
         assert!(declined.admits("m", "m:2", |_| Ok(())).is_ok());
+        assert!(declined.admits("m", "m:12", |_| Ok(())).is_ok());
+        let desk = MachineId::new("desk").unwrap();
+        let lacks = Lane::default().without_until("m:1", &desk);
+        let asked = |what: &str| if what == "peer=desk" { Ok(()) } else { Err(what.to_owned()) };
+        assert_eq!(lacks.admits("m", "m:1", asked), Ok(()));
+        let said = lacks.admits("m", "m:1", |_| Err("desk is no peer".to_owned()));
+        assert_eq!(said, Err("gave it back: desk is no peer".to_owned()));
+        assert!(lacks.admits("m", "m:2", |what| Err(what.to_owned())).is_ok());
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub use fault::WorkError;
 pub use finish::Told;
 pub use health::{Orphan, QueueHealth};
 pub use journal::{Journal, Ran, RanState, Stopping};
+pub use lane::PEER;
 pub use legacy::{NOT_AFTER, adopted_spec};
 pub use log::{JobLog, LogPart, LogReader, PIECE_MAX};
 pub use queue::{Published, Queue};

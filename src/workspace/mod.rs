@@ -38,6 +38,8 @@ pub use record::{Record, Records, Where};
 pub use snapshot::Snapshot;
 pub use source::{Branch, Source};
 
+use crate::model::MachineId;
+
 /// What branches with a job's result begin with.
 pub const BRANCH_PREFIX: &str = "darkmux/";
 
@@ -64,6 +66,9 @@ pub enum WorkspaceError {
     /// This machine has not what it builds upon; another one may.
     #[error("{0}")]
     Lacks(String),
+    /// This machine does not get it from that one, which is not its peer, or is away.
+    #[error("{1}")]
+    NoPeer(MachineId, String),
     /// It may not be.
     #[error("{0}")]
     Refused(String),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::http_raw::ask_with;
+use crate::support::hub::write_host;
 use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, device, read_request};
 use crate::support::{Daemon, Home, describe, free_port, wait_for};
 
@@ -204,8 +205,19 @@ fn what_is_found_takes_no_name_and_no_place() {
     let port_text = port.to_string();
     let mut daemon = Daemon::start_with(&home, ["serve", "--port", &port_text]);
     let expected =
-        [("desk", "identity"), ("studio", "identity"), ("testbox", "identity"), ("server", "suggestion")];
-    wait_for_names(&home, &expected);
+        [("desk", "identity"), ("studio", "taken"), ("testbox", "taken"), ("server", "suggestion")];
+    let list = wait_for_names(&home, &expected);
+    let why = |name: &str| one(&list, name)["taken"].as_str().unwrap().to_owned();
+    assert!(why("studio").contains("fleet remove studio"), "{list:#}");
+    assert!(why("testbox").contains("machine_id"), "{list:#}");
+    // The lists that people look at say so, too.
+    for verb in ["discover", "status"] {
+        let said = describe(&home.run(["fleet", verb]));
+        assert!(
+            said.contains("studio, found at http://127.0.0.4:") && said.contains("is not connected to"),
+            "{said}"
+        );
+    }
     wait_for("all to be asked", || devices.iter().all(|device| device.asked() > 0).then_some(()));
     let peers = |daemon: &Daemon| {
         let health = health_of(daemon);
@@ -253,7 +265,7 @@ fn what_was_found_is_back_at_once_and_a_restart_of_tailscale_costs_nothing() {
 }
 
 #[test]
-fn looking_can_be_switched_off() {
+fn looking_can_be_switched_off_and_on_while_the_daemon_runs() {
     let (home, socket) = home_in_tailnet();
     let port = free_port();
     let desk = Device::new("127.0.0.3", port, "200 OK", gmuxd("desk"));
@@ -269,6 +281,25 @@ fn looking_can_be_switched_off() {
         (&json!("off"), &json!("off"))
     );
     assert_eq!((names(&list).len(), desk.asked()), (0, 0));
+
+    write_host(&home, "[discovery]\ndevcontainers = false\n");
+    let list = wait_for_names(&home, &[("desk", "identity")]);
+    assert_eq!((&list["tailscale"]["state"], &list["devcontainers"]["state"]), (&json!("on"), &json!("off")));
+    wait_for("the link", || {
+        home.run(["session", "ls", "--machine", "desk"]).status.code().filter(|code| *code == 3)
+    });
+    write_host(&home, text);
+    wait_for_names(&home, &[]);
+    assert_eq!(found(&home)["tailscale"]["state"], "off");
+    wait_for("it to be no peer", || {
+        home.run(["session", "ls", "--machine", "desk"]).status.code().filter(|code| *code == 2)
+    });
+    let asked = desk.asked();
+    tailscale.change(|tailnet| tailnet.peers[0]["DNSName"] = json!("other.tail1.ts.net."));
+    // What was found is known again at once, before anybody is asked.
+    write_host(&home, "[discovery]\ntailscale = true\n");
+    wait_for_names(&home, &[("desk", "identity")]);
+    wait_for("it to be asked anew", || (desk.asked() > asked).then_some(()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::http_raw::ask_with;
+use crate::redis_tls::Certificates;
 use crate::support::{Daemon, Home, RedisServer, Tty, describe, free_port, wait_for};
 
 /// A password that nobody else has.
@@ -500,4 +501,67 @@ fn an_invitation_ends_with_the_token_that_made_it() {
     refused(&join(&third, &code), "ended with the token that made it");
     assert!(!exists(&third, "peers") && !exists(&third, "fleet.json"));
     joined(&third, &invite(&hub));
+}
+
+/// TLS before a daemon, as `tailscale serve` and other proxies put it there. Ends with the test's process.
+fn tls_proxy(certificates: &Certificates, to: u16) -> u16 {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::copy_bidirectional;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let chain = CertificateDer::from_pem_file(certificates.path("server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(certificates.path("server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_no_client_auth().with_single_cert(vec![chain], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut near) = acceptor.accept(stream).await else { return };
+                    let Ok(mut far) = tokio::net::TcpStream::connect(("127.0.0.1", to)).await else { return };
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+    });
+    port
+}
+
+#[test]
+fn a_daemon_behind_a_proxy_with_tls_is_joined_and_left_by_https() {
+    let certificates = Certificates::new();
+    let ca = certificates.path("ca.pem");
+    let port = free_port();
+    let proxy = tls_proxy(&certificates, port);
+    let address = format!("https://localhost:{proxy}");
+    let hub = Home::new()
+        .with("DARKMUX_MACHINE_ID", "hub")
+        .with("DARKMUX_SERVE_PORT", port.to_string())
+        .with("DARKMUX_SERVE_HOSTS", format!("localhost:{proxy}"));
+    let _hub_daemon = serve(&hub);
+    let code = hub.ok(["fleet", "invite", "--address", &address]).trim().to_owned();
+    assert!(code.ends_with(&format!("@{address}")), "{}", code.len());
+    // Who does not trust its certificate joins nothing.
+    refused(&join(&machine("stranger"), &code), "certificate");
+    let laptop = machine("laptop").with("SSL_CERT_FILE", ca.display().to_string());
+    let _laptop_daemon = serve(&laptop);
+    let output = joined(&laptop, &code);
+    assert!(!describe(&output).contains("do not show here yet"), "{}", describe(&output));
+    let id = hub.ok(["session", "new", "-d", "--", "sleep", "60"]).trim().to_owned();
+    wait_for("the hub's session", || {
+        laptop.ok(["session", "ls", "--machine", "hub"]).contains(&id).then_some(())
+    });
+    assert_eq!(probe_state(&laptop, "hub"), "answers");
+    let listed = laptop.json(["fleet", "list", "--json"]);
+    assert_eq!(listed["machines"][0]["address"], address);
+    laptop.ok(["session", "kill", "--machine", "hub", &id]);
+    let left = laptop.json(["fleet", "leave", "--yes", "hub", "--json"]);
+    assert_eq!(left["left"][0]["told"], true, "{left:#}");
 }

@@ -293,6 +293,11 @@ async fn the_queue_is_paused_drained_and_looked_at() {
     let unknown = home.run(["fleet", "drain", "lapto"]);
     assert!(stderr(&unknown).contains("(did you mean `laptop`?)"), "{}", describe(&unknown));
     assert!(!queue.is_drained(&machine("lapto")).await.unwrap());
+    assert!(stderr(&unknown).contains("--force"), "{}", describe(&unknown));
+    // One that is off, and that nobody knows here, is drained for when it comes.
+    home.ok(["fleet", "drain", "--force", "attic"]);
+    assert!(queue.is_drained(&machine("attic")).await.unwrap());
+    home.ok(["fleet", "undrain", "attic"]);
     home.ok(["fleet", "drain", "laptop"]);
     let status = home.json(["queue", "status", "--json"]);
     assert_eq!((&status["paused"], &status["drained"][0]), (&true.into(), &"laptop".into()));

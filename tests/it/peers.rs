@@ -174,6 +174,43 @@ fn a_token_that_is_wrong_is_said_and_a_good_one_counts_at_once() {
     assert_eq!(hub.peer("desk")["origin"], "roster");
 }
 
+/// A token's file that is mended counts before the next try would have been due, and lists of machines show peers that are in
+/// no roster.
+#[test]
+fn a_mended_token_file_counts_at_once_and_lists_name_every_peer() {
+    let spoke = Api::of(machine("desk"));
+    let id = format!("{}@desk", spoke.launch(&["sleep", "60"]));
+    let home = machine("hub");
+    let file = home.path().join("desk.token");
+    write_private(&file, "wrong-wrong-wrong-wrong");
+    let (url, shown) = (spoke.daemon.url(""), file.display());
+    write_host(&home, &format!("[[peers]]\nname = \"desk\"\nurl = \"{url}\"\ntoken_file = \"{shown}\"\n"));
+    let hub = Api::of(home);
+    hub.peer_says("desk", "authentication failed");
+    // Each look makes the link try, and its next pause longer: in the end it is a quarter of a minute and more.
+    for verb in [["fleet", "status"], ["fleet", "list"]].into_iter().cycle().take(8) {
+        let output = hub.home.run(verb);
+        let said = crate::support::describe(&output);
+        assert!(said.contains("desk") && said.contains("host.toml") && said.contains("no link"), "{said}");
+    }
+    let status = hub.home.json(["fleet", "status", "--json"]);
+    assert_eq!(status["peers"][0]["last_error"], "authentication failed");
+    let doctor = crate::support::describe(&hub.home.run(["doctor", "--fleet"]));
+    assert!(doctor.contains("⚠ desk") && doctor.contains("auth show --print"), "{doctor}");
+    write_private(&file, &spoke.token);
+    let mended = std::time::Instant::now();
+    hub.shows(&[&id]);
+    assert!(mended.elapsed().as_secs() < 10, "{:?}", mended.elapsed());
+    let output = hub.home.ok(["fleet", "status"]);
+    assert!(output.contains("✓ linked"), "{output}");
+}
+
+fn write_private(path: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// A mistake in the file keeps the daemon from starting, and says where it is.
 #[test]
 fn a_file_with_a_mistake_is_refused_with_its_line() {

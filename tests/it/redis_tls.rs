@@ -8,12 +8,12 @@ use darkmux::store::{Redis, RedisClass, RedisTarget};
 use crate::support::{Home, RedisServer, describe, free_port};
 
 /// A certificate authority and a server that it vouches for.
-struct Certificates {
+pub struct Certificates {
     dir: tempfile::TempDir,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("dmxtls").tempdir().expect("a folder");
         std::fs::write(
             dir.path().join("server.ext"),
@@ -47,7 +47,7 @@ impl Certificates {
         assert!(output.status.success(), "openssl {words}: {}", describe(&output));
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }

@@ -163,3 +163,32 @@ async fn a_terminal_says_that_nothing_is_taken_and_comes_back_as_it_was() {
     assert!(tty.wait().await.is_success());
     assert!(!tty.picture().contents().contains("not taken"), "{}", tty.picture().contents());
 }
+
+/// What came while the connection was away goes by on the terminal as everything else did: nothing is missing above the screen.
+#[tokio::test]
+async fn lines_that_scrolled_past_while_it_was_away_are_in_the_terminals_own_history() {
+    let mut pair = Pair::start();
+    let go = pair.spoke.home.path().join("go");
+    let script = format!(
+        "echo ready; read _; echo before; while [ ! -e {} ]; do sleep 0.05; done; seq -f 'line %g' 1 300; exec cat",
+        go.display()
+    );
+    let id = pair.session(&script);
+    let mut tty = Tty::start(&pair.hub.home, ["session", "attach", &id]);
+    tty.expect("ready").await;
+    tty.press("\r").await;
+    tty.until("the screen", |screen| screen.contents().contains("before")).await;
+    pair.spoke.daemon.process.kill();
+    tty.until("the last row", |screen| screen.contents().contains("not taken")).await;
+    std::fs::write(&go, "").unwrap();
+    pair.spoke.daemon = Daemon::start_with(&pair.spoke.home, ["serve"]);
+    tty.until("the newest line", |screen| screen.contents().contains("line 300")).await;
+    let shown = tty.rest();
+    for number in 1..=300 {
+        let line = format!("line {number}\r\n");
+        assert_eq!(shown.matches(&line).count(), 1, "{line:?} in {shown}");
+    }
+    assert!(!tty.picture().contents().contains("not taken"), "{}", tty.picture().contents());
+    tty.press("typed\r").await;
+    tty.until("what is typed", |screen| screen.contents().contains("typed\ntyped")).await;
+}

@@ -350,3 +350,32 @@ fn the_doctor_knows_what_keeps_a_mac_awake() {
     fs::write(managers.state("pmset"), well).unwrap();
     assert_eq!(check()["state"], "pass");
 }
+
+/// What a service's environment lacks stands in a file of the daemon's own.
+#[test]
+fn service_env_reaches_the_daemon_and_what_it_starts() {
+    use crate::support::api::Api;
+    let home = Home::new().with("DARKMUX_RUNNER_ENV", "CANARY_KEY");
+    let home_file = home.darkmux().join("service.env");
+    fs::create_dir_all(home.darkmux()).unwrap();
+    fs::write(&home_file, "# keys\nexport CANARY_KEY='of the file'\nDARKMUX_RUNNER_ENV=never\n").unwrap();
+    fs::set_permissions(&home_file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    refused(&home, ["serve", "--port", "0"], 2, "chmod 600");
+    fs::set_permissions(&home_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let api = Api::of(home);
+    let id = api.sh("echo \"[$CANARY_KEY] [$DARKMUX_RUNNER_ENV]\"");
+    api.ended(&id);
+    let shown = api.get(&format!("/v1/sessions/{id}/scrollback")).text();
+    assert!(shown.contains("[of the file] [CANARY_KEY]"), "the environment wins: {shown}");
+    let (_managers, home) = home_with("systemd");
+    let home = home.with("DARKMUX_RUNNER_ENV", "CANARY_KEY");
+    let warned = |home: &Home| {
+        describe(&home.run(["service", "install", "--dry-run"])).contains("runner.env names CANARY_KEY")
+    };
+    assert!(warned(&home));
+    fs::create_dir_all(home.darkmux()).unwrap();
+    let file = home.darkmux().join("service.env");
+    fs::write(&file, "CANARY_KEY=x\n").unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(!warned(&home));
+}

@@ -53,7 +53,7 @@ fn what_is_done_by_id_and_machine_is_done_there() {
     refused(&home.run(["session", "kill", "build@hub"]), 1, "no session `build`");
     refused(&home.run(["session", "kill", "build@nowhere"]), 2, "no machine `nowhere`");
     refused(&home.run(["session", "kill", "other@desk"]), 1, "no session `other` on desk");
-    refused(&home.run(["session", "kill", "--now", "build@desk"]), 2, "--now");
+    refused(&home.run(["session", "kill", "--grace", "2h", "build@desk"]), 1, "at most 30000");
     refused(&home.run(["session", "attach", "build@desk"]), 2, "takes a terminal");
     home.ok(["session", "kill", "build@desk"]);
     assert_eq!(spoke.session(own)["alive"], false);
@@ -65,6 +65,27 @@ fn what_is_done_by_id_and_machine_is_done_there() {
     refused(&home.run(["session", "dismiss", &id]), 2, "dismiss --yes");
     assert_eq!(home.ok(["session", "dismiss", "--yes", &id]), format!("dismissed {id}\n"));
     assert_eq!(spoke.get(&format!("/v1/sessions/{own}")).status, 404);
+}
+
+/// How a session is ended is said through the hub as well.
+#[test]
+fn a_signal_and_a_grace_reach_a_session_there() {
+    let script = "trap 'echo got int' INT; trap '' TERM HUP; echo ready; while :; do sleep 0.1; done";
+    let (hub, spoke, id) = pair(script);
+    let (home, own) = (&hub.home, id.strip_suffix("@desk").unwrap());
+    wait_for("its output", || home.ok(["session", "tail", &id]).contains("ready").then_some(()));
+    home.ok(["session", "kill", "--signal", "INT", &id]);
+    wait_for("the signal", || home.ok(["session", "tail", &id]).contains("got int").then_some(()));
+    assert_eq!(spoke.session(own)["alive"], true);
+    // Its own grace is 5 s, in which it would ignore everything.
+    let began = std::time::Instant::now();
+    home.ok(["session", "kill", "--now", &id]);
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    assert_eq!(spoke.session(own)["alive"], false);
+    let bad = spoke.post(&format!("/v1/sessions/{own}/kill?signal=NOPE"), &json!({}));
+    assert_eq!(bad.status, 400);
+    let ended = spoke.post(&format!("/v1/sessions/{own}/kill?signal=INT"), &json!({}));
+    assert_eq!((ended.status, ended.json()["error"]["code"].as_str()), (400, Some("no_socket")));
 }
 
 #[test]

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { splitCommand } from '../../assets/viewer/commands.js';
 import { initialState, reduce } from '../../assets/viewer/store.js';
-import { readAccess, readLaunchers, readRefusal, readSession, waiting } from '../../assets/viewer/v1.js';
+import { readAccess, readFound, readLaunchers, readRefusal, readSession, waiting } from '../../assets/viewer/v1.js';
 
 const HOSTILE = [undefined, null, 7, 'text', [], { data: 1 }, { data: { launchers: [null, 1, {}] } }, { status: 'x', alive: 'yes', terminal_cols: -1, command: 5 }];
 
@@ -73,4 +73,15 @@ test('what the daemon does not name in its snapshot is gone', () => {
   state = reduce(state, { type: 'sessions/upserted', sessions: ['a', 'b', 'c'].map((id) => readSession({ id })) });
   state = reduce(state, { type: 'sessions/kept', ids: ['c', 'a', 'never-seen'] });
   assert.deepEqual(state.sessions.map(({ id }) => id), ['a', 'c']);
+});
+
+test('machines that were found are those that the user has to do something about', () => {
+  const machine = (more) => ({ name: 'desk', url: 'http://100.64.0.2:8765', online: true, origin: 'tailscale', host: 'desk.tail1.ts.net', ...more });
+  const body = (machines) => ({ ok: true, data: { machines } });
+  assert.deepEqual(readFound(body([machine({ access: 'identity' }), machine({ access: 'joined' })])), []);
+  assert.deepEqual(readFound(body([machine({ access: 'suggestion', join: 'on desk: …' })])), [
+    { name: 'desk', url: 'http://100.64.0.2:8765', place: 'desk.tail1.ts.net', off: false, todo: 'on desk: …' },
+  ]);
+  assert.equal(readFound(body([machine({ access: 'taken', taken: 'the roster has desk', online: false })]))[0].off, true);
+  for (const none of [null, {}, body(null), body([{ join: 'x' }])]) assert.deepEqual(readFound(none), []);
 });

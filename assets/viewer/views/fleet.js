@@ -60,6 +60,14 @@ const PEERS = [
   { name: 'Problem', kind: 'rest dim', text: (p) => oneLine(p.problem, 300), title: (p) => oneLine(p.problem, 300) },
 ];
 
+/** @type {import('./table.js').Column<import('../types.js').Found, State>[]} */
+const FOUND = [
+  { name: 'Machine', text: (m) => oneLine(m.name, MAX_NAME) },
+  { name: 'Found in', kind: 'dim', text: (m) => oneLine(m.place, MAX_NAME), title: (m) => oneLine(m.place, 300) },
+  { name: 'Address', kind: 'dim', text: (m) => oneLine(m.url, MAX_NAME), title: (m) => oneLine(m.url, 300) },
+  { name: 'To connect', kind: 'rest', text: (m) => `${m.off ? 'off; ' : ''}${oneLine(m.todo, 300)}`, title: (m) => oneLine(m.todo, 300) },
+];
+
 /** @param {{machineAct: (machine: string, what: 'drain' | 'undrain') => void}} actions */
 export function createFleet(actions) {
   const page = byId('page-fleet', HTMLElement);
@@ -71,9 +79,11 @@ export function createFleet(actions) {
   }), { id: 'fleet', label: 'Machines' });
   const peers = createTable(PEERS, (p) => p.name, (p) => ({ peer: p.name, status: p.status }), { id: 'peers', label: 'Peers' });
   const links = h('section', {}, h('h3', {}, 'Peers', h('span', { class: 'note' }, 'machines whose sessions are shown here')), peers.element);
+  const found = createTable(FOUND, (m) => m.name, (m) => ({ found: m.name }), { id: 'found', label: 'Found machines' });
+  const others = h('section', {}, h('h3', {}, 'Found', h('span', { class: 'note' }, 'machines that are not connected yet')), found.element);
   const alone = h('div', { class: 'teach' }, h('h3', {}, 'More machines'), h('p', {}, 'Machines that share a Redis are one fleet. On each of them:'),
     commandLine('darkmux config set redis.url redis://hub:6379'), commandLine('darkmux serve'));
-  const all = h('div', {}, h('div', { class: 'page-head' }, h('h2', {}, 'Fleet'), total), problem, picture.element, table.element, links, alone);
+  const all = h('div', {}, h('div', { class: 'page-head' }, h('h2', {}, 'Fleet'), total), problem, picture.element, table.element, links, others, alone);
   const one = createMachine(actions);
   page.append(all, one.element);
 
@@ -91,6 +101,8 @@ export function createFleet(actions) {
       table.update(state.fleet.slice(0, MAX_ROWS), state);
       links.hidden = state.peers.length === 0;
       peers.update(state.peers, state);
+      others.hidden = state.found.length === 0;
+      found.update(state.found.slice(0, MAX_ROWS), state);
       const gone = state.fleet.filter((machine) => machine.gone).length;
       setText(total, [
         state.fleet.length > MAX_ROWS ? `${MAX_ROWS} of ${state.fleet.length} machines` : count(state.fleet.length, 'machine'),

@@ -23,7 +23,8 @@ pub struct AddArgs {
     /// Its name: what `darkmux config get machine_id` says there
     #[arg(add = clap_complete::engine::ArgValueCompleter::new(crate::cli::completions::machines))]
     id: String,
-    /// Where its daemon listens: host, host:port, ip:port or `[v6]:port`; 8765 is the port that is left out
+    /// Where its daemon listens: host, host:port, ip:port or `[v6]:port`, 8765 where no port is named; or https://HOST, where a
+    /// proxy with TLS stands before it
     #[arg(long, short)]
     address: String,
     /// What you say of it

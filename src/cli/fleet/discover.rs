@@ -47,12 +47,29 @@ pub fn run(args: &DiscoverArgs, cx: &Cx) -> Outcome {
         }
         table.print(&cx.printer)?;
     }
-    for join in found.machines.iter().filter_map(|machine| machine.join.as_deref()) {
-        cx.printer.note(&format!("join {}", visible_line(join)));
-    }
+    tell_found(cx, &found);
     tell(cx, "the tailnet", &found.tailscale);
     tell(cx, "containers", &found.devcontainers);
     Ok(Exit::Ok)
+}
+
+/// How those are joined that do not let this machine in, and why others are not connected to.
+pub fn tell_found(cx: &Cx, found: &Discovered) {
+    for machine in &found.machines {
+        if let Some(join) = &machine.join {
+            cx.printer.note(&format!("join {}", visible_line(join)));
+        }
+        if let Some(why) = &machine.taken {
+            let (name, url) = (visible_line(&machine.name), visible_line(&machine.url));
+            cx.printer.note(&format!("{name}, found at {url}, is not connected to: {}", visible_line(why)));
+        }
+    }
+}
+
+/// What was found; `None` where no daemon of this machine says so.
+pub async fn found(client: &Client) -> Option<Discovered> {
+    let answer: Answer = client.get("/v1/discovery").await.ok()?;
+    Some(answer.data)
 }
 
 fn row(machine: &FoundMachine) -> Vec<Cell> {
@@ -64,6 +81,7 @@ fn row(machine: &FoundMachine) -> Vec<Cell> {
     let access = match machine.access.as_str() {
         _ if !machine.online => Cell::styled("off", DIM),
         "suggestion" => Cell::styled("to be joined", WARN),
+        "taken" => Cell::styled("name taken", WARN),
         access => Cell::styled(access, GOOD),
     };
     vec![

@@ -14,6 +14,9 @@ pub struct DrainArgs {
     /// Machine
     #[arg(add = ArgValueCompleter::new(completions::machines))]
     machine: MachineId,
+    /// Also one that nothing is known of, such as one that is off: it counts when it comes
+    #[arg(long)]
+    force: bool,
 }
 
 /// Give a machine jobs again
@@ -27,7 +30,7 @@ pub struct UndrainArgs {
 /// Runs `drain`.
 pub fn drain(args: &DrainArgs, cx: &Cx) -> Outcome {
     let machine = &args.machine;
-    set(cx, machine, true)?;
+    set(cx, machine, true, args.force)?;
     cx.printer.note(&format!(
         "{machine} gets no more jobs; what it runs goes on (`darkmux job ls --machine {machine} --state running`)"
     ));
@@ -36,23 +39,25 @@ pub fn drain(args: &DrainArgs, cx: &Cx) -> Outcome {
 
 /// Runs `undrain`.
 pub fn undrain(args: &UndrainArgs, cx: &Cx) -> Outcome {
-    set(cx, &args.machine, false)?;
+    set(cx, &args.machine, false, false)?;
     cx.printer.note(&format!("{} gets jobs", args.machine));
     Ok(Exit::Ok)
 }
 
-fn set(cx: &Cx, machine: &MachineId, drained: bool) -> Outcome {
+fn set(cx: &Cx, machine: &MachineId, drained: bool, any: bool) -> Outcome {
     let queue = queue(cx, "draining a machine")?;
     block_on(async {
         let presence = presence(&queue).await.map_err(|error| failure(&error))?;
-        let known = known_machines(cx, &queue, presence.as_ref()).await?;
+        let mut known = known_machines(cx, &queue, presence.as_ref()).await?;
+        known.extend(cx.config()?.host().unwrap_or_default().peers.into_iter().map(|peer| peer.name));
         // Without an answer nobody can say that there is no such machine.
-        if presence.is_some() && !known.iter().any(|name| name == machine.as_str()) {
+        if !any && presence.is_some() && !known.iter().any(|name| name == machine.as_str()) {
             let near = closest(machine.as_str(), known.iter().map(String::as_str));
             let near =
                 near.map(|near| format!(" (did you mean `{}`?)", visible_line(near))).unwrap_or_default();
             let words = format!(
-                "no machine `{machine}` is known{near}: it shows no sign of life and is not in the roster (`darkmux fleet list`)"
+                "no machine `{machine}` is known{near}: it shows no sign of life and is not in the roster (`darkmux fleet \
+                 list`); --force drains it all the same, when it comes"
             );
             return Err(Failure::new(Exit::Usage, words));
         }

@@ -23,8 +23,8 @@ pub struct InviteArgs {
     /// How long it is good
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = human::parse_duration, allow_hyphen_values = true)]
     expires: Duration,
-    /// Where the other machine reaches this daemon (host:port), if not where it listens
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Where the other machine reaches this daemon, if not where it listens: host:port, or https://HOST through a proxy
+    #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
     /// Draw no QR code
     #[arg(long)]

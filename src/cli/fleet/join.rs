@@ -30,9 +30,13 @@ const CODE_MAX: u64 = 4096;
 pub struct JoinArgs {
     /// The code or its URL; without one, or as `-`, it is read from standard input, where no other user of this machine sees it
     code: Option<String>,
-    /// Where the inviting machine's daemon is reached (host:port), if not where the code says, as through a tunnel
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Where the inviting machine's daemon is reached, if not where the code says, as through a tunnel: host:port, or
+    /// https://HOST through a proxy
+    #[arg(long, value_name = "ADDRESS")]
     address: Option<PeerAddress>,
+    /// Where the inviting machine reaches this one's daemon, if not where it listens
+    #[arg(long, value_name = "ADDRESS")]
+    own_address: Option<PeerAddress>,
     /// Take the other machine's Redis and key in the place of those that are here
     #[arg(long)]
     replace: bool,
@@ -60,7 +64,8 @@ pub fn run(args: &JoinArgs, cx: &Cx) -> Outcome {
     };
     block_on(async {
         let visit = Visit::begin(&code, &hello).await.map_err(|error| failure(error.into()))?;
-        let plan = Plan::make(&places, &code, visit.greeting()).map_err(failure)?;
+        let plan =
+            Plan::make(&places, &code, visit.greeting(), args.own_address.as_ref()).map_err(failure)?;
         if !args.json {
             tell(&plan, &places, cx);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::links::Links;
 use crate::cli::printer::{BAD, WARN};
 use crate::cli::{Cx, Failure};
 use crate::fleet::{Member, PROBE_TIME, Presence, PresenceReader, ROSTER_VERSION, Roster, RosterFile};
@@ -162,10 +163,16 @@ pub fn as_json(member: &Member) -> Value {
 }
 
 /// What `list` and `status` print as JSON.
-pub fn document(local: &MachineId, file: &RosterFile, machines: &[Value], alive: &Alive) -> Value {
+pub fn document(
+    local: &MachineId,
+    file: &RosterFile,
+    machines: &[Value],
+    (alive, links): (&Alive, &Links),
+) -> Value {
     json!({
         "local_machine_id": local,
         "machines": machines,
+        "peers": links.as_json(),
         "redis": alive.as_json(),
         "roster_path": file.path(),
         "roster_version": ROSTER_VERSION,

@@ -8,6 +8,7 @@ mod invite;
 mod join;
 mod known;
 mod leave;
+mod links;
 mod list;
 mod remove;
 mod status;

@@ -4,16 +4,18 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::known;
+use super::links::{self, Links};
 use crate::cli::printer::{BAD, DIM, GOOD, WARN};
 use crate::cli::table::{Cell, Table};
 use crate::cli::{Cx, Exit, Outcome, block_on};
 use crate::fleet::{Member, Peer, ProbeState, Probed, Specs, members, probe_all};
 use crate::util::{clock, human, visible_line};
+use crate::wire::v1::PeerStatus;
 
 /// Ask every machine of the roster whether it is there, within a second altogether.
 ///
-/// Machines that are known by their signs of life in Redis alone are listed with what these say. A machine that does not
-/// answer is shown as such and fails nothing.
+/// Machines that are known by their signs of life in Redis alone, or as peers of this machine's daemon alone (by host.toml, or
+/// found), are listed with what these say. A machine that does not answer is shown as such and fails nothing.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Also ask for memory, system, version and models
@@ -36,32 +38,35 @@ pub fn run(args: &StatusArgs, cx: &Cx) -> Outcome {
     let local = cx.config()?.machine_id()?;
     let redis = known::redis(cx)?;
     block_on(async {
-        let (probed, alive) = tokio::join!(probe_all(&roster.peers, args.deep), known::alive(redis));
+        let (probed, alive, links) =
+            tokio::join!(probe_all(&roster.peers, args.deep), known::alive(redis), Links::of(cx));
         let members = members(&roster, alive.presence());
         known::tell_clashes(cx, &members);
+        let beside: Vec<PeerStatus> = links.beside(&members).cloned().collect();
         let rows: Vec<Row> =
             members.into_iter().map(|member| Row::of(member, &roster.peers, &probed)).collect();
         if args.json {
             let machines: Vec<Value> = rows.iter().map(Row::as_json).collect();
-            cx.printer.json(&known::document(&local, &file, &machines, &alive))?;
+            cx.printer.json(&known::document(&local, &file, &machines, (&alive, &links)))?;
             return Ok(Exit::Ok);
         }
         cx.printer.line(&format!("roster: {}", visible_line(&file.path().to_string_lossy())))?;
         cx.printer.line(&format!("local machine_id: {local}"))?;
-        if rows.is_empty() {
+        if rows.is_empty() && beside.is_empty() {
             cx.printer.note("no machine is known; `darkmux fleet add NAME --address HOST:PORT` adds one");
         } else {
-            table(&rows, args.deep, local.as_str()).print(&cx.printer)?;
+            table(&rows, &beside, args.deep, local.as_str()).print(&cx.printer)?;
         }
         alive.tell(cx);
         for row in &rows {
             row.tell(cx);
         }
+        links.tell(cx);
         Ok(Exit::Ok)
     })
 }
 
-fn table(rows: &[Row], deep: bool, local: &str) -> Table {
+fn table(rows: &[Row], beside: &[PeerStatus], deep: bool, local: &str) -> Table {
     let heads: &[&'static str] = if deep {
         &["MACHINE", "ADDRESS", "PROBE", "RAM-FREE", "OS", "VERSION", "MODELS", "ORIGIN"]
     } else {
@@ -70,6 +75,17 @@ fn table(rows: &[Row], deep: bool, local: &str) -> Table {
     let mut table = Table::new(heads);
     for row in rows {
         table.row(row.cells(deep, local));
+    }
+    for peer in beside {
+        let (origin, none) = (links::origin(peer), || Cell::from(""));
+        let version = Cell::from(known::version(peer.version.as_deref()));
+        let mut cells = vec![Cell::from(&peer.name), links::address(peer), links::state(peer)];
+        if deep {
+            cells.extend([none(), none(), version, none(), origin]);
+        } else {
+            cells.extend([version, none(), origin, none()]);
+        }
+        table.row(cells);
     }
     table
 }

@@ -19,13 +19,18 @@ const ACT_TIME: Duration = Duration::from_mins(1);
 /// How long typing and small changes may take.
 const QUICK_TIME: Duration = Duration::from_secs(20);
 
-/// Ends it.
-pub async fn kill(cx: &Cx, remote: &Remote) -> Outcome {
+/// Ends it within this grace, or its own; with a signal only that is sent.
+pub async fn kill(cx: &Cx, remote: &Remote, grace: Option<Duration>, signal: Option<&str>) -> Outcome {
     if !remote.session.alive {
         cx.printer.note(&format!("session {} has ended already", remote.session.id));
         return Ok(Exit::Ok);
     }
-    remote.client.act(&remote.path("kill"), Sent::Nothing, ACT_TIME).await.map_err(failure)?;
+    let query = match (grace, signal) {
+        (_, Some(signal)) => format!("kill?signal={signal}"),
+        (Some(grace), None) => format!("kill?grace_ms={}", grace.as_millis()),
+        (None, None) => "kill".to_owned(),
+    };
+    remote.client.act(&remote.path(&query), Sent::Nothing, ACT_TIME).await.map_err(failure)?;
     Ok(Exit::Ok)
 }
 

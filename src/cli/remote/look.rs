@@ -64,12 +64,14 @@ struct Look<'a> {
     size: Option<(WindowSize, bool)>,
     heal: Heal,
     away: Option<Away>,
+    /// What the last row was written over, where that alone is missing.
+    covered: Option<Vec<u8>>,
 }
 
 /// Shows a session on this terminal until it ends or the user leaves it: from an offset on, or beginning with its
 /// screen.
 pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Outcome {
-    let mut screen = Screen::stdout(Form::Raw);
+    let mut screen = Screen::stdout(Form::Raw).keeping_rows();
     if keys == Keys::Looking {
         // Nothing that this terminal answers may be typed.
         screen = screen.with_past(u64::MAX);
@@ -90,6 +92,7 @@ pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Out
         size: None,
         heal: Heal::default(),
         away: None,
+        covered: None,
     };
     let seen = look.run().await;
     look.screen.end()?;
@@ -114,8 +117,10 @@ impl Look<'_> {
     async fn run(&mut self) -> Result<Seen, Failure> {
         loop {
             let size = Terminal::size().filter(|_| self.keys != Keys::Looking);
-            // What the last row was written over comes back with the whole picture.
-            let from = self.at.filter(|_| !self.screen.has_banner());
+            // What the last row was written over is known, so that everything else is shown as it comes, or it comes back with
+            // the whole picture.
+            self.covered = Terminal::size().and_then(|size| self.screen.covered(size));
+            let from = self.at.filter(|_| !self.screen.has_banner() || self.covered.is_some());
             let how = Opening { from, size, read_only: self.keys == Keys::Looking };
             let trouble = match self.unless_left(Line::open(self.remote, how)).await? {
                 Err(left) => return Ok(left),
@@ -161,7 +166,7 @@ impl Look<'_> {
                         return Ok(Err(Seen::Left(Exit::Interrupted)));
                     }
                 }
-                Happening::Resized(_) => {}
+                Happening::Resized(_) => self.screen.resized(),
                 Happening::Interrupt => return Ok(Err(Seen::Left(Exit::Interrupted))),
                 Happening::End(exit) => return Ok(Err(Seen::Left(exit))),
             }
@@ -185,9 +190,10 @@ impl Look<'_> {
     }
 
     /// The session is here again.
-    fn is_back(&mut self) {
+    fn is_back(&mut self) -> io::Result<()> {
         self.heal.is_whole();
         self.away = None;
+        self.covered.take().map_or(Ok(()), |row| self.screen.uncover(&row))
     }
 
     async fn follow(&mut self, mut line: Line, size: Option<WindowSize>) -> Result<Followed, Failure> {
@@ -200,9 +206,9 @@ impl Look<'_> {
             let happening = tokio::select! {
                 got = line.next() => {
                     match got {
-                        Got::Open => self.is_back(),
+                        Got::Open => self.is_back()?,
                         Got::Picture(at, bytes) => {
-                            self.is_back();
+                            self.is_back()?;
                             self.at = Some(at);
                             self.screen.picture(&bytes, Terminal::size().unwrap_or_default().rows)?;
                         }
@@ -229,6 +235,7 @@ impl Look<'_> {
                     leaves.then_some(Exit::Interrupted)
                 }
                 Happening::Resized(size) => {
+                    self.screen.resized();
                     if self.keys != Keys::Looking {
                         line.size(size, false).await;
                     }

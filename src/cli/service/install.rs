@@ -34,7 +34,7 @@ pub fn run(args: &InstallArgs, cx: &Cx) -> Outcome {
     check_flags(&args.flags)?;
     let config = cx.config()?;
     config.serve_token()?;
-    let env = config.service_env();
+    let env = config.service_env()?;
     check_redis(config, &env)?;
     let program = own_program(&cx.env).map_err(failure)?;
     block_on(async {
@@ -117,14 +117,15 @@ fn warn(env: &ServiceEnv, passing: Option<&str>, cx: &Cx) {
     for name in &env.withheld {
         let name = visible_line(name);
         cx.printer.warn(&format!(
-            "{name} holds a secret and is not given to the service; settings and files are read by it"
+            "{name} holds a secret and is written into no unit; settings, files and ~/.darkmux/service.env are read by the \
+             service"
         ));
     }
     if !env.missing.is_empty() {
         let names = visible_line(&env.missing.join(", ")).into_owned();
         cx.printer.warn(&format!(
-            "runner.env names {names}, which no service has: jobs that need them fail; agents that are signed in, and \
-             models.keys with `file:` or `command:`, need no variable"
+            "runner.env names {names}, which the service has not: jobs that need them fail. A line NAME=value in \
+             ~/.darkmux/service.env (mode 0600) gives it to them; agents that are signed in need none"
         ));
     }
 }

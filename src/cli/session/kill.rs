@@ -44,11 +44,9 @@ pub struct KillArgs {
 pub fn run(args: &KillArgs, cx: &Cx) -> Outcome {
     let text = match remote::place(cx, &args.session, &args.on)? {
         Place::There(way) => {
-            if args.now || args.grace.is_some() || args.signal.is_some() {
-                let words = "--grace, --now and --signal are for this machine's sessions; there, its own grace counts";
-                return Err(Failure::new(Exit::Usage, words));
-            }
-            return remote::with(cx, &way, async |there| remote::kill(cx, &there).await);
+            let grace = if args.now { Some(Duration::ZERO) } else { args.grace };
+            let signal = args.signal.as_deref();
+            return remote::with(cx, &way, async |there| remote::kill(cx, &there, grace, signal).await);
         }
         Place::Here(text) => text,
     };

@@ -16,6 +16,7 @@ mod rename;
 mod replay;
 mod screen;
 mod send;
+mod shown;
 mod starting;
 mod tail;
 mod terminal;

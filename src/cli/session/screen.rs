@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthChar;
 use super::json_lines::JsonLines;
 use super::modes::Modes;
 use super::replay::Replay;
+use super::shown::Shown;
 use crate::util::visible_line;
 use crate::wire::WindowSize;
 
@@ -58,12 +59,17 @@ struct Out<'a> {
     titled: bool,
     /// The row, from 1, on which something stands that is not the session's.
     banner: Option<u16>,
+    /// What was shown lately, where rows are to be brought back.
+    shown: Option<Shown>,
 }
 
 impl Out<'_> {
     /// What follows changes nothing that is not undone.
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.modes.follow(bytes);
+        if let Some(shown) = &mut self.shown {
+            shown.push(bytes);
+        }
         self.to.write_all(bytes)
     }
 
@@ -125,7 +131,7 @@ impl<'a> Screen<'a> {
     fn new(out: Box<dyn Write + 'a>, form: Form) -> Self {
         let strip = anstream::adapter::StripBytes::new();
         Self {
-            out: Out { to: out, modes: Modes::default(), titled: false, banner: None },
+            out: Out { to: out, modes: Modes::default(), titled: false, banner: None, shown: None },
             form,
             held_cr: false,
             mid_line: false,
@@ -170,6 +176,33 @@ impl<'a> Screen<'a> {
         self.out.to.flush()
     }
 
+    /// From now on a banner can be taken away again.
+    pub fn keeping_rows(mut self) -> Self {
+        self.out.shown = Some(Shown::default());
+        self
+    }
+
+    /// The terminal has another size: what it shows is known again with the next picture.
+    pub fn resized(&mut self) {
+        if let Some(shown) = &mut self.out.shown {
+            shown.lose();
+        }
+    }
+
+    /// What is under the banner on a terminal of this size; `None` where only a picture brings it back.
+    pub fn covered(&self, size: WindowSize) -> Option<Vec<u8>> {
+        let row = self.out.banner.filter(|row| *row == size.rows)?;
+        self.out.shown.as_ref()?.row(row, size)
+    }
+
+    /// Brings back what is under the banner.
+    pub fn uncover(&mut self, row: &[u8]) -> io::Result<()> {
+        let Some(at) = self.out.banner.take() else { return Ok(()) };
+        let begin = format!("\x1b[{at};1H\x1b[0m\x1b[2K");
+        self.out.to.write_all(&[BANNER_BEGIN, begin.as_bytes(), row, b"\x1b8"].concat())?;
+        self.out.to.flush()
+    }
+
     /// Whether a row of the session was written over.
     pub fn has_banner(&self) -> bool {
         self.out.banner.is_some()
@@ -182,6 +215,9 @@ impl<'a> Screen<'a> {
             self.out.to.write_all(up.as_bytes())?;
         }
         self.out.banner = None;
+        if let Some(shown) = &mut self.out.shown {
+            shown.begin();
+        }
         // It begins with what erases the lines above the screen, which are the user's.
         let head = bytes.len().min(PICTURE_HEAD);
         let (before, after) = match memchr::memmem::find(&bytes[..head], ERASE_ABOVE) {

@@ -18,7 +18,7 @@ use super::engine::{Container, Engine, EnginePlaces, Events};
 use super::local_http::LocalError;
 use super::{Access, Found, Kind, Origin, free_name, peer_name};
 use crate::fleet::{DEFAULT_PORT, PeerAddress};
-use crate::util::{Backoff, Secret, Shutdown, visible_line};
+use crate::util::{Backoff, Secret, visible_line};
 
 /// The folder on this machine that a development container was made for.
 const FOLDER_LABEL: &str = "devcontainer.local_folder";
@@ -134,27 +134,11 @@ impl Watcher {
         Self { places, known: BTreeMap::new(), others: Vec::new() }
     }
 
-    /// Watches until the daemon stops. Gives what is found, and why the engine can't be asked.
-    pub fn start(
-        mut self,
-        shutdown: &Shutdown,
-    ) -> (watch::Receiver<Vec<Found>>, watch::Receiver<Option<String>>) {
-        let (told, found) = watch::channel(Vec::new());
-        let (said, state) = watch::channel(None);
-        let stopped = shutdown.stopped();
-        drop(shutdown.spawn(async move {
-            tokio::select! {
-                () = stopped => {}
-                () = self.run(&told, &said) => {}
-            }
-        }));
-        (found, state)
-    }
-
-    async fn run(&mut self, told: &watch::Sender<Vec<Found>>, said: &watch::Sender<Option<String>>) {
+    /// Watches for as long as it is polled: tells what is found, and says why the engine can't be asked.
+    pub async fn watch(mut self, told: watch::Sender<Vec<Found>>, said: watch::Sender<Option<String>>) {
         let mut backoff = Backoff::new(RETRY, RETRY_MAX);
         loop {
-            let Err(error) = self.follow(told, said).await;
+            let Err(error) = self.follow(&told, &said).await;
             if said.borrow().is_none() {
                 backoff.reset();
             }

@@ -1,7 +1,7 @@
 //! Finding machines that nobody added: devices of the tailnet and development containers of this machine.
 //!
-//! Two finders run beside each other, [`Finder`] for the tailnet and [`Watcher`] for containers; [`start()`] makes one list
-//! of what they find. Who of the list is connected to is decided by others.
+//! Two finders run beside each other, [`Finder`] for the tailnet and [`Watcher`] for containers, each for as long as
+//! `host.toml` wants it; [`start()`] makes one list of what they find. Who of the list is connected to is decided by others.
 //!
 //! Invariants: no token is sent to anybody but its owner; names in the list are unique and fit for a peer; every
 //! question is bounded in time and size; a daemon of Tailscale or Docker may be absent, come, go and hang.
@@ -15,6 +15,7 @@ mod doorman;
 mod engine;
 mod local_api;
 mod local_http;
+mod switch;
 mod tailnet;
 mod tailscale;
 
@@ -29,10 +30,11 @@ pub use containers::Watcher;
 pub use doorman::{Doorman, Guest};
 pub use engine::EnginePlaces;
 pub use local_api::Places;
-pub use tailnet::{Device, Own, Seen, Tailnet, start as follow_tailnet};
+pub use tailnet::{Device, Own, Seen, Tailnet};
 pub use tailscale::{COOLDOWN, Finder};
 
 use super::DEFAULT_PORT;
+use crate::config::{DiscoveryConfig, HostConfig};
 use crate::util::{Secret, Shutdown};
 
 /// Longest name of a peer, in characters.
@@ -41,10 +43,8 @@ const NAME_MAX: usize = 64;
 /// What is looked for, and where.
 #[derive(Debug, Clone)]
 pub struct DiscoveryParts {
-    /// Whether devices of the tailnet are asked.
-    pub tailscale: bool,
-    /// Whether containers are looked at.
-    pub devcontainers: bool,
+    /// Where Tailscale is.
+    pub places: Places,
     /// Where a container engine may be found.
     pub engine: EnginePlaces,
     /// The port of this machine's daemon: others probably use the same.
@@ -133,39 +133,58 @@ pub struct Found {
 pub struct Discovery {
     /// What was found.
     pub found: watch::Receiver<Vec<Found>>,
-    /// What the tailnet is; `None` when it is not looked at.
-    pub tailnet: Option<watch::Receiver<Seen>>,
-    /// Whether the container engine is there, in words where not; `None` when it is not looked at.
-    pub engine: Option<watch::Receiver<Option<String>>>,
+    /// What the tailnet is, as long as somebody needs to know.
+    pub tailnet: watch::Receiver<Seen>,
+    /// Why the container engine can't be asked; `None` where it can, or nobody wants to.
+    pub engine: watch::Receiver<Option<String>>,
+    host: watch::Receiver<HostConfig>,
 }
 
 impl Discovery {
     /// Looks for nothing.
     pub fn none() -> Self {
-        Self { found: watch::channel(Vec::new()).1, tailnet: None, engine: None }
+        let discovery = DiscoveryConfig { tailscale: false, devcontainers: false };
+        let host = HostConfig { discovery, ..HostConfig::default() };
+        Self {
+            found: watch::channel(Vec::new()).1,
+            tailnet: watch::channel(Seen::Unknown).1,
+            engine: watch::channel(None).1,
+            host: watch::channel(host).1,
+        }
+    }
+
+    /// What is looked for now.
+    pub fn wanted(&self) -> DiscoveryConfig {
+        self.host.borrow().discovery
     }
 }
 
-/// Starts looking. `tailnet` is followed by the caller, who may need it for more.
-pub fn start(
-    config: DiscoveryParts,
-    tailnet: Option<watch::Receiver<Seen>>,
-    shutdown: &Shutdown,
-) -> Discovery {
-    let tailnet = tailnet.filter(|_| config.tailscale);
-    let nothing = || watch::channel(Vec::new()).1;
-    let devices = tailnet.clone().map_or_else(nothing, |seen| {
-        let mut ports = vec![DEFAULT_PORT];
-        ports.extend((config.port != DEFAULT_PORT && config.port != 0).then_some(config.port));
-        Finder { ports, cache: cache::Cache::new(config.cache), seen }.start(shutdown)
+/// Looks for what `host` wants looked for, whenever it does.
+pub fn start(parts: DiscoveryParts, host: watch::Receiver<HostConfig>, shutdown: &Shutdown) -> Discovery {
+    let DiscoveryParts { places, engine, port: listens, cache, own } = parts;
+    let switch = |wanted| switch::Switch { host: host.clone(), wanted, shutdown: shutdown.clone() };
+
+    let (tells, tailnet) = watch::channel(Seen::Unknown);
+    // Who is let in from the tailnet depends on it, too.
+    let needed = switch(|host| host.discovery.tailscale || host.tailscale.enabled);
+    needed.run(tells, Seen::Unknown, move |tells| tailnet::keep(places.clone(), tells));
+
+    let mut likely = vec![DEFAULT_PORT];
+    likely.extend((listens != DEFAULT_PORT && listens != 0).then_some(listens));
+    let finder = Finder { ports: likely, cache: cache::Cache::new(cache), seen: tailnet.clone() };
+    let known = if host.borrow().discovery.tailscale { finder.kept() } else { Vec::new() };
+    let (tells, devices) = watch::channel(known);
+    let stop = shutdown.clone();
+    switch(|host| host.discovery.tailscale)
+        .run(tells, Vec::new(), move |tells| finder.clone().look(tells, stop.clone()));
+
+    let (tells, containers) = watch::channel(Vec::new());
+    let (says, state) = watch::channel(None);
+    switch(|host| host.discovery.devcontainers).run(tells, Vec::new(), move |tells| {
+        says.send_replace(None);
+        Watcher::new(engine.clone()).watch(tells, says.clone())
     });
-    let (containers, engine) = if config.devcontainers {
-        let (found, state) = Watcher::new(config.engine).start(shutdown);
-        (found, Some(state))
-    } else {
-        (nothing(), None)
-    };
-    Discovery { found: merge(devices, containers, config.own, shutdown), tailnet, engine }
+    Discovery { found: merge(devices, containers, own, shutdown), tailnet, engine: state, host }
 }
 
 /// One list of both, in which every name stands once, and nobody who says to be this machine.

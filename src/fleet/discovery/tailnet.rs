@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::local_api::Places;
 use super::local_http::LocalError;
-use crate::util::{Backoff, Shutdown, visible_line};
+use crate::util::{Backoff, visible_line};
 
 /// Most devices that are looked at, and most addresses of one.
 const DEVICES_MAX: usize = 4096;
@@ -229,23 +229,11 @@ pub enum Seen {
     Tailnet(Arc<Tailnet>),
 }
 
-/// Follows the tailnet until the daemon stops.
-pub fn start(places: Places, shutdown: &Shutdown) -> watch::Receiver<Seen> {
-    let (told, seen) = watch::channel(Seen::Unknown);
-    let stopped = shutdown.stopped();
-    drop(shutdown.spawn(async move {
-        tokio::select! {
-            () = stopped => {}
-            () = follow_for_ever(&places, &told) => {}
-        }
-    }));
-    seen
-}
-
-async fn follow_for_ever(places: &Places, told: &watch::Sender<Seen>) {
+/// Follows the tailnet for as long as it is polled.
+pub async fn keep(places: Places, told: watch::Sender<Seen>) {
     let mut backoff = Backoff::new(RETRY, RETRY_MAX);
     loop {
-        let Err(error) = follow(places, told).await;
+        let Err(error) = follow(&places, &told).await;
         if matches!(*told.borrow(), Seen::Tailnet(_)) {
             backoff.reset();
         }

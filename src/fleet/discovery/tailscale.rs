@@ -42,6 +42,7 @@ struct Known {
 }
 
 /// Finds machines in the tailnet.
+#[derive(Debug, Clone)]
 pub struct Finder {
     /// Where daemons listen, most likely first.
     pub ports: Vec<u16>,
@@ -52,27 +53,16 @@ pub struct Finder {
 }
 
 impl Finder {
-    /// Looks until the daemon stops; says what was found whenever it is something else.
-    pub fn start(self, shutdown: &Shutdown) -> watch::Receiver<Vec<Found>> {
-        let known: BTreeMap<String, Known> = self.cache.read().into_iter().map(of_cache).collect();
-        let (told, found) = watch::channel(list(&known));
-        let stopped = shutdown.stopped();
-        let shutdown_of_task = shutdown.clone();
-        drop(shutdown.spawn(async move {
-            tokio::select! {
-                () = stopped => {}
-                () = self.run(known, &told, &shutdown_of_task) => {}
-            }
-        }));
-        found
+    /// What was found before, by other runs of the daemon.
+    pub fn kept(&self) -> Vec<Found> {
+        list(&self.cache.read().into_iter().map(of_cache).collect())
     }
 
-    async fn run(
-        mut self,
-        mut known: BTreeMap<String, Known>,
-        told: &watch::Sender<Vec<Found>>,
-        shutdown: &Shutdown,
-    ) {
+    /// Looks for as long as it is polled; says what was found whenever it is something else.
+    pub async fn look(mut self, told: watch::Sender<Vec<Found>>, shutdown: Shutdown) {
+        let cache = self.cache.clone();
+        let kept = shutdown.spawn_blocking(move || cache.read()).await.unwrap_or_default();
+        let mut known: BTreeMap<String, Known> = kept.into_iter().map(of_cache).collect();
         let gate = Arc::new(Semaphore::new(AT_ONCE));
         let mut asking: JoinSet<(String, Asked)> = JoinSet::new();
         let mut kept = to_cache(&known);

@@ -13,6 +13,9 @@ const DIGITS: usize = 64;
 /// What stands before the secret in the fragment of the URL.
 const FRAGMENT: &str = "/#join=";
 
+/// What URLs begin with.
+const SCHEMES: [&str; 2] = ["http://", "https://"];
+
 /// An invitation: good once, at one daemon. Shown by [`InviteCode::text`] and [`InviteCode::url`] alone.
 #[derive(Debug, Clone)]
 pub struct InviteCode {
@@ -30,9 +33,6 @@ pub enum CodeError {
     /// It names no machine.
     #[error("this code names no machine; say where with --address HOST:PORT")]
     NoAddress,
-    /// It is of a page that a proxy serves.
-    #[error("this URL is of a proxy with TLS; give the code with --address HOST:PORT of the daemon itself")]
-    Tls,
     /// The address is none.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -50,11 +50,9 @@ impl InviteCode {
     /// What somebody typed or pasted: the code, its URL, or the secret part alone where `address` says the rest.
     pub fn parse(text: &str, address: Option<&PeerAddress>) -> Result<Self, CodeError> {
         let text = text.trim();
-        let (secret, named) = if let Some(rest) = text.strip_prefix("http://") {
-            let (named, secret) = rest.split_once(FRAGMENT).ok_or(CodeError::Shape)?;
-            (secret, Some(named))
-        } else if text.starts_with("https://") {
-            return Err(CodeError::Tls);
+        let (secret, named) = if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+            let (named, secret) = text.split_once(FRAGMENT).ok_or(CodeError::Shape)?;
+            (secret, Some(named.strip_prefix(SCHEMES[0]).unwrap_or(named)))
         } else {
             match text.split_once('@') {
                 Some((secret, named)) => (secret, Some(named)),
@@ -72,14 +70,14 @@ impl InviteCode {
         Ok(Self { secret: Secret::new(secret.to_ascii_lowercase()), address })
     }
 
-    /// `<64 digits>@<host>:<port>`, for the one who may join.
+    /// `<64 digits>@<host>:<port>`, or `@https://<host>`, for the one who may join.
     pub fn text(&self) -> String {
         format!("{}@{}", self.secret.expose(), self.address)
     }
 
     /// The same as a URL. The secret is in the fragment, which no browser sends.
     pub fn url(&self) -> String {
-        format!("http://{}{FRAGMENT}{}", self.address, self.secret.expose())
+        format!("{}{FRAGMENT}{}", self.address.origin(), self.secret.expose())
     }
 
     /// What both sides make of it; the daemon keeps only this.
@@ -114,6 +112,12 @@ mod tests {
         assert_eq!(InviteCode::parse(&code.text(), Some(&elsewhere)).unwrap().address, elsewhere);
         assert!(!format!("{code} {code:?}").contains(&secret));
         assert!(code.url().starts_with("http://studio:9/#join="));
+        let proxied = InviteCode::generate("https://studio.ts.net".parse().unwrap()).unwrap();
+        assert!(proxied.url().starts_with("https://studio.ts.net/#join="));
+        for text in [proxied.text(), proxied.url()] {
+            let read = InviteCode::parse(&text, None).unwrap();
+            assert_eq!((read.text(), read.address.is_tls()), (proxied.text(), true));
+        }
     }
 
     #[test]
@@ -128,7 +132,8 @@ mod tests {
             &format!("{secret}@"),
             &format!("{secret}@169.254.169.254"),
             &format!("http://studio/?join={secret}"),
-            &format!("https://studio/#join={secret}"),
+            &format!("https://studio/?join={secret}"),
+            &format!("ftp://studio/#join={secret}"),
             &"x".repeat(10_000),
         ] {
             let error = InviteCode::parse(bad, None).unwrap_err().to_string();

@@ -12,15 +12,16 @@ use super::super::range::{Wanted, wanted};
 use super::super::read_ahead::{self, FilePieces};
 use super::flow::reading;
 use crate::model::Day;
+use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
 use crate::store::open_in;
 
 /// `GET /flow/{date}.jsonl`: the bytes of the file as long as it is now, or the range of them that is asked for.
 pub(super) async fn whole(
     app: &App,
+    caller: &Caller,
     day: Day,
-    method: &Method,
-    headers: &HeaderMap,
+    (method, headers): (&Method, &HeaderMap),
 ) -> Result<Response, ApiError> {
     let permit = reading(app)?;
     let dir = app.flow.dir.clone();
@@ -54,7 +55,7 @@ pub(super) async fn whole(
         Body::empty()
     } else {
         let pieces = FilePieces::new(file, start, end, app.limits.piece_bytes, permit);
-        read_ahead::body(&app.shutdown, None, pieces)
+        read_ahead::body(&app.shutdown, caller, None, pieces)
     };
     response
         .body(body)

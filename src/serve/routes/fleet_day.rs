@@ -20,6 +20,7 @@ use crate::flow::read::holds;
 use crate::flow::shared::{Foreign, RECORDS_MAX, Timed, Union, survey};
 use crate::model::{Day, Place, Position};
 use crate::serve::app::{FleetFlow, json};
+use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
 use crate::wire::{DayEntry, FlowDays};
 
@@ -36,8 +37,8 @@ const CUT: HeaderName = HeaderName::from_static("darkmux-others-kept");
 pub(super) async fn array(
     app: &App,
     fleet: &FleetFlow,
-    day: Day,
-    limit: usize,
+    caller: &Caller,
+    (day, limit): (Day, usize),
 ) -> Result<Response, ApiError> {
     let place = Arc::clone(&app.fleet_days).try_acquire_owned();
     let Ok(place) = place else {
@@ -49,18 +50,18 @@ pub(super) async fn array(
         Ok(others) => others,
         Err(error) => {
             tracing::debug!(%error, "a day without the records of others");
-            let mut response = flow::array(app, day, limit)?;
+            let mut response = flow::array(app, caller, day, limit)?;
             response.headers_mut().insert(SOURCE, HeaderValue::from_static("local"));
             return Ok(response);
         }
     };
-    union(app, day, limit, others, place).await
+    union(app, caller, (day, limit), others, place).await
 }
 
 async fn union(
     app: &App,
-    day: Day,
-    limit: usize,
+    caller: &Caller,
+    (day, limit): (Day, usize),
     others: Foreign,
     place: OwnedSemaphorePermit,
 ) -> Result<Response, ApiError> {
@@ -76,7 +77,7 @@ async fn union(
         (POSITION, position.to_string()),
         (SOURCE, "fleet".to_owned()),
     ];
-    let body = read_ahead::body(&app.shutdown, Some(Bytes::from_static(b"[")), pieces);
+    let body = read_ahead::body(&app.shutdown, caller, Some(Bytes::from_static(b"[")), pieces);
     let mut response = (headers, Body::new(body)).into_response();
     if is_cut {
         response.headers_mut().insert(CUT, HeaderValue::from(kept));

@@ -54,18 +54,19 @@ fn day_of(text: &str) -> Result<Day, ApiError> {
 /// `GET /flow/{date}` and `GET /flow/{date}.jsonl`.
 pub async fn day(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(date): Path<String>,
     Query(query): Query<DayQuery>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if let Some(date) = date.strip_suffix(".jsonl") {
-        return day_file::whole(&app, day_of(date)?, &method, &headers).await;
+        return day_file::whole(&app, &caller, day_of(date)?, (&method, &headers)).await;
     }
     let (day, limit) = (day_of(&date)?, limit_of(query.limit.as_deref())?);
     match &app.fleet_flow {
-        None => array(&app, day, limit),
-        Some(fleet) => fleet_day::array(&app, fleet, day, limit).await,
+        None => array(&app, &caller, day, limit),
+        Some(fleet) => fleet_day::array(&app, fleet, &caller, (day, limit)).await,
     }
 }
 
@@ -83,7 +84,7 @@ pub(super) fn reading(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
 }
 
 /// The records of a day as one JSON array, as they stand in the file.
-pub(super) fn array(app: &App, day: Day, limit: usize) -> Result<Response, ApiError> {
+pub(super) fn array(app: &App, caller: &Caller, day: Day, limit: usize) -> Result<Response, ApiError> {
     let permit = reading(app)?;
     let (reader, end) = open(&app.flow.dir, day, limit).map_err(|error| ApiError::day_file(&error))?;
     let headers = [
@@ -94,7 +95,7 @@ pub(super) fn array(app: &App, day: Day, limit: usize) -> Result<Response, ApiEr
         None => Body::from("[]"),
         Some(reader) => {
             let pieces = Array { reader, before: Before::First, size: FIRST_PIECE, _permit: permit };
-            read_ahead::body(&app.shutdown, Some(Bytes::from_static(b"[")), pieces)
+            read_ahead::body(&app.shutdown, caller, Some(Bytes::from_static(b"[")), pieces)
         }
     };
     Ok((headers, body).into_response())

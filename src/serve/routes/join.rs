@@ -59,11 +59,11 @@ pub async fn invite(State(app): State<Arc<App>>, caller: Caller, body: Bytes) ->
     };
     if address.is_loopback() {
         notes.push(format!("{address} is loopback: the code works on this machine and through a tunnel"));
-    } else if !app.hosts.answers_to(&address.to_string())
+    } else if !app.hosts.answers_to(&address.authority())
         && app.inviting.address(None).ok().as_ref() != Some(&address)
     {
-        notes
-            .push(format!("the daemon answers to {address} with `darkmux config set serve.hosts {address}`"));
+        let host = address.authority();
+        notes.push(format!("the daemon answers to {host} with `darkmux config set serve.hosts {host}`"));
     }
     if made_fleet_key {
         notes.push(

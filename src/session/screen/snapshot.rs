@@ -200,6 +200,14 @@ impl Screen {
         out
     }
 
+    /// Bytes that draw one row, from 1, from its begin. `None` on the alternate screen, and within a sequence.
+    pub fn row(&self, row: u16) -> Option<Vec<u8>> {
+        let cells = self.parser.screen();
+        let is_between = self.pending.bytes().is_empty() && !cells.alternate_screen();
+        let drawn = || cells.rows_formatted(0, cells.size().1.get()).nth(usize::from(row).checked_sub(1)?);
+        is_between.then(drawn).flatten().map(String::into_bytes)
+    }
+
     /// Both screens and the modes.
     fn drawn(&self, cells: &Cells, main: &Cells) -> String {
         let mut out = main.contents_formatted();

@@ -49,7 +49,7 @@ pub async fn output(remote: &Remote, asked: Option<u32>) -> Result<(String, bool
 
 /// Ends it and waits for that.
 pub async fn kill(call: &Call, remote: &Remote) -> Result<(Outcome, String), Failure> {
-    remote::kill(&call.cx, remote).await?;
+    remote::kill(&call.cx, remote, None, None).await?;
     let now = now(remote).await?;
     // The list may be a moment behind what its machine said of the end.
     let now = Listed { alive: false, ..now };

@@ -1,41 +1,84 @@
 //! Changing a session's life.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use serde::Deserialize;
 
+use super::input::{ended, unreachable};
 use super::launch::{TOLD, launched};
-use super::{body, done, find, refused, to_the_end};
+use super::{body, done, find, query, refused, to_the_end};
 use crate::crew::{Again, rerun};
 use crate::model::SessionId;
+use crate::pty;
 use crate::serve::app::data;
 use crate::serve::{ApiError, App};
+use crate::session::HostClient;
 use crate::session::life::{self, LifeError};
 use crate::session::live::LiveSession;
 use crate::session::parse_name;
 use crate::wire::v1::{Launched, Refusal, RenameBody};
 
-/// Ends a session; one that has ended stays as it is.
+/// Longest time before KILL that who asks may name: hubs wait no longer for the answer.
+const GRACE_MAX: Duration = Duration::from_secs(30);
+
+/// Query of `kill`.
+#[derive(Debug, Deserialize)]
+pub struct KillQuery {
+    grace_ms: Option<u64>,
+    signal: Option<String>,
+}
+
+/// Ends a session; one that has ended stays as it is. With `signal` only that is sent.
 #[utoipa::path(post, path = "/v1/sessions/{id}/kill", tag = "sessions",
-    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    params(
+        ("id" = String, Path, description = "id, the beginning or end of one, slug, or name"),
+        ("grace_ms" = Option<u64>, Query, format = "uint64", maximum = 30000, description = "time before KILL, if not the session's own"),
+        ("signal" = Option<String>, Query, description = "a signal such as `INT`: it is sent, and nothing waited for"),
+    ),
     responses(
-        (status = 200, description = "it has ended", body = Object),
+        (status = 200, description = "it has ended, or the signal was sent", body = Object),
+        (status = 400, description = "`bad_request`; `no_socket`: what has ended takes no signal", body = Refusal),
         (status = 404, description = "`not_found`", body = Refusal),
         (status = 409, description = "`not_proved`: it was lost with its host, and what may be its program is not proved to be", body = Refusal),
         (status = 504, description = "`kill_timeout`", body = Refusal),
     )
 )]
-pub async fn kill(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let id = find(&app, &id)?.id().clone();
+pub async fn kill(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    asked: Result<Query<KillQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let KillQuery { grace_ms, signal } = query(asked)?;
+    let grace = grace_ms.map(Duration::from_millis);
+    if grace.is_some_and(|grace| grace > GRACE_MAX) {
+        let words = format!("`grace_ms` is at most {}", GRACE_MAX.as_millis());
+        return Err(ApiError::bad_request("bad_request", words));
+    }
+    let session = find(&app, &id)?;
+    let id = session.id().clone();
     let here = Arc::clone(&app);
-    to_the_end(&app, async move { end(&here, &id).await }).await?;
+    let Some(name) = signal else {
+        to_the_end(&app, async move { end(&here, &id, grace).await }).await?;
+        return done();
+    };
+    let Some(name) = pty::signal_names().find(|known| *known == name) else {
+        return Err(ApiError::bad_request("bad_request", "no such signal; write one such as INT"));
+    };
+    if !session.is_alive() {
+        return Err(ended());
+    }
+    let mut host = HostClient::connect(&app.live.folder(&id)).await.map_err(|error| unreachable(&error))?;
+    host.signal(name).await.map_err(|error| unreachable(&error))?;
     done()
 }
 
-async fn end(app: &App, id: &SessionId) -> Result<(), ApiError> {
-    life::end(app.live.table(), id, None).await.map_err(refused)?;
+async fn end(app: &App, id: &SessionId, grace: Option<Duration>) -> Result<(), ApiError> {
+    life::end(app.live.table(), id, grace).await.map_err(refused)?;
     app.live.announce(id).await;
     let known = app.live.when(id, |session| session.is_none_or(|session| !session.is_alive()).then_some(()));
     // It has ended; who asks at once and is told otherwise learns it by the events.
@@ -101,7 +144,7 @@ pub async fn restart(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
     let here = Arc::clone(&app);
     let restarted = to_the_end(&app, async move {
         life::may_run_again(here.live.table(), &id).map_err(refused)?;
-        end(&here, &id).await?;
+        end(&here, &id, None).await?;
         again(&here, &id, Again::Anew).await
     });
     data(&restarted.await?)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
+use crate::fleet::Roster;
 use crate::fleet::discovery::{Access, Discovery, Found, Kind, Origin, Seen};
 use crate::serve::app::data;
 use crate::serve::{ApiError, App};
@@ -15,23 +16,64 @@ use crate::wire::v1::{Discovered, FoundMachine, Looking, PeerStatus};
     (status = 200, description = "`data`: what was found", body = Discovered),
 ))]
 pub async fn discovery(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let Discovery { found, tailnet, engine } = &app.discovery;
-    let peers = app.peers.list();
-    let machines = found.borrow().iter().map(|found| shown(found, &peers, &app)).collect();
-    let tailscale = tailnet.as_ref().map_or_else(Looking::off, |seen| match &*seen.borrow() {
+    let Discovery { found, tailnet, engine, .. } = &app.discovery;
+    let wanted = app.discovery.wanted();
+    let roster = app.fleet.roster.clone();
+    // A roster that can't be read is said elsewhere.
+    let read = move || Ok::<_, std::convert::Infallible>(roster.read().unwrap_or_default());
+    let known = Known {
+        peers: app.peers.list(),
+        roster: app.blocking("reading the roster", read).await?,
+        own: app.machine_id(),
+    };
+    let machines = found.borrow().iter().map(|found| shown(found, &known)).collect();
+    let tailscale = match &*tailnet.borrow() {
+        _ if !wanted.tailscale => Looking::off(),
         Seen::Unknown => Looking::new("starting", None),
         Seen::Away(why) => Looking::new("away", Some(why.clone())),
         Seen::Tailnet(tailnet) if tailnet.is_running => Looking::new("on", None),
         Seen::Tailnet(_) => Looking::new("away", Some("Tailscale is not connected".to_owned())),
-    });
-    let devcontainers = engine.as_ref().map_or_else(Looking::off, |why| match &*why.borrow() {
+    };
+    let devcontainers = match &*engine.borrow() {
+        _ if !wanted.devcontainers => Looking::off(),
         Some(why) => Looking::new("away", Some(why.clone())),
         None => Looking::new("on", None),
-    });
+    };
     data(&Discovered { machines, tailscale, devcontainers })
 }
 
-fn shown(found: &Found, peers: &[PeerStatus], app: &App) -> FoundMachine {
+/// Who has a name here already.
+struct Known {
+    peers: Vec<PeerStatus>,
+    roster: Roster,
+    own: String,
+}
+
+impl Known {
+    /// Why a machine that lets this one in is none of its peers: its name means another one.
+    fn taken(&self, found: &Found) -> Option<String> {
+        let name = &found.name;
+        if *name == self.own {
+            let words =
+                "this machine has that name: there, darkmux config set machine_id NAME gives it another";
+            return Some(words.to_owned());
+        }
+        let named = |peer: &&PeerStatus| {
+            peer.name == *name && !["tailscale", "devcontainer"].contains(&peer.origin.as_str())
+        };
+        if let Some(peer) = self.peers.iter().find(named) {
+            return Some(format!("{} has {name} at {}", peer.origin, peer.url));
+        }
+        let peer = self.roster.get(name)?;
+        Some(format!(
+            "the roster has {name} at {} without a token: `darkmux fleet remove {name}` lets this one be connected, a join \
+             (`darkmux fleet invite` there) gives it a token",
+            peer.address
+        ))
+    }
+}
+
+fn shown(found: &Found, known: &Known) -> FoundMachine {
     let (origin, host, online, container, folder) = match &found.origin {
         Origin::Tailscale { host, online, .. } => ("tailscale", Some(host.clone()), *online, None, None),
         Origin::Devcontainer { container, folder } => {
@@ -43,7 +85,9 @@ fn shown(found: &Found, peers: &[PeerStatus], app: &App) -> FoundMachine {
         peer.url.trim_end_matches('/') == found.url
             || (peer.node_id.is_some() && peer.node_id == found.node_id)
     };
-    let is_joined = found.access == Access::Suggestion && peers.iter().any(is_peer);
+    let is_written = |peer: &&PeerStatus| !["tailscale", "devcontainer"].contains(&peer.origin.as_str());
+    let is_joined = known.peers.iter().filter(is_written).any(is_peer);
+    let taken = known.taken(found).filter(|_| !is_joined && found.access != Access::Suggestion);
     FoundMachine {
         name: found.name.clone(),
         url: found.url.clone(),
@@ -58,9 +102,15 @@ fn shown(found: &Found, peers: &[PeerStatus], app: &App) -> FoundMachine {
         container,
         folder,
         online,
-        access: if is_joined { "joined" } else { found.access.as_str() }.to_owned(),
+        access: match &taken {
+            _ if is_joined => "joined",
+            Some(_) => "taken",
+            None => found.access.as_str(),
+        }
+        .to_owned(),
+        taken,
         local: found.local,
-        join: join(found, &app.machine_id()).filter(|_| !is_joined),
+        join: join(found, &known.own).filter(|_| !is_joined),
     }
 }
 

@@ -90,7 +90,7 @@ async fn not_typed(app: &App, id: &SessionId, error: &io::Error) -> ApiError {
 }
 
 /// Nobody reads what is typed into it any more.
-fn ended() -> ApiError {
+pub(super) fn ended() -> ApiError {
     ApiError::bad_request("no_socket", "the session has ended; `resume` runs it again")
 }
 
