@@ -7,7 +7,16 @@
 import { utcDay } from './format.js';
 import { parseRoute } from './routes.js';
 
-/** @typedef {import('./types.js').Mode} Mode */
+/** @typedef {'live' | 'play' | 'demo'} ModeKind */
+
+/**
+ * @typedef {object} Mode What the page shows, fixed for the life of the page.
+ * @property {ModeKind} kind
+ * @property {string} label Date or file name of a replay; empty when live.
+ * @property {string} src Date of a played day, address of a recording; empty when live.
+ * @property {string} query What stays in the address of every page of a recording.
+ * @property {number} at Seconds into the replay that the address asks for; NaN when it does not.
+ */
 
 /** Names of recordings that an address may ask for: files beside the viewer's own. */
 const NAME = /^[a-z0-9-]{1,40}$/;

@@ -225,16 +225,7 @@
  * @property {{entry: string, job: string, why: string}[]} letters
  */
 
-/** @typedef {'live' | 'play' | 'demo'} ModeKind */
-
-/**
- * @typedef {object} Mode What the page shows, fixed for the life of the page.
- * @property {ModeKind} kind
- * @property {string} label Date or file name of a replay; empty when live.
- * @property {string} src Date of a played day, address of a recording; empty when live.
- * @property {string} query What stays in the address of every page of a recording.
- * @property {number} at Seconds into the replay that the address asks for; NaN when it does not.
- */
+/** @typedef {import('./mode.js').Mode} Mode */
 
 /**
  * @typedef {object} Playback Where a replay is; times in milliseconds since the epoch.

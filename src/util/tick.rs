@@ -10,7 +10,7 @@ const SAME: Duration = Duration::from_millis(5);
 /// Waits for the next multiple of `every` on the machine's clock. Whoever looks at something of this machine now and
 /// then waits here, so that an idle process wakes up once for all of them, and the processes of a machine together.
 ///
-/// For looks at what machines share it is [`jitter`](super::jitter).
+/// For looks at what machines share it is [`jitter`](super::jitter()).
 pub async fn tick(every: Duration) {
     tokio::time::sleep(until_next(every, Clock::System.now().as_nanosecond())).await;
 }
