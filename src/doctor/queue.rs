@@ -147,6 +147,6 @@ mod tests {
             assert!(finding.fix.as_ref().unwrap().contains(fix), "{finding:?}");
         }
         let both = judge(&QueueStatus { paused: true, dead: 1, ..status() }, &well);
-        assert!(both.finding == "paused" && both.details[0].contains("1 dead letters"), "{both:?}");
+        assert!(both.finding == "paused" && both.details[0].contains("1 dead letter "), "{both:?}");
     }
 }

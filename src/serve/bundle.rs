@@ -301,7 +301,7 @@ mod tests {
         let script = &made.parts[1].text;
         let elsewhere = |path: &str| {
             path.starts_with("vendor/")
-                || ["types.js", "first.js", "login/login.js"].contains(&path)
+                || ["types.js", "first.js", "login/login.js", "worker.js", "sharing.js"].contains(&path)
                 || path.rsplit('.').next() != Some("js")
         };
         for path in Viewer::iter().filter(|path| !elsewhere(path)) {

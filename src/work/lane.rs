@@ -57,8 +57,9 @@ impl Lane {
                 Some(peer) => {
                     meets(&format!("{PEER}{peer}")).map_err(|why| format!("gave it back: {why}"))?;
                 }
-                None if not.is_empty() => {}
-                None => return Err("gave it back".to_owned()),
+                None if not.is_empty() => return Err("gave it back".to_owned()),
+                // Another runner's name begins so.
+                None => {}
             }
         }
         self.require.iter().try_for_each(|requirement| meets(requirement))

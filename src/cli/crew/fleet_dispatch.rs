@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::dispatch::{DispatchArgs, message};
+use super::args::DispatchArgs;
 use super::failure;
 use super::parcel::{self, Parcel};
 use crate::cli::job::{self, Follow, Followed, Interrupts};
@@ -15,10 +14,10 @@ use crate::config::Config;
 use crate::crew::Crew;
 use crate::fleet::{Ask, Gate, Order, Presence, Publisher, Row, is_alive, nobody, preferred, route_of, rows};
 use crate::flow::Flow;
-use crate::model::{FlowRecord, MachineId, Priority, Requirement, RoleId, SessionId};
+use crate::model::{FlowRecord, MachineId, RoleId, SessionId};
 use crate::session;
-use crate::util::{closest, human, visible_line};
-use crate::wire::{JobSpec, Lane, WorkJob};
+use crate::util::{closest, visible_line};
+use crate::wire::{JobSpec, WorkJob};
 use crate::work::{Journal, Published, Queue, WorkError};
 use crate::workspace::Source;
 
@@ -27,66 +26,6 @@ const ACCEPT_WITHIN: Duration = Duration::from_millis(2800);
 
 /// Most requirements of a job.
 const REQUIREMENTS_MAX: usize = 32;
-
-/// Longest key of the caller, in bytes.
-const KEY_MAX: usize = 200;
-
-/// Where and when a job of the queue runs.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Fleet (each publishes to the queue)")]
-pub struct FleetArgs {
-    /// Any machine of the fleet
-    #[arg(long)]
-    fleet: bool,
-    /// This machine and no other
-    #[arg(long, value_name = "ID", conflicts_with = "machine")]
-    pin: Option<MachineId>,
-    /// Machines that have this: os, arch, ram, free_ram, cores, gpu, ac_power, model, role, repo, or a label
-    #[arg(long, value_name = "KEY[=VALUE]")]
-    require: Vec<Requirement>,
-    /// Machines that have this get a head start
-    #[arg(long, value_name = "KEY[=VALUE]")]
-    prefer: Vec<Requirement>,
-    /// Try again as often after a failure, and also in a folder of yours when the runner is lost
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
-    retries: Option<u32>,
-    /// Who goes first: low, normal or high
-    #[arg(long, value_name = "PRIORITY")]
-    priority: Option<Priority>,
-    /// Start no earlier than this
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, allow_hyphen_values = true)]
-    delay: Option<Duration>,
-    /// A job with the same key within 7 days is this one, and is not published again
-    #[arg(long, value_name = "KEY", value_parser = key)]
-    key: Option<String>,
-}
-
-fn key(text: &str) -> Result<String, String> {
-    let fits = (1..=KEY_MAX).contains(&text.len()) && visible_line(text) == text;
-    if fits { Ok(text.to_owned()) } else { Err(format!("a key has 1 to {KEY_MAX} printable bytes")) }
-}
-
-impl FleetArgs {
-    /// Whether anything asks for the queue.
-    pub fn is_asked(&self) -> bool {
-        let Self { fleet, pin, require, prefer, retries, priority, delay, key } = self;
-        *fleet
-            || pin.is_some()
-            || !require.is_empty()
-            || !prefer.is_empty()
-            || retries.is_some()
-            || priority.is_some()
-            || delay.is_some()
-            || key.is_some()
-    }
-
-    fn lane(&self) -> Lane {
-        let mut require: Vec<String> = self.require.iter().map(Requirement::to_string).collect();
-        require.sort();
-        require.dedup();
-        Lane { priority: self.priority.unwrap_or_default(), pin: self.pin.clone(), require, not: Vec::new() }
-    }
-}
 
 /// Publishes the job and waits for it, as asked. `target` is what `--machine` names.
 pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<MachineId>) -> Outcome {
@@ -102,7 +41,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx, here: &MachineId, target: Option<Machin
     if args.fleet.require.len() > REQUIREMENTS_MAX || args.fleet.prefer.len() > REQUIREMENTS_MAX {
         return Err(Failure::new(Exit::Usage, format!("at most {REQUIREMENTS_MAX} requirements")));
     }
-    let text = message(args)?;
+    let text = args.message()?;
     let role = RoleId::new(&args.role).or_else(|_| {
         let role = Crew::open(&config.crew()).find(&args.role).map_err(|error| failure::of(&error))?;
         Ok::<_, Failure>(role.manifest.id)

@@ -1,5 +1,6 @@
 //! `darkmux crew`: roles, and handing work to them.
 
+mod args;
 mod dispatch;
 mod failure;
 mod fleet_dispatch;
@@ -9,7 +10,7 @@ mod roles;
 mod show;
 mod worktree;
 
-pub use dispatch::DispatchArgs;
+pub use args::DispatchArgs;
 pub use outcome::{document, how};
 
 use clap::Subcommand;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::dispatch::DispatchArgs;
+use super::args::DispatchArgs;
 use crate::cli::job::{self, workspace_failure};
 use crate::cli::{Cx, Exit, Failure};
 use crate::client;

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::dispatch::DispatchArgs;
+use super::args::DispatchArgs;
 use crate::cli::job::workspace_failure;
 use crate::cli::session::workdir;
 use crate::cli::{Cx, Exit, Failure};
