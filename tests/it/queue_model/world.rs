@@ -89,7 +89,8 @@ impl<'a> World<'a> {
             redis,
             queue,
             seats: ["one", "two", "three"].map(seat).into(),
-            nonces: vec![String::new(); 3],
+            // No two runners have one nonce, also before they claimed for the first time.
+            nonces: (0..3).map(|seat| format!("first{seat}")).collect(),
             made: 0,
             streams: lanes.into(),
             given: Vec::new(),
