@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::Runner;
 use crate::model::MachineId;
@@ -13,13 +13,16 @@ use crate::peer::{PeerError, PeerRequest, PeerStream};
 use crate::work::Claim;
 use crate::workspace::{Placing, WorkspaceError};
 
-/// How long the other machine may take to begin, to say nothing, and altogether.
+/// How long the other machine may take to begin, and to say nothing.
 const HEAD: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_mins(5);
-const ALL: Duration = Duration::from_hours(1);
 
-/// How long the other machine may be away before the job is given back, and the pause between two tries.
+/// How long the other machine may be away before the job is given back, counted from the last try in which something
+/// came; and how long all tries may take together.
 const AWAY: Duration = Duration::from_mins(10);
+const ALL: Duration = Duration::from_hours(2);
+
+/// The pause between two tries.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Pieces that wait for git.
@@ -28,8 +31,12 @@ const WAITING: usize = 4;
 /// What came of a try.
 enum Tried {
     Placed(PathBuf),
-    /// It is not had this time; why.
-    Broke(String),
+    /// It is not had this time.
+    Broke {
+        why: String,
+        /// Whether a part of it came.
+        came: bool,
+    },
 }
 
 /// Makes the job's folder from what the other machine has. One that is away is waited for; what came until it broke
@@ -41,20 +48,45 @@ pub async fn repository(
 ) -> Result<PathBuf, WorkspaceError> {
     let nowhere = || WorkspaceError::Refused("its bundle is nowhere".to_owned());
     let at = placing.workspace.bundle.at.as_ref().ok_or_else(nowhere)?;
-    let until = Instant::now() + AWAY;
+    let fetched = patiently(
+        || once(runner, claim, (at, placing)),
+        |why| {
+            tracing::debug!(job = %claim.id, %at, why, "its repository waits");
+        },
+    );
+    fetched.await?.map_err(|why| {
+        WorkspaceError::NoPeer(at.clone(), format!("its repository can't be fetched from {at}: {why}"))
+    })
+}
+
+/// Tries until it is had, the other machine was away for [`AWAY`], or [`ALL`] is over; the inner error says why it was
+/// not had at last.
+async fn patiently<F>(
+    mut once: impl FnMut() -> F,
+    waits: impl Fn(&str),
+) -> Result<Result<PathBuf, String>, WorkspaceError>
+where
+    F: Future<Output = Result<Tried, WorkspaceError>>,
+{
+    let end = Instant::now() + ALL;
+    let mut until = Instant::now() + AWAY;
     loop {
-        let tried = timeout(ALL, once(runner, claim, (at, placing))).await;
-        let why = match tried {
-            Ok(Ok(Tried::Placed(begin))) => return Ok(begin),
-            Ok(Ok(Tried::Broke(why))) => why,
-            Ok(Err(error)) => return Err(error),
-            Err(_) => format!("it took more than {} minutes", ALL.as_secs() / 60),
+        let why = match timeout_at(end, once()).await {
+            Ok(tried) => match tried? {
+                Tried::Placed(begin) => return Ok(Ok(begin)),
+                Tried::Broke { why, came } => {
+                    if came {
+                        until = Instant::now() + AWAY;
+                    }
+                    why
+                }
+            },
+            Err(_) => format!("it took more than {} hours", ALL.as_secs() / 3600),
         };
-        if Instant::now() >= until {
-            let words = format!("its repository can't be fetched from {at}: {why}");
-            return Err(WorkspaceError::NoPeer(at.clone(), words));
+        if Instant::now() >= until.min(end) {
+            return Ok(Err(why));
         }
-        tracing::debug!(job = %claim.id, %at, why, "its repository waits");
+        waits(&why);
         tokio::time::sleep(AGAIN).await;
     }
 }
@@ -66,27 +98,29 @@ async fn once(
 ) -> Result<Tried, WorkspaceError> {
     let mut pack = match ask(runner, claim, at).await? {
         Ok(pack) => pack,
-        Err(why) => return Ok(Tried::Broke(why)),
+        Err(why) => return Ok(Tried::Broke { why, came: false }),
     };
     let (send, pieces) = mpsc::channel(WAITING);
     let carry = async move {
+        let mut came = false;
         loop {
             let piece = match pack.next(IDLE).await {
-                Ok(None) => return None,
+                Ok(None) => return (came, None),
                 Ok(Some(piece)) => Ok(piece),
                 Err(error) => Err(error.to_string()),
             };
+            came |= piece.is_ok();
             let broke = piece.as_ref().err().cloned();
             // Git may have had enough, and says why.
             if send.send(piece).await.is_err() || broke.is_some() {
-                return broke;
+                return (came, broke);
             }
         }
     };
-    let (placed, broke) = tokio::join!(placing.fetch(pieces), carry);
+    let (placed, (came, broke)) = tokio::join!(placing.fetch(pieces), carry);
     match (placed, broke) {
         (Ok(begin), _) => Ok(Tried::Placed(begin)),
-        (Err(_), Some(why)) => Ok(Tried::Broke(why)),
+        (Err(_), Some(why)) => Ok(Tried::Broke { why, came }),
         (Err(error), None) => Err(error),
     }
 }
@@ -122,5 +156,45 @@ async fn ask(
             Err(WorkspaceError::Lacks(words))
         }
         Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    /// Minutes until it is given up, where a part comes with each of the first so many tries, a minute apart.
+    async fn minutes(parts: u32) -> u64 {
+        let began = Instant::now();
+        let mut tries = 0;
+        let once = || {
+            tries += 1;
+            let came = tries <= parts;
+            async move {
+                tokio::time::sleep(MINUTE.saturating_sub(AGAIN)).await;
+                Ok(Tried::Broke { why: "away".to_owned(), came })
+            }
+        };
+        assert_eq!(patiently(once, |_| ()).await.unwrap().unwrap_err(), "away");
+        (began.elapsed() + AGAIN).as_secs() / 60
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_a_part_again_and_again_is_waited_for() {
+        assert_eq!(minutes(0).await, 11);
+        assert_eq!(minutes(30).await, 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_waited_for_without_end() {
+        let began = Instant::now();
+        let never = || std::future::pending::<Result<Tried, WorkspaceError>>();
+        assert_eq!(patiently(never, |_| ()).await.unwrap().unwrap_err(), "it took more than 2 hours");
+        assert_eq!(began.elapsed(), ALL);
+        let again = || async { Ok(Tried::Broke { why: "away".to_owned(), came: true }) };
+        patiently(again, |_| ()).await.unwrap().unwrap_err();
+        assert!(began.elapsed() <= 2 * ALL + AGAIN);
     }
 }

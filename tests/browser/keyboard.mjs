@@ -100,10 +100,12 @@ await browserTest(async (page, faults) => {
   await until('Escape closes it', async () => await page.locator('li.record .record-detail').count() === 0);
 
   // Each page, all the way round.
-  for (const key of ['f', 'q', 's', 'i', 'l']) {
+  for (const [key, name] of [['f', 'Fleet'], ['q', 'Queue'], ['s', 'Sessions'], ['i', 'Inbox'], ['l', 'Flow']]) {
     await page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
     await page.keyboard.press('g');
     await page.keyboard.press(key);
+    // Until it is drawn, Tab would go on in the page before.
+    await until(`${name} is shown`, () => page.locator('[aria-current="page"]', { hasText: name }).isVisible());
     for (let press = 0; press < 30; press += 1) {
       await page.keyboard.press('Tab');
       const { wrong: found } = await focused(page);

@@ -85,8 +85,13 @@ pub fn apply(text: &[u8], edits: &[Edit]) -> Result<Edited, String> {
         let places: Vec<usize> = memmem::find_iter(&bytes, old.as_bytes()).collect();
         match places.as_slice() {
             [] => return Err(wrong(near::miss(&bytes, &old))),
-            [_] => {}
             _ if edit.replace_all => {}
+            // A text that may be meant one row further is ambiguous too: `}\n}\n` where there are three of them.
+            [only] => {
+                if let Some(next) = memmem::find(&bytes[only + 1..], old.as_bytes()) {
+                    return Err(wrong(ambiguous(&bytes, &[*only, only + 1 + next])));
+                }
+            }
             many => return Err(wrong(ambiguous(&bytes, many))),
         }
         changes.extend(places.iter().map(|at| change(&bytes, *at..*at + old.len(), &new)));
@@ -185,6 +190,8 @@ mod tests {
         );
         let all = Edit { replace_all: true, ..edit("a", "d") };
         assert_eq!(edited("a\nb\na\n", &[all]).unwrap(), "d\nb\nd\n");
+        let overlapping = edited("}\n}\n}\n", &[edit("}\n}\n", "}\n")]).unwrap_err();
+        assert!(overlapping.contains("is there 2 times (lines 1, 2)"), "{overlapping}");
         assert!(edited("a", &[edit("", "x")]).unwrap_err().contains("`write`"));
         assert!(edited("a", &[edit("a", "a")]).unwrap_err().contains("nothing to change"));
         assert!(edited("a", &[]).is_err());
@@ -215,7 +222,7 @@ mod tests {
         ) {
             let text = [before.as_slice(), old.as_bytes(), after.as_slice()].concat();
             prop_assume!(!is_crlf(&text) && old != new);
-            let places = memmem::find_iter(&text, old.as_bytes()).count();
+            let places = text.windows(old.len()).filter(|place| *place == old.as_bytes()).count();
             match apply(&text, &[edit(&old, &new)]) {
                 Ok(done) => {
                     prop_assert_eq!(places, 1);
