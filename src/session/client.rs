@@ -4,7 +4,6 @@
 //! its output with [`HostClient::attach`] still works.
 
 use std::io;
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::attachment::{Attachment, Events, Input};
-use super::handing::Handed;
+use super::handing::OpenHand;
 use super::host_events::HostEvents;
 use super::terminal::Client;
 use super::{STATE_MAX, duplex, socket_key, socket_path};
@@ -98,7 +97,7 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the session host did not answer within 5 s")
 }
 
-async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(ANSWER_TIMEOUT, what).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
@@ -185,21 +184,15 @@ impl HostClient {
         self.upgrade(&format!("/v1/attach?{}", how.query()), true).await
     }
 
-    /// Hands over a client's socket, which has left HTTP, with what came `early`. The host shows `client` the screen on
-    /// it as [`attach_screen`](Self::attach_screen) does. [`OldHost`] where it takes none; after any error the socket
-    /// is still the caller's.
-    pub async fn hand_over(
-        self,
-        (socket, early): (&TcpStream, &[u8]),
-        how: ScreenAttach,
-        client: Client,
-    ) -> io::Result<Handed> {
+    /// Asks the host to take a client's socket, on which it will show `client` the screen as
+    /// [`attach_screen`](Self::attach_screen) does. [`OldHost`] where it takes none.
+    pub async fn open_hand(self, how: ScreenAttach, client: Client) -> io::Result<OpenHand> {
         let times = [("stall", client.stall), ("ping", client.ping), ("pong", client.pong)];
         let times = times.map(|(name, time)| format!("&{name}={}", time.as_millis())).concat();
         let query = format!("{}&ours={}{times}", how.query(), u8::from(client.ours));
-        let (_, upgraded) =
-            self.upgraded(&format!("/v1/terminal?{query}"), HANDING).await.map_err(old_if_unknown)?;
-        in_time(Handed::give(upgraded, socket, early)).await
+        let path = format!("/v1/terminal?{query}");
+        let (_, upgraded) = self.upgraded(&path, HANDING).await.map_err(old_if_unknown)?;
+        in_time(OpenHand::of(upgraded)).await
     }
 
     /// The session's screen as it is now. [`OldHost`] where there is none.

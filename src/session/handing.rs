@@ -20,7 +20,7 @@ use std::os::fd::AsFd;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 
-use super::client::foreign;
+use super::client::{foreign, in_time};
 use super::duplex::{self, Incoming, Outgoing};
 use super::terminal::Close;
 
@@ -30,6 +30,13 @@ const ENDED: u8 = b'E';
 /// Most bytes that come with a client's request.
 const EARLY_MAX: usize = 256 * 1024;
 
+/// A host that waits for a client's socket.
+#[derive(Debug)]
+pub struct OpenHand {
+    incoming: Incoming,
+    outgoing: Outgoing,
+}
+
 /// A socket that a host has taken, as the daemon sees it.
 #[derive(Debug)]
 pub struct Handed {
@@ -37,21 +44,29 @@ pub struct Handed {
     outgoing: Outgoing,
 }
 
-impl Handed {
-    /// Gives it. The error says that the host has not taken it, unless it died meanwhile.
-    pub(super) async fn give(upgraded: Upgraded, socket: &TcpStream, early: &[u8]) -> io::Result<Self> {
-        let (mut incoming, mut outgoing) = duplex::split(upgraded)?;
+impl OpenHand {
+    /// Waits until the host can take a descriptor.
+    pub(super) async fn of(upgraded: Upgraded) -> io::Result<Self> {
+        let (mut incoming, outgoing) = duplex::split(upgraded)?;
         let mut ready = [0];
         if incoming.read(&mut ready).await? == 0 || ready != [READY] {
             return Err(foreign("the host takes no socket"));
         }
-        let length = u32::try_from(early.len()).ok().filter(|length| *length as usize <= EARLY_MAX);
-        let length = length.ok_or_else(|| foreign("too much came with the request"))?;
-        outgoing.write_with_descriptor(&length.to_be_bytes(), socket.as_fd())?;
-        outgoing.write_all(early).await?;
         Ok(Self { incoming, outgoing })
     }
 
+    /// Gives it a socket that has left HTTP, with what came `early`. After an error it is still the caller's.
+    pub async fn give(self, socket: &TcpStream, early: &[u8]) -> io::Result<Handed> {
+        let Self { incoming, mut outgoing } = self;
+        let length = u32::try_from(early.len()).ok().filter(|length| *length as usize <= EARLY_MAX);
+        let length = length.ok_or_else(|| foreign("too much came with the request"))?;
+        outgoing.write_with_descriptor(&length.to_be_bytes(), socket.as_fd())?;
+        in_time(outgoing.write_all(early)).await?;
+        Ok(Handed { incoming, outgoing })
+    }
+}
+
+impl Handed {
     /// Resolves when the host has ended the socket; an error when it went away without. Can be dropped while it waits.
     pub async fn ended(&mut self) -> io::Result<()> {
         let mut word = [0];

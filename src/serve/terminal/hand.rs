@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream as Socket};
-use std::path::Path;
 
 use axum::body::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::session::terminal::{self, Client, Close, GOODBYE};
-use crate::session::{Handed, HostClient, ScreenAttach};
+use crate::session::{Handed, OpenHand};
 
 /// A connection that the host of a session has.
 #[derive(Debug)]
@@ -20,17 +19,15 @@ pub struct InHand {
     client: Client,
 }
 
-/// Gives the connection to the host of the session in `folder`; an error gives it back.
-pub async fn hand(
+/// Gives the connection to a host; an error gives it back.
+pub async fn give(
     (stream, early): (TcpStream, Bytes),
-    folder: &Path,
-    how: ScreenAttach,
+    host: OpenHand,
     client: Client,
 ) -> Result<InHand, (io::Error, Option<(TcpStream, Bytes)>)> {
     // Nothing watches it here from now on.
     let socket = stream.into_std().map_err(|error| (error, None))?;
-    let handed = async { HostClient::connect(folder).await?.hand_over((&socket, &early), how, client).await };
-    match handed.await {
+    match host.give(&socket, &early).await {
         Ok(host) => Ok(InHand { host, socket, client }),
         Err(error) => Err((error, TcpStream::from_std(socket).ok().map(|stream| (stream, early)))),
     }
