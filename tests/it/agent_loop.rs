@@ -128,6 +128,18 @@ fn blocked_ends_it_with_a_reason_and_is_in_the_inbox() {
     assert_eq!(bed.result()["blocked"], "there is no network");
     let waiting = bed.home.json(["inbox", "--json"])["waiting"].clone();
     assert_eq!(waiting[0]["question"], "BLOCKED: there is no network", "{waiting}");
+    // Who goes on with it is asked the same, and answers.
+    bed.home.ok(["session", "resume", "-d", &id]);
+    wait_for("the question again", || {
+        let waiting = bed.home.json(["inbox", "--json"])["waiting"].clone();
+        let is_again = bed.home.ok(["session", "tail", &id]).contains("goes on after turn 1");
+        (is_again && waiting[0]["question"] == "BLOCKED: there is no network").then_some(())
+    });
+    bed.server.then(Reply::text("With the cable it works."));
+    bed.home.ok(["session", "send", &id, "there is a cable"]);
+    let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    assert!(last_asked(&bed).contains("there is a cable") && bed.result()["result"] == "stop");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::model_server::{ModelServer, Reply};
 use crate::support::repo::Repo;
 use crate::support::runner::member;
 use crate::support::{Daemon, Home, Mcp, RedisServer, describe, signal, wait_for};
@@ -192,6 +193,23 @@ fn what_a_dispatch_changed_comes_back_as_a_branch() {
     let seen = looking.call("wait", &json!({ "id": started["id"] }));
     assert_eq!((&seen["ended"], &seen["workspace"]), (&json!(true), &Value::Null));
     assert!(mcp.call("wait", &json!({ "id": started["id"] }))["workspace"]["branch"].is_string());
+}
+
+#[test]
+fn what_the_built_in_agent_came_to_is_in_the_answer_as_data() {
+    let model = ModelServer::start([Reply::text("BLOCKED: there is no network\n\nI tried.")]);
+    let home = Home::new().with("DARKMUX_LMSTUDIO_URL", model.url()).with("DARKMUX_CREW_AGENTS", "agent");
+    let mut mcp = Mcp::start(&home, []);
+    let ended = mcp.call("dispatch", &json!({ "role": "coder", "message": "go", "no_repo": true }));
+    let agent = &ended["agent"];
+    assert_eq!(
+        (&agent["result"], &agent["blocked"]),
+        (&json!("blocked"), &json!("there is no network")),
+        "{ended}"
+    );
+    assert!(agent["final"].as_str().unwrap().ends_with("I tried."), "{agent}");
+    let other = mcp.call("dispatch", &json!({ "role": "shell", "message": "true" }));
+    assert_eq!(other["agent"], Value::Null);
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub fn run(args: &ShowArgs, cx: &Cx) -> Outcome {
             }
             if let Some(last) = last_message(&job) {
                 cx.printer.line("")?;
-                cx.printer.line(&visible(&last))?;
+                cx.printer.line(&visible(last.trim_end()))?;
+                cx.printer.line("")?;
             }
             if !job.attempts.is_empty() {
                 attempts(&job).print(&cx.printer)?;
