@@ -5,6 +5,7 @@
  * @module
  */
 
+import { count } from '../format.js';
 import { clip, oneLine } from '../sanitize.js';
 import { commandLine, h } from './dom.js';
 
@@ -22,7 +23,7 @@ export function agentResult(id, result, changed) {
   const files = result.changed.slice(0, MAX_FILES).map((file) => oneLine(file, MAX_LINE));
   if (result.changed.length > MAX_FILES) files.push(`and ${result.changed.length - MAX_FILES} more`);
   const checks = result.checks.map(({ command, ok }) => h('span', { class: 'check', data: { ok: String(ok) } }, ok ? '✓ ' : '✗ ', h('code', {}, oneLine(command, MAX_LINE))));
-  const cost = [result.model !== '' && `${result.model} at ${result.endpoint}`, result.turns > 0 && `${result.turns} turns, ${result.calls} calls, ${result.tokens} tokens`];
+  const cost = [result.model !== '' && `${result.model} at ${result.endpoint}`, result.turns > 0 && [count(result.turns, 'turn'), count(result.calls, 'call'), count(result.tokens, 'token')].join(', ')];
   return h('section', { class: 'agent-result', 'aria-label': 'Result' },
     h('h3', {}, 'Result', h('span', { class: 'note' }, oneLine(cost.filter(Boolean).join(' · '), MAX_LINE))),
     result.last !== '' && h('pre', { class: 'agent-last', tabindex: 0 }, clip(result.last, MAX_LAST)),
