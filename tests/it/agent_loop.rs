@@ -11,10 +11,10 @@ use crate::support::repo::Repo;
 use crate::support::{Home, describe, wait_for};
 
 /// A machine whose only agent is the built-in one, and its model server.
-struct Bed {
-    home: Home,
-    server: ModelServer,
-    work: PathBuf,
+pub struct Bed {
+    pub home: Home,
+    pub server: ModelServer,
+    pub work: PathBuf,
 }
 
 impl Bed {
@@ -22,7 +22,7 @@ impl Bed {
         Self::with(ModelServer::start(script))
     }
 
-    fn with(server: ModelServer) -> Self {
+    pub fn with(server: ModelServer) -> Self {
         let home = Home::new()
             .with("DARKMUX_LMSTUDIO_URL", server.url())
             .with("DARKMUX_CREW_AGENTS", "agent")
@@ -33,16 +33,16 @@ impl Bed {
         Self { home, server, work }
     }
 
-    fn set(mut self, key: &str, value: &str) -> Self {
+    pub fn set(mut self, key: &str, value: &str) -> Self {
         self.home = self.home.with(key, value);
         self
     }
 
-    fn dispatch(&self, role: &str, message: &str) -> Output {
+    pub fn dispatch(&self, role: &str, message: &str) -> Output {
         self.home.run(["crew", "dispatch", role, "--workdir", self.work.to_str().unwrap(), "-m", message])
     }
 
-    fn start(&self, args: &[&str]) -> String {
+    pub fn start(&self, args: &[&str]) -> String {
         let mut command = self.home.cmd(["crew", "dispatch", "coder", "-d", "-m", "do it", "--workdir"]);
         let output = command.arg(&self.work).args(args).output().unwrap();
         assert!(output.status.success(), "{}", describe(&output));
@@ -54,7 +54,7 @@ impl Bed {
         all.next().unwrap().path()
     }
 
-    fn result(&self) -> Value {
+    pub fn result(&self) -> Value {
         serde_json::from_slice(&fs::read(self.folder().join("result.json")).unwrap()).unwrap()
     }
 
@@ -64,7 +64,7 @@ impl Bed {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    fn payloads(&self, action: &str) -> Vec<Value> {
+    pub fn payloads(&self, action: &str) -> Vec<Value> {
         let records = self.records().into_iter().filter(|record| record["action"] == action);
         records.map(|record| record["payload"].clone()).collect()
     }
@@ -75,7 +75,7 @@ fn shown(output: &Output) -> String {
 }
 
 /// What was asked last, as text.
-fn last_asked(bed: &Bed) -> String {
+pub fn last_asked(bed: &Bed) -> String {
     bed.server.asked().last().unwrap()["messages"].to_string()
 }
 

@@ -18,6 +18,7 @@ mod agent_fleet;
 mod agent_loop;
 mod agent_model;
 mod agent_real;
+mod agent_window;
 mod agents;
 mod auth;
 mod browser;
