@@ -215,6 +215,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn two_stops_while_it_works_end_it() {
+        for (keys, end) in [("\x03", Break::Stopped), ("\x03\x03", Break::Ended)] {
+            let (type_in, taken) = mpsc::channel(8);
+            let mut desk = Desk::new(transcript().0, Some(taken), CancellationToken::new());
+            type_in.try_send(keys.as_bytes().to_vec()).unwrap();
+            let cancel = CancellationToken::new();
+            let works = async {
+                cancel.cancelled().await;
+                // It takes a moment to end.
+                while type_in.capacity() < type_in.max_capacity() {
+                    tokio::task::yield_now().await;
+                }
+                tokio::task::yield_now().await;
+            };
+            assert_eq!(desk.during(&cancel, works).await.1, Some(end), "{keys:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_said_while_it_works_has_a_bound() {
         let (type_in, keys) = mpsc::channel(8);
         let (transcript, paper) = transcript();

@@ -380,6 +380,13 @@ fn a_role_may_try_again_with_a_hint_or_name_who_takes_over() {
     let document: Value = serde_json::from_slice(&document.stdout).unwrap();
     assert_eq!(document["result"]["blocked"], "not mine", "{document}");
     assert_eq!(document["result"]["hand_off_to"], "analyst");
+    bed.server.then(Reply::text("Done."));
+    let document = bed.home.run(["crew", "dispatch", "handing", "--json", "-m", "go"]);
+    let document: Value = serde_json::from_slice(&document.stdout).unwrap();
+    assert_eq!(
+        (&document["result"]["result"], &document["result"]["hand_off_to"]),
+        (&json!("stop"), &Value::Null)
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::model_server::{ModelServer, Reply};
 use crate::support::repo::Repo;
 use crate::support::runner::member;
-use crate::support::{Daemon, Home, Mcp, RedisServer, describe, signal, wait_for};
+use crate::support::{Daemon, Home, Mcp, RedisServer, signal, wait_for};
 
 /// The records of a home with this action.
 fn records(home: &Home, action: &str) -> Vec<Value> {
@@ -230,6 +230,27 @@ fn a_call_that_is_cancelled_ends_and_what_it_started_goes_on() {
 }
 
 #[test]
+fn calls_at_once_have_a_bound_and_one_that_is_cancelled_makes_room() {
+    let home = Home::new();
+    let mut mcp = Mcp::start(&home, []);
+    let long = json!({ "role": "shell", "message": "sleep 600", "wait": false });
+    let id = mcp.call("dispatch", &long)["id"].clone();
+    let wait = json!({ "id": id, "wait_for": "10m" });
+    let waits: Vec<u64> = (0..32).map(|_| mcp.begin_call("wait", &wait)).collect();
+    let words = mcp.fails("session_list", &json!({}));
+    assert!(words.contains("32 calls run already"), "{words}");
+    mcp.send(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": waits[0] } }),
+    );
+    wait_for("room", || {
+        let answer = mcp.try_call("session_list", &json!({}));
+        (answer["isError"] != true).then_some(())
+    });
+    drop(mcp);
+    home.ok(["session", "kill", id.as_str().unwrap()]);
+}
+
+#[test]
 fn a_server_that_only_looks_changes_nothing() {
     let home = Home::new();
     let id = home.ok(["session", "new", "-d", "--", "cat"]).trim().to_owned();
@@ -261,10 +282,12 @@ fn garbage_and_huge_lines_are_no_end() {
     let huge = vec![b'x'; 5 * 1024 * 1024];
     mcp.raw(&huge);
     mcp.raw(b"{\"jsonrpc\":\"2.0\",\"id\":99,\"method\":\"ping\"}\n");
+    let padding = "x".repeat(5 * 1024 * 1024);
+    mcp.send(&json!({ "jsonrpc": "2.0", "id": 98, "method": "ping", "params": { "padding": padding } }));
     let id = mcp.post("tools/call", &json!({ "name": "no_such\u{1b}[2J", "arguments": {} }));
     let answer = loop {
         let message = mcp.next();
-        assert_ne!(message["id"], 99);
+        assert!(message["id"] != 99 && message["id"] != 98, "{message}");
         if message["id"] == id {
             break message;
         }
@@ -366,17 +389,10 @@ fn nothing_secret_is_in_any_answer() {
 
 #[test]
 fn a_signal_ends_the_server() {
-    let home = Home::new();
-    let mut command = home.cmd(["mcp"]);
-    let mut child =
-        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let stdin = child.stdin.take();
-    let pid = i64::from(child.id());
-    wait_for("the end", || {
-        signal(pid, "TERM");
-        child.try_wait().unwrap()
-    });
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    assert!(output.stdout.is_empty(), "{}", describe(&output));
+    for (name, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+        let mcp = Mcp::start(&Home::new(), []);
+        signal(mcp.pid(), name);
+        // Its client still holds the pipe.
+        assert_eq!(mcp.ended().code(), Some(code), "{name}");
+    }
 }
