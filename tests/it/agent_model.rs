@@ -308,8 +308,10 @@ async fn a_question_may_be_taken_back_while_the_server_is_left_alone() {
     let ask = Ask { model: "m", messages: &messages, tools: &[], style: Style::Native, max_tokens: None };
     let cancel = CancellationToken::new();
     let patience = Patience { retries: 5, pause: Duration::from_millis(10) };
+    let began = Instant::now();
     let asking = ask_patiently(&mut client, &ask, &patience, &mut GivesUp(cancel.clone()), &cancel).await;
     assert_eq!((asking, server.left()), (Err(AskError::TakenBack), 1));
+    assert!(began.elapsed() < PATIENCE / 2);
 }
 
 #[tokio::test]

@@ -72,3 +72,12 @@ fn what_is_left_is_cut_until_it_fits() {
     let telemetry = &bed.payloads("telemetry.compaction")[0];
     assert!(telemetry["to"].as_u64().unwrap() < 5000 * 3 / 4, "{telemetry}");
 }
+
+#[test]
+fn no_single_result_fills_the_window() {
+    let bed = bed(12_000, [reads(1), Reply::text("It is done.")]);
+    let output = bed.dispatch("coder", "read big");
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    let told = bed.server.asked()[1]["messages"][3]["content"].as_str().unwrap().to_owned();
+    assert!(told.len() < 12_100 && told.contains("bytes left out"), "{}", told.len());
+}

@@ -12,6 +12,7 @@
 mod agent_bash;
 mod agent_container;
 mod agent_crowd;
+mod agent_ends;
 mod agent_escape;
 mod agent_files;
 mod agent_fleet;
