@@ -64,13 +64,14 @@ fn where_the_model_can_t_sum_up_its_calls_stand_for_it() {
 
 #[test]
 fn what_is_left_is_cut_until_it_fits() {
-    let bed = bed(5000, [reads(3), Reply::text(&"y ".repeat(6000)), Reply::text("It is done.")]);
+    let bed = bed(4000, [reads(3), Reply::text(&"y ".repeat(6000)), Reply::text("It is done.")]);
     let output = bed.dispatch("coder", "read big, and the secret word is kumquat");
     assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
     let last = last_asked(&bed);
     assert!(last.contains("kumquat") && last.contains("bytes left out"), "{last}");
     let telemetry = &bed.payloads("telemetry.compaction")[0];
-    assert!(telemetry["to"].as_u64().unwrap() < 5000 * 3 / 4, "{telemetry}");
+    // A quarter is the answer's.
+    assert!(telemetry["to"].as_u64().unwrap() <= 3000, "{telemetry}");
 }
 
 #[test]

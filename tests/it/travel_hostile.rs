@@ -308,13 +308,16 @@ async fn a_hostile_bundle_writes_nothing_outside_of_its_folder() {
     let state = far.git(&["commit-tree", "base^{tree}", "-p", "base", "-m", "state"]);
     let holes =
         far.feed(&["pack-objects", "--revs", "--stdout", "-q"], format!("{state}\n^HEAD\n").as_bytes());
+    let other = repo.git(&["commit-tree", &format!("{good}^{{tree}}"), "-p", "HEAD", "-m", "other"]);
+    let both =
+        repo.feed(&["pack-objects", "--revs", "--stdout", "-q"], format!("{good}\n{other}\n").as_bytes());
     let (good, none) = (good.as_str(), "a".repeat(40));
     for (id, (base, state), folder, bytes) in [
         ("bad-1", (head.as_str(), head.as_str()), "", &b"PACK no pack at all"[..]),
         ("bad-2", (&none, &none), "", pack.as_slice()),
         ("bad-3", (&head, &head), "../../..", pack.as_slice()),
         ("bad-4", (&base, &state), "", holes.as_slice()),
-        ("bad-5", (&none, good), "", pack.as_slice()),
+        ("bad-5", (&other, good), "", both.as_slice()),
     ] {
         let (work, mut spec) = job(id, "true");
         let bundle = bundle(&queue, id, bytes).await;
