@@ -70,6 +70,10 @@ fn nothing_is_written_outside() {
     }
     assert_eq!(fs::read_to_string(beside.path().join("there")).unwrap(), "kept");
     assert_eq!(fs::read_dir(beside.path()).unwrap().count(), 1);
+    // Also what may be read.
+    for place in ["/tmp", "/etc", "/dev/shm"] {
+        assert!(!Path::new(place).join("darkmux-escaped").exists(), "{place}");
+    }
     let mut home: Vec<_> =
         fs::read_dir(&tools.home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     home.sort();
