@@ -102,7 +102,10 @@ impl DispatchArgs {
         let read = match &self.message_from_file {
             Some(path) => std::fs::File::open(path)
                 .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-                .map_err(|error| wrong(&path.display().to_string(), &error)),
+                .map_err(|error| {
+                    let why = format!("{error}; give it a file that can be read");
+                    wrong(&format!("--message-from-file {}", path.display()), &why)
+                }),
             None => std::io::stdin()
                 .take(limit)
                 .read_to_end(&mut bytes)
