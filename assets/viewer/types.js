@@ -106,6 +106,7 @@
  * @property {string} problem
  * @property {string} version
  * @property {string} origin
+ * @property {Launcher[]} launchers What can be started there.
  * @property {number} sessions
  */
 
