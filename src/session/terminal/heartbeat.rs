@@ -1,92 +1,13 @@
-//! One socket from its begin to its end.
+//! Whether a client is still there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::ws::{Message, WebSocket};
-use futures_util::{SinkExt, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
+use bytes::Bytes;
 use tokio::time::Instant;
+use tungstenite::Message;
 
-use super::down::Down;
-use super::frames::{Close, TerminalQuery};
-use super::hello::{self, Shown};
-use super::up;
-use crate::serve::App;
-use crate::serve::auth::Caller;
-use crate::session::live::LiveSession;
-
-/// How long a client may take for the frame that says why its socket is closed.
-pub(super) const GOODBYE: Duration = Duration::from_secs(1);
-
-/// How long a socket that cannot be read any more stays open for what it was told.
-const LINGER: Duration = Duration::from_millis(300);
-
-/// What a socket needs.
-pub struct Ready {
-    /// The daemon.
-    pub app: Arc<App>,
-    /// Whose terminal; `None` where there is none of this id.
-    pub session: Option<Arc<LiveSession>>,
-    /// Who looks.
-    pub caller: Caller,
-    /// What they asked for.
-    pub asked: TerminalQuery,
-    /// Its place among the sockets.
-    pub place: OwnedSemaphorePermit,
-}
-
-/// Carries the session to the client and the client's keys to the session, until one of them ends it.
-pub async fn relay(socket: WebSocket, ready: Ready) {
-    let Ready { app, session, caller, asked, place: _place } = ready;
-    let (sink, mut frames) = socket.split();
-    let read_only = asked.is_read_only() || !caller.may_act();
-    let shown = match &session {
-        Some(session) => hello::open(&app, session, &asked, read_only).await,
-        None => Shown::Nothing,
-    };
-    let (ours, stall) = (asked.is_ours(), app.limits.write_stall);
-    let mut down = Down { sink, ours, read_only, at: asked.from, end: 0, stall, took: false };
-    let close = match shown {
-        Shown::Nothing => Some(Close::Gone),
-        Shown::Ended { at, picture, exit_code } => Some(last_words(&mut down, at, picture, exit_code).await),
-        Shown::Living { attached, end } => {
-            down.end = end;
-            let heartbeat = Heartbeat::new(app.limits.ping, app.limits.pong);
-            let (mut events, mut input) = (attached.events, attached.input);
-            tokio::select! {
-                close = down.run(&mut events, &heartbeat) => Some(close),
-                close = up::run(&mut frames, &mut input, read_only, &heartbeat) => close,
-                () = caller.revoked() => Some(Close::SignedOut),
-                () = app.shutdown.stopped() => Some(Close::ShuttingDown),
-            }
-        }
-    };
-    if let Some(close) = close {
-        tracing::debug!(?close, "a terminal's socket is closed");
-        let goodbye = async {
-            let _ = down.sink.send(close.message()).await;
-            // Closing before the client has answered could take the last frames from it.
-            while let Some(Ok(_)) = frames.next().await {}
-            if matches!(close, Close::Garbage | Close::TooBig) {
-                // What it still sends cannot be read, and closing at once would take the frame from it, too.
-                tokio::time::sleep(LINGER).await;
-            }
-        };
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-    }
-}
-
-/// All there is to say of an ended session.
-async fn last_words(down: &mut Down, at: u64, picture: Bytes, exit_code: Option<i32>) -> Close {
-    let said = async {
-        down.attached(at, true).await?;
-        down.send(Message::Binary(picture)).await?;
-        down.exit(exit_code).await
-    };
-    said.await.err().unwrap_or(Close::Exited)
-}
+use super::frames::Close;
 
 /// Asks a quiet client whether it is there, and knows when it last said something.
 #[derive(Debug)]
