@@ -41,6 +41,7 @@ impl Heartbeat {
         let mut state = self.state();
         state.heard = Instant::now();
         state.asked = None;
+        state.excused = state.excused.map(|_| state.heard);
     }
 
     /// Nobody listens to the client at the moment, or does again. Its time stands still meanwhile, and goes on where it
