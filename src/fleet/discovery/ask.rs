@@ -178,17 +178,20 @@ mod tests {
         let device = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 4096]).unwrap();
-            if let Some(body) = body {
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-                // Who has heard enough hangs up.
-                let _ = stream.write_all(format!("{head}{body}").as_bytes());
-            }
-            let _ = stream.read(&mut [0; 16]);
+            let Some(body) = body else {
+                // Longer than anybody may wait.
+                stream.set_read_timeout(Some(ASK_TIME * 2)).unwrap();
+                let _ = stream.read(&mut [0; 16]);
+                return;
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            // Who has heard enough hangs up.
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
         });
         let client = build(builder().tls_certs_only([])).unwrap();
         let asked = within(&client, &base).await;
-        drop(client);
-        device.join().unwrap();
+        tokio::task::spawn_blocking(move || device.join().unwrap()).await.unwrap();
         asked
     }
 
