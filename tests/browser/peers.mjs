@@ -42,6 +42,9 @@ await browserTest(async (page, faults) => {
   await page.locator('#launch-form [type=submit]').click();
   await until('it runs there', async () => /^\/session\/[^/]+@dev@desk$/.test(decodeURIComponent(new URL(page.url()).pathname)));
 
+  // Away from the terminal, which takes keys of its own.
+  await go('/fleet');
+  await until('the peers are known', async () => await peer('gone').count() === 1);
   await page.keyboard.press('Control+k');
   await page.locator('#palette-field').fill('gone');
   await page.keyboard.press('Enter');
