@@ -217,9 +217,9 @@ fn streams_have_a_bound_and_end_with_their_token() {
     // Whoever changes the token says so by asking anything over the socket.
     let socket = api.home.darkmux().join("daemon.sock");
     assert_eq!(ask_socket(&socket, "GET", "/v1/health", &["Host: darkmux"], "").status, 200);
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while second.fill() {
-        assert!(std::time::Instant::now() < deadline, "the stream goes on with a token that is none");
+        assert!(Instant::now() < deadline, "the stream goes on with a token that is none");
     }
 }
 
