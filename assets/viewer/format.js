@@ -102,3 +102,6 @@ export function count(n, one, many = `${one}s`) {
 export function shortId(id) {
   return id.length > 14 ? `…${id.slice(-9)}` : id;
 }
+
+/** @param {string} machine `dev@server` @returns {string} the machines on the way there, the next one first */
+export const way = (machine) => machine.split('@').reverse().join(' › ');

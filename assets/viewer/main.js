@@ -185,7 +185,7 @@ const draw = createDrawing([
   createToasts((key) => store.dispatch({ type: 'toast/closed', key })),
   createTimeline(actions),
   createSessions(actions.openSession),
-  createFleet(actions),
+  createFleet({ ...actions, launch: launcher.show }),
   createQueue(actions),
   job,
   createBoard(nav.go, tileActions),
