@@ -10,19 +10,22 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Builder;
+use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::attachment::{Attachment, Events, Input};
+use super::handing::OpenHand;
 use super::host_events::HostEvents;
+use super::terminal::Client;
 use super::{STATE_MAX, duplex, socket_key, socket_path};
 use crate::store::is_ours;
 use crate::util::visible_line;
-use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
+use crate::wire::frames::{HANDING, MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{SessionStatus, WindowSize};
 
 /// How long a host may take to answer.
@@ -57,6 +60,15 @@ pub struct ScreenAttach {
     pub read_only: bool,
 }
 
+impl ScreenAttach {
+    fn query(self) -> String {
+        let from = self.from.map(|from| format!("&from={from}")).unwrap_or_default();
+        let size =
+            self.size.map(|size| format!("&cols={}&rows={}", size.cols, size.rows)).unwrap_or_default();
+        format!("screen=1&read_only={}{from}{size}", u8::from(self.read_only))
+    }
+}
+
 /// How the screen is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScreenFormat {
@@ -85,7 +97,7 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the session host did not answer within 5 s")
 }
 
-async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(ANSWER_TIMEOUT, what).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
@@ -169,10 +181,18 @@ impl HostClient {
     /// the output that follows the snapshot, no byte lost or doubled. A snapshot that comes later takes the place of
     /// everything before it: this viewer was too slow for what is held. [`OldHost`] where there is no screen.
     pub async fn attach_screen(self, how: ScreenAttach) -> io::Result<Attachment> {
-        let from = how.from.map(|from| format!("&from={from}")).unwrap_or_default();
-        let size = how.size.map(|size| format!("&cols={}&rows={}", size.cols, size.rows)).unwrap_or_default();
-        let path = format!("/v1/attach?screen=1&read_only={}{from}{size}", u8::from(how.read_only));
-        self.upgrade(&path, true).await
+        self.upgrade(&format!("/v1/attach?{}", how.query()), true).await
+    }
+
+    /// Asks the host to take a client's socket, on which it will show `client` the screen as
+    /// [`attach_screen`](Self::attach_screen) does. [`OldHost`] where it takes none.
+    pub async fn open_hand(self, how: ScreenAttach, client: Client) -> io::Result<OpenHand> {
+        let times = [("stall", client.stall), ("ping", client.ping), ("pong", client.pong)];
+        let times = times.map(|(name, time)| format!("&{name}={}", time.as_millis())).concat();
+        let query = format!("{}&ours={}{times}", how.query(), u8::from(client.ours));
+        let path = format!("/v1/terminal?{query}");
+        let (_, upgraded) = self.upgraded(&path, HANDING).await.map_err(old_if_unknown)?;
+        in_time(OpenHand::of(upgraded)).await
     }
 
     /// The session's screen as it is now. [`OldHost`] where there is none.
@@ -193,27 +213,33 @@ impl HostClient {
         Ok(HostEvents { body: response.into_body(), buffer: BytesMut::new(), searched: 0, _client: self })
     }
 
-    async fn upgrade(mut self, path: &str, screen: bool) -> io::Result<Attachment> {
+    async fn upgrade(self, path: &str, screen: bool) -> io::Result<Attachment> {
+        let (head, upgraded) = self.upgraded(path, UPGRADE).await?;
+        if screen && !head.contains_key(PROTOCOL_HEADER) {
+            return Err(foreign(OldHost));
+        }
+        let end = head.get(OUTPUT_END).and_then(|end| end.to_str().ok()?.parse().ok());
+        let (incoming, outgoing) = duplex::split(upgraded)?;
+        Ok(Attachment { events: Events::new(incoming), input: Input::new(outgoing), end })
+    }
+
+    /// The connection as it speaks `protocol`, with the head of the answer.
+    async fn upgraded(mut self, path: &str, protocol: &'static str) -> io::Result<(HeaderMap, Upgraded)> {
         let request = self
             .request(Method::GET, path)
             .header(header::CONNECTION, "upgrade")
-            .header(header::UPGRADE, UPGRADE)
+            .header(header::UPGRADE, protocol)
             .body(Full::default())
             .map_err(io::Error::other)?;
-        let (end, upgraded) = in_time(async {
-            let response = self.sender.send_request(request).await.map_err(io::Error::other)?;
+        in_time(async {
+            let mut response = self.sender.send_request(request).await.map_err(io::Error::other)?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 return Err(refused(response).await);
             }
-            if screen && !response.headers().contains_key(PROTOCOL_HEADER) {
-                return Err(foreign(OldHost));
-            }
-            let end = response.headers().get(OUTPUT_END).and_then(|end| end.to_str().ok()?.parse().ok());
-            Ok((end, hyper::upgrade::on(response).await.map_err(io::Error::other)?))
+            let head = std::mem::take(response.headers_mut());
+            Ok((head, hyper::upgrade::on(response).await.map_err(io::Error::other)?))
         })
-        .await?;
-        let (incoming, outgoing) = duplex::split(upgraded)?;
-        Ok(Attachment { events: Events::new(incoming), input: Input::new(outgoing), end })
+        .await
     }
 
     fn request(&self, method: Method, path: &str) -> Builder {

@@ -4,6 +4,9 @@
 /// Name of the protocol in the `Upgrade` header.
 pub const UPGRADE: &str = "darkmux-attach";
 
+/// Name of the protocol by which a client's socket is handed to a host, in the `Upgrade` header.
+pub const HANDING: &str = "darkmux-terminal";
+
 /// Header of the answer to an upgrade that tells the host's [`HOST_PROTOCOL`](super::HOST_PROTOCOL); hosts of 1 send none.
 pub const PROTOCOL_HEADER: &str = "darkmux-protocol";
 

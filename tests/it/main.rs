@@ -90,6 +90,7 @@ mod stream_faults;
 mod support;
 mod survive;
 mod terminal_ends;
+mod terminal_hand;
 mod terminal_many;
 mod terminal_tmux;
 mod terminal_ws;

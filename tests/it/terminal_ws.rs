@@ -71,8 +71,10 @@ async fn every_byte_comes_once_through_picture_detaching_and_going_on() {
     ws.type_in("after\n").await;
     all.extend(ws.until("after\r\nafter\r\n").await);
     // An echo is shown before it is on the disk.
-    let held = |api: &Api| Some(raw(api, &id)).filter(|whole| whole.len() >= begin + all.len());
-    let whole = wait_for("all of it on the disk", || held(&api));
+    let held = |end: usize| {
+        wait_for("all of it on the disk", || Some(raw(&api, &id)).filter(|all| all.len() >= end))
+    };
+    let whole = held(begin + all.len());
     assert_eq!(whole.len(), begin + all.len());
     assert!(whole[begin..] == all, "other bytes than there were");
 
@@ -81,9 +83,10 @@ async fn every_byte_comes_once_through_picture_detaching_and_going_on() {
     let mut terminal = vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0);
     terminal.process(&ws.bytes().await);
     ws.type_in("more\n").await;
-    terminal.process(&ws.until("more\r\nmore\r\n").await);
+    let more = ws.until("more\r\nmore\r\n").await;
+    terminal.process(&more);
     let mut reference = vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0);
-    reference.process(&raw(&api, &id));
+    reference.process(&held(whole.len() + more.len()));
     assert_eq!(terminal.screen().contents_formatted(), reference.screen().contents_formatted());
 }
 

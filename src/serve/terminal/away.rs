@@ -8,21 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tungstenite::Message as PeerMessage;
-use tungstenite::protocol::CloseFrame as PeerClose;
+use tungstenite::Message;
+use tungstenite::protocol::CloseFrame;
 
-use super::down::Down;
-use super::frames::{Asked, Close};
-use super::relay::{GOODBYE, Heartbeat};
-use super::up;
+use super::upgrade::{ClientSocket, ClientStream};
 use crate::peer::{PeerError, PeerSocket, RemoteId};
 use crate::serve::App;
 use crate::serve::auth::Caller;
+use crate::session::terminal::{self, Asked, Close, Down, GOODBYE, Heartbeat};
 
 /// How long the other machine may not take what is typed.
 const TYPED_STALL: Duration = Duration::from_mins(1);
@@ -59,18 +56,18 @@ pub fn path(to: RemoteId<'_>, query: Option<&str>, read_only: bool) -> String {
 /// Why a terminal of another machine is not there, as a frame.
 fn refusal(peer: &str, error: &PeerError) -> CloseFrame {
     if matches!(error, PeerError::Status(404, _)) {
-        return CloseFrame { code: Close::Gone.code(), reason: "gone".into() };
+        return CloseFrame { code: Close::Gone.code().into(), reason: "gone".into() };
     }
     // gmux ends with these words alone; what follows them is ours.
     let mut reason = format!("peer unavailable: {peer}: {error}");
     reason.truncate(
         (0..=REASON_MAX.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0),
     );
-    CloseFrame { code: UNAVAILABLE, reason: reason.into() }
+    CloseFrame { code: UNAVAILABLE.into(), reason: reason.into() }
 }
 
 /// Tells a client why its socket ends before it began.
-pub async fn refuse(mut socket: WebSocket, peer: &str, error: &PeerError) {
+pub async fn refuse(mut socket: ClientSocket, peer: &str, error: &PeerError) {
     let told = async {
         let _ = socket.send(Message::Close(Some(refusal(peer, error)))).await;
         while let Some(Ok(_)) = socket.next().await {}
@@ -83,7 +80,7 @@ enum End {
     /// The other machine closed the socket, or its connection ended without a word.
     Peer(Option<CloseFrame>),
     /// The client did.
-    Client(Option<PeerClose>),
+    Client(Option<CloseFrame>),
     /// This machine did.
     Here(Close),
     /// The other machine does not do its part.
@@ -91,7 +88,7 @@ enum End {
 }
 
 /// Carries frames until one of the two ends it.
-pub async fn relay(client: WebSocket, peer: PeerSocket, name: String, ready: Away) {
+pub async fn relay(client: ClientSocket, peer: PeerSocket, name: String, ready: Away) {
     let Away { app, caller, read_only, place: _place } = ready;
     let (sink, mut frames) = client.split();
     let (mut to_peer, mut from_peer) = peer.split();
@@ -109,8 +106,8 @@ pub async fn relay(client: WebSocket, peer: PeerSocket, name: String, ready: Awa
     };
     let (for_client, for_peer) = match end {
         End::Peer(close) => (close.map(|close| Message::Close(Some(close))), None),
-        End::Client(close) => (None, Some(PeerMessage::Close(close))),
-        End::Here(close) => (Some(close.message()), Some(PeerMessage::Close(None))),
+        End::Client(close) => (None, Some(Message::Close(close))),
+        End::Here(close) => (Some(close.message()), Some(Message::Close(None))),
         End::Lost(error) => (Some(Message::Close(Some(refusal(&name, &error)))), None),
     };
     let goodbye = async {
@@ -131,15 +128,19 @@ struct Beats {
     peer: Heartbeat,
 }
 
-async fn to_the_client(from: &mut SplitStream<PeerSocket>, down: &mut Down, beats: &Beats) -> End {
+async fn to_the_client(
+    from: &mut SplitStream<PeerSocket>,
+    down: &mut Down<ClientStream>,
+    beats: &Beats,
+) -> End {
     loop {
         let message = tokio::select! {
             frame = from.next() => {
                 beats.peer.heard();
                 match frame {
-                    Some(Ok(PeerMessage::Binary(bytes))) => Message::Binary(bytes),
-                    Some(Ok(PeerMessage::Text(text))) => Message::Text(text.as_str().into()),
-                    Some(Ok(PeerMessage::Close(close))) => return End::Peer(close.as_ref().map(of_peer)),
+                    Some(Ok(Message::Binary(bytes))) => Message::Binary(bytes),
+                    Some(Ok(Message::Text(text))) => Message::Text(text),
+                    Some(Ok(Message::Close(close))) => return End::Peer(close),
                     Some(Ok(_)) => continue,
                     Some(Err(error)) => return match PeerError::of_socket(&error) {
                         PeerError::Lost => End::Peer(None),
@@ -166,13 +167,9 @@ async fn to_the_client(from: &mut SplitStream<PeerSocket>, down: &mut Down, beat
     }
 }
 
-fn of_peer(close: &PeerClose) -> CloseFrame {
-    CloseFrame { code: close.code.into(), reason: Utf8Bytes::from(close.reason.as_str()) }
-}
-
 async fn to_the_peer(
-    from: &mut SplitStream<WebSocket>,
-    to: &mut SplitSink<PeerSocket, PeerMessage>,
+    from: &mut SplitStream<ClientSocket>,
+    to: &mut SplitSink<PeerSocket, Message>,
     read_only: bool,
     beats: &Beats,
 ) -> End {
@@ -186,12 +183,12 @@ async fn to_the_peer(
                         Ok(None) => continue,
                         Err(end) => return end,
                     },
-                    Some(Err(error)) => return up::refused(error).map_or(End::Client(None), End::Here),
+                    Some(Err(error)) => return terminal::refused(&error).map_or(End::Client(None), End::Here),
                     None => return End::Client(None),
                 }
             }
             ping = beats.peer.next() => match ping {
-                Ok(_) => PeerMessage::Ping(Bytes::new()),
+                Ok(_) => Message::Ping(Bytes::new()),
                 Err(_) => return End::Lost(PeerError::NoData),
             },
         };
@@ -208,19 +205,17 @@ async fn to_the_peer(
 }
 
 /// What of a client's frame goes on. Bytes that nobody may type end the socket, as at home.
-fn typed(message: Message, read_only: bool) -> Result<Option<PeerMessage>, End> {
+fn typed(message: Message, read_only: bool) -> Result<Option<Message>, End> {
     match message {
         Message::Binary(_) if read_only => Err(End::Here(Close::NotAllowed)),
-        Message::Binary(bytes) => Ok(Some(PeerMessage::Binary(bytes))),
+        Message::Binary(bytes) => Ok(Some(Message::Binary(bytes))),
         Message::Text(text) if read_only => match Asked::of(&text) {
             Asked::Typed => Err(End::Here(Close::NotAllowed)),
             Asked::Size(..) | Asked::Nothing => Ok(None),
         },
-        Message::Text(text) => Ok(Some(PeerMessage::text(text.as_str()))),
-        Message::Close(close) => Err(End::Client(
-            close.map(|close| PeerClose { code: close.code.into(), reason: close.reason.as_str().into() }),
-        )),
-        Message::Ping(_) | Message::Pong(_) => Ok(None),
+        Message::Text(text) => Ok(Some(Message::Text(text))),
+        Message::Close(close) => Err(End::Client(close)),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
     }
 }
 

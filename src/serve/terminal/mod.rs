@@ -1,18 +1,17 @@
-//! The terminal WebSocket, `/ws/{id}`: a session's terminal for a browser, a hub, or any other client of gmux.
+//! The terminal WebSocket, `/ws/{id}`: a session's terminal for a browser, a hub, or any other client of gmux. Who it is for
+//! is decided here; then the connection is the session's host's, which speaks with the client itself. What cannot be
+//! handed over is carried: a client on the unix socket, a host of an older program, a session of another machine.
 //!
-//! Invariants: the first binary frame is a picture of the whole screen, or, for a client that goes on where it was, the
-//! byte it asked for; after that not a byte is lost or doubled, and a client that falls behind what is held gets a new
-//! picture; a client that takes nothing delays neither the session nor other clients, and is let go; a client that may
-//! only watch changes nothing; the socket ends with a code that says why, also when the client's token is gone.
-//!
-//! Not here: who decides about the size, and the picture itself (`session`).
+//! Invariants: those of [`session::terminal`](crate::session::terminal), whoever carries; and the socket ends when its
+//! client's token is gone or the daemon stops, also where the host does not answer.
 
 pub mod away;
-mod down;
-mod frames;
-mod hello;
-mod relay;
-mod up;
+mod hand;
+mod local;
+mod query;
+mod shown;
+mod upgrade;
 
-pub use frames::TerminalQuery;
-pub use relay::{Ready, relay};
+pub use local::{Ready, serve};
+pub use query::TerminalQuery;
+pub use upgrade::accept;

@@ -10,6 +10,7 @@
 //! | `POST /v1/stop?grace_ms=N` | TERM, HUP, and after the grace KILL to the whole session | 202 |
 //! | `GET /v1/attach?from=N&hold=1` | upgrade to [`frames`](crate::wire::frames) | 101 |
 //! | `GET /v1/attach?screen=1&from=N&cols=C&rows=R&read_only=1` | the same, beginning with the screen | 101 |
+//! | `GET /v1/terminal?screen=1&…&ours=1&stall=MS&ping=MS&pong=MS` | takes a client's socket over ([`handing`](crate::session::handing)) | 101 |
 //! | `GET /v1/screen?format=text` | | the screen's rows; with `ansi` the bytes that draw it |
 //! | `POST /v1/name` `{name}` | gives the session a name | 204 |
 //! | `GET /v1/events` | | what happens, one JSON object a line |
@@ -35,15 +36,17 @@ use serde_json::json;
 
 use super::places::Place;
 use super::viewers::ViewerKind;
-use super::{Host, agent, attach, events};
+use super::watch::How;
+use super::{Host, agent, attach, events, terminal};
 use crate::model::SessionState;
 use crate::pty;
 use crate::session::name::parse_name;
 use crate::session::output::{Chunk, OutputReader};
 use crate::session::socket_key;
+use crate::session::terminal::Client;
 use crate::store::shown_bearer;
 use crate::util::Shutdown;
-use crate::wire::frames::{MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
+use crate::wire::frames::{HANDING, MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
 use crate::wire::{HOST_PROTOCOL, WindowSize};
 
 /// A response's body.
@@ -84,7 +87,8 @@ pub(super) async fn answer(
     Ok(match (request.method(), path.as_str()) {
         (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.status_now()),
         (&Method::GET, "/v1/output") => output(&host, &request),
-        (&Method::GET, "/v1/attach") => start_attach(host, (&clients, &place), request),
+        (&Method::GET, "/v1/attach") => upgrade(Upgraded::Attached, host, (&clients, &place), request),
+        (&Method::GET, "/v1/terminal") => upgrade(Upgraded::Handed, host, (&clients, &place), request),
         (&Method::POST, "/v1/input") => input(&host, request).await,
         (&Method::POST, "/v1/resize") => resize(&host, request).await,
         (&Method::POST, "/v1/name") => name(&host, request).await,
@@ -296,14 +300,28 @@ fn follow_events(host: Arc<Host>) -> Response<Body> {
     response
 }
 
-fn start_attach(
+/// What an upgrade leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upgraded {
+    /// To the duplex stream.
+    Attached,
+    /// To a client's socket that is handed over.
+    Handed,
+}
+
+fn upgrade(
+    to: Upgraded,
     host: Arc<Host>,
     (clients, place): (&Shutdown, &Place),
     mut request: Request<Incoming>,
 ) -> Response<Body> {
+    let protocol = match to {
+        Upgraded::Attached => UPGRADE,
+        Upgraded::Handed => HANDING,
+    };
     let wanted = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
-    if wanted != Some(UPGRADE) {
-        return failure(StatusCode::UPGRADE_REQUIRED, format!("ask for an upgrade to {UPGRADE}"));
+    if wanted != Some(protocol) {
+        return failure(StatusCode::UPGRADE_REQUIRED, format!("ask for an upgrade to {protocol}"));
     }
     let Some(place) = place.attach() else {
         return failure(
@@ -311,26 +329,41 @@ fn start_attach(
             "this session has too many viewers; leave one of them",
         );
     };
-    let is_set = |name| parameter(&request, name) == Some(1);
-    let number = |name| parameter(&request, name).and_then(|number| u16::try_from(number).ok());
-    let size = number("cols").zip(number("rows")).map(|(cols, rows)| WindowSize { cols, rows });
-    let how = attach::How {
-        from: parameter(&request, "from"),
-        hold: is_set("hold"),
-        size: size.filter(|size| size.cols > 0 && size.rows > 0),
-        kind: ViewerKind { screen: is_set("screen"), read_only: is_set("read_only") },
-    };
+    let how = how(&request);
+    let client = client(&request, how.kind.read_only);
     let upgrade = hyper::upgrade::on(&mut request);
     let end = host.output.end();
     clients.spawn(async move {
-        attach::run(host, upgrade, how).await;
+        match to {
+            Upgraded::Attached => attach::run(host, upgrade, how).await,
+            Upgraded::Handed => terminal::run(host, upgrade, how, client).await,
+        }
         drop(place);
     });
     let mut response = done(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, header::HeaderValue::from_static(UPGRADE));
+    headers.insert(header::UPGRADE, header::HeaderValue::from_static(protocol));
     headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
     headers.insert(PROTOCOL_HEADER, header::HeaderValue::from(HOST_PROTOCOL));
     headers.insert(OUTPUT_END, header::HeaderValue::from(end));
     response
+}
+
+fn how(request: &Request<Incoming>) -> How {
+    let is_set = |name| parameter(request, name) == Some(1);
+    let number = |name| parameter(request, name).and_then(|number| u16::try_from(number).ok());
+    let size = number("cols").zip(number("rows")).map(|(cols, rows)| WindowSize { cols, rows });
+    How {
+        from: parameter(request, "from"),
+        hold: is_set("hold"),
+        size: size.filter(|size| size.cols > 0 && size.rows > 0),
+        kind: ViewerKind { screen: is_set("screen"), read_only: is_set("read_only") },
+    }
+}
+
+/// What the daemon says of the client whose socket it hands over, times in milliseconds.
+fn client(request: &Request<Incoming>, read_only: bool) -> Client {
+    let time = |name| Duration::from_millis(parameter(request, name).unwrap_or(0));
+    let ours = parameter(request, "ours") == Some(1);
+    Client { ours, read_only, stall: time("stall"), ping: time("ping"), pong: time("pong") }
 }

@@ -15,8 +15,10 @@ mod places;
 mod register;
 mod spare;
 mod supervise;
+mod terminal;
 mod told;
 mod viewers;
+mod watch;
 
 pub use spare::{SpareError, run_spare};
 

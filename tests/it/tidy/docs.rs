@@ -19,6 +19,11 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("DARKMUX_LOG_FORMAT", "`json` logs one JSON object a line"),
     (
+        "DARKMUX_PIE",
+        "read by `cargo build` on Linux: set to anything, the program is linked so that it can lie at any address, and \
+         starts slower",
+    ),
+    (
         "DARKMUX_SERVE_TOKEN",
         "a token (at least 64 hexadecimal digits) that `serve` takes beside its file's. No child process gets it",
     ),

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
 use futures_util::stream::SplitSink;
 use futures_util::{FutureExt, SinkExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::Message;
 
 use super::frames::{Close, Told};
-use super::relay::Heartbeat;
-use crate::session::{Event, Events};
+use super::heartbeat::Heartbeat;
+use super::side::Source;
+use crate::session::Event;
 use crate::wire::frames::Owner;
 
 /// The slowest connection that a picture is sent over, in bytes a millisecond.
@@ -29,7 +32,7 @@ enum Next {
     Over(Close),
 }
 
-async fn next(events: &mut Events, heartbeat: &Heartbeat) -> Next {
+async fn next(events: &mut impl Source, heartbeat: &Heartbeat) -> Next {
     tokio::select! {
         event = events.next() => match event {
             Ok(Some(event)) => Next::Event(event),
@@ -43,7 +46,7 @@ async fn next(events: &mut Events, heartbeat: &Heartbeat) -> Next {
 }
 
 /// Adds the output that is here already; what is none comes next.
-fn gather(first: Bytes, events: &mut Events, ahead: &mut Option<Event>) -> Bytes {
+fn gather(first: Bytes, events: &mut impl Source, ahead: &mut Option<Event>) -> Bytes {
     let mut joined: Option<Vec<u8>> = None;
     while joined.as_ref().map_or(first.len(), Vec::len) < ENOUGH {
         match events.next().now_or_never() {
@@ -70,9 +73,10 @@ fn length(message: &Message) -> u64 {
 }
 
 /// The client's side of a socket.
-pub struct Down {
+#[derive(Debug)]
+pub struct Down<S> {
     /// Where frames go.
-    pub sink: SplitSink<WebSocket, Message>,
+    pub sink: SplitSink<WebSocketStream<S>, Message>,
     /// Whether the client knows the frames that gmux does not have.
     pub ours: bool,
     /// Whether it may only watch.
@@ -87,9 +91,9 @@ pub struct Down {
     pub took: bool,
 }
 
-impl Down {
+impl<S: AsyncRead + AsyncWrite + Unpin> Down<S> {
     /// Sends what comes, until the end.
-    pub async fn run(&mut self, events: &mut Events, heartbeat: &Heartbeat) -> Close {
+    pub(super) async fn run(&mut self, events: &mut impl Source, heartbeat: &Heartbeat) -> Close {
         let mut ahead = None;
         loop {
             let next = match ahead.take() {
@@ -150,12 +154,12 @@ impl Down {
     }
 
     /// Says how the program ended, to clients that know the frame.
-    pub async fn exit(&mut self, exit_code: Option<i32>) -> Result<(), Close> {
+    pub(super) async fn exit(&mut self, exit_code: Option<i32>) -> Result<(), Close> {
         if self.ours { self.send(Told::Exit { exit_code }.message()).await } else { Ok(()) }
     }
 
     /// Says where the bytes that follow begin, to clients that know the frame.
-    pub async fn attached(&mut self, at: u64, snapshot: bool) -> Result<(), Close> {
+    pub(super) async fn attached(&mut self, at: u64, snapshot: bool) -> Result<(), Close> {
         let told = Told::Attached { at, end: self.end.max(at), snapshot, read_only: self.read_only };
         if self.ours { self.send(told.message()).await } else { Ok(()) }
     }

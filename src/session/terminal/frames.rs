@@ -1,44 +1,13 @@
 //! What goes over the socket besides the terminal's bytes.
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes};
 use serde::{Deserialize, Serialize};
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{Message, Utf8Bytes};
 
 use crate::wire::WindowSize;
 
 /// Largest size that a client may ask for.
 const SIZE_MAX: WindowSize = WindowSize { cols: 1000, rows: 1000 };
-
-/// Query of `/ws/{id}`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct TerminalQuery {
-    /// The next byte that the client wants.
-    pub from: Option<u64>,
-    /// Its columns.
-    pub cols: Option<u16>,
-    /// Its rows.
-    pub rows: Option<u16>,
-    #[serde(default)]
-    read_only: u8,
-    #[serde(default)]
-    darkmux: u8,
-}
-
-impl TerminalQuery {
-    /// Whether it only wants to watch.
-    pub fn is_read_only(&self) -> bool {
-        self.read_only != 0
-    }
-
-    /// Whether it knows the frames that gmux does not have.
-    pub fn is_ours(&self) -> bool {
-        self.darkmux != 0
-    }
-
-    /// How large it is, where it said so.
-    pub fn size(&self) -> Option<WindowSize> {
-        possible(WindowSize { cols: self.cols?, rows: self.rows? })
-    }
-}
 
 /// Why a socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +60,8 @@ impl Close {
 
     /// The frame that says it.
     pub fn message(self) -> Message {
-        Message::Close(Some(CloseFrame { code: self.code(), reason: Utf8Bytes::from_static(self.words()) }))
+        let reason = Utf8Bytes::from_static(self.words());
+        Message::Close(Some(CloseFrame { code: self.code().into(), reason }))
     }
 }
 
@@ -169,8 +139,8 @@ impl Asked {
     }
 }
 
-/// The size, when a terminal can have it.
-fn possible(size: WindowSize) -> Option<WindowSize> {
+/// The size, when a client may ask for it.
+pub fn possible(size: WindowSize) -> Option<WindowSize> {
     let fits = |one: u16, most: u16| (1..=most).contains(&one);
     (fits(size.cols, SIZE_MAX.cols) && fits(size.rows, SIZE_MAX.rows)).then_some(size)
 }

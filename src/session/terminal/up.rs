@@ -1,22 +1,23 @@
 //! From the client to the session.
 
-use axum::extract::ws::{Message, WebSocket};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
-use tungstenite::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
 use tungstenite::error::ProtocolError;
+use tungstenite::{Error, Message};
 
 use super::frames::{Asked, Close};
-use super::relay::Heartbeat;
-use crate::session::Input;
+use super::heartbeat::Heartbeat;
+use super::side::Keys;
 
 /// Typed bytes that wait for a program that does not read; beyond it the client waits.
 const WAITING_MAX: usize = 512 * 1024;
 
 /// Takes what the client sends until it goes away. `None`: it closed the socket itself.
-pub async fn run(
-    frames: &mut SplitStream<WebSocket>,
-    input: &mut Input,
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    frames: &mut SplitStream<WebSocketStream<S>>,
+    input: &mut impl Keys,
     read_only: bool,
     heartbeat: &Heartbeat,
 ) -> Option<Close> {
@@ -33,7 +34,7 @@ pub async fn run(
                             return close;
                         }
                     }
-                    Some(Err(error)) => return refused(error),
+                    Some(Err(error)) => return refused(&error),
                     None => return None,
                 }
             }
@@ -48,8 +49,8 @@ pub async fn run(
 }
 
 /// What a client is told whose frames cannot be read; nothing when it just went away.
-pub(super) fn refused(error: axum::Error) -> Option<Close> {
-    match error.into_inner().downcast_ref::<Error>()? {
+pub fn refused(error: &Error) -> Option<Close> {
+    match error {
         Error::Capacity(_) => Some(Close::TooBig),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
         Error::Protocol(_) | Error::Utf8(_) => Some(Close::Garbage),
@@ -57,7 +58,7 @@ pub(super) fn refused(error: axum::Error) -> Option<Close> {
     }
 }
 
-fn take(message: Message, input: &mut Input, read_only: bool) -> Result<(), Option<Close>> {
+fn take(message: Message, input: &mut impl Keys, read_only: bool) -> Result<(), Option<Close>> {
     match message {
         Message::Binary(bytes) if !read_only => input.send(&bytes),
         Message::Text(text) => match Asked::of(&text) {
@@ -71,7 +72,7 @@ fn take(message: Message, input: &mut Input, read_only: bool) -> Result<(), Opti
         },
         Message::Binary(_) => return Err(Some(Close::NotAllowed)),
         Message::Close(_) => return Err(None),
-        Message::Ping(_) | Message::Pong(_) => {}
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
     }
     Ok(())
 }

@@ -1,0 +1,153 @@
+//! One socket from its begin to its end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::SplitStream;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::Message;
+use tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::down::Down;
+use super::frames::Close;
+use super::heartbeat::Heartbeat;
+use super::side::{Keys, Source};
+use super::up;
+
+/// How long a client may take for the frame that says why its socket is closed.
+pub const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long a socket that cannot be read any more stays open for what it was told.
+const LINGER: Duration = Duration::from_millis(300);
+
+/// Largest frame that a client may send, in bytes.
+const FRAME_MAX: usize = 256 * 1024;
+
+/// Bytes that may wait for a client inside the library, beyond what the session sends at once.
+const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes read from a client at a time: keys, mostly.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// What a client is, and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// It knows the frames that gmux does not have.
+    pub ours: bool,
+    /// It may only watch.
+    pub read_only: bool,
+    /// Longest time for one frame.
+    pub stall: Duration,
+    /// Between two questions whether it is there.
+    pub ping: Duration,
+    /// How long it may take to answer.
+    pub pong: Duration,
+}
+
+/// The session's side of a socket.
+#[derive(Debug)]
+pub struct Living<E, K> {
+    /// What it shows.
+    pub events: E,
+    /// Where it takes keys and sizes.
+    pub keys: K,
+    /// The next byte that the client wants, where it goes on.
+    pub from: Option<u64>,
+    /// After the newest byte when the client came.
+    pub end: u64,
+}
+
+/// A client's connection once HTTP has left it; `early` came with the request's head.
+pub async fn socket<S: AsyncRead + AsyncWrite + Unpin>(stream: S, early: Bytes) -> WebSocketStream<S> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(FRAME_MAX))
+        .max_frame_size(Some(FRAME_MAX))
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_MAX);
+    WebSocketStream::from_partially_read(stream, early.into(), Role::Server, Some(config)).await
+}
+
+/// Carries the session to the client and the client's keys to the session, until one of them ends it or `over` does.
+pub async fn relay<S, E, K>(
+    socket: WebSocketStream<S>,
+    client: Client,
+    session: Living<E, K>,
+    over: impl Future<Output = Close>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    E: Source,
+    K: Keys,
+{
+    let (mut down, mut frames) = sides(socket, client, session.from);
+    let Living { mut events, mut keys, from: _, end } = session;
+    down.end = end;
+    let heartbeat = Heartbeat::new(client.ping, client.pong);
+    let close = tokio::select! {
+        close = down.run(&mut events, &heartbeat) => Some(close),
+        close = up::run(&mut frames, &mut keys, client.read_only, &heartbeat) => close,
+        close = over => Some(close),
+    };
+    if let Some(close) = close {
+        goodbye(down, frames, close).await;
+    }
+}
+
+/// Says all there is to say of an ended session: its last picture, which ends `at` that offset, and the code a shell
+/// would report.
+pub async fn last_words<S>(
+    socket: WebSocketStream<S>,
+    client: Client,
+    (at, picture): (u64, Bytes),
+    exit_code: Option<i32>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut down, frames) = sides(socket, client, None);
+    let said = async {
+        down.attached(at, true).await?;
+        down.send(Message::Binary(picture)).await?;
+        down.exit(exit_code).await
+    };
+    let close = said.await.err().unwrap_or(Close::Exited);
+    goodbye(down, frames, close).await;
+}
+
+/// Says why there is no terminal.
+pub async fn refuse<S>(socket: WebSocketStream<S>, client: Client, close: Close)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (down, frames) = sides(socket, client, None);
+    goodbye(down, frames, close).await;
+}
+
+fn sides<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: WebSocketStream<S>,
+    client: Client,
+    at: Option<u64>,
+) -> (Down<S>, SplitStream<WebSocketStream<S>>) {
+    let (sink, frames) = socket.split();
+    let Client { ours, read_only, stall, .. } = client;
+    (Down { sink, ours, read_only, at, end: 0, stall, took: false }, frames)
+}
+
+async fn goodbye<S: AsyncRead + AsyncWrite + Unpin>(
+    mut down: Down<S>,
+    mut frames: SplitStream<WebSocketStream<S>>,
+    close: Close,
+) {
+    tracing::debug!(?close, "a terminal's socket is closed");
+    let goodbye = async {
+        let _ = down.sink.send(close.message()).await;
+        // Closing before the client has answered could take the last frames from it.
+        while let Some(Ok(_)) = frames.next().await {}
+        if matches!(close, Close::Garbage | Close::TooBig) {
+            // What it still sends cannot be read, and closing at once would take the frame from it, too.
+            tokio::time::sleep(LINGER).await;
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+}

@@ -1,0 +1,135 @@
+//! A terminal's connection in the hands of the session's host: what that spares, what still ends it, and what is carried
+//! by the daemon instead.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use darkmux::model::{MachineId, SessionId, SessionState};
+use darkmux::store::FileLock;
+use darkmux::wire::SessionStatus;
+use futures_util::StreamExt;
+use http::header::AUTHORIZATION;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tungstenite::client::IntoClientRequest;
+
+use crate::support::api::Api;
+use crate::support::ws::{Frame, Ws};
+use crate::support::{Home, signal, wait_for};
+
+fn host(api: &Api, id: &str) -> i64 {
+    let file = api.home.darkmux().join("sessions").join(id).join("state.json");
+    let state: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    state["host_pid"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn keys_are_echoed_while_the_daemon_stands_still() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.bytes().await;
+    signal(api.daemon.process.pid(), "STOP");
+    ws.type_in("nobody waits\n").await;
+    ws.until("nobody waits\r\nnobody waits\r\n").await;
+    signal(api.daemon.process.pid(), "CONT");
+    api.home.ok(["auth", "rotate"]);
+    assert_eq!(ws.end().await.1, Frame::Closed(Some(4001)));
+}
+
+#[tokio::test]
+async fn who_is_signed_out_is_cut_off_also_where_the_host_stands_still() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.bytes().await;
+    let host = host(&api, &id);
+    signal(host, "STOP");
+    api.home.ok(["auth", "rotate"]);
+    let end = ws.end().await.1;
+    signal(host, "CONT");
+    assert_eq!(end, Frame::Cut);
+}
+
+#[tokio::test]
+async fn what_comes_with_the_request_is_typed_first() {
+    let api = Api::start();
+    let id = api.sh("stty -echo; exec cat");
+    let (port, token) = (api.daemon.port, &api.token);
+    let head = format!(
+        "GET /ws/{id} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    // One frame of six typed bytes, under a mask of zeros.
+    let frame = [&[0x82, 0x80 | 6, 0, 0, 0, 0], &b"early\n"[..]].concat();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(&[head.as_bytes(), &frame].concat()).await.unwrap();
+    let mut said = Vec::new();
+    while memchr::memmem::find(&said, b"early\r\n").is_none() {
+        assert!(stream.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
+    }
+}
+
+#[tokio::test]
+async fn a_client_on_the_daemons_unix_socket_is_carried() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let stream = tokio::net::UnixStream::connect(api.home.darkmux().join("daemon.sock")).await.unwrap();
+    let mut request = format!("ws://localhost/ws/{id}?darkmux=1").into_client_request().unwrap();
+    let key = api.home.socket_key();
+    let bearer = key.strip_prefix("Authorization: ").expect("a header").parse().unwrap();
+    request.headers_mut().insert(AUTHORIZATION, bearer);
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.expect("it is opened");
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let frame = socket.next().await.expect("a frame").expect("one that can be read");
+        seen.push(frame);
+    }
+    assert!(seen[0].to_text().unwrap().contains("attached") && seen[1].is_binary(), "{seen:?}");
+}
+
+/// A host of a program that takes no sockets: it attaches, and knows nothing else.
+fn older_host(home: &Home) -> FileLock {
+    let folder = home.darkmux().join("sessions/old");
+    std::fs::create_dir_all(folder.join("output")).unwrap();
+    let (id, machine) = (SessionId::new("old").unwrap(), MachineId::new("m").unwrap());
+    let mut status = SessionStatus::unknown(id, machine, "2026-01-01T00:00:00.000Z".to_owned());
+    (status.state, status.protocol) = (SessionState::Running, 2);
+    std::fs::write(folder.join("state.json"), serde_json::to_vec(&status).unwrap()).unwrap();
+    let listener = UnixListener::bind(folder.join("host.sock")).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || older_answers(stream));
+        }
+    });
+    FileLock::try_take(&folder.join("lease")).unwrap().unwrap()
+}
+
+fn older_answers(mut stream: UnixStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
+    if !head.starts_with("GET /v1/attach") {
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 15\r\n\r\n{\"error\":\"old\"}");
+        return;
+    }
+    let answer = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: darkmux-attach\r\nconnection: upgrade\r\n\
+        darkmux-protocol: 2\r\ndarkmux-output-end: 0\r\n\r\n";
+    let frames =
+        [&b"S\0\0\0\x0b\0\0\0\0\0\0\0\0pic"[..], b"R\0\0\0\x05\0\x50\0\x18\x01", b"O\0\0\0\x04more"].concat();
+    stream.write_all(&[&answer[..], &frames].concat()).unwrap();
+    // Until the client goes.
+    let _ = reader.read_to_end(&mut Vec::new());
+}
+
+#[tokio::test]
+async fn a_host_of_an_older_program_is_carried() {
+    let home = Home::new();
+    let _lease = older_host(&home);
+    let api = Api::of(home);
+    wait_for("the session", || (api.get("/v1/sessions/old").status == 200).then_some(()));
+    let mut ws = Ws::open(&api, "old", "?darkmux=1").await;
+    assert_eq!(ws.bytes().await, b"pic");
+    ws.until("more").await;
+}
