@@ -54,6 +54,12 @@ pub fn unix_ms(moment: Timestamp) -> u64 {
     u64::try_from(moment.as_millisecond()).unwrap_or(0)
 }
 
+/// The [`millis`] of Unix milliseconds; of more than there are, the last.
+pub fn of_unix_ms(ms: u64) -> String {
+    let moment = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    millis(moment.unwrap_or(Timestamp::MAX))
+}
+
 /// Whole milliseconds of a duration.
 pub fn whole_ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)

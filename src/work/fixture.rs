@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{JobState, Priority, SessionId};
+use crate::util::clock;
 use crate::work::JobView;
 
 /// A queued job that nothing happened to yet.
@@ -25,10 +26,15 @@ pub fn job(id: &str) -> JobView {
         attempt: 0,
         attempts: Vec::new(),
         created_ms: 1000,
+        created_at: clock::of_unix_ms(1000),
         queued_ms: Some(1000),
+        queued_at: Some(clock::of_unix_ms(1000)),
         started_ms: None,
+        started_at: None,
         finished_ms: None,
+        finished_at: None,
         due_ms: None,
+        due_at: None,
         lane: None,
         declined: BTreeMap::new(),
         cancel: None,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::queue::{Queue, Row};
 use super::{WorkError, control};
 use crate::model::{JobState, MachineId, Priority, SessionId};
-use crate::util::human;
+use crate::util::{clock, human};
 use crate::wire::{JOB_SCHEMA, JobResult, JobSpec, Lane, WorkJob};
 
 /// Longest title of a job, in characters.
@@ -46,14 +46,18 @@ pub struct Attempt {
     pub machine: String,
     /// When it was claimed, Unix milliseconds.
     pub started_ms: u64,
+    /// The same in RFC 3339.
+    pub started_at: String,
     /// When it ended, Unix milliseconds.
     pub ended_ms: u64,
+    /// The same in RFC 3339.
+    pub ended_at: String,
     /// `done`, `failed`, `cancelled`, `requeue`, `lost`, `refused`.
     pub ended: String,
 }
 
-/// A job as anybody in the fleet sees it. Times are Unix milliseconds of the Redis' clock; what is not known is
-/// null.
+/// A job as anybody in the fleet sees it. Times are those of the Redis' clock: `…_ms` in Unix milliseconds, `…_at` the same
+/// in RFC 3339; what is not known is null.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobView {
     /// [`JOB_SCHEMA`].
@@ -82,14 +86,24 @@ pub struct JobView {
     pub attempts: Vec<Attempt>,
     /// When it was published.
     pub created_ms: u64,
+    /// See [`created_ms`](Self::created_ms).
+    pub created_at: String,
     /// When it came into its lane last.
     pub queued_ms: Option<u64>,
+    /// See [`queued_ms`](Self::queued_ms).
+    pub queued_at: Option<String>,
     /// When its running attempt was claimed.
     pub started_ms: Option<u64>,
+    /// See [`started_ms`](Self::started_ms).
+    pub started_at: Option<String>,
     /// When it ended.
     pub finished_ms: Option<u64>,
+    /// See [`finished_ms`](Self::finished_ms).
+    pub finished_at: Option<String>,
     /// When a waiting job comes into its lane.
     pub due_ms: Option<u64>,
+    /// See [`due_ms`](Self::due_ms).
+    pub due_at: Option<String>,
     /// What a machine must have to run it.
     pub lane: Option<Lane>,
     /// Machines that gave it back, and why.
@@ -381,6 +395,9 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
     };
     let mut attempts: Vec<Attempt> = with_prefix("try:").filter_map(|(n, text)| attempt(&n, &text)).collect();
     attempts.sort_by_key(|attempt| attempt.number);
+    let created_ms = number("created").unwrap_or(0);
+    let (queued_ms, started_ms, finished_ms) = (number("queued"), number("started"), number("finished"));
+    let due_ms = (state == JobState::Waiting).then(|| number("due")).flatten();
     Some(JobView {
         schema: JOB_SCHEMA,
         id: id.clone(),
@@ -396,11 +413,16 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
             .or_else(|| spec.as_ref().and_then(|spec| spec.published_by.as_ref()).map(MachineId::to_string)),
         attempt: number("attempt").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         attempts,
-        created_ms: number("created").unwrap_or(0),
-        queued_ms: number("queued"),
-        started_ms: number("started"),
-        finished_ms: number("finished"),
-        due_ms: (state == JobState::Waiting).then(|| number("due")).flatten(),
+        created_ms,
+        created_at: clock::of_unix_ms(created_ms),
+        queued_ms,
+        queued_at: queued_ms.map(clock::of_unix_ms),
+        started_ms,
+        started_at: started_ms.map(clock::of_unix_ms),
+        finished_ms,
+        finished_at: finished_ms.map(clock::of_unix_ms),
+        due_ms,
+        due_at: due_ms.map(clock::of_unix_ms),
         lane: spec.as_ref().map(|spec| spec.lane.clone()),
         declined: with_prefix("declined:").collect(),
         cancel: text("cancel"),
@@ -447,8 +469,9 @@ fn attempt(number: &str, text: &str) -> Option<Attempt> {
     let mut words = text.split(' ');
     let machine = words.next()?.to_owned();
     let (started_ms, ended_ms) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let (started_at, ended_at) = (clock::of_unix_ms(started_ms), clock::of_unix_ms(ended_ms));
     let ended = words.next()?.to_owned();
-    Some(Attempt { number: number.parse().ok()?, machine, started_ms, ended_ms, ended })
+    Some(Attempt { number: number.parse().ok()?, machine, started_ms, started_at, ended_ms, ended_at, ended })
 }
 
 impl JobView {

@@ -71,6 +71,9 @@ fn a_job_for_an_idle_machine_waits_for_no_timer() {
                 here.json(["crew", "dispatch", "shell", "--fleet", flag, value, "--json", "-m", "true"]);
             let at = |key: &str| job["job"][key].as_u64().unwrap_or_else(|| panic!("{key}: {job:#}"));
             let waited = at("started_ms") - at("queued_ms");
+            let started: jiff::Timestamp =
+                job["job"]["started_at"].as_str().expect("a time").parse().unwrap();
+            assert_eq!(started.as_millisecond(), i64::try_from(at("started_ms")).unwrap());
             // A bell that does not hear of the job comes to it after two seconds.
             assert!(waited < 1000, "{lane:?} waited {waited} ms");
         }

@@ -140,7 +140,9 @@ mod tests {
             number: 1,
             machine: "m".into(),
             started_ms: 1,
+            started_at: String::new(),
             ended_ms: 2,
+            ended_at: String::new(),
             ended: ended.into(),
         };
         let dead = |how: &str| JobView { state: JobState::Dead, attempts: vec![attempt(how)], ..job("j") };
