@@ -135,6 +135,7 @@ async fn a_host_that_stands_still_takes_nothing_and_goes_on_later() {
     signal(host, "CONT");
     assert_eq!(end, (Vec::new(), Frame::Closed(Some(4004))));
     let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.bytes().await;
     ws.type_in("again\n").await;
     ws.until("again\r\nagain\r\n").await;
 }
