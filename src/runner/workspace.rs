@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::start::NoSession;
 use super::{Runner, fetch};
+use crate::model::SessionId;
 use crate::session;
 use crate::util::jitter;
 use crate::wire::{Bundle, SessionStatus, Workspace, WorkspaceResult};
@@ -67,7 +68,8 @@ pub async fn place(
         }
         let bundle = &workspace.bundle;
         if bundle.is_in_redis() {
-            let bytes = runner.queue.bundle(bundle).await.map_err(|error| match error {
+            let bytes = patiently(&claim.id, || runner.queue.bundle(bundle)).await;
+            let bytes = bytes.map_err(|error| match error {
                 WorkError::Invalid(why) => NoSession::Never(why),
                 error => NoSession::Declined(super::Refusal(error.to_string())),
             })?;
@@ -183,21 +185,22 @@ async fn send(
     (none, kept): (WorkspaceResult, Kept),
 ) -> WorkspaceResult {
     let mut notes = left.notes;
-    let bundle = match left.packed {
+    let put = match &left.packed {
+        Some(packed) => Some(put(runner, claim, packed).await),
+        None => None,
+    };
+    let bundle = match put {
+        Some(Ok(bundle)) => Some(bundle),
         None if left.commit == none.state => None,
         // It waits here, and the caller's machine fetches it.
-        None => match KeptResults::new(runner.home.join("results")).keep(&kept) {
+        put => match KeptResults::new(runner.home.join("results")).keep(&kept) {
             Ok(()) => Some(Bundle::at(runner.machine.clone(), Vec::new())),
             Err(error) => {
-                let folder = kept.folder.display();
-                notes.push(format!("what it changed is too large to be sent and stays in {folder}: {error}"));
-                None
-            }
-        },
-        Some(packed) => match put(runner, claim, &packed).await {
-            Ok(bundle) => Some(bundle),
-            Err(error) => {
-                notes.push(format!("what it changed could not be sent: {error}"));
+                let why = match put {
+                    Some(Err(error)) => format!("could not be sent ({error})"),
+                    _ => "is too large to be sent".to_owned(),
+                };
+                notes.push(format!("what it changed {why} and stays in {}: {error}", kept.folder.display()));
                 None
             }
         },
@@ -206,17 +209,28 @@ async fn send(
     WorkspaceResult { commit: left.commit, changed: left.changed, files: left.files, bundle, error, ..none }
 }
 
-/// Puts the bundle into Redis; one that is away is waited for, as the job's end does.
+/// Puts the bundle into Redis.
 async fn put(runner: &Runner, claim: &Claim, packed: &Packed) -> Result<Bundle, WorkError> {
+    let kept = runner.queue.config().result_ttl;
+    let put = || {
+        let upon = (packed.needs.clone(), packed.shallow.clone());
+        runner.queue.put_bundle(&claim.id, &packed.bytes, upon, kept)
+    };
+    patiently(&claim.id, put).await
+}
+
+/// Asks Redis; one that is away is waited for, as the job's end does.
+async fn patiently<T, F>(id: &SessionId, mut ask: impl FnMut() -> F) -> Result<T, WorkError>
+where
+    F: Future<Output = Result<T, WorkError>>,
+{
     let began = Instant::now();
     loop {
-        let upon = (packed.needs.clone(), packed.shallow.clone());
-        let kept = runner.queue.config().result_ttl;
-        match runner.queue.put_bundle(&claim.id, &packed.bytes, upon, kept).await {
+        match ask().await {
             Err(WorkError::Redis(fault)) if fault.class().is_transient() && began.elapsed() < AWAY_MAX => {
-                tracing::debug!(job = %claim.id, %fault, "its workspace waits");
+                tracing::debug!(job = %id, %fault, "its workspace waits");
             }
-            put => return put,
+            answer => return answer,
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -258,5 +272,34 @@ async fn beating<T>(
             Ok(Beat::Cancel(_) | Beat::Held) => {}
             Err(error) => tracing::debug!(job = %claim.id, %error, "no beat"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{RedisClass, RedisFault};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_redis_that_is_away_is_waited_for_and_another_fault_is_not() {
+        let id = SessionId::new("job-1").unwrap();
+        let fault = |class| WorkError::Redis(RedisFault::new(class, "here", "away"));
+        let mut asked = 0;
+        let answer = patiently(&id, || {
+            asked += 1;
+            std::future::ready(if asked < 600 { Err(fault(RedisClass::Unreachable)) } else { Ok(asked) })
+        });
+        assert_eq!(answer.await.unwrap(), 600);
+        let mut asked = 0;
+        let refused = patiently(&id, || {
+            asked += 1;
+            std::future::ready(Err::<(), _>(WorkError::Invalid("another one".to_owned())))
+        });
+        refused.await.unwrap_err();
+        assert_eq!(asked, 1);
+        let begun = Instant::now();
+        let gone = patiently(&id, || std::future::ready(Err::<(), _>(fault(RedisClass::Silent))));
+        gone.await.unwrap_err();
+        assert_eq!(begun.elapsed(), AWAY_MAX);
     }
 }

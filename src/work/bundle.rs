@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::{Queue, WorkError};
 use crate::model::SessionId;
+use crate::store::{RedisClass, RedisFault};
 use crate::wire::{BUNDLE_MAX, BUNDLE_PREFIX, Bundle, WorkspaceResult};
 
 /// Bytes sent or asked for at once.
 const PIECE: usize = 256 * 1024;
 
-/// How long a bundle may be on its way.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a bundle may be on its way, all of it: over half a megabit a second it takes minutes.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// How long a bundle stays after its job ended well, or was cancelled.
 const AFTER_END: Duration = Duration::from_hours(1);
@@ -48,7 +49,7 @@ impl Queue {
             }
             Ok(())
         };
-        in_time(send).await?;
+        self.in_time(send).await?;
         Ok(Bundle { key, bytes: bytes.len() as u64, blake3, needs, shallow, at: None })
     }
 
@@ -78,7 +79,7 @@ impl Queue {
             }
             Ok(bytes)
         };
-        let bytes = in_time(ask).await?;
+        let bytes = self.in_time(ask).await?;
         let good = bytes.len() == wanted && blake3::hash(&bytes).to_hex().as_str() == bundle.blake3;
         if good { Ok(bytes) } else { Err(gone()) }
     }
@@ -122,12 +123,18 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// What takes longer counts as a Redis that does not answer.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, WorkError>>) -> Result<T, WorkError> {
+        let late = || {
+            let words = format!("the bundle was on its way for {} s", PATIENCE.as_secs());
+            RedisFault::new(RedisClass::Silent, self.redis.shown(), words)
+        };
+        tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late().into()))
+    }
+}
+
 /// Keeps these signatures apart from those of jobs, whose record is JSON.
 fn subject(id: &SessionId) -> String {
     format!("workspace of {id}")
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, WorkError>>) -> Result<T, WorkError> {
-    let late = || WorkError::Invalid(format!("the bundle was on its way for {} s", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
 }

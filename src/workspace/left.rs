@@ -1,8 +1,8 @@
 //! What this machine remembers of the result of a job that ran here and was too large for Redis: the machine that the job was
 //! dispatched from asks for it later.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ impl KeptResults {
     pub async fn stream(
         &self,
         env: &Environment,
-        mirrors: &std::path::Path,
+        mirrors: &Path,
         id: &SessionId,
     ) -> Result<Option<Printed>, WorkspaceError> {
         let Some(kept) = self.get(id)?.filter(|kept| kept.folder.is_dir()) else { return Ok(None) };
@@ -73,16 +73,13 @@ impl KeptResults {
         mirror.changes(&kept.folder, &kept.state, &kept.commit).await
     }
 
-    /// Forgets those whose folder is gone.
+    /// Forgets those whose folder is gone, and what is none.
     pub fn retain(&self) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let id = name.to_str().and_then(|name| SessionId::new(name.strip_suffix(".json")?).ok());
-            let waits = id.is_some_and(|id| {
-                self.get(&id).is_ok_and(|kept| kept.is_some_and(|kept| kept.folder.is_dir()))
-            });
-            if !waits && let Err(error) = fs::remove_file(entry.path()) {
-                tracing::warn!(file = %entry.path().display(), %error, "a result that is gone is still listed");
+            let file = entry.path();
+            let gone = is_gone(&file).and_then(|gone| if gone { fs::remove_file(&file) } else { Ok(()) });
+            if let Err(error) = gone {
+                tracing::warn!(file = %file.display(), %error, "a result stays listed");
             }
         }
     }
@@ -92,11 +89,25 @@ impl KeptResults {
     }
 }
 
+/// Whether a result is none, or its folder is gone; what cannot be read now is not.
+fn is_gone(file: &Path) -> io::Result<bool> {
+    let name = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".json"));
+    if name.and_then(|name| SessionId::new(name).ok()).is_none() {
+        return Ok(true);
+    }
+    let Some(text) = read_if_there(file, FILE_MAX)? else { return Ok(false) };
+    let Ok(kept) = serde_json::from_slice::<Kept>(&text) else { return Ok(true) };
+    match fs::symlink_metadata(&kept.folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        folder => Ok(!folder?.is_dir()),
+    }
+}
+
 impl Mirror {
     /// What a job that ended changed in `folder`, as a pack that comes piece by piece; `None` where it is not there any more.
     pub async fn changes(
         &self,
-        folder: &std::path::Path,
+        folder: &Path,
         state: &str,
         commit: &str,
     ) -> Result<Option<Printed>, WorkspaceError> {
@@ -128,6 +139,15 @@ mod tests {
         results.retain();
         assert_eq!(results.get(&id).unwrap(), Some(kept));
         assert_eq!(fs::read_dir(dir.path().join("results")).unwrap().count(), 1, "garbage went");
+        // What cannot be read now is not gone.
+        let file = results.path(&id);
+        let aside = dir.path().join("aside");
+        fs::rename(&file, &aside).unwrap();
+        fs::create_dir(&file).unwrap();
+        results.retain();
+        assert!(file.is_dir());
+        fs::remove_dir(&file).unwrap();
+        fs::rename(aside, &file).unwrap();
         fs::remove_dir_all(folder).unwrap();
         results.retain();
         assert_eq!(results.get(&id).unwrap(), None);

@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::io::Errno;
+
 use super::WorkspaceError;
 use super::git::Git;
 use crate::config::Environment;
@@ -132,23 +134,63 @@ impl Mirror {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
+        // A disk that is not there now may have folders that borrow from any.
+        let folders = match fs::read_dir(worktrees) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            folders => folders?,
+        };
         let mut used = HashSet::new();
-        for folder in fs::read_dir(worktrees).into_iter().flatten().flatten() {
-            used.extend(borrowed_by(&folder.path().join(".git/objects")));
+        for folder in folders {
+            match alternates(&folder?.path().join(".git/objects")) {
+                Ok(list) => used.extend(absolute(&list)),
+                Err(error) if is_of_the_job(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
         let mut gone = Vec::new();
         for entry in entries {
             let path = entry?.path();
             // One without the file is being made.
-            let Ok(opened) = fs::symlink_metadata(path.join(OPENED)) else { continue };
-            let age = now.duration_since(opened.modified()?).unwrap_or_default();
-            if age > YOUNG && !used.contains(&path.join("objects")) {
-                fs::remove_dir_all(&path)?;
+            if !used.contains(&path.join("objects"))
+                && is_old(&path, now) == Some(true)
+                && put_away(&path, now)?
+            {
                 gone.push(path);
             }
         }
         Ok(gone)
     }
+}
+
+/// Whether nobody has opened it for a while; `None` where that is not known.
+fn is_old(mirror: &Path, now: SystemTime) -> Option<bool> {
+    let opened = fs::symlink_metadata(mirror.join(OPENED)).and_then(|opened| opened.modified()).ok()?;
+    Some(now.duration_since(opened).unwrap_or_default() > YOUNG)
+}
+
+/// Deletes a mirror, unless somebody opens it just now.
+fn put_away(mirror: &Path, now: SystemTime) -> io::Result<bool> {
+    let name = mirror.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let aside = mirror.with_file_name(format!(".gone-{name}"));
+    if aside.exists() {
+        fs::remove_dir_all(&aside)?;
+    }
+    // Under another name nobody opens it any more.
+    fs::rename(mirror, &aside)?;
+    if is_old(&aside, now) != Some(true) {
+        fs::rename(&aside, mirror)?;
+        return Ok(false);
+    }
+    fs::remove_dir_all(&aside)?;
+    Ok(true)
+}
+
+/// Whether a list can't be read because of what a job made of it, which is its own loss, and not because of the system.
+fn is_of_the_job(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let kinds =
+        [Kind::NotFound, Kind::NotADirectory, Kind::InvalidInput, Kind::InvalidData, Kind::PermissionDenied];
+    kinds.contains(&error.kind()) || Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
 /// Whether a path means itself in git's lists of folders.
@@ -191,12 +233,11 @@ pub(super) fn alternates(objects: &Path) -> io::Result<String> {
 
 /// Whose objects stand in that list.
 pub(super) fn borrowed_by(objects: &Path) -> Vec<PathBuf> {
-    alternates(objects)
-        .unwrap_or_default()
-        .lines()
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .collect()
+    alternates(objects).map(|list| absolute(&list)).unwrap_or_default()
+}
+
+fn absolute(list: &str) -> Vec<PathBuf> {
+    list.lines().map(PathBuf::from).filter(|path| path.is_absolute()).collect()
 }
 
 #[cfg(test)]
@@ -217,6 +258,11 @@ mod tests {
         let now = fs::metadata(mirrors.join("used.git").join(OPENED)).unwrap().modified().unwrap();
         assert!(Mirror::retain(&mirrors, &worktrees, now).unwrap().is_empty(), "they are young");
         let later = now + YOUNG * 2;
+        let away = root.path().join("away");
+        assert!(Mirror::retain(&mirrors, &away, later).unwrap().is_empty(), "the folders' disk is away");
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(Mirror::retain(&mirrors, &file, later).is_err(), "they cannot be read");
         assert_eq!(Mirror::retain(&mirrors, &worktrees, later).unwrap(), [mirrors.join("unused.git")]);
         assert!(Mirror::retain(&root.path().join("none"), &worktrees, later).unwrap().is_empty());
     }
