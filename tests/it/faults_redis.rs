@@ -308,7 +308,7 @@ async fn what_was_published_is_told_again_when_redis_has_no_room_at_first() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
     let home = member("hub", &server.url())
-        .with("DARKMUX_RUNNER_ENABLED", "false")
+        .with("DARKMUX_RUNNER", "false")
         .with("DARKMUX_LOG", "darkmux::runner=debug");
     let _daemon = Daemon::start(&home);
     let ids = publish_from(&home, home.path(), 3);
