@@ -136,6 +136,7 @@ export async function jobOutput(id, after) {
  * @property {string} [priority]
  * @property {number} [retries]
  * @property {string} [workdir]
+ * @property {string} [key]
  */
 
 /** @param {Dispatch} what @returns {Promise<import('./types.js').Judgement[]>} which machines could run it */

@@ -209,6 +209,8 @@
  * @property {string} workdir
  * @property {number} outputBytes Of its output, of which the newest part is kept; NaN while it runs.
  * @property {[string, string][]} declined Machines that gave it back, and why.
+ * @property {import('./wire.js').AgentResult | null} agent What the built-in agent came to; null for any other program.
+ * @property {boolean} came Whether it changed something in the repository that it was dispatched from.
  */
 
 /**

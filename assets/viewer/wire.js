@@ -11,6 +11,11 @@ import { text } from './record.js';
 /** @typedef {import('./types.js').Day} Day */
 /** @typedef {import('./types.js').Machine} Machine */
 /** @typedef {{[key: string]: unknown}} Fields */
+/**
+ * What the built-in agent came to. `last` is its last message, `changed` are files, `checks` commands that it ran.
+ *
+ * @typedef {{last: string, handOffTo: string, model: string, endpoint: string, changed: string[], checks: {command: string, ok: boolean}[], turns: number, calls: number, tokens: number}} AgentResult
+ */
 
 /** What is told while Redis does not answer. */
 export const REDIS_AWAY = {
@@ -165,6 +170,24 @@ function attempt(value) {
   return { number: number(a.attempt), machine: text(a.machine), started: number(a.started_ms), ended: number(a.ended_ms), how: text(a.ended) };
 }
 
+/** @param {unknown} value of a job's result @returns {AgentResult | null} */
+function agentOf(value) {
+  const a = fields(value);
+  if (text(a.result) === '') return null;
+  const totals = fields(a.totals);
+  return {
+    last: text(a.final),
+    handOffTo: text(a.hand_off_to),
+    model: text(a.model),
+    endpoint: text(a.endpoint),
+    changed: list(a.changed).map(text).filter(Boolean),
+    checks: list(a.checks).map(fields).map((check) => ({ command: text(check.command), ok: check.ok === true })),
+    turns: number(totals.total_turns) || 0,
+    calls: number(totals.total_tools) || 0,
+    tokens: number(totals.total_tokens) || 0,
+  };
+}
+
 /** @param {unknown} value @returns {import('./types.js').Job} */
 function job(value) {
   const j = fields(value);
@@ -193,6 +216,8 @@ function job(value) {
     workdir: text(result.workdir) || text(fields(j.spec).workdir),
     outputBytes: number(result.output_bytes),
     declined: Object.entries(fields(j.declined)).map(([machine, why]) => [machine, text(why)]),
+    agent: agentOf(fields(result.details).agent),
+    came: number(fields(result.workspace).changed) > 0,
   };
 }
 

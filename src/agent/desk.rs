@@ -159,6 +159,8 @@ impl Desk {
                 let event = match one {
                     Typed::Changed => {
                         self.transcript.borrow_mut().typing(self.typing.line());
+                        // Who types stays: a stop after this is a first one.
+                        self.stops = 0;
                         continue;
                     }
                     Typed::Line(line) => Event::Line(line),
@@ -190,5 +192,60 @@ impl Desk {
     /// A person's stop was answered, and work goes on.
     pub fn goes_on(&mut self) {
         self.stops = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transcript::tests::transcript;
+    use super::*;
+
+    #[tokio::test]
+    async fn only_two_stops_in_a_row_end_it() {
+        let (type_in, keys) = mpsc::channel(8);
+        let (transcript, paper) = transcript();
+        let mut desk = Desk::new(transcript, Some(keys), CancellationToken::new());
+        for keys in ["\x03", "a slip\x03", "another\x03", "said\r"] {
+            type_in.try_send(keys.as_bytes().to_vec()).unwrap();
+        }
+        assert_eq!(desk.wait().await, Ok("said".to_owned()));
+        assert_eq!(paper.text().matches("once more ends the session").count(), 3, "{}", paper.text());
+        type_in.try_send(b"\x03\x03".to_vec()).unwrap();
+        assert_eq!(desk.wait().await, Err(Break::Ended));
+    }
+
+    #[tokio::test]
+    async fn two_stops_while_it_works_end_it() {
+        for (keys, end) in [("\x03", Break::Stopped), ("\x03\x03", Break::Ended)] {
+            let (type_in, taken) = mpsc::channel(8);
+            let mut desk = Desk::new(transcript().0, Some(taken), CancellationToken::new());
+            type_in.try_send(keys.as_bytes().to_vec()).unwrap();
+            let cancel = CancellationToken::new();
+            let works = async {
+                cancel.cancelled().await;
+                // It takes a moment to end.
+                while type_in.capacity() < type_in.max_capacity() {
+                    tokio::task::yield_now().await;
+                }
+                tokio::task::yield_now().await;
+            };
+            assert_eq!(desk.during(&cancel, works).await.1, Some(end), "{keys:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_while_it_works_has_a_bound() {
+        let (type_in, keys) = mpsc::channel(8);
+        let (transcript, paper) = transcript();
+        let mut desk = Desk::new(transcript, Some(keys), CancellationToken::new());
+        type_in.try_send("more\r".repeat(QUEUE + 3).into_bytes()).unwrap();
+        drop(type_in);
+        let works = async {
+            while paper.text().matches("too much was said").count() < 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let ((), broken) = desk.during(&CancellationToken::new(), works).await;
+        assert_eq!((broken, desk.said.len()), (None, QUEUE));
     }
 }

@@ -89,7 +89,7 @@ impl Work {
     /// Works until it ends.
     pub async fn run(&mut self) -> Ending {
         if self.at.is_done
-            && let ControlFlow::Break(ending) = self.wait("it was done; say what is next").await
+            && let ControlFlow::Break(ending) = self.wait(&self.left_with()).await
         {
             return ending;
         }
@@ -230,6 +230,17 @@ impl Work {
             return Step::Continue(());
         }
         Step::Break(ending(last, why))
+    }
+
+    /// What a person is asked for who goes on with a run that gave its last message.
+    fn left_with(&self) -> String {
+        let said = self.at.talk.messages().iter().rev().find_map(|message| match message {
+            Message::Assistant { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        let last = said.unwrap_or_default();
+        let asked = blocked(last).map(|why| format!("BLOCKED: {why}")).or_else(|| question_in(last));
+        asked.unwrap_or_else(|| "it was done; say what is next".to_owned())
     }
 
     /// What was going on was broken off.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
+use super::dry::DryRun;
 use super::table::{Cell, Table};
 use super::{Cx, Exit, Failure, Outcome, block_on};
 use crate::cli::printer::DIM;
@@ -18,7 +19,7 @@ pub enum AuthVerb {
     /// Show where the token is and which others there are; with `--print` the token itself
     Show(ShowArgs),
     /// Replace the token: signs every browser out and ends what is open with the old one
-    Rotate,
+    Rotate(DryRun),
     /// Make a token that may watch and not act, and print it this once
     New(NewArgs),
     /// List the read-only tokens
@@ -69,8 +70,18 @@ pub fn run(verb: &AuthVerb, cx: &Cx) -> Outcome {
     let read_only = NamedTokens::new(paths.read_only_tokens());
     match verb {
         AuthVerb::Show(args) => return show(args, cx),
-        AuthVerb::Rotate => {
-            TokenFile::new(paths.auth_token()).rotate()?;
+        AuthVerb::Rotate(dry) => {
+            let file = TokenFile::new(paths.auth_token());
+            if dry.dry_run {
+                let file = file.path().display().to_string();
+                let file = visible_line(&file);
+                let words = format!(
+                    "would replace the token in {file}, sign every browser out and end what is open with it"
+                );
+                cx.printer.note(&words);
+                return Ok(Exit::Ok);
+            }
+            file.rotate()?;
             tell(paths);
             cx.printer.note("there is a new token; browsers sign in again with `darkmux open`");
         }

@@ -130,7 +130,7 @@ struct Found {
     first: Duration,
     whole: Duration,
     answer: Answer,
-    tools: &'static str,
+    tools: String,
 }
 
 fn test(args: &TestArgs, cx: &Cx) -> Outcome {
@@ -206,10 +206,10 @@ async fn try_out(endpoint: &Endpoint, model: &str, config: &Config) -> Result<Fo
     }});
     let call = [Message::User { text: "Call the tool `report` with the word \"ready\".".to_owned() }];
     let tools = match ask(&mut client, (model, &call, &[tool]), &mut |_| true).await {
-        Ok(answer) if answer.calls.iter().any(|call| call.name == "report") => "it calls tools",
-        Ok(_) => "it called no tool when asked to",
-        Err(AskError::NoTools(_)) => "it knows no tools; they are told to it in words",
-        Err(_) => "the question with a tool failed",
+        Ok(answer) if answer.calls.iter().any(|call| call.name == "report") => "it calls tools".to_owned(),
+        Ok(_) => "it called no tool when asked to".to_owned(),
+        Err(AskError::NoTools(_)) => "it knows no tools; they are told to it in words".to_owned(),
+        Err(error) => format!("the question with a tool failed: {error}"),
     };
     Ok(Found { first: first.unwrap_or(whole), whole, answer, tools })
 }
@@ -236,7 +236,7 @@ fn line(tested: &Tested) -> String {
                 "{GOOD}✓{GOOD:#} {name}{model}: first word after {}, {counted} in {}; {}",
                 human::duration(found.first),
                 human::duration(found.whole),
-                found.tools
+                visible_line(&found.tools)
             )
         }
         Err(why) => format!("{BAD}✗{BAD:#} {name}{model} ({}): {}", tested.endpoint.base, visible_line(why)),
@@ -255,6 +255,6 @@ fn as_json(tested: &Tested) -> Value {
         "answer_ms": found.map(|found| clock::whole_ms(found.whole)),
         "usage": found.and_then(|found| found.answer.usage),
         "reasoning": found.and_then(|found| found.answer.reasoning_format),
-        "tools": found.map(|found| found.tools),
+        "tools": found.map(|found| &found.tools),
     })
 }

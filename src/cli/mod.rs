@@ -14,6 +14,7 @@ mod cx;
 mod deferred;
 mod demo;
 mod doctor;
+mod dry;
 mod endpoints;
 mod exit;
 mod fleet;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::dry::DryRun;
 use super::job::{self, failure};
 use super::printer::{BOLD, DIM, WARN};
-use super::{Cx, Exit, Outcome, block_on};
+use super::{Cx, Exit, Failure, Outcome, block_on};
 use crate::model::SessionId;
 use crate::util::{human, visible_line};
-use crate::work::QueueStatus;
+use crate::work::{Queue, QueueStatus};
 
 /// Ids named for a machine.
 const NAMED: usize = 8;
@@ -20,9 +21,9 @@ pub enum QueueVerb {
     /// Show how many jobs wait and run, for how long, and who holds what
     Status(StatusArgs),
     /// Hand out no more jobs, anywhere; running ones go on
-    Pause,
+    Pause(DryRun),
     /// Hand out jobs again
-    Resume,
+    Resume(DryRun),
 }
 
 /// Arguments of `queue status`.
@@ -48,17 +49,32 @@ pub fn run(verb: &QueueVerb, cx: &Cx) -> Outcome {
                     }
                 }
             }
-            QueueVerb::Pause => {
-                queue.set_paused(true).await.map_err(|error| failure(&error))?;
-                cx.printer.note("the queue is paused: running jobs go on, no other is handed out anywhere");
-            }
-            QueueVerb::Resume => {
-                queue.set_paused(false).await.map_err(|error| failure(&error))?;
-                cx.printer.note("the queue hands out jobs");
-            }
+            QueueVerb::Pause(dry) => set_paused(&queue, true, dry.dry_run, cx).await?,
+            QueueVerb::Resume(dry) => set_paused(&queue, false, dry.dry_run, cx).await?,
         }
         Ok(Exit::Ok)
     })
+}
+
+async fn set_paused(queue: &Queue, paused: bool, dry_run: bool, cx: &Cx) -> Result<(), Failure> {
+    let would = if dry_run {
+        let status = queue.status().await.map_err(|error| failure(&error))?;
+        let queued = human::count(status.depth.get("queued").copied().unwrap_or(0), "queued job");
+        if status.paused == paused {
+            "would change nothing: ".to_owned()
+        } else {
+            format!("would hold for {queued}: ")
+        }
+    } else {
+        queue.set_paused(paused).await.map_err(|error| failure(&error))?;
+        String::new()
+    };
+    cx.printer.note(&if paused {
+        format!("{would}the queue is paused: running jobs go on, no other is handed out anywhere")
+    } else {
+        format!("{would}the queue hands out jobs")
+    });
+    Ok(())
 }
 
 fn lines(status: &QueueStatus) -> Vec<String> {

@@ -131,16 +131,16 @@ fn give_back(places: &Places<'_>, took: &Took, left: &mut Left) -> Result<(), Jo
     }
     let password = paths.redis_password();
     let own_password = text("redis.password_file") == password.to_str();
-    for (name, is_ours) in
-        [("redis.url", true), ("redis.stream", true), ("redis.password_file", own_password)]
-    {
-        if is_ours {
-            edit(&paths.config_file(), key_named(name)?, None)?;
-        }
-    }
+    edit(&paths.config_file(), key_named("redis.stream")?, None)?;
     if own_password {
+        edit(&paths.config_file(), key_named("redis.password_file")?, None)?;
+    }
+    // Also where it was interrupted between the two.
+    if own_password || text("redis.password_file").is_none() {
         gone(password)?;
     }
+    // Last: while it stands, the same command again ends what was begun.
+    edit(&paths.config_file(), key_named("redis.url")?, None)?;
     left.undone.push("the fleet's Redis".to_owned());
     Ok(())
 }

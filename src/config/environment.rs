@@ -4,11 +4,28 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::keys::KEYS;
+use crate::util::{closest, visible_line};
+
 /// Variables that carry secrets of darkmux; no child process gets them.
 pub(super) const SECRETS: &[&str] = &["DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN"];
 
 /// What darkmux's own variables begin with.
 pub const PREFIX: &str = concat!("DARKMUX", "_");
+
+/// Variables of darkmux that are no settings: what else it reads, and what it gives to the process of a session.
+const NO_SETTINGS: &[&str] = &[
+    "DARKMUX_ATTEMPT",
+    "DARKMUX_ATTEMPT_TOKEN",
+    "DARKMUX_HOME",
+    "DARKMUX_JOB_ID",
+    "DARKMUX_LOG",
+    "DARKMUX_LOG_FORMAT",
+    "DARKMUX_PIE",
+    "DARKMUX_SERVE_TOKEN",
+    "DARKMUX_SESSION_ID",
+    "DARKMUX_SOCKET",
+];
 
 /// A snapshot of environment variables.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +79,23 @@ impl Environment {
         dirs
     }
 
+    /// Variables that are named as darkmux's are and that it does not know, each with the one that may be meant.
+    pub fn strangers(&self) -> Vec<(String, Option<String>)> {
+        let known = || {
+            let all = KEYS.iter().filter_map(|key| key.env).chain(NO_SETTINGS.iter().copied());
+            all.filter_map(|name| name.strip_prefix(PREFIX))
+        };
+        let names = self.vars.keys().map(|name| name.to_string_lossy());
+        let rests = names.filter_map(|name| Some(name.strip_prefix(PREFIX)?.to_owned()));
+        rests
+            .filter(|rest| known().all(|known| known != rest))
+            .map(|rest| {
+                let near = closest(&rest, known()).map(|near| format!("{PREFIX}{near}"));
+                (visible_line(&format!("{PREFIX}{rest}")).into_owned(), near)
+            })
+            .collect()
+    }
+
     /// What a child process of this user's shell gets: everything, less darkmux's secrets.
     pub fn for_child(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.vars
@@ -74,6 +108,14 @@ impl Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_variable_is_a_stranger_with_a_suggestion() {
+        let names = ["DARKMUX_REDIS_URI", "DARKMUX_ZZ\x1b", "DARKMUX_REDIS_URL", "DARKMUX_HOME", "REDIS_URI"];
+        let strangers = Environment::of(names.map(|name| (name, "x"))).strangers();
+        let found: Vec<_> = strangers.iter().map(|(name, near)| (name.as_str(), near.as_deref())).collect();
+        assert_eq!(found, [("DARKMUX_REDIS_URI", Some("DARKMUX_REDIS_URL")), ("DARKMUX_ZZ\\u{1b}", None)]);
+    }
 
     #[test]
     fn blank_is_unset_and_secrets_stay() {

@@ -2,6 +2,7 @@
 
 use super::{Check, Finding, Machine};
 use crate::crew::{Availability, Crew};
+use crate::util::human;
 
 /// Manifests and prompts.
 pub struct Roles;
@@ -24,6 +25,7 @@ impl Check for Roles {
         }
         let why = "a dispatch to such a role is refused; the others work";
         let fix = format!("mend the files named above, or move them out of {}", crew.roles_dir.display());
-        Finding::warn(format!("{finding}, {} problems", broken.len()), why, fix).details(broken)
+        Finding::warn(format!("{finding}, {}", human::count(broken.len() as u64, "problem")), why, fix)
+            .details(broken)
     }
 }

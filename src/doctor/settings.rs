@@ -32,7 +32,24 @@ fn loaded(machine: &Machine) -> Finding {
         Ok(true) => format!("{}: {}", file.display(), human::count(in_file as u64, "setting")),
         _ => "no config.json".to_owned(),
     };
-    Finding::pass(format!("{file}, {by_env} by the environment"))
+    let finding = format!("{file}, {by_env} by the environment");
+    let strangers = machine.config.env().strangers();
+    if strangers.is_empty() {
+        return Finding::pass(finding);
+    }
+    let names = strangers.iter().map(|(name, _)| name.as_str());
+    let why = "what a variable sets that is misspelt, or of another version, is not set";
+    Finding::warn(
+        format!("{finding}; unknown: {}", human::count(strangers.len() as u64, "variable")),
+        why,
+        shell_words::join(std::iter::once("unset").chain(names)),
+    )
+    .details(strangers.iter().map(stranger).collect())
+}
+
+fn stranger((name, near): &(String, Option<String>)) -> String {
+    let meant = near.as_ref().map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+    format!("`{name}` is no variable of darkmux{meant}")
 }
 
 fn fix(machine: &Machine, error: &ConfigError) -> String {

@@ -38,7 +38,9 @@ pub use live::{Live, LiveError};
 pub use meets::{is_model, meets};
 pub use members::{Member, Origin, members};
 pub use models::{Catalog, MODELS_PATIENCE, Models, Served, Survey, key_of};
-pub use order::{Order, OrderError, Publisher, is_alive, needs_accept, preferred, route, route_of};
+pub use order::{
+    Order, OrderError, Publisher, is_alive, needs_accept, parse_key, preferred, route, route_of,
+};
 pub use presence::{Presence, PresenceReader, Seen};
 pub use probe::{ANSWER_MAX, PROBE_TIME, ProbeState, Probed, Specs, probe, probe_all};
 pub use pulse::Pulse;

@@ -13,9 +13,12 @@ use crate::model::{
     Category, FlowRecord, Level, MachineId, OnLoss, Priority, Requirement, RoleId, Runtime, SessionId, Stage,
     Tier,
 };
-use crate::util::clock;
+use crate::util::{clock, visible_line};
 use crate::wire::{JOB_MESSAGE_MAX, JOB_SCHEMA, JobSpec, Lane, WORK_TIMEOUT_MAX, WorkJob};
 use crate::work::NOT_AFTER;
+
+/// Longest key of a caller, in bytes.
+const KEY_MAX: usize = 200;
 
 /// Most machines that get a head start by what is preferred.
 const FIRST_MAX: usize = 16;
@@ -78,6 +81,12 @@ pub struct Publisher<'a> {
     pub orchestrator: Option<String>,
     /// What time the queue has, in Unix milliseconds: until when the job may start is counted from there.
     pub now_ms: u64,
+}
+
+/// The key that a caller gives a job, under which it is published once.
+pub fn parse_key(text: &str) -> Result<String, String> {
+    let fits = (1..=KEY_MAX).contains(&text.len()) && visible_line(text) == text;
+    if fits { Ok(text.to_owned()) } else { Err(format!("a key has 1 to {KEY_MAX} printable bytes")) }
 }
 
 impl Order {

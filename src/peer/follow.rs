@@ -117,8 +117,11 @@ impl<'a> Follow<'a> {
                 }
             }
             Told::Remove(id) => {
-                self.told.remove(&id);
                 self.table.remove(&id);
+                // A list that was made before still has it.
+                if self.told.len() < SESSIONS_MAX {
+                    self.told.insert(id);
+                }
             }
             Told::Activity(id) => self.table.activity(&id),
             Told::Notice(id, notice) => self.table.notice(&id, notice),

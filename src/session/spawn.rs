@@ -32,7 +32,7 @@ pub enum StartError {
     #[error("a session `{0}` exists already; give another id")]
     Exists(SessionId),
     /// A file of its folder could not be made.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", advice(.source))]
     File {
         /// The file.
         path: PathBuf,
@@ -66,6 +66,15 @@ pub enum StartError {
     /// The process could not be started.
     #[error("{0}")]
     Process(String),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; nothing was started. Make room on that disk and try again"
+        }
+        _ => "",
+    }
 }
 
 /// A session that is no job: a program in a terminal.
@@ -259,6 +268,15 @@ fn create(path: &Path) -> Result<File, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_with_what_to_do() {
+        let said = |kind: io::ErrorKind| {
+            StartError::File { path: PathBuf::from("/full/script"), source: kind.into() }.to_string()
+        };
+        assert!(said(io::ErrorKind::StorageFull).ends_with("Make room on that disk and try again"));
+        assert!(!said(io::ErrorKind::NotFound).contains("room"));
+    }
 
     #[tokio::test]
     async fn a_program_that_is_gone_is_said_with_what_to_do() {

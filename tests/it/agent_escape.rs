@@ -70,6 +70,10 @@ fn nothing_is_written_outside() {
     }
     assert_eq!(fs::read_to_string(beside.path().join("there")).unwrap(), "kept");
     assert_eq!(fs::read_dir(beside.path()).unwrap().count(), 1);
+    // Also what may be read.
+    for place in ["/tmp", "/etc", "/dev/shm"] {
+        assert!(!Path::new(place).join("darkmux-escaped").exists(), "{place}");
+    }
     let mut home: Vec<_> =
         fs::read_dir(&tools.home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     home.sort();
@@ -86,6 +90,8 @@ fn what_work_needs_is_there() {
         "echo x | tee /dev/stderr | cat >&2; echo y >/dev/stdout",
         "git init -q g && cd g && git -c user.name=a -c user.email=b@c commit -q --allow-empty -m x && git log | cat && cd ..",
         "python3 -c 'print(1)' || perl -e 'print 1'",
+        "case $PYTHONPYCACHEPREFIX in $TMPDIR/*) ;; *) exit 1;; esac",
+        "mkdir py && cd py && echo x=1 >m.py && { ! python3 -c 'import m' || test \"$(ls -A)\" = m.py; }",
     ] {
         let done = tools.bash(command);
         assert!(done.ok, "{command}: {}", done.text);
@@ -109,6 +115,17 @@ fn the_environment_holds_no_secret_and_none_can_be_had_of_others() {
     let text =
         attempt(&mut tools, &format!("cat /proc/{pid}/environ | tr '\\0' '\\n'; cat /proc/{pid}/maps"));
     assert!(!text.contains("CARGO") && text.contains("denied"), "{text}");
+}
+
+#[test]
+fn the_superuser_keeps_rights_over_files_alone() {
+    let mut tools = Tools::new();
+    let text =
+        tools.ok("bash", &serde_json::json!({ "command": "grep -E '^Cap(Prm|Eff|Inh)' /proc/self/status" }));
+    let rights = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap();
+    let all: Vec<u64> = text.lines().filter(|line| line.starts_with("Cap")).map(rights).collect();
+    // CHOWN, DAC_OVERRIDE, FOWNER, FSETID.
+    assert!(all.len() == 3 && all.iter().all(|rights| rights & !0b1_1011 == 0), "{text}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use darkmux::agent::tools::{Confinement, PlanState, ToolLimits};
+use darkmux::agent::tools::{Confinement, PlanState, ToolLimits, ToolName};
 use serde_json::json;
 
 use crate::support::tools::Tools;
@@ -29,7 +29,16 @@ fn read_shows_numbered_lines_in_pages_and_says_what_a_file_is() {
     }
     let page = tools.ok("read", &json!({"path": "long", "offset": 10, "limit": "2"}));
     assert_eq!(page, "    10\tline 10\n    11\tline 11\n(lines 10 to 11 of 3000; offset=12 goes on)\n");
-    assert!(tools.ok("read", &json!({"path": "long"})).contains("offset=2001 goes on"));
+    for limit in [json!(null), json!(100_000)] {
+        assert!(tools.ok("read", &json!({"path": "long", "limit": limit})).contains("offset=2001 goes on"));
+    }
+    fs::write(tools.root.join("wide lines"), format!("{}\n", "y".repeat(1500)).repeat(2000)).unwrap();
+    let wide = tools.ok("read", &json!({"path": "wide lines"}));
+    assert!(
+        wide.len() < 2 * ToolLimits::default().answer_bytes && wide.contains(" goes on"),
+        "{}",
+        wide.len()
+    );
     assert!(tools.ok("read", &json!({"path": "long", "offset": 2999})).ends_with("  3000\tline 3000\n"));
     assert!(tools.refused("read", &json!({"path": "long", "offset": 3001})).contains("has 3000 lines"));
     assert_eq!(tools.ok("read", &json!({"path": "empty"})), "(the file is empty)\n");
@@ -44,7 +53,7 @@ fn read_shows_numbered_lines_in_pages_and_says_what_a_file_is() {
     assert!(tools.refused("read", &json!({"path": "binary"})).contains("is binary"));
     let line = tools.ok("read", &json!({"path": "line"}));
     assert!(line.len() < 2200 && line.contains("cut"), "{}", line.len());
-    assert!(tools.ok("read", &json!({"path": "."})).contains("is a folder with 7 names:\nbinary\n"));
+    assert!(tools.ok("read", &json!({"path": "."})).contains("is a folder with 8 names:\nbinary\n"));
 }
 
 #[test]
@@ -101,6 +110,8 @@ fn an_edit_is_made_whole_or_not_at_all_and_keeps_what_it_does_not_touch() {
     fs::write(tools.root.join("bin"), b"a\0b").unwrap();
     let arguments = json!({"path": "bin", "old_string": "a", "new_string": "c"});
     assert!(tools.refused("edit", &arguments).contains("binary"));
+    fs::write(tools.root.join("bin"), "a\n".repeat(9 * 1024 * 1024)).unwrap();
+    assert!(tools.refused("edit", &arguments).contains("is larger than"));
     let left: Vec<_> = fs::read_dir(&tools.root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "nothing is left beside: {left:?}");
 }
@@ -231,4 +242,30 @@ fn calls_that_are_none_are_answered_in_words() {
     assert_eq!(tools.toolbox.plan()[1].state, PlanState::Pending);
     let names: Vec<_> = tools.toolbox.specs().iter().map(|spec| spec.name).collect();
     assert_eq!(names, ["search", "read", "edit", "write", "bash", "plan"]);
+}
+
+#[test]
+fn what_is_not_in_the_palette_is_refused_and_does_nothing() {
+    let mut tools = Tools::of_palette(&[ToolName::Search, ToolName::Read]);
+    for (tool, arguments) in [
+        ("write", json!({"path": "made", "content": "x"})),
+        ("bash", json!({"command": "touch made"})),
+        ("edit", json!({"path": "made", "old_string": "a", "new_string": "b"})),
+        ("plan", json!({"items": []})),
+    ] {
+        let words = tools.refused(tool, &arguments);
+        assert!(words.contains("may not use") && words.contains("The tools are: search, read."), "{words}");
+    }
+    assert!(!tools.root.join("made").exists());
+    assert_eq!(tools.toolbox.specs().len(), 2);
+}
+
+#[test]
+fn what_a_person_sees_of_a_call_is_short_and_says_what_is_left_out() {
+    let mut tools = tools();
+    let items: Vec<_> =
+        (1..=50).map(|number| json!({"text": format!("{number} {}", "x".repeat(190))})).collect();
+    let shown = tools.call("plan", &json!({"items": items})).shown;
+    assert!(shown.len() == 17 && shown[16] == "… 34 more", "{shown:?}");
+    assert!(shown.iter().all(|line| line.chars().count() <= 170), "{shown:?}");
 }

@@ -11,6 +11,7 @@ use crate::support::queue::{job, numbers, queue, result, seat, take};
 use crate::support::repo::Repo;
 use crate::support::runner::member;
 use crate::support::{Daemon, Home, RedisServer, signal, wait_for};
+use crate::travel_hostile::hostile_trees;
 
 fn machine(server: &RedisServer, model: &ModelServer) -> Home {
     machine_of("studio", server, model)
@@ -144,6 +145,32 @@ enum Came {
     All,
     TooMuch,
     Garbage,
+    /// A file below a link.
+    Hostile,
+    /// What is checked out is not what the changes stand upon.
+    Unrelated,
+}
+
+/// Changes of this kind in the place of those that came; `None` where those are left alone.
+fn forged(repo: &Repo<'_>, came: Came) -> Option<Vec<u8>> {
+    let head = repo.git(&["rev-parse", "HEAD"]);
+    let sent =
+        |head: &str, commit: &str, pack: &[u8]| [format!("{head}\n{commit}\n").as_bytes(), pack].concat();
+    match came {
+        Came::All | Came::TooMuch => None,
+        Came::Garbage => Some(sent(&head, &"b".repeat(40), b"PACKgarbage")),
+        Came::Hostile => {
+            let (commit, pack) = hostile_trees(repo, &repo.path("..")).pop()?;
+            Some(sent(&head, &commit, &pack))
+        }
+        Came::Unrelated => {
+            let other = repo.git(&["commit-tree", "HEAD^{tree}", "-m", "other"]);
+            let commit = repo.git(&["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "upon it"]);
+            let revs = format!("{commit}\n{other}\n");
+            let pack = repo.feed(&["pack-objects", "--revs", "--stdout", "-q"], revs.as_bytes());
+            Some(sent(&other, &commit, &pack))
+        }
+    }
 }
 
 /// A job in a repository whose first machine is lost after its first turn: what the model is told on the second one, and what
@@ -169,12 +196,10 @@ async fn lost_after_changes(change: &str, came: Came) -> (String, String, String
     crash(&studio, daemon);
     let kept = queue.checkpoint(&id).await.unwrap().unwrap();
     assert_eq!(kept.changes.is_none(), came == Came::TooMuch, "{came:?}");
-    if came == Came::Garbage {
-        let head = repo.git(&["rev-parse", "HEAD"]);
+    if let Some(changes) = forged(&repo, came) {
         let token = server.cli(&["--raw", "HGET", &format!("darkmux:job:{id}"), "tok"]);
         let claim = claim_of(&id, token.trim());
-        let garbage = format!("{head}\n{}\nPACKgarbage", "b".repeat(40)).into_bytes();
-        let kept = queue.keep_checkpoint(&claim, kept.bytes, Some(garbage)).await.unwrap();
+        let kept = queue.keep_checkpoint(&claim, kept.bytes, Some(changes)).await.unwrap();
         assert_eq!(kept, Keeping::Kept);
     }
     model.then(Reply::call("bash", json!({ "command": list })));
@@ -213,7 +238,10 @@ async fn what_was_changed_before_the_machine_was_lost_is_there_for_the_next_atte
 #[tokio::test]
 async fn changes_that_are_too_large_or_no_changes_stay_behind_and_the_model_is_told() {
     let large = "echo first > a.txt; head -c 1500000 /dev/urandom > noise.bin";
-    for (change, came) in [(large, Came::TooMuch), ("echo first > a.txt", Came::Garbage)] {
+    let small = "echo first > a.txt";
+    for (change, came) in
+        [(large, Came::TooMuch), (small, Came::Garbage), (small, Came::Hostile), (small, Came::Unrelated)]
+    {
         let (told, found, branch) = lost_after_changes(change, came).await;
         assert!(told.contains("as it was when the task began"), "{came:?}: {told}");
         assert!(found.contains("one\nbegun\ntwo\ngone\nthree\nfirst\n?? new.txt"), "{came:?}: {found}");

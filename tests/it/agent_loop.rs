@@ -11,10 +11,10 @@ use crate::support::repo::Repo;
 use crate::support::{Home, describe, wait_for};
 
 /// A machine whose only agent is the built-in one, and its model server.
-struct Bed {
-    home: Home,
-    server: ModelServer,
-    work: PathBuf,
+pub struct Bed {
+    pub home: Home,
+    pub server: ModelServer,
+    pub work: PathBuf,
 }
 
 impl Bed {
@@ -22,7 +22,7 @@ impl Bed {
         Self::with(ModelServer::start(script))
     }
 
-    fn with(server: ModelServer) -> Self {
+    pub fn with(server: ModelServer) -> Self {
         let home = Home::new()
             .with("DARKMUX_LMSTUDIO_URL", server.url())
             .with("DARKMUX_CREW_AGENTS", "agent")
@@ -33,16 +33,16 @@ impl Bed {
         Self { home, server, work }
     }
 
-    fn set(mut self, key: &str, value: &str) -> Self {
+    pub fn set(mut self, key: &str, value: &str) -> Self {
         self.home = self.home.with(key, value);
         self
     }
 
-    fn dispatch(&self, role: &str, message: &str) -> Output {
+    pub fn dispatch(&self, role: &str, message: &str) -> Output {
         self.home.run(["crew", "dispatch", role, "--workdir", self.work.to_str().unwrap(), "-m", message])
     }
 
-    fn start(&self, args: &[&str]) -> String {
+    pub fn start(&self, args: &[&str]) -> String {
         let mut command = self.home.cmd(["crew", "dispatch", "coder", "-d", "-m", "do it", "--workdir"]);
         let output = command.arg(&self.work).args(args).output().unwrap();
         assert!(output.status.success(), "{}", describe(&output));
@@ -54,7 +54,7 @@ impl Bed {
         all.next().unwrap().path()
     }
 
-    fn result(&self) -> Value {
+    pub fn result(&self) -> Value {
         serde_json::from_slice(&fs::read(self.folder().join("result.json")).unwrap()).unwrap()
     }
 
@@ -64,7 +64,7 @@ impl Bed {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    fn payloads(&self, action: &str) -> Vec<Value> {
+    pub fn payloads(&self, action: &str) -> Vec<Value> {
         let records = self.records().into_iter().filter(|record| record["action"] == action);
         records.map(|record| record["payload"].clone()).collect()
     }
@@ -75,7 +75,7 @@ fn shown(output: &Output) -> String {
 }
 
 /// What was asked last, as text.
-fn last_asked(bed: &Bed) -> String {
+pub fn last_asked(bed: &Bed) -> String {
     bed.server.asked().last().unwrap()["messages"].to_string()
 }
 
@@ -128,6 +128,18 @@ fn blocked_ends_it_with_a_reason_and_is_in_the_inbox() {
     assert_eq!(bed.result()["blocked"], "there is no network");
     let waiting = bed.home.json(["inbox", "--json"])["waiting"].clone();
     assert_eq!(waiting[0]["question"], "BLOCKED: there is no network", "{waiting}");
+    // Who goes on with it is asked the same, and answers.
+    bed.home.ok(["session", "resume", "-d", &id]);
+    wait_for("the question again", || {
+        let waiting = bed.home.json(["inbox", "--json"])["waiting"].clone();
+        let is_again = bed.home.ok(["session", "tail", &id]).contains("goes on after turn 1");
+        (is_again && waiting[0]["question"] == "BLOCKED: there is no network").then_some(())
+    });
+    bed.server.then(Reply::text("With the cable it works."));
+    bed.home.ok(["session", "send", &id, "there is a cable"]);
+    let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    assert!(last_asked(&bed).contains("there is a cable") && bed.result()["result"] == "stop");
 }
 
 #[test]
@@ -368,6 +380,13 @@ fn a_role_may_try_again_with_a_hint_or_name_who_takes_over() {
     let document: Value = serde_json::from_slice(&document.stdout).unwrap();
     assert_eq!(document["result"]["blocked"], "not mine", "{document}");
     assert_eq!(document["result"]["hand_off_to"], "analyst");
+    bed.server.then(Reply::text("Done."));
+    let document = bed.home.run(["crew", "dispatch", "handing", "--json", "-m", "go"]);
+    let document: Value = serde_json::from_slice(&document.stdout).unwrap();
+    assert_eq!(
+        (&document["result"]["result"], &document["result"]["hand_off_to"]),
+        (&json!("stop"), &Value::Null)
+    );
 }
 
 #[test]

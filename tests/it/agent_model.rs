@@ -148,7 +148,7 @@ async fn what_fails_for_a_moment_is_asked_again() {
         Reply::status(500, "<html>oops</html>"),
         half().cut(),
         half(),
-        half().raw("data: {\"choices\": [{\"delta\"\n\n"),
+        half().raw("data: {\"choices\": [{\"delta\"\n\n").raw("data: [DONE]\n\n"),
         Reply::text("whole"),
     ]);
     let (answer, ears) = ask(&server).await;
@@ -170,6 +170,9 @@ async fn a_server_that_is_not_there_is_said_after_the_last_try() {
 async fn a_model_that_hangs_is_left_by_the_limit_that_it_passed() {
     let short = Duration::from_millis(300);
     for (reply, limits, phase) in [
+        // Some servers send no head before the first token.
+        (Reply::mute(), Limits { first_token: short, ..LONG }, Phase::FirstToken),
+        (Reply::mute(), Limits { answer: short, ..LONG }, Phase::Answer),
         (Reply::silent(), Limits { first_token: short, ..LONG }, Phase::FirstToken),
         (
             Reply::begun([json!({ "role": "assistant" })]).hangs(),
@@ -178,6 +181,7 @@ async fn a_model_that_hangs_is_left_by_the_limit_that_it_passed() {
         ),
         (Reply::begun([content("x")]).hangs(), Limits { next_token: short, ..LONG }, Phase::NextToken),
         (Reply::begun([content("x")]).hangs(), Limits { answer: short, ..LONG }, Phase::Answer),
+        (Reply::status(200, "{\"choices\": [").hangs(), Limits { answer: short, ..LONG }, Phase::Answer),
     ] {
         let server = ModelServer::start([reply]);
         let began = Instant::now();
@@ -256,4 +260,66 @@ async fn an_event_without_an_end_is_not_kept() {
     let server = ModelServer::start([Reply::begun([content("a")]).raw("data: ").raw(&endless)]);
     let (answer, _) = ask_at(&server.url(), LONG, 0).await;
     assert!(matches!(&answer, Err(AskError::Broken(why)) if why.contains("larger")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_no_server_should_say_is_bounded_and_named() {
+    let huge = format!("{{\"choices\": [], \"x\": \"{}\"}}", "x".repeat(9 * 1024 * 1024));
+    for (reply, kind, words) in [
+        (Reply::status(200, &huge), "Broken", "larger than"),
+        (Reply::status(200, r#"{"hello": "world"}"#), "Foreign", "holds no answer"),
+        (Reply::status(500, "oops").raw(&"x".repeat(1024 * 1024)).hangs(), "Failed", "(500)"),
+    ] {
+        let server = ModelServer::start([reply]);
+        let began = Instant::now();
+        let error = ask_at(&server.url(), LONG, 0).await.0.unwrap_err();
+        assert!(format!("{error:?}").starts_with(kind) && error.to_string().contains(words), "{error:?}");
+        // Long before the limit in time.
+        assert!(began.elapsed() < Duration::from_secs(8), "{error:?}");
+    }
+    // An error whose words don't come to an end.
+    let server = ModelServer::start([Reply::status(500, "oo").hangs()]);
+    let short = Limits { next_token: Duration::from_millis(300), ..LONG };
+    let began = Instant::now();
+    let error = ask_at(&server.url(), short, 0).await.0.unwrap_err();
+    assert!(matches!(error, AskError::Failed { status: 500, .. }), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(8));
+}
+
+/// Takes the question back as soon as it is to be asked again.
+struct GivesUp(CancellationToken);
+
+impl Listener for GivesUp {
+    fn hear(&mut self, _: Piece<'_>) -> bool {
+        true
+    }
+
+    fn again(&mut self, _: &AskError, _: Duration) {
+        self.0.cancel();
+    }
+}
+
+#[tokio::test]
+async fn a_question_may_be_taken_back_while_the_server_is_left_alone() {
+    let server =
+        ModelServer::start([Reply::status(429, "{}").header("retry-after", "30"), Reply::text("late")]);
+    let mut client = client(&server.url(), LONG).await;
+    let messages = [Message::User { text: "look".to_owned() }];
+    let ask = Ask { model: "m", messages: &messages, tools: &[], style: Style::Native, max_tokens: None };
+    let cancel = CancellationToken::new();
+    let patience = Patience { retries: 5, pause: Duration::from_millis(10) };
+    let began = Instant::now();
+    let asking = ask_patiently(&mut client, &ask, &patience, &mut GivesUp(cancel.clone()), &cancel).await;
+    assert_eq!((asking, server.left()), (Err(AskError::TakenBack), 1));
+    assert!(began.elapsed() < PATIENCE / 2);
+}
+
+#[tokio::test]
+async fn usage_that_never_comes_is_not_waited_for() {
+    let end = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let server = ModelServer::start([Reply::begun([content("whole")]).raw(&format!("{end}\n\n")).hangs()]);
+    let began = Instant::now();
+    let (answer, _) = ask(&server).await;
+    assert_eq!((answer.text.as_str(), answer.usage), ("whole", None));
+    assert!(began.elapsed() < PATIENCE / 4);
 }

@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
+use crate::support::model_server::{ModelServer, Reply};
 use crate::support::runner::member;
 use crate::support::{BIN, Daemon, Home, RedisServer, Running, describe};
 
@@ -148,6 +151,24 @@ fn several_terminals_are_shown_side_by_side() {
 fn a_job_is_dispatched_watched_and_replayed() {
     let redis = RedisServer::start();
     passes_at(&member("testbox", &redis.url()), "jobs.mjs");
+}
+
+#[test]
+fn the_page_of_an_agents_job_shows_what_it_came_to() {
+    let redis = RedisServer::start();
+    let model = ModelServer::start([
+        Reply::calls(&[
+            ("write", json!({ "path": "notes.md", "content": "x" })),
+            ("bash", json!({ "command": "exit 3" })),
+        ]),
+        Reply::text("Done.\n<img src=x onerror=alert(1)>\u{1b}[31m"),
+    ]);
+    let home = member("testbox", &redis.url());
+    let home = home.with("DARKMUX_LMSTUDIO_URL", model.url()).with("DARKMUX_CREW_AGENTS", "agent");
+    let daemon = Daemon::start(&home);
+    home.ok(["crew", "dispatch", "coder", "--fleet", "-m", "go"]);
+    let output = script(&home, &daemon, "agent.mjs").output().unwrap();
+    assert!(output.status.success(), "{}", describe(&output));
 }
 
 #[test]

@@ -224,6 +224,9 @@ fn without_any_agent_cli_it_says_what_to_install() {
     insta::assert_snapshot!("no_agent", error.to_string());
     let shown = machine.home.ok(["crew", "show", "coder"]);
     assert!(shown.contains("npm install -g @openai/codex") && shown.contains("crew.agents"), "{shown}");
+    // What is to be done stands below what is missing.
+    let (_, below) = shown.split_once("runs by").unwrap();
+    assert!(below.lines().skip(1).all(|line| line.starts_with(&" ".repeat(15))), "{shown}");
 }
 
 #[test]

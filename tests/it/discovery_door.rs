@@ -56,14 +56,38 @@ pub fn make_network() {
     }
 }
 
-/// Asks this machine's address in the tailnet from another one.
-fn ask_from(from: &str, port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+/// A connection of another machine with this one's address in the tailnet.
+fn connection(from: &str, port: u16) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let address = |ip: &str, port: u16| SocketAddr::new(ip.parse().unwrap(), port);
     socket.bind(&address(from, 0).into()).unwrap();
     socket.connect(&address(OWN, port).into()).unwrap();
-    let mut stream = TcpStream::from(socket);
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Follows the events of sessions from another machine; whether that ends within some signs of life.
+fn is_cut_off(from: &str, port: u16) -> bool {
+    let mut stream = connection(from, port);
+    write!(stream, "GET /v1/events HTTP/1.1\r\nHost: {OWN}:{port}\r\nConnection: close\r\n\r\n").unwrap();
+    let begun = std::time::Instant::now();
+    let mut buffer = [0; 4096];
+    while begun.elapsed() < std::time::Duration::from_secs(100) {
+        match stream.read(&mut buffer) {
+            Ok(0) => return true,
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Asks this machine's address in the tailnet from another one.
+fn ask_from(from: &str, port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    let mut stream = connection(from, port);
     let host = format!("Host: {OWN}:{port}");
     let length = format!("Content-Length: {}", body.len());
     let mut lines = vec![host.as_str(), "Connection: close"];
@@ -202,6 +226,9 @@ fn doubts() {
     it.wait_until_served();
     let health = |from: &str| it.ask(from, "GET", "/v1/health", &[], "").status;
     assert_eq!((health(PHONE), health(FOREIGN)), (200, 403));
+    let port = it.daemon.port;
+    let follows = std::thread::spawn(move || is_cut_off(PHONE, port));
+    wait_for("its stream", || (it.ask(PHONE, "GET", "/v1/health", &[], "").status == 200).then_some(()));
     it.tailscale.change(|tailnet| tailnet.whois[1].1 = whois("n2", "phone", BOB, &[]));
     wait_for("the phone's new user to be noticed", || (health(PHONE) == 403).then_some(()));
     // A device that has tags has no user of its own, so nobody is the same one.
@@ -216,6 +243,8 @@ fn doubts() {
     drop(connect(it.daemon.port));
     it.tailscale.change(|tailnet| tailnet.mute = false);
     wait_for("Tailscale to be believed again", || (health(FOREIGN) == 200).then_some(()));
+    // Who stays is asked about once a minute, also while only signs of life go out.
+    assert!(follows.join().unwrap(), "the phone's stream goes on");
 }
 
 #[cfg(target_os = "linux")]

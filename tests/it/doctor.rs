@@ -53,6 +53,16 @@ fn the_report_has_a_shape() {
 }
 
 #[test]
+fn a_misspelt_variable_is_found() {
+    let home = Home::new().with("DARKMUX_ORCHESTRATER", "me").with("DARKMUX_ORCHESTRATOR", "me");
+    let found = check(&home, "config");
+    assert_eq!(found["state"], "warn", "{found}");
+    let meant = "`DARKMUX_ORCHESTRATER` is no variable of darkmux (did you mean `DARKMUX_ORCHESTRATOR`?)";
+    assert_eq!(found["details"][0], meant);
+    assert_eq!(found["fix"], "unset DARKMUX_ORCHESTRATER");
+}
+
+#[test]
 fn a_config_that_does_not_load_is_one_finding_among_the_others() {
     let home = Home::new();
     private(&home);

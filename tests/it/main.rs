@@ -12,12 +12,14 @@
 mod agent_bash;
 mod agent_container;
 mod agent_crowd;
+mod agent_ends;
 mod agent_escape;
 mod agent_files;
 mod agent_fleet;
 mod agent_loop;
 mod agent_model;
 mod agent_real;
+mod agent_window;
 mod agents;
 mod auth;
 mod browser;

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::model_server::{ModelServer, Reply};
 use crate::support::repo::Repo;
 use crate::support::runner::member;
-use crate::support::{Daemon, Home, Mcp, RedisServer, describe, signal, wait_for};
+use crate::support::{Daemon, Home, Mcp, RedisServer, signal, wait_for};
 
 /// The records of a home with this action.
 fn records(home: &Home, action: &str) -> Vec<Value> {
@@ -195,6 +196,23 @@ fn what_a_dispatch_changed_comes_back_as_a_branch() {
 }
 
 #[test]
+fn what_the_built_in_agent_came_to_is_in_the_answer_as_data() {
+    let model = ModelServer::start([Reply::text("BLOCKED: there is no network\n\nI tried.")]);
+    let home = Home::new().with("DARKMUX_LMSTUDIO_URL", model.url()).with("DARKMUX_CREW_AGENTS", "agent");
+    let mut mcp = Mcp::start(&home, []);
+    let ended = mcp.call("dispatch", &json!({ "role": "coder", "message": "go", "no_repo": true }));
+    let agent = &ended["agent"];
+    assert_eq!(
+        (&agent["result"], &agent["blocked"]),
+        (&json!("blocked"), &json!("there is no network")),
+        "{ended}"
+    );
+    assert!(agent["final"].as_str().unwrap().ends_with("I tried."), "{agent}");
+    let other = mcp.call("dispatch", &json!({ "role": "shell", "message": "true" }));
+    assert_eq!(other["agent"], Value::Null);
+}
+
+#[test]
 fn a_call_that_is_cancelled_ends_and_what_it_started_goes_on() {
     let home = Home::new();
     let mut mcp = Mcp::start(&home, []);
@@ -209,6 +227,27 @@ fn a_call_that_is_cancelled_ends_and_what_it_started_goes_on() {
     // The next answer is that of the next request: the cancelled one has none.
     assert_eq!(mcp.call("session_list", &json!({}))["sessions"][0]["state"], "running");
     assert_eq!(mcp.call("session_kill", &json!({ "id": session }))["ended"], true);
+}
+
+#[test]
+fn calls_at_once_have_a_bound_and_one_that_is_cancelled_makes_room() {
+    let home = Home::new();
+    let mut mcp = Mcp::start(&home, []);
+    let long = json!({ "role": "shell", "message": "sleep 600", "wait": false });
+    let id = mcp.call("dispatch", &long)["id"].clone();
+    let wait = json!({ "id": id, "wait_for": "10m" });
+    let waits: Vec<u64> = (0..32).map(|_| mcp.begin_call("wait", &wait)).collect();
+    let words = mcp.fails("session_list", &json!({}));
+    assert!(words.contains("32 calls run already"), "{words}");
+    mcp.send(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": waits[0] } }),
+    );
+    wait_for("room", || {
+        let answer = mcp.try_call("session_list", &json!({}));
+        (answer["isError"] != true).then_some(())
+    });
+    drop(mcp);
+    home.ok(["session", "kill", id.as_str().unwrap()]);
 }
 
 #[test]
@@ -243,10 +282,12 @@ fn garbage_and_huge_lines_are_no_end() {
     let huge = vec![b'x'; 5 * 1024 * 1024];
     mcp.raw(&huge);
     mcp.raw(b"{\"jsonrpc\":\"2.0\",\"id\":99,\"method\":\"ping\"}\n");
+    let padding = "x".repeat(5 * 1024 * 1024);
+    mcp.send(&json!({ "jsonrpc": "2.0", "id": 98, "method": "ping", "params": { "padding": padding } }));
     let id = mcp.post("tools/call", &json!({ "name": "no_such\u{1b}[2J", "arguments": {} }));
     let answer = loop {
         let message = mcp.next();
-        assert_ne!(message["id"], 99);
+        assert!(message["id"] != 99 && message["id"] != 98, "{message}");
         if message["id"] == id {
             break message;
         }
@@ -348,17 +389,10 @@ fn nothing_secret_is_in_any_answer() {
 
 #[test]
 fn a_signal_ends_the_server() {
-    let home = Home::new();
-    let mut command = home.cmd(["mcp"]);
-    let mut child =
-        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let stdin = child.stdin.take();
-    let pid = i64::from(child.id());
-    wait_for("the end", || {
-        signal(pid, "TERM");
-        child.try_wait().unwrap()
-    });
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    assert!(output.stdout.is_empty(), "{}", describe(&output));
+    for (name, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+        let mcp = Mcp::start(&Home::new(), []);
+        signal(mcp.pid(), name);
+        // Its client still holds the pipe.
+        assert_eq!(mcp.ended().code(), Some(code), "{name}");
+    }
 }

@@ -44,6 +44,17 @@ fn output(api: &Api, id: &str) -> String {
 }
 
 #[test]
+fn who_asks_again_because_no_answer_came_publishes_one_job() {
+    let redis = RedisServer::start();
+    let api = Api::of(member("alone", &redis.url()));
+    let one = dispatch(&api, &json!({ "key": "form-1" }));
+    assert_eq!(dispatch(&api, &json!({ "key": "form-1" })), one);
+    assert_ne!(dispatch(&api, &json!({ "key": "form-2" })), one);
+    let body = json!({ "role": "shell", "message": "true", "key": "" });
+    assert_eq!(api.post("/v1/dispatch", &body).status, 400);
+}
+
+#[test]
 fn a_job_is_published_runs_and_tells_its_output() {
     let redis = RedisServer::start();
     let api = Api::of(member("studio", &redis.url()));

@@ -46,6 +46,26 @@ async fn what_a_job_writes_into_its_repository_s_settings_is_never_run() {
     assert!(!repo.git(&["log", "-p", "darkmux/job-2"]).contains("secret"));
 }
 
+#[tokio::test]
+async fn what_a_job_borrows_from_another_repository_does_not_come_back() {
+    let server = RedisServer::start();
+    let (here, studio) = (laptop(&server.url()), member("studio", &server.url()));
+    let _daemon = Daemon::start(&studio);
+    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
+    let private = Repo::new(&studio, "private", &[("secret.txt", "secret\n")]);
+    let secret = private.git(&["rev-parse", "HEAD"]);
+    // It need not be able to read it: that is git's work, later.
+    let script = format!(
+        "echo '{}' >> .git/objects/info/alternates; echo {secret} > .git/HEAD; echo two > a.txt",
+        private.path(".git/objects").display()
+    );
+    let output = dispatch(&repo, "job-1", &script);
+    assert!(stderr(&output).contains("borrows from elsewhere"), "{}", describe(&output));
+    assert_eq!(repo.git(&["show", "darkmux/job-1:a.txt"]), "two");
+    let came = repo.git(&["rev-list", "--objects", "darkmux/job-1"]);
+    assert!(!came.contains(&secret) && !came.contains("secret.txt"), "{came}");
+}
+
 /// Every setting of git's that names a program, by what it would do, each with a file that says that it was run. `$1` is the
 /// marker.
 const TRAPS: &[(&str, &str)] = &[
@@ -212,8 +232,17 @@ fn hostile(repo: &Repo<'_>, entries: &[(&str, &str, &str)]) -> (String, Vec<u8>)
     (commit, pack)
 }
 
+/// A commit with a file that nobody else has, and a pack of it that lacks what it stands upon.
+fn without_history(repo: &Repo<'_>) -> (String, Vec<u8>) {
+    let file = String::from_utf8(repo.feed(&["hash-object", "-w", "--stdin"], b"new\n")).unwrap();
+    let (commit, _) = hostile(repo, &[("100644", "b.txt", file.trim())]);
+    let pack =
+        repo.feed(&["pack-objects", "--revs", "--stdout", "-q"], format!("{commit}\n^HEAD\n").as_bytes());
+    (commit, pack)
+}
+
 /// Trees that lead out of a repository, or into what is git's own.
-fn hostile_trees(repo: &Repo<'_>, outside: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn hostile_trees(repo: &Repo<'_>, outside: &Path) -> Vec<(String, Vec<u8>)> {
     let blob = |text: &[u8]| {
         String::from_utf8(repo.feed(&["hash-object", "-w", "--stdin"], text)).unwrap().trim().to_owned()
     };
@@ -264,21 +293,36 @@ async fn a_hostile_bundle_writes_nothing_outside_of_its_folder() {
             view.state.is_final() || !view.declined.is_empty()
         })
         .await;
-        assert_ne!(view.state, JobState::Done, "{number}: {view:?}");
+        // For good, and before a file is written: no machine may try it.
+        assert_eq!(view.state, JobState::Dead, "{number}: {view:?}");
+        assert!(view.why.as_deref().is_some_and(|why| why.contains("is no name")), "{number}: {view:?}");
     }
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     let worktrees = studio.darkmux().join("worktrees");
     assert!(!worktrees.join("escaped").exists() && !worktrees.join("post-checkout").exists());
-    // A pack that is none, commits that are not in it, and a folder that leads out.
-    let (_, pack) = hostile(&repo, &[("100644", "b.txt", &repo.git(&["hash-object", "a.txt"]))]);
-    for (id, base, folder, bytes) in [
-        ("bad-1", head.as_str(), "", &b"PACK no pack at all"[..]),
-        ("bad-2", &"a".repeat(40), "", pack.as_slice()),
-        ("bad-3", head.as_str(), "../../..", pack.as_slice()),
+    // A pack that is none, one with holes, commits that are not in it or not each other's, and a folder that leads out.
+    let (good, pack) = hostile(&repo, &[("100644", "b.txt", &repo.git(&["hash-object", "a.txt"]))]);
+    let far = Repo::new(&here, "far", &[("a.txt", "one\n")]);
+    let (base, _) = without_history(&far);
+    far.git(&["branch", "base", &base]);
+    let state = far.git(&["commit-tree", "base^{tree}", "-p", "base", "-m", "state"]);
+    let holes =
+        far.feed(&["pack-objects", "--revs", "--stdout", "-q"], format!("{state}\n^HEAD\n").as_bytes());
+    let other = repo.git(&["commit-tree", &format!("{good}^{{tree}}"), "-p", "HEAD", "-m", "other"]);
+    let both =
+        repo.feed(&["pack-objects", "--revs", "--stdout", "-q"], format!("{good}\n{other}\n").as_bytes());
+    let (good, none) = (good.as_str(), "a".repeat(40));
+    for (id, (base, state), folder, bytes) in [
+        ("bad-1", (head.as_str(), head.as_str()), "", &b"PACK no pack at all"[..]),
+        ("bad-2", (&none, &none), "", pack.as_slice()),
+        ("bad-3", (&head, &head), "../../..", pack.as_slice()),
+        ("bad-4", (&base, &state), "", holes.as_slice()),
+        ("bad-5", (&other, good), "", both.as_slice()),
     ] {
         let (work, mut spec) = job(id, "true");
         let bundle = bundle(&queue, id, bytes).await;
-        let (repo, state) = ("site".to_owned(), base.to_owned());
+        let repo = if id == "bad-4" { "far" } else { "site" }.to_owned();
+        let state = state.to_owned();
         let (base, folder) = (base.to_owned(), folder.to_owned());
         spec.workspace = Some(Workspace { repo, base, state, folder, author: None, bundle });
         queue.publish(&work, &spec).await.unwrap();
@@ -303,7 +347,10 @@ async fn a_hostile_result_gets_no_branch_and_touches_no_file() {
     let view = ended(&queue, &id).await;
     drop(daemon);
     let outside = tempfile::tempdir().unwrap();
-    for (commit, pack) in hostile_trees(&forge, outside.path()) {
+    // The first brings nothing that the others stand upon.
+    let mut results = vec![without_history(&forge)];
+    results.extend(hostile_trees(&forge, outside.path()));
+    for (commit, pack) in results {
         let mut result = serde_json::to_value(view.result.as_ref().unwrap()).unwrap();
         result["workspace"]["commit"] = Value::from(commit);
         result["workspace"]["bundle"] = serde_json::to_value(bundle(&queue, "job-1", &pack).await).unwrap();
@@ -311,6 +358,7 @@ async fn a_hostile_result_gets_no_branch_and_touches_no_file() {
         let output = repo.darkmux("", &["job", "apply", "job-1"]);
         assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
         assert_eq!(repo.git(&["status", "--porcelain"]), "", "{}", describe(&output));
+        assert_eq!(repo.git(&["branch", "--list", "darkmux/*"]), "", "{}", describe(&output));
     }
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     assert!(!repo.path(".git/post-checkout").exists());

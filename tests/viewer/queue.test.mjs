@@ -55,3 +55,13 @@ test('a dead letter says in words why it is one and what to do, whatever it says
   assert.match(said('it has no record', '').advice, /Drop it/);
   assert.equal(said('constructor').words, 'constructor');
 });
+
+test("the built-in agent's result is read, and only that", () => {
+  const agent = { result: 'stop', final: 'Done.', model: 'm', endpoint: 'e', changed: ['a', {}], checks: [{ command: 'make', ok: true }, { command: 'odd', ok: 'yes' }], totals: { total_turns: 2 } };
+  const read = job({ result: { details: { agent }, workspace: { changed: 1 } } });
+  assert.deepEqual(read.agent, {
+    last: 'Done.', handOffTo: '', model: 'm', endpoint: 'e', changed: ['a'], checks: [{ command: 'make', ok: true }, { command: 'odd', ok: false }], turns: 2, calls: 0, tokens: 0,
+  });
+  assert.equal(read.came, true);
+  for (const details of [undefined, null, {}, { agent: [] }, { agent: { result: {} } }]) assert.equal(job({ result: { details } }).agent, null);
+});

@@ -12,6 +12,8 @@ import { byId, h, replace, setText } from './dom.js';
 
 const MAX_CHOICES = 200;
 
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
 /** @param {import('../types.js').Judgement[]} machines */
 export function judgementTable(machines) {
   if (machines.length === 0) return h('p', { class: 'note' }, 'No machine is known; darkmux serve on each of them makes it show.');
@@ -42,6 +44,8 @@ export function createDispatch(ask, publish) {
   const judgement = byId('dispatch-judgement', HTMLElement);
   const problem = byId('dispatch-problem', HTMLElement);
   let may = false;
+  // What is asked again because no answer came is one job; what was changed is another.
+  let key = newKey();
   /** @type {unknown} */
   let offered = null;
 
@@ -54,6 +58,7 @@ export function createDispatch(ask, publish) {
     require: needs.value.split(/[\s,]+/).filter(Boolean),
     priority: priority.value,
     retries: Number(retries.value) || undefined,
+    key,
   });
 
   /** @param {() => Promise<void>} work */
@@ -72,12 +77,16 @@ export function createDispatch(ask, publish) {
   byId('dispatch-try', HTMLButtonElement).addEventListener('click', () => {
     if (form.reportValidity()) void attempt(async () => replace(judgement, judgementTable(await ask(asked()))));
   });
-  form.addEventListener('input', () => judgement.replaceChildren());
+  form.addEventListener('input', () => {
+    judgement.replaceChildren();
+    key = newKey();
+  });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     void attempt(async () => {
       await publish(asked());
       message.value = '';
+      key = newKey();
       dialog.close();
     });
   });

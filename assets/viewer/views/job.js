@@ -12,6 +12,7 @@ import { machinePath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { summarize } from '../summary.js';
 import { signInHint } from './account.js';
+import { agentResult } from './agent-result.js';
 import { judgementTable } from './dispatch.js';
 import { byId, commandLine, h, replace, setText } from './dom.js';
 import { hasEnded, outcome, queueNow, times, tone } from './jobs.js';
@@ -82,6 +83,7 @@ export function createJob(actions, tileActions) {
     replace(facts,
       why !== '' && h('p', { class: 'banner' }, why),
       h('dl', { class: 'facts job-facts' }, ...factsOf(job)),
+      job.agent && agentResult(job.id, job.agent, job.came),
       job.attempts.length > 0 && h('section', {}, h('h3', {}, 'Attempts'), attempts(job)),
       !hasEnded(job) && job.state !== 'running' && detail && detail.machines.length > 0
         && h('section', {}, h('h3', {}, 'Which machines can run it', h('span', { class: 'note' }, oneLine(detail.why, MAX_FACT))), judgementTable(detail.machines)));

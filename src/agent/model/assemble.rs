@@ -259,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_has_a_bound_in_bytes_and_in_calls() {
+        let content = "x".repeat(ANSWER_MAX / 4);
+        let chunk = json!({ "choices": [{ "delta": { "content": content } }] });
+        let mut assembler = Assembler::default();
+        let taken: Vec<bool> = (0..5).map(|_| assembler.take(&chunk, &mut |_| {}).is_ok()).collect();
+        assert_eq!(taken, [true, true, true, true, false]);
+        let calls: Vec<Value> = (0..CALLS_MAX + 9)
+            .map(|at| json!({"tool_calls": [{"index": at, "function": {"name": "read", "arguments": "{}"}}]}))
+            .collect();
+        assert_eq!(answer(&calls).calls.len(), CALLS_MAX);
+    }
+
+    #[test]
     fn calls_without_index_or_id_get_names_of_their_own() {
         let call = |name: &str| json!({"tool_calls": [{"id": "x", "function": {"name": name, "arguments": {"a": 1}}}]});
         let found =

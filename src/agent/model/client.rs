@@ -96,10 +96,13 @@ impl ModelClient {
         let response = match timeout(patience, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(AskError::Unreachable(root_cause(&error))),
+            Err(_) if self.limits.answer < self.limits.first_token => {
+                return Err(AskError::Slow(Phase::Answer));
+            }
             Err(_) => return Err(AskError::Slow(Phase::FirstToken)),
         };
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            return Err(refusal(response, self.limits.next_token).await);
         }
         let mut answer = Assembler::default();
         let read = if is_json(response.headers()) {
@@ -145,10 +148,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
-async fn refusal(response: Response) -> AskError {
+async fn refusal(response: Response, patience: Duration) -> AskError {
     let status = response.status().as_u16();
     let after = retry_after(response.headers(), &Clock::System);
-    let body = timeout(ERROR_PATIENCE, body(response, ERROR_MAX)).await;
+    let body = timeout(patience.min(ERROR_PATIENCE), body(response, ERROR_MAX)).await;
     AskError::of_answer(status, &body.ok().and_then(Result::ok).unwrap_or_default(), after)
 }
 

@@ -93,7 +93,7 @@ fn window_words(window: Option<u64>) -> String {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        401 | 403 => "; its key comes from models.keys (darkmux endpoints test says more)",
+        401 | 403 => "; models.keys says where its key comes from",
         404 => "; darkmux endpoints list shows what it serves",
         _ => "",
     }

@@ -82,6 +82,8 @@ mod tests {
         let pauses: Vec<u128> =
             (1..=4).map_while(|tried| patience.pause(&down, tried)).map(|pause| pause.as_millis()).collect();
         assert!(pauses.len() == 3 && pauses[0] <= 1200 && (3200..=4800).contains(&pauses[2]), "{pauses:?}");
+        let long = Patience { retries: 20, ..patience }.pause(&down, 15).unwrap();
+        assert!(long <= PAUSE_MAX * 6 / 5, "{long:?}");
         let busy = |after| AskError::Busy {
             status: 429,
             after: Some(Duration::from_secs(after)),

@@ -94,6 +94,7 @@ mod tests {
             let Refusal(words) = limit(text).unwrap_err();
             assert!(words.contains("can't be read") && words.contains("`path`"), "{text}: {words}");
         }
-        assert!(limit(&format!("\"{}\"", "x".repeat(ARGUMENTS_MAX))).is_err());
+        let long = format!(r#"{{"limit":5,"other":"{}"}}"#, "x".repeat(ARGUMENTS_MAX));
+        assert!(limit(&long).is_err());
     }
 }

@@ -172,6 +172,14 @@ mod tests {
     }
 
     #[test]
+    fn a_call_has_a_bounded_number_of_edits() {
+        let many: Vec<Edit> = (0..=EDITS_MAX).map(|number| edit(&format!("<{number}>"), "x")).collect();
+        let text: String = many.iter().map(|edit| edit.old_string.clone()).collect();
+        assert!(edited(&text, &many).unwrap_err().contains("more than 200 edits"));
+        assert!(edited(&text, &many[1..]).is_ok());
+    }
+
+    #[test]
     fn edits_are_made_in_order_and_see_each_other() {
         assert_eq!(edited("a b\nc", &[edit("a b", "x"), edit("x\nc", "y")]).unwrap(), "y");
         let changes = apply(b"one\ntwo\nthree\n", &[edit("wo\nth", "WO\nTH")]).unwrap().changes;

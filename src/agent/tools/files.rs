@@ -15,9 +15,6 @@ use super::{Done, Refusal};
 /// Largest file that is edited, in bytes.
 const FILE_MAX: usize = 16 * 1024 * 1024;
 
-/// Lines of a change that a person sees.
-const DIFF_LINES: usize = 14;
-
 /// What `edit` takes.
 #[derive(Debug, Deserialize)]
 pub struct EditArgs {
@@ -138,7 +135,7 @@ fn unchanged(slot: &Slot, old: &Old, shown: &str) -> io::Result<Result<(), Refus
     })
 }
 
-/// A short picture of what was changed.
+/// What was changed, line by line.
 fn diff(shown: &str, changes: &[Change]) -> Vec<String> {
     let mut lines = vec![format!("edited {shown}")];
     for change in changes {
@@ -148,9 +145,34 @@ fn diff(shown: &str, changes: &[Change]) -> Vec<String> {
         lines.extend(marked('-', &change.old));
         lines.extend(marked('+', &change.new));
     }
-    if lines.len() > DIFF_LINES {
-        lines.truncate(DIFF_LINES);
-        lines.push("…".into());
-    }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_somebody_else_changed_meanwhile_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, root) = (dir.path().join("a"), Root::open(dir.path()).unwrap());
+        let other = |how: &dyn Fn()| {
+            std::fs::write(&path, "one\n").unwrap();
+            let (_, slot) = slot(&root, "a", false).unwrap();
+            let old = old(&slot, "a").unwrap().unwrap();
+            how();
+            unchanged(&slot, &old, "a").unwrap()
+        };
+        assert_eq!(other(&|| ()), Ok(()));
+        let grown = || std::fs::write(&path, "one\ntwo\n").unwrap();
+        let replaced = || {
+            std::fs::write(dir.path().join("b"), "one\n").unwrap();
+            std::fs::rename(dir.path().join("b"), &path).unwrap();
+        };
+        let hows: [&dyn Fn(); 2] = [&grown, &replaced];
+        for how in hows {
+            let Err(Refusal(words)) = other(how) else { panic!("it was overwritten") };
+            assert!(words.contains("changed meanwhile"), "{words}");
+        }
+    }
 }

@@ -40,7 +40,7 @@ use bash::Bash;
 use root::Root;
 
 /// Most lines of an answer that are shown to a person.
-const SHOWN_LINES: usize = 12;
+const SHOWN_LINES: usize = 16;
 
 /// Longest of them, in characters.
 const SHOWN_WIDTH: usize = 160;
@@ -268,8 +268,12 @@ impl Toolbox {
 
 fn outcome(done: Done) -> ToolOutcome {
     let Done { ok, text, shown, changed } = done;
-    let shown =
+    let more = shown.len().saturating_sub(SHOWN_LINES);
+    let mut shown: Vec<String> =
         shown.iter().take(SHOWN_LINES).map(|line| text::cut(&visible_line(line), SHOWN_WIDTH)).collect();
+    if more > 0 {
+        shown.push(format!("… {more} more"));
+    }
     ToolOutcome { ok, text, shown, changed }
 }
 

@@ -9,13 +9,11 @@ use clap_complete::engine::ArgValueCompleter;
 
 use crate::cli::{Exit, Failure, completions};
 use crate::crew::MESSAGE_MAX;
+use crate::fleet::parse_key;
 use crate::model::{MachineId, Priority, Requirement, SessionId};
 use crate::session;
-use crate::util::{human, visible_line};
+use crate::util::human;
 use crate::wire::{Lane, Sandbox};
-
-/// Longest key of the caller, in bytes.
-const KEY_MAX: usize = 200;
 
 /// Hand a message to a role and run it in a session of its own.
 ///
@@ -104,7 +102,10 @@ impl DispatchArgs {
         let read = match &self.message_from_file {
             Some(path) => std::fs::File::open(path)
                 .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-                .map_err(|error| wrong(&path.display().to_string(), &error)),
+                .map_err(|error| {
+                    let why = format!("{error}; give it a file that can be read");
+                    wrong(&format!("--message-from-file {}", path.display()), &why)
+                }),
             None => std::io::stdin()
                 .take(limit)
                 .read_to_end(&mut bytes)
@@ -156,13 +157,8 @@ pub struct FleetArgs {
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, allow_hyphen_values = true)]
     pub(super) delay: Option<Duration>,
     /// A job with the same key within 7 days is this one, and is not published again
-    #[arg(long, value_name = "KEY", value_parser = key)]
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub(super) key: Option<String>,
-}
-
-fn key(text: &str) -> Result<String, String> {
-    let fits = (1..=KEY_MAX).contains(&text.len()) && visible_line(text) == text;
-    if fits { Ok(text.to_owned()) } else { Err(format!("a key has 1 to {KEY_MAX} printable bytes")) }
 }
 
 impl FleetArgs {

@@ -116,7 +116,11 @@ fn lines(shown: &Shown<'_>) -> Vec<String> {
     }
     facts.extend(shown.interactive.as_ref().map(|command| ("interactive", command_line(command))));
     let head = format!("{BOLD}{}{BOLD:#}  {}", role.manifest.id, visible_line(&role.manifest.description));
-    let fact = |(name, value): &(&str, String)| format!("  {DIM}{name:<11}{DIM:#}  {}", visible(value));
+    let fact = |(name, value): &(&str, String)| {
+        // What has several lines stands below its first.
+        let value = visible(value).replace('\n', &format!("\n{:15}", ""));
+        format!("  {DIM}{name:<11}{DIM:#}  {value}")
+    };
     std::iter::once(head).chain(facts.iter().map(fact)).collect()
 }
 

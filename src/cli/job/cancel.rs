@@ -4,8 +4,11 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::link;
-use crate::cli::{Cx, Exit, Outcome, block_on, completions};
-use crate::work::Cancelled;
+use crate::cli::dry::DryRun;
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
+use crate::model::{JobState, SessionId};
+use crate::util::visible_line;
+use crate::work::{Cancelled, Queue, WorkError};
 
 /// Longest reason, in characters.
 const REASON_MAX: usize = 500;
@@ -21,6 +24,8 @@ pub struct CancelArgs {
     /// Why, for whoever looks at it later
     #[arg(long, value_name = "TEXT", default_value = "cancelled by its user", hide_default_value = true)]
     reason: String,
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 /// Runs the verb.
@@ -40,6 +45,10 @@ pub fn run(args: &CancelArgs, cx: &Cx) -> Outcome {
                 }
                 Err(failure) => return Err(failure),
             };
+            if args.dry.dry_run {
+                cx.printer.note(&would(&queue, &id).await?);
+                continue;
+            }
             let cancelled = queue.cancel(&id, &reason).await.map_err(|error| link::failure(&error))?;
             cx.printer.note(&match cancelled {
                 Cancelled::Now => format!("job {id} is cancelled; it had not started"),
@@ -50,5 +59,21 @@ pub fn run(args: &CancelArgs, cx: &Cx) -> Outcome {
             });
         }
         Ok(exit)
+    })
+}
+
+/// What cancelling a job would do now.
+async fn would(queue: &Queue, id: &SessionId) -> Result<String, Failure> {
+    let job = queue.job(id).await.map_err(|error| link::failure(&error))?;
+    let job = job.ok_or_else(|| link::failure(&WorkError::Unknown(id.clone())))?;
+    Ok(match job.state {
+        JobState::Queued | JobState::Waiting => {
+            format!("job {id} would be cancelled at once: it has not started")
+        }
+        JobState::Running => {
+            let machine = job.machine.as_deref().map(visible_line).unwrap_or_default();
+            format!("job {id} would be ended by its runner on {machine}")
+        }
+        state => format!("job {id} has ended already ({})", state.as_str()),
     })
 }

@@ -46,7 +46,8 @@ pub fn run(args: &ShowArgs, cx: &Cx) -> Outcome {
             }
             if let Some(last) = last_message(&job) {
                 cx.printer.line("")?;
-                cx.printer.line(&visible(&last))?;
+                cx.printer.line(&visible(last.trim_end()))?;
+                cx.printer.line("")?;
             }
             if !job.attempts.is_empty() {
                 attempts(&job).print(&cx.printer)?;
@@ -107,11 +108,12 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     if let Some(agent) = &agent {
         say("model", Some(format!("{} at {}", agent.model, agent.endpoint)));
         let totals = agent.totals;
-        let took = format!(
-            "{} turns, {} calls, {} tokens",
-            totals.total_turns, totals.total_tools, totals.total_tokens
-        );
-        say("took", Some(took));
+        let took = [
+            human::count(totals.total_turns, "turn"),
+            human::count(totals.total_tools, "call"),
+            human::count(totals.total_tokens, "token"),
+        ];
+        say("took", Some(took.join(", ")));
         say("hand it to", agent.hand_off_to.as_ref().map(ToString::to_string));
         let changed: Vec<String> = agent.changed.iter().map(|path| path.display().to_string()).collect();
         say("files", list(&changed));

@@ -176,6 +176,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_went_wrong_is_told_without_control_characters() {
+        let told = serde_json::to_value(failed("no\u{1b}[2J")).unwrap();
+        assert_eq!((&told["isError"], &told["content"][0]["text"]), (&true.into(), &"no\\u{1b}[2J".into()));
+    }
+
+    #[test]
     fn a_name_is_one_short_word() {
         assert_eq!(name("claude-code"), "claude-code");
         assert_eq!(name(" My Agent\u{1b}[31m\n "), "My-Agent--31m");

@@ -49,10 +49,11 @@ pub fn give_back(config: &Config, files: &HubFiles, hub: &HubFile) -> Result<boo
         return Ok(false);
     }
     let password = Value::from(files.password().to_string_lossy().into_owned());
-    edit(&path, key_named("redis.url")?, None)?;
     if have.values.get("redis.password_file") == Some(&password) {
         edit(&path, key_named("redis.password_file")?, None)?;
     }
+    // Last: while it stands, the same command again ends what was begun.
+    edit(&path, key_named("redis.url")?, None)?;
     Ok(true)
 }
 

@@ -136,6 +136,16 @@ impl Mcp {
         result["content"][0]["text"].as_str().expect("words").to_owned()
     }
 
+    /// The server's process.
+    pub fn pid(&self) -> i64 {
+        self.server.0.id().into()
+    }
+
+    /// How the server ends, while the client is there.
+    pub fn ended(mut self) -> ExitStatus {
+        wait_for("the server's end", || self.server.0.try_wait().expect("it can be waited for"))
+    }
+
     /// The client goes away; how the server ends.
     pub fn leave(mut self) -> ExitStatus {
         self.to = None;

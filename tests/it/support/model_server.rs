@@ -119,6 +119,11 @@ impl Reply {
         self
     }
 
+    /// Not even a head.
+    pub fn mute() -> Self {
+        Self { status: 0, ..Self::silent() }
+    }
+
     /// Nothing but a head.
     pub fn silent() -> Self {
         Self::streamed().hangs()
@@ -239,7 +244,9 @@ fn give(mut stream: &TcpStream, reply: Reply, shared: &Shared) -> std::io::Resul
     for (name, value) in &reply.headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }
-    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    if reply.status > 0 {
+        stream.write_all(format!("{head}\r\n").as_bytes())?;
+    }
     for act in reply.acts {
         match act {
             Act::Send(bytes) => {

@@ -35,6 +35,19 @@ impl Tools {
 
     /// With other limits and another confinement.
     pub fn with(limits: ToolLimits, confinement: impl FnOnce(&Path, &[PathBuf]) -> Confinement) -> Self {
+        Self::made(&ToolName::ALL, limits, confinement)
+    }
+
+    /// With these tools alone, unconfined.
+    pub fn of_palette(palette: &[ToolName]) -> Self {
+        Self::made(palette, ToolLimits::default(), |_, _| Confinement::Off)
+    }
+
+    fn made(
+        palette: &[ToolName],
+        limits: ToolLimits,
+        confinement: impl FnOnce(&Path, &[PathBuf]) -> Confinement,
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("dmx").tempdir().expect("a temporary folder");
         let home = dir.path().canonicalize().expect("it is there").join("home");
         let root = home.join("tree");
@@ -51,7 +64,7 @@ impl Tools {
         ];
         let setup = ToolboxSetup {
             root: root.clone(),
-            palette: ToolName::ALL.to_vec(),
+            palette: palette.to_vec(),
             confinement: confinement(&home, &folders),
             env: bash::environment(vars, &[]),
             overflow_dir: home.join("outputs"),

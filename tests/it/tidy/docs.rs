@@ -111,6 +111,13 @@ fn environment() -> String {
     out
 }
 
+/// The document and doctor know the same variables.
+#[test]
+fn no_variable_of_the_document_is_unknown() {
+    let names = OTHERS.iter().chain(GIVEN).map(|(name, _)| (*name, "x"));
+    assert_eq!(darkmux::config::Environment::of(names).strangers(), []);
+}
+
 const INTRO: &str = "# Settings and environment
 
 <!-- Written from src/config/keys.rs by `UPDATE_DOCS=1 cargo test --test it tidy::docs`. -->

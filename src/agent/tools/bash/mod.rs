@@ -215,8 +215,13 @@ impl Bash {
         let caches = |mut env: Vec<(OsString, OsString)>| {
             let below = |name: &str| OsString::from(format!("{temp_text}/cache/{name}"));
             env.extend(
-                [("XDG_CACHE_HOME", below("xdg")), ("npm_config_cache", below("npm"))]
-                    .map(|(n, v)| (n.into(), v)),
+                [
+                    ("XDG_CACHE_HOME", below("xdg")),
+                    ("npm_config_cache", below("npm")),
+                    // Compiled modules would come back with the work.
+                    ("PYTHONPYCACHEPREFIX", below("python")),
+                ]
+                .map(|(n, v)| (n.into(), v)),
             );
             env
         };

@@ -6,7 +6,7 @@ use crate::agent::tools::text::cut;
 use crate::util::visible_line;
 
 /// Lines that are told as they come, and how many of the others at the end.
-const FIRST: usize = 200;
+const FIRST: usize = 40;
 const LAST: usize = 10;
 
 /// Longest line, in characters.
@@ -86,11 +86,11 @@ mod tests {
         assert!(told("").is_empty());
         let lines = |count: usize| (1..=count).map(|number| number.to_string() + "\n").collect::<String>();
         let shown = told(&lines(FIRST + 5000));
-        assert_eq!((shown.len(), shown[FIRST - 1].as_str()), (FIRST + 2 + LAST, "200"));
+        assert_eq!((shown.len(), shown[FIRST - 1].as_str()), (FIRST + 2 + LAST, "40"));
         assert!(shown[FIRST].contains("when it has ended"));
         assert_eq!(shown[FIRST + 1], "… 4990 further lines …");
-        assert_eq!((shown[FIRST + 2].as_str(), shown.last().unwrap().as_str()), ("5191", "5200"));
+        assert_eq!((shown[FIRST + 2].as_str(), shown.last().unwrap().as_str()), ("5031", "5040"));
         let few = told(&lines(FIRST + 3));
-        assert_eq!(few[FIRST + 1..], ["201", "202", "203"], "nothing is between");
+        assert_eq!(few[FIRST + 1..], ["41", "42", "43"], "nothing is between");
     }
 }

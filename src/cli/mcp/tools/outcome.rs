@@ -9,7 +9,7 @@ use super::super::result;
 use super::Document;
 use crate::cli::job::Delivery;
 use crate::cli::{Failure, crew, job, session};
-use crate::session::Table;
+use crate::session::{Table, agent_result};
 use crate::util::{human, visible_line};
 use crate::wire::SessionStatus;
 use crate::work::{JobView, Queue};
@@ -40,6 +40,8 @@ pub struct Outcome {
     pub output_truncated: bool,
     /// What came back of the repository that it was dispatched from: `branch`, `commit`, `changed`, or `error`
     pub workspace: Option<Document>,
+    /// What the built-in agent came to: `result`, `final` (its last message), `blocked`, `hand_off_to`, `changed`, `checks`, `totals`
+    pub agent: Option<Document>,
     /// What happened meanwhile
     pub notes: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Outcome {
             exit_code: ended.then(|| job::exit_of_job(job).code()),
             machine: job.machine.clone(),
             reason,
+            agent: job.result.as_ref().and_then(|result| result.details.get("agent")?.as_object().cloned()),
             ..Self::default()
         }
     }
@@ -78,6 +81,13 @@ impl Outcome {
     /// With this much of an output.
     pub fn with_output(self, (output, output_truncated): (String, bool)) -> Self {
         Self { output, output_truncated, ..self }
+    }
+
+    /// With what the built-in agent came to in a session of this machine.
+    pub fn with_agent(self, table: &Table, status: &SessionStatus) -> Self {
+        let result = agent_result(&table.folder(&status.id));
+        let agent = result.and_then(|result| serde_json::to_value(result).ok()?.as_object().cloned());
+        Self { agent, ..self }
     }
 
     /// With what came back of the repository.

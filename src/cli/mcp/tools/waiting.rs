@@ -167,7 +167,7 @@ impl Waiting {
         status: &SessionStatus,
     ) -> Result<(Outcome, String), Failure> {
         let output = session_output(call, table, status, self.output_bytes)?;
-        let ended = Outcome::of_session(status, "ended").with_output(output);
+        let ended = Outcome::of_session(status, "ended").with_output(output).with_agent(table, status);
         let back = if call.read_only { None } else { Delivery::of_session(&call.cx, &status.id).await };
         Ok(ended.with_workspace(call, back).told(call, &session_in_words(status)))
     }

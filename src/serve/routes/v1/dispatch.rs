@@ -14,8 +14,8 @@ use super::queue::{asked, job_id, of};
 use super::{body, to_the_end};
 use crate::crew::{Crew, CrewError};
 use crate::fleet::{
-    Ask, Gate, Member, Order, Presence, Publisher, headline, is_alive, members, needs_accept, preferred,
-    route_of, rows,
+    Ask, Gate, Member, Order, Presence, Publisher, headline, is_alive, members, needs_accept, parse_key,
+    preferred, route_of, rows,
 };
 use crate::flow::Flow;
 use crate::model::{MachineId, Priority, Requirement, RoleId};
@@ -67,6 +67,9 @@ pub struct DispatchBody {
     timeout_ms: Option<u64>,
     /// When it may start at the earliest, in milliseconds from now.
     delay_ms: Option<u64>,
+    /// A job with the same key within 7 days is this one, and is not published again: for who asks again because no answer
+    /// came.
+    key: Option<String>,
     /// Publish nothing; say which machines could run it.
     #[serde(default)]
     dry_run: bool,
@@ -176,7 +179,7 @@ fn order(body: DispatchBody, presence: Option<&Presence>, crew: &Crew) -> Result
         timeout: body.timeout_ms.map(Duration::from_millis),
         retries: body.retries,
         delay: Duration::from_millis(body.delay_ms.unwrap_or(0)),
-        key: None,
+        key: body.key.map(|key| parse_key(&key).map_err(invalid)).transpose()?,
     })
 }
 

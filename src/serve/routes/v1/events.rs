@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::Write;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -82,8 +83,7 @@ pub async fn events(
         waiting: VecDeque::new(),
         told: None,
         beat: app.limits.v1_heartbeat,
-        shutdown: app.shutdown.clone(),
-        caller,
+        over: Box::pin(over(&caller, &app.shutdown)),
         _seat: seat,
     };
     // Something to send at once: the head goes out with it.
@@ -113,9 +113,20 @@ struct Client {
     /// What ends the first part: its place and all ids.
     told: Option<(Place, Vec<String>)>,
     beat: Duration,
-    shutdown: Shutdown,
-    caller: Caller,
+    /// For the whole stream: who is asked after a minute whether they may still look is asked also while it beats.
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
     _seat: OwnedSemaphorePermit,
+}
+
+/// Resolves when the daemon stops, or the caller may no longer look.
+fn over(caller: &Caller, shutdown: &Shutdown) -> impl Future<Output = ()> + Send + use<> {
+    let (stopped, revoked) = (shutdown.stopped(), caller.revoked());
+    async move {
+        tokio::select! {
+            () = stopped => {}
+            () = revoked => {}
+        }
+    }
 }
 
 impl Client {
@@ -124,11 +135,9 @@ impl Client {
         if let Some(bytes) = self.rest() {
             return Some(bytes);
         }
-        let (stopped, revoked) = (self.shutdown.stopped(), self.caller.revoked());
         let news = tokio::select! {
             biased;
-            () = stopped => return None,
-            () = revoked => return None,
+            () = &mut self.over => return None,
             news = self.news.next() => news,
             () = tokio::time::sleep(self.beat) => return Some(Bytes::from_static(BEAT)),
         };

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -47,29 +46,19 @@ pub async fn repository(
 
 /// A pack as git writes it, for as long as the caller may have it.
 pub fn written(app: &App, caller: Caller, pack: (Printed, OwnedSemaphorePermit)) -> Response {
-    let shutdown = app.shutdown.clone();
-    let pieces = stream::try_unfold((pack, 0_u64), move |((mut pack, permit), sent)| {
-        let (shutdown, caller) = (shutdown.clone(), caller.clone());
-        async move {
-            let ended = |why: &str| Err(WorkspaceError::Refused(why.to_owned()));
-            let piece = tokio::select! {
-                piece = pack.next() => piece?,
-                () = shutdown.stopped() => return ended("the daemon stops"),
-                () = caller.revoked() => return ended("the token is not valid any more"),
-            };
-            let Some(piece) = piece else { return Ok(None) };
-            let sent = sent + piece.len() as u64;
-            if sent > FETCH_MAX {
-                return ended(&format!("it has more than {FETCH_MAX} bytes"));
-            }
-            Ok(Some((piece, ((pack, permit), sent))))
+    let pieces = stream::try_unfold((pack, 0_u64), async |((mut pack, permit), sent)| {
+        let Some(piece) = pack.next().await? else { return Ok(None) };
+        let sent = sent + piece.len() as u64;
+        if sent > FETCH_MAX {
+            return Err(WorkspaceError::Refused(format!("it has more than {FETCH_MAX} bytes")));
         }
+        Ok(Some((piece, ((pack, permit), sent))))
     });
     let headers = [
         (header::CONTENT_TYPE.as_str(), "application/octet-stream"),
         (header::CACHE_CONTROL.as_str(), "no-store"),
     ];
-    (headers, Body::from_stream(pieces)).into_response()
+    (headers, caller.until_revoked_body(pieces, &app.shutdown)).into_response()
 }
 
 /// Leave to have git write a pack.

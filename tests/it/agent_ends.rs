@@ -1,0 +1,73 @@
+//! How a run of the built-in agent ends before its work is done, and what is left of it.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::agent_loop::Bed;
+use crate::support::model_server::{ModelServer, Reply};
+use crate::support::{describe, wait_for};
+
+#[test]
+fn the_tokens_of_a_run_have_a_limit() {
+    let calls = (0..9).map(|n| Reply::call("bash", json!({ "command": format!("echo {n}") })));
+    let bed = Bed::with(ModelServer::start(calls)).set("DARKMUX_RUNTIME_MAX_TOKENS", "300");
+    let output = bed.dispatch("coder", "go");
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    let result = bed.result();
+    assert_eq!(result["result"], "escalation_cumulative_tokens_exceeded");
+    // Each answer takes 120.
+    assert_eq!((&result["totals"]["total_tokens"], bed.server.left()), (&json!(360), 6));
+}
+
+#[test]
+fn a_role_gives_up_after_as_many_summaries_as_it_says() {
+    let read = |at: usize| ("read", json!({ "path": "big", "offset": at + 1 }));
+    let reads = Reply::calls(&(0..4).map(read).collect::<Vec<_>>());
+    let window = json!([{ "id": "scripted", "max_model_len": 12_000 }]);
+    let bed = Bed::with(ModelServer::start([reads, Reply::text("summed up")]).serves(&window));
+    fs::write(bed.work.join("big"), format!("{}\n", "x ".repeat(30)).repeat(400)).unwrap();
+    let roles = bed.home.darkmux().join("roles");
+    fs::create_dir_all(&roles).unwrap();
+    let manifest = json!({ "id": "brief", "runtime": "agent", "bail_after_compactions": 0 });
+    fs::write(roles.join("brief.json"), manifest.to_string()).unwrap();
+    let output = bed.dispatch("brief", "read big");
+    assert_eq!((output.status.code(), bed.server.left()), (Some(1), 1), "{}", describe(&output));
+    assert_eq!(bed.result()["result"], "escalation_compaction_limit_reached");
+}
+
+#[test]
+fn what_was_called_after_a_stop_is_not_done() {
+    let calls = Reply::calls(&[
+        ("bash", json!({ "command": "echo begun; exec sleep 600" })),
+        ("write", json!({ "path": "made.txt", "content": "x" })),
+    ]);
+    let bed = Bed::with(ModelServer::start([calls]));
+    let id = bed.start(&[]);
+    wait_for("the command", || bed.home.ok(["session", "tail", &id]).contains("│ begun").then_some(()));
+    bed.home.ok(["session", "send", &id, "--no-enter", "\u{1b}"]);
+    wait_for("the stop", || bed.home.ok(["session", "tail", &id]).contains("waiting for you").then_some(()));
+    assert!(!bed.work.join("made.txt").exists());
+    bed.server.then(Reply::text("As you like."));
+    bed.home.ok(["session", "send", &id, "leave it"]);
+    assert_eq!(bed.home.run(["session", "wait", &id]).status.code(), Some(0));
+    let asked = bed.server.asked().pop().unwrap()["messages"].to_string();
+    assert!(asked.contains("This call was not made") && asked.contains("leave it"), "{asked}");
+}
+
+#[test]
+fn one_that_is_ended_from_outside_says_so_and_can_be_gone_on_with() {
+    let bed = Bed::with(ModelServer::start([
+        Reply::call("bash", json!({ "command": "echo first-step" })),
+        Reply::begun([json!({ "content": "thinking" })]).hangs(),
+    ]));
+    let id = bed.start(&[]);
+    wait_for("the second turn", || (bed.server.count() == 2).then_some(()));
+    bed.home.run(["session", "kill", &id]);
+    assert_eq!(bed.result()["result"], "terminated");
+    bed.server.then(Reply::text("Done after all."));
+    bed.home.ok(["session", "resume", "-d", &id]);
+    let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    assert!(bed.server.asked().pop().unwrap()["messages"].to_string().contains("first-step"));
+}
