@@ -319,7 +319,7 @@ async fn what_was_published_is_told_again_when_redis_has_no_room_at_first() {
     assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     for id in &ids {
-        assert_eq!(until_there(&queue, id).await.state, JobState::Queued);
+        until(&queue, id, "what was published here", |view| view.state == JobState::Queued).await;
     }
     wait_for("the records", || {
         let records = home.ok(["flow", "tail", "--json"]);
