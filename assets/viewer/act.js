@@ -74,11 +74,11 @@ export async function askFound() {
   return readFound(await ask('GET', '/v1/discovery'));
 }
 
-/** @typedef {{launcher?: string, command?: string[], cwd?: string, name?: string}} Launch */
+/** @typedef {{peer?: string, launcher?: string, command?: string[], cwd?: string, name?: string}} Launch */
 
 /** @param {Launch} launch @returns {Promise<string>} the new session's id */
-export async function launch({ launcher, command, cwd, name }) {
-  const json = { launcher_id: launcher, command, cwd, name };
+export async function launch({ peer, launcher, command, cwd, name }) {
+  const json = { peer, launcher_id: launcher, command, cwd, name };
   return text(fields(fields(await ask('POST', '/v1/launch', { json, timeout: SLOW_MS })).data).session_id);
 }
 

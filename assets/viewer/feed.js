@@ -43,6 +43,8 @@ export function createFeed(dispatch, onTouched, onBack) {
   let away = false;
   let failures = 0;
   let limit = FIRST_RECORDS;
+  /** The first records are there. @type {() => void} */
+  let seen = () => {};
   let shown = false;
 
   /** @param {import('./types.js').Source} source */
@@ -124,7 +126,10 @@ export function createFeed(dispatch, onTouched, onBack) {
       shown = true;
       const all = newest !== null && newest.batch.length < SEEN_RECORDS;
       // Shown while the others are on their way.
-      if (newest && !all) dispatch({ type: 'records/loaded', ...newest, partial: true });
+      if (newest && !all) {
+        dispatch({ type: 'records/loaded', ...newest, partial: true });
+        seen();
+      }
       const { batch: records, position } = all ? newest : await api.getRecords(today, limit);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
@@ -135,6 +140,7 @@ export function createFeed(dispatch, onTouched, onBack) {
     } catch (error) {
       failed(error, load);
     }
+    seen();
   }
 
   /** @param {string} day @param {string} position */
@@ -161,7 +167,11 @@ export function createFeed(dispatch, onTouched, onBack) {
   }
 
   return {
-    start: () => void load(),
+    /** @returns {Promise<void>} over once the first records are there, or could not be had */
+    start: () => new Promise((resolve) => {
+      seen = resolve;
+      void load();
+    }),
     /** All of the day, as far as it is kept here. */
     more() {
       limit = MAX_RECORDS;

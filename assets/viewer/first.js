@@ -1,6 +1,7 @@
 /**
  * What has to be known before the page is drawn for the first time, so that nothing of it changes under the reader's eye:
- * its colours, and whether it shows the flow. No module, because modules run after that; no part of the others.
+ * its colours, and whether it shows the flow. And what is wanted first is asked for while the viewer is still on its way.
+ * It is put into the page itself, which would else wait for it; no module, because modules run after that.
  *
  * @module
  */
@@ -15,4 +16,11 @@
   } catch {
     // A browser that keeps nothing for this page refuses even to look.
   }
+  const isLive = document.querySelector('meta[name="darkmux-mode"]')?.getAttribute('content') === 'live';
+  // What has been is asked for when the viewer knows what.
+  if (!isLive || /^\/flow\/./.test(location.pathname) || /[?&]replay=/.test(location.search)) return;
+  // The same as the feed asks for, which so finds the answer there: nothing else may be other than in api.js and records.js.
+  const link = document.createElement('link');
+  Object.assign(link, { rel: 'preload', as: 'fetch', crossOrigin: 'anonymous', href: `/flow/${new Date().toISOString().slice(0, 10)}?limit=100` });
+  document.head.append(link);
 })();

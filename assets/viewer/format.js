@@ -5,14 +5,18 @@
  * @module
  */
 
-const clockFormat = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-const dayFormat = new Intl.DateTimeFormat('en-GB', { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
-const dateFormat = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
-const countFormat = new Intl.NumberFormat('en-US');
+// By hand: to make the formatters of Intl takes longer than to draw the first records.
+const WEEKDAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
+
+/** @param {number} n */
+const twoDigits = (n) => String(n).padStart(2, '0');
 
 /** @param {number} ms @returns {string} `HH:MM:SS` in local time */
 export function clock(ms) {
-  return isDate(ms) ? clockFormat.format(ms) : '--:--:--';
+  if (!isDate(ms)) return '--:--:--';
+  const at = new Date(ms);
+  return `${twoDigits(at.getHours())}:${twoDigits(at.getMinutes())}:${twoDigits(at.getSeconds())}`;
 }
 
 /** @param {number} ms @returns {string} the instant in UTC, to the millisecond where it is known */
@@ -30,17 +34,15 @@ function isDate(ms) {
 /** @param {number} ms @returns {string} the local day, as a title */
 export function localDay(ms) {
   if (!isDate(ms)) return 'No date';
-  // Formatting is slow, and neighbours are of one day; days begin at a quarter of an hour everywhere.
-  const quarter = Math.floor(ms / 900_000);
-  if (quarter !== lastDay.quarter) lastDay = { quarter, title: dayFormat.format(ms) };
-  return lastDay.title;
+  const at = new Date(ms);
+  return `${WEEKDAYS[at.getDay()]} ${at.getDate()} ${MONTHS[at.getMonth()]} ${at.getFullYear()}`;
 }
-
-let lastDay = { quarter: NaN, title: '' };
 
 /** @param {number} ms @returns {string} the local day in short, and the clock */
 export function moment(ms) {
-  return isDate(ms) ? `${dateFormat.format(ms)}, ${clock(ms)}` : '';
+  if (!isDate(ms)) return '';
+  const at = new Date(ms);
+  return `${at.getDate()} ${MONTHS[at.getMonth()].slice(0, 3)}, ${clock(ms)}`;
 }
 
 /** @param {number} ms @returns {string} `YYYY-MM-DD`, the UTC day that names the log's file */
@@ -92,7 +94,7 @@ export function bytes(n) {
 
 /** @param {number} n @param {string} one @param {string} [many] @returns {string} `1 record`, `2,000 records` */
 export function count(n, one, many = `${one}s`) {
-  return `${countFormat.format(n)} ${n === 1 ? one : many}`;
+  return `${String(n).replace(/\B(?=(?:\d{3})+$)/g, ',')} ${n === 1 ? one : many}`;
 }
 
 /**
@@ -102,3 +104,6 @@ export function count(n, one, many = `${one}s`) {
 export function shortId(id) {
   return id.length > 14 ? `…${id.slice(-9)}` : id;
 }
+
+/** @param {string} machine `dev@server` @returns {string} the machines on the way there, the next one first */
+export const way = (machine) => machine.split('@').reverse().join(' › ');

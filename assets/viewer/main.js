@@ -73,8 +73,8 @@ const store = createStore(initialState(mode, Date.now()));
 const playback = mode.kind === 'live' ? null : createPlayback(mode, store.dispatch, () => nav.note());
 const touched = (/** @type {Iterable<import('./record.js').Topic>} */ topics) => [polls, jobFeed].forEach((one) => one.told(topics));
 const feed = playback ?? createFeed(store.dispatch, touched, () => touched(['sessions', 'queue', 'fleet']));
-// What is seen first is asked for first; it comes when all that is made below is there.
-if (!playback) feed.start();
+// What is seen first is asked for first, and before anything else; it comes when all that is made below is there.
+const shown = Promise.resolve(playback ? undefined : feed.start());
 const account = createAccount(store.dispatch, () => touched(['sessions']));
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows, () => ['fleet', 'machine'].includes(store.state().place.route.page));
 const ask = createAsk();
@@ -185,7 +185,7 @@ const draw = createDrawing([
   createToasts((key) => store.dispatch({ type: 'toast/closed', key })),
   createTimeline(actions),
   createSessions(actions.openSession),
-  createFleet(actions),
+  createFleet({ ...actions, launch: launcher.show }),
   createQueue(actions),
   job,
   createBoard(nav.go, tileActions),
@@ -293,7 +293,7 @@ jobFeed.start();
 jobFeed.again();
 render();
 playback?.start();
-if (!isDemo) {
+if (!isDemo) void shown.then(() => {
   void account.start();
   polls.start();
-}
+});

@@ -5,6 +5,7 @@
  */
 
 import { isOpen } from './commands.js';
+import { way } from './format.js';
 import { jobPath, machinePath, sessionPath } from './routes.js';
 import { oneLine } from './sanitize.js';
 
@@ -64,7 +65,7 @@ export function offers(state) {
     key: `session:${one.id}`,
     kind: 'Session',
     title: oneLine(one.title || one.name || one.role || one.id, MAX_TITLE),
-    hint: oneLine([isOpen(one.state) ? 'running' : one.state, one.machine, one.id].filter(Boolean).join(' · '), MAX_TITLE),
+    hint: oneLine([isOpen(one.state) ? 'running' : one.state, way(one.machine), one.id].filter(Boolean).join(' · '), MAX_TITLE),
     path: sessionPath(one.id),
   }));
   const job = state.jobs.slice(0, MAX_KIND).map((one) => ({
@@ -77,7 +78,11 @@ export function offers(state) {
   const machine = state.fleet.slice(0, MAX_KIND).map((one) => ({
     key: `machine:${one.uid}`, kind: 'Machine', title: oneLine(one.name, MAX_TITLE), hint: oneLine(one.system, MAX_TITLE), path: machinePath(one.name),
   }));
-  return [...PAGES, ...actions(state), ...machine, ...session, ...job];
+  const known = new Set(state.fleet.map((one) => one.name));
+  const peer = state.peers.filter((one) => !known.has(one.name)).slice(0, MAX_KIND).map((one) => ({
+    key: `peer:${one.name}`, kind: 'Machine', title: oneLine(one.name, MAX_TITLE), hint: oneLine(one.status, MAX_TITLE), path: machinePath(one.name),
+  }));
+  return [...PAGES, ...actions(state), ...machine, ...peer, ...session, ...job];
 }
 
 /** @param {string} text @param {string} word @returns {number} how well it fits; 0 when it does not */

@@ -106,11 +106,11 @@
  * @property {string} problem
  * @property {string} version
  * @property {string} origin
+ * @property {Launcher[]} launchers
  * @property {number} sessions
  */
 
 /** @typedef {'unknown' | 'none' | 'watch' | 'act'} Access What the daemon lets this page do with terminals. */
-
 /** @typedef {'terminal' | 'records'} SessionView What is shown of the session in view. */
 
 /**

@@ -18,15 +18,17 @@ const size = (value) => (Number.isInteger(value) && Number(value) > 0 && Number(
 /** @param {unknown} value @returns {Session} */
 export function readSession(value) {
   const s = fields(value);
+  const id = text(s.id);
   const status = fields(s.status);
   const alive = s.alive === true;
   const exitCode = typeof s.exit_code === 'number' ? s.exit_code : null;
   return {
-    id: text(s.id),
+    id,
     role: text(s.role),
     name: text(s.name),
     state: text(s.state) || (alive ? 'running' : 'exited'),
-    machine: text(s.peer) || text(s.machine_id),
+    // Its way: `dev@server` is a machine that only `server` reaches.
+    machine: id.includes('@') ? id.slice(id.indexOf('@') + 1) : text(s.peer) || text(s.machine_id),
     created: time(s.created_at),
     started: time(s.started_at),
     ended: time(s.exited_at),
@@ -51,9 +53,11 @@ export function readSession(value) {
 }
 
 /** @param {unknown} body of `/v1/health` @returns {Launcher[]} what can be started here, best first */
-export function readLaunchers(body) {
-  const data = fields(fields(body).data);
-  return list(data.launchers)
+export const readLaunchers = (body) => launchers(fields(fields(body).data).launchers);
+
+/** @param {unknown} value @returns {Launcher[]} */
+function launchers(value) {
+  return list(value)
     .map(fields)
     .filter((one) => one.available !== false)
     .map((one) => ({ id: text(one.id), label: text(one.label) || text(one.id), about: text(one.description) }))
@@ -64,7 +68,7 @@ export function readLaunchers(body) {
 export function readPeers(body) {
   return list(fields(fields(body).data).peers).map(fields).map((p) => ({
     name: text(p.name), url: text(p.url), status: text(p.status), since: time(p.since), problem: text(p.last_error),
-    version: text(p.version), origin: text(p.origin), sessions: Number.isInteger(p.session_count) ? Number(p.session_count) : 0,
+    version: text(p.version), origin: text(p.origin), launchers: launchers(p.launchers), sessions: Number.isInteger(p.session_count) ? Number(p.session_count) : 0,
   })).filter(({ name }) => name !== '');
 }
 

@@ -34,16 +34,20 @@ pub fn run(args: &OpenArgs, cx: &Cx) -> Outcome {
     let client = Client::local(&cx.config()?.paths).or_exit(Exit::Unreachable)?;
     block_on(async {
         let code = client.sign_in_code(args.read_only).await.or_exit(Exit::Unreachable)?;
-        // By this name, so that it is one page and one cookie, however the daemon is asked.
-        let url = format!("http://localhost:{}/#code={code}", client.info().port);
+        let page = client.info().url();
+        let url = format!("{page}#code={code}");
         let ticket = || Ok(Ticket::write(cx.config()?.paths.home(), &url)?.address());
         if !args.print && browse(ticket, cx).await? {
-            cx.printer.note(&format!("opened http://localhost:{}, signed in", client.info().port));
+            cx.printer.note(&format!("opened {page}, signed in"));
             return Ok(Exit::Ok);
         }
         cx.printer.line(&url)?;
-        cx.printer
-            .note("it works once, within a minute, on this machine (or through `ssh -L` with the same port)");
+        let where_ = if client.info().is_at_localhost() {
+            "on this machine (or through `ssh -L` with the same port)"
+        } else {
+            "wherever that address is reached"
+        };
+        cx.printer.note(&format!("it works once, within a minute, {where_}"));
         Ok::<_, Failure>(Exit::Ok)
     })
 }

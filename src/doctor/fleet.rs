@@ -76,6 +76,11 @@ fn judge(own: &str, member: &Member, probed: Option<&Probed>) -> Finding {
             "what is meant for it goes to another machine",
             format!("darkmux fleet add {} --address HOST:PORT", member.id),
         ),
+        (Some(problem), None, Some(ProbeState::Auth | ProbeState::Token(_))) => Finding::warn(
+            problem.clone(),
+            "its sessions can't be seen",
+            format!("here: `darkmux fleet join` with a code of `darkmux fleet invite` on {}", member.id),
+        ),
         (Some(problem), None, _) => Finding::warn(
             format!("no sign of life: {problem}"),
             "it runs no jobs, and its sessions can't be seen",
@@ -175,6 +180,7 @@ mod tests {
             (vec![seen("0.2.0", 0)], ProbeState::Answers, State::Warn, "version 0.2.0"),
             (vec![seen("0.1.0", -9_000)], ProbeState::Answers, State::Warn, "9.0 s behind"),
             (vec![], ProbeState::Refused, State::Warn, "no sign of life"),
+            (vec![], ProbeState::Auth, State::Warn, "pi asks for a token"),
             (vec![], ProbeState::Answers, State::Pass, "answers"),
             (vec![], ProbeState::OtherMachine("x".into()), State::Fail, "is the machine x"),
             (vec![seen("0.1.0", 0), seen("0.1.0", 0)], ProbeState::Answers, State::Fail, "2 machines"),

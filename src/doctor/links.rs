@@ -71,6 +71,9 @@ pub fn remedy(peer: &PeerStatus) -> String {
             let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
             format!("on {name}: darkmux config set serve.hosts {host}")
         }
+        why if why.starts_with("it is this machine") => {
+            format!("remove `{name}`: no machine is a peer of its own")
+        }
         why if why.starts_with("it is ") => format!("one of the two names is enough: remove `{name}`"),
         _ if peer.dropped > 0 => format!("end sessions on {name}, or update it"),
         _ => format!("look at {name}: `darkmux doctor` there"),

@@ -181,37 +181,136 @@ mod tests {
 
     const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
 
+    /// A peer whose events have begun.
+    struct Peer {
+        link: Link,
+        table: RemoteTable,
+        client: PeerClient,
+        stream: PeerStream,
+    }
+
+    impl Peer {
+        async fn at(listens: std::net::SocketAddr) -> Self {
+            let url = format!("http://{listens}");
+            let at: PeerUrl = url.parse().unwrap();
+            let client = PeerClient::new(&PeerHttp::new().unwrap(), at, None).unwrap();
+            let stream = client.stream(PeerRequest::get("/v1/events"), IDLE).await.unwrap();
+            let (name, token) = ("desk".into(), TokenSource::None);
+            let wanted = Wanted { name, url, token, origin: Origin::Host, local: false };
+            Self { link: Link::new(wanted, String::new()), table: RemoteTable::default(), client, stream }
+        }
+
+        /// Follows it to its end.
+        async fn follow(self, is_ours: bool) -> Ended {
+            let Self { link, table, client, stream } = self;
+            let (node, own) = ("node-of-desk".into(), "node-of-here".into());
+            let source = Source { name: "desk".into(), node, own, local: false };
+            let (_nudge, mut nudged) = watch::channel(Nudge::default());
+            Follow::new(&link, &table, source, client).run(stream, is_ours, &mut None, &mut nudged).await
+        }
+    }
+
+    const TOLD: &[u8] = b"event: session-upsert\ndata: {\"id\":\"x\",\"session\":{\"alive\":true}}\n\n";
+
+    /// A burst is read at once, and what comes beyond it no faster than it may.
+    #[tokio::test]
+    async fn a_flood_is_read_no_faster_than_its_rate() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listens = listener.local_addr().unwrap();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let line = format!(":{}\n", "x".repeat(64 * 1024 - 2)).into_bytes();
+            // Six mebibytes more than a burst, at four a second.
+            stream.write_all(&[HEAD, &line.repeat((32 + 6) * 16)].concat()).unwrap();
+        });
+        let began = Instant::now();
+        let ended = Peer::at(listens).await.follow(true).await;
+        assert!(matches!(ended, Ended::Failed(PeerError::Lost)));
+        assert!(began.elapsed() >= Duration::from_millis(1400), "{:?}", began.elapsed());
+        peer.join().unwrap();
+    }
+
     /// Minutes pass at once: time moves on whenever nothing else does.
     #[tokio::test]
     async fn a_peer_that_says_nothing_for_a_minute_is_gone() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listens = listener.local_addr().unwrap();
         let (done, waiting) = std::sync::mpsc::channel::<()>();
         let peer = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 4096]).unwrap();
-            let told = b"event: session-upsert\ndata: {\"id\":\"x\",\"session\":{\"alive\":true}}\n\n";
-            stream.write_all(&[HEAD, told].concat()).unwrap();
+            stream.write_all(&[HEAD, TOLD].concat()).unwrap();
             // Open until the test has seen enough.
             let _ = waiting.recv();
         });
-        let at: PeerUrl = url.parse().unwrap();
-        let client = PeerClient::new(&PeerHttp::new().unwrap(), at, None).unwrap();
-        let stream = client.stream(PeerRequest::get("/v1/events"), IDLE).await.unwrap();
-        let name: std::sync::Arc<str> = "desk".into();
-        let wanted =
-            Wanted { name: name.clone(), url, token: TokenSource::None, origin: Origin::Host, local: false };
-        let (link, table) = (Link::new(wanted, String::new()), RemoteTable::default());
-        let source = Source { name, node: "node-of-desk".into(), own: "node-of-here".into(), local: false };
-        let (_nudge, mut nudged) = watch::channel(Nudge::default());
+        let peer_here = Peer::at(listens).await;
+        let table = peer_here.table.clone();
         tokio::time::pause();
         let began = Instant::now();
-        let follow = Follow::new(&link, &table, source, client);
-        let ended = follow.run(stream, true, &mut None, &mut nudged).await;
+        let ended = peer_here.follow(true).await;
         assert!(matches!(ended, Ended::Failed(PeerError::NoData)));
         assert!((60..62).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         assert_eq!(table.count("desk"), (1, 1), "what it told stays");
         drop(done);
         peer.join().unwrap();
+    }
+
+    /// A daemon of gmux: its events tell of one session and of nothing from then on; its list has that session once.
+    async fn gmux(listener: tokio::net::TcpListener) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut lists = ["[{\"id\":\"x\",\"alive\":true}]"].into_iter();
+        let mut open = Vec::new();
+        loop {
+            let accepted = tokio::time::timeout(Duration::from_secs(30), listener.accept()).await;
+            let Ok(accepted) = accepted else {
+                for stream in &mut open {
+                    tokio::net::TcpStream::write_all(stream, b":\n\n").await.unwrap();
+                }
+                continue;
+            };
+            let mut stream = accepted.unwrap().0;
+            let mut head = [0; 4096];
+            let count = stream.read(&mut head).await.unwrap();
+            if head[..count].starts_with(b"GET /v1/sessions ") {
+                let body = format!("{{\"ok\":true,\"data\":{}}}", lists.next().unwrap_or("[]"));
+                let length = body.len();
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            } else {
+                stream.write_all(&[HEAD, TOLD].concat()).await.unwrap();
+                open.push(stream);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_gmux_never_says_is_gone_is_found_within_a_minute() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listens = listener.local_addr().unwrap();
+        let found = async {
+            let peer = Peer::at(listens).await;
+            let table = peer.table.clone();
+            tokio::time::pause();
+            let began = Instant::now();
+            let gone = async {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                assert_eq!(table.count("desk"), (1, 1));
+                while table.count("desk") != (0, 0) {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            };
+            tokio::select! {
+                _ = peer.follow(false) => panic!("the link ended"),
+                gone = tokio::time::timeout(Duration::from_mins(10), gone) => gone.expect("it is found"),
+            }
+            began.elapsed()
+        };
+        let took = tokio::select! {
+            () = gmux(listener) => unreachable!("it goes on"),
+            took = found => took,
+        };
+        assert!((60..63).contains(&took.as_secs()), "{took:?}");
     }
 }

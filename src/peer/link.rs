@@ -75,8 +75,7 @@ pub(super) struct LinkTask {
 impl LinkTask {
     pub(super) fn new(link: Arc<Link>, hub: Arc<Hub>, nudge: watch::Receiver<Nudge>) -> Self {
         let token = Token::new(link.wanted.token.clone(), hub.env.clone(), hub.shutdown.clone());
-        let backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
-        Self { link, hub, nudge, token, backoff, last: None, denied: false }
+        Self { link, hub, nudge, token, backoff: pauses(), last: None, denied: false }
     }
 
     /// Keeps the link for as long as it is polled.
@@ -114,7 +113,7 @@ impl LinkTask {
         let token = self.token.get().await.map_err(Ended::Because)?;
         let client = PeerClient::new(self.hub.http()?, url, token.as_ref())?;
         self.link.set_client(client.clone());
-        let stream = self.events(&client).await?;
+        let stream = events(&client, &self.hub.own, self.last.as_deref()).await?;
         let about = match client.ask(PeerRequest::get("/v1/health"), HEALTH).await {
             Ok(answer) if answer.status.is_success() => About::read(&answer.body),
             // Its sessions can be seen all the same.
@@ -132,33 +131,6 @@ impl LinkTask {
         };
         let follow = Follow::new(&self.link, &self.hub.table, source, client);
         Err(follow.run(stream, is_ours, &mut self.last, &mut self.nudge).await)
-    }
-
-    /// Its events, from where they were left.
-    async fn events(&self, client: &PeerClient) -> Result<PeerStream, Ended> {
-        let own = HeaderValue::from_str(&self.hub.own).map_err(|error| Ended::Because(error.to_string()))?;
-        let kind = HeaderValue::from_static("text/event-stream");
-        let mut request = PeerRequest::get("/v1/events")
-            .with_header(header::ACCEPT, kind)
-            .with_header(HeaderName::from_static(VIA), own);
-        if let Some(last) = self.last.as_deref().and_then(|last| HeaderValue::from_str(last).ok()) {
-            request = request.with_header(HeaderName::from_static("last-event-id"), last);
-        }
-        let began = Instant::now();
-        let stream = client.stream(request, IDLE).await.map_err(|error| match error {
-            // It took the connection, and said nothing.
-            PeerError::TimedOut if began.elapsed() >= IDLE => PeerError::NoData,
-            error => error,
-        })?;
-        let kind = stream.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        if !stream.status.is_success() {
-            let reason = stream.status.canonical_reason().unwrap_or_default();
-            return Err(PeerError::status(stream.status.as_u16(), reason).into());
-        }
-        if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-            return Err(PeerError::Shape("it has no events".to_owned()).into());
-        }
-        Ok(stream)
     }
 
     fn up(&mut self, about: Option<About>) {
@@ -199,5 +171,64 @@ impl LinkTask {
         } else if was_up {
             self.hub.records.tell("peer.disconnected", Level::Warn, &name, payload);
         }
+    }
+}
+
+/// The pauses between tries.
+fn pauses() -> Backoff {
+    Backoff::new(FIRST_PAUSE, LAST_PAUSE)
+}
+
+/// The peer's events for this machine, `own`, after the event `last`.
+async fn events(client: &PeerClient, own: &str, last: Option<&str>) -> Result<PeerStream, Ended> {
+    let own = HeaderValue::from_str(own).map_err(|error| Ended::Because(error.to_string()))?;
+    let kind = HeaderValue::from_static("text/event-stream");
+    let mut request = PeerRequest::get("/v1/events")
+        .with_header(header::ACCEPT, kind)
+        .with_header(HeaderName::from_static(VIA), own);
+    if let Some(last) = last.and_then(|last| HeaderValue::from_str(last).ok()) {
+        request = request.with_header(HeaderName::from_static("last-event-id"), last);
+    }
+    let began = Instant::now();
+    let stream = client.stream(request, IDLE).await.map_err(|error| match error {
+        // It took the connection, and said nothing.
+        PeerError::TimedOut if began.elapsed() >= IDLE => PeerError::NoData,
+        error => error,
+    })?;
+    let kind = stream.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !stream.status.is_success() {
+        let reason = stream.status.canonical_reason().unwrap_or_default();
+        return Err(PeerError::status(stream.status.as_u16(), reason).into());
+    }
+    if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+        return Err(PeerError::Shape("it has no events".to_owned()).into());
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::PeerHttp;
+
+    #[test]
+    fn pauses_grow_to_half_a_minute_and_no_further() {
+        let mut pauses = pauses();
+        let all: Vec<Duration> = (0..20).map(|_| pauses.pause()).collect();
+        assert!(all[0] <= FIRST_PAUSE && all[19] >= LAST_PAUSE / 2, "{all:?}");
+        assert!(all.iter().all(|pause| *pause <= Duration::from_secs(30)), "{all:?}");
+    }
+
+    /// A minute passes at once: time moves on whenever nothing else does.
+    #[tokio::test]
+    async fn a_peer_that_takes_the_connection_and_never_says_a_word_is_given_a_minute() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let client = PeerClient::new(&PeerHttp::new().unwrap(), url, None).unwrap();
+        tokio::time::pause();
+        let began = Instant::now();
+        let ended = events(&client, "node-of-here", None).await;
+        assert!(matches!(ended, Err(Ended::Failed(PeerError::NoData))));
+        assert!((60..62).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     }
 }

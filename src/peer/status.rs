@@ -163,11 +163,13 @@ mod tests {
         let launcher =
             json!({ "id": "shell", "label": "Shell", "command": null, "description": "", "available": true });
         let body = json!({ "ok": true, "data": {
-            "version": "1.6.0\u{1b}[2J", "node_id": "node-local", "hostname": "vm", "launchers": [launcher, 7],
+            "version": "1.6.0\u{1b}[2J", "node_id": "node-local", "hostname": "vm", "launchers": [launcher.clone(), 7],
         }});
         let about = About::read(body.to_string().as_bytes()).unwrap();
         assert_eq!(about.version.unwrap(), "1.6.0\\u{1b}[2J");
         assert_eq!((about.node_id, about.launchers.len()), (None, 1));
+        let many = json!({ "data": { "launchers": vec![launcher; 1000] } });
+        assert_eq!(About::read(many.to_string().as_bytes()).unwrap().launchers.len(), LAUNCHERS_MAX);
         for none in ["", "[]", "{}", "{\"data\":1}"] {
             assert_eq!(About::read(none.as_bytes()), None);
         }

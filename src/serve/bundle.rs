@@ -1,5 +1,6 @@
 //! The viewer as it is served: its many modules as one script, its styles as one sheet, each under a name that changes
-//! with what it holds. A browser so asks for three things and may keep two of them for good.
+//! with what it holds, so a browser may keep them for good. What the first frame needs is in the page itself: the styles
+//! that its head names, and the plain script that runs before it is drawn. A browser asks for the page and can draw it.
 //!
 //! The sources stay plain ES modules that every tool reads. Each becomes a function that is called once, after those
 //! that it imports, and returns what it exports: scopes, order and meaning are those of the modules.
@@ -11,8 +12,17 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+
 /// What the page is read from.
 const PAGE: &str = "index.html";
+/// How the script begins: a browser that has it early would run it before it draws the page for the first time. Where nothing
+/// is drawn (a hidden page, one behind others) it runs all the same.
+const AFTER_A_FRAME: &str = "await new Promise((go) => {\n\
+    if (document.hidden || performance.getEntriesByType('paint').length > 0) return go();\n\
+    requestAnimationFrame(() => setTimeout(go));\nsetTimeout(go, 250);\n});\n";
 const SHEET: (&str, &str) = ("<link rel=\"stylesheet\" href=\"/assets/", "\">");
 const SCRIPT: (&str, &str) = ("src=\"/assets/", "\"></script>");
 
@@ -21,8 +31,10 @@ const SCRIPT: (&str, &str) = ("src=\"/assets/", "\"></script>");
 pub(super) struct Bundle {
     /// The page, which asks for the parts by their names.
     pub page: String,
-    /// All modules that the page needs from its beginning, what runs before them, and all styles.
+    /// All modules that the page needs from its beginning, and the styles that it needs once they run.
     pub parts: Vec<Part>,
+    /// The scripts in the page, as a Content-Security-Policy names them.
+    pub inline: Vec<String>,
 }
 
 /// A file that was put together.
@@ -48,32 +60,54 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
     let file = |path: &str| read(path).ok_or_else(|| format!("{path} is not in this build"));
     let source = file(PAGE)?;
     let mut page = String::with_capacity(source.len());
-    let mut style = String::new();
-    let mut parts = Vec::new();
-    let mut sheet_at = None;
+    let (mut first, mut later) = (Sheet::default(), Sheet::default());
+    let (mut parts, mut inline) = (Vec::new(), Vec::new());
+    let mut in_head = true;
     for line in source.lines() {
+        in_head &= !line.starts_with("<body");
         if let Some((_, path, _)) = cut(line, SHEET) {
-            style.push_str(&file(path)?);
-            sheet_at.get_or_insert(page.len());
-            continue;
+            let sheet = if in_head { &mut first } else { &mut later };
+            sheet.text.push_str(&file(path)?);
+            sheet.at.get_or_insert(page.len());
+        } else if let Some((before, path, after)) = cut(line, SCRIPT) {
+            if before.contains("type=\"module\"") {
+                let text = format!("{AFTER_A_FRAME}{}", script(path, &file)?);
+                let part = Part::new(text, "text/javascript; charset=utf-8", "js");
+                let _ = writeln!(page, "{before}{}{}{}{after}", SCRIPT.0, part.name, SCRIPT.1);
+                parts.push(part);
+            } else {
+                let text = contained(path, Module::read(path, &file(path)?)?.body)?;
+                inline.push(format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, text.as_bytes()))));
+                let _ = writeln!(page, "<script>{text}</script>");
+            }
+        } else {
+            page.push_str(line);
+            page.push('\n');
         }
-        if let Some((before, path, after)) = cut(line, SCRIPT) {
-            let text = if before.contains("type=\"module\"") { script(path, &file)? } else { file(path)? };
-            let part = Part::new(text, "text/javascript; charset=utf-8", "js");
-            let _ = writeln!(page, "{before}{}{}{}{after}", SCRIPT.0, part.name, SCRIPT.1);
-            parts.push(part);
-            continue;
-        }
-        page.push_str(line);
-        page.push('\n');
     }
-    let Some(at) = sheet_at.filter(|_| !parts.is_empty()) else {
-        return Err(format!("{PAGE} has no script, or no style"));
+    let (Some(first_at), Some(later_at), false) = (first.at, later.at, parts.is_empty()) else {
+        return Err(format!("{PAGE} has no script, or no style in its head or its body"));
     };
-    let style = Part::new(style, "text/css; charset=utf-8", "css");
-    page.insert_str(at, &format!("{}{}{}\n", SHEET.0, style.name, SHEET.1));
-    parts.push(style);
-    Ok(Bundle { page, parts })
+    let part = Part::new(later.text, "text/css; charset=utf-8", "css");
+    page.insert_str(later_at, &format!("{}{}{}\n", SHEET.0, part.name, SHEET.1));
+    parts.push(part);
+    page.insert_str(first_at, &format!("<style>\n{}</style>\n", contained(PAGE, first.text)?));
+    Ok(Bundle { page, parts, inline })
+}
+
+/// Styles that go to one place of the page.
+#[derive(Debug, Default)]
+struct Sheet {
+    text: String,
+    at: Option<usize>,
+}
+
+/// A text that can stand in the page: nothing in it ends the element that it stands in.
+fn contained(path: &str, text: String) -> Result<String, String> {
+    if text.contains("</") || text.contains("<!--") {
+        return Err(format!("{path}: what stands in the page can't hold `</` or `<!--`"));
+    }
+    Ok(text)
 }
 
 /// What stands before, between and after two marks of a line.
@@ -222,15 +256,19 @@ mod tests {
     use super::super::routes::assets::Viewer;
     use super::*;
 
-    const HEAD: &str = "<head>\n<link rel=\"stylesheet\" href=\"/assets/a.css\">\n<link rel=\"icon\" href=\"/assets/i.svg\">\n\
-        <link rel=\"stylesheet\" href=\"/assets/b/c.css\">\n<script src=\"/assets/x.js\"></script>\n<script type=\"module\" src=\"/assets/main.js\"></script>\n</head>\n";
+    const PAGE_OF_TWO: &str = "<head>\n<script src=\"/assets/x.js\"></script>\n<link rel=\"stylesheet\" href=\"/assets/a.css\">\n\
+        <link rel=\"icon\" href=\"/assets/i.svg\">\n<link rel=\"stylesheet\" href=\"/assets/b/c.css\">\n\
+        <script type=\"module\" src=\"/assets/main.js\"></script>\n</head>\n<body>\n<p>x</p>\n\
+        <link rel=\"stylesheet\" href=\"/assets/d.css\">\n<link rel=\"stylesheet\" href=\"/assets/e.css\">\n</body>\n";
 
     fn of(files: &[(&str, &str)]) -> Result<Bundle, String> {
         let mut all = BTreeMap::from([
-            ("index.html", HEAD),
+            ("index.html", PAGE_OF_TWO),
             ("a.css", "a {}\n"),
             ("b/c.css", "c {}\n"),
-            ("x.js", "// x\n"),
+            ("d.css", "d {}\n"),
+            ("e.css", "e {}\n"),
+            ("x.js", "// x\nx();\n"),
         ]);
         all.extend(files.iter().copied());
         bundle(&|path| all.get(path).map(|text| (*text).to_owned()))
@@ -245,26 +283,38 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(
-            made.parts[1].text,
+            made.parts[0].text.strip_prefix(AFTER_A_FRAME).unwrap(),
             "const $b_js = (() => {\nconst x = 1;\nclass Y {}\nreturn { x, Y };\n})();\n\
              const $sub_a_js = (() => {\nconst { x } = $b_js;\nconst one = x;\nasync function two() {\n  return '// not a comment';\n}\nreturn { one, two };\n})();\n\
              const $main_js = (() => {\nconst { one, two: second } = $sub_a_js;\nconst b = $b_js;\nsecond(one, b.x);\nreturn {  };\n})();\n"
         );
-        let [first, script, style] = made.parts.as_slice() else { panic!("{:?}", made.parts) };
-        assert_eq!((first.text.as_str(), style.text.as_str()), ("// x\n", "a {}\nc {}\n"));
-        let (first, script, style) = (&first.name, &script.name, &style.name);
+        let [script, style] = made.parts.as_slice() else { panic!("{:?}", made.parts) };
+        assert_eq!(style.text, "d {}\ne {}\n");
+        let (script, style) = (&script.name, &style.name);
         assert_eq!(
             made.page,
             format!(
-                "<head>\n<link rel=\"stylesheet\" href=\"/assets/{style}\">\n<link rel=\"icon\" href=\"/assets/i.svg\">\n\
-                 <script src=\"/assets/{first}\"></script>\n<script type=\"module\" src=\"/assets/{script}\"></script>\n</head>\n"
+                "<head>\n<script>x();\n</script>\n<style>\na {{}}\nc {{}}\n</style>\n<link rel=\"icon\" href=\"/assets/i.svg\">\n\
+                 <script type=\"module\" src=\"/assets/{script}\"></script>\n</head>\n<body>\n<p>x</p>\n\
+                 <link rel=\"stylesheet\" href=\"/assets/{style}\">\n</body>\n"
             )
         );
+        // As `printf 'x();\n' | openssl dgst -sha256 -binary | base64` has it.
+        assert_eq!(made.inline, ["'sha256-dfM/lb+iWSrP0HAFDhSrUwq1DFoYtFozWR0CpGx6YMQ='"]);
+    }
+
+    #[test]
+    fn what_stands_in_the_page_does_not_end_early() {
+        for (file, text) in [("x.js", "x('</script>');"), ("x.js", "x('<!--');"), ("a.css", "/* </style> */")]
+        {
+            let error = of(&[("main.js", ""), (file, text)]).unwrap_err();
+            assert!(error.contains("can't hold"), "{file}: {error}");
+        }
     }
 
     #[test]
     fn another_content_has_another_name() {
-        let name = |text| of(&[("main.js", text)]).unwrap().parts.remove(1).name;
+        let name = |text| of(&[("main.js", text)]).unwrap().parts.remove(0).name;
         assert_eq!(name("f();"), name("f();"));
         assert_ne!(name("f();"), name("g();"));
         assert!(name("f();").strip_suffix(".js").is_some_and(|name| name.starts_with("viewer-")));
@@ -298,7 +348,7 @@ mod tests {
         let read =
             |path: &str| Viewer::get(path).map(|file| String::from_utf8(file.data.into_owned()).unwrap());
         let made = bundle(&read).unwrap();
-        let script = &made.parts[1].text;
+        let script = &made.parts[0].text;
         let elsewhere = |path: &str| {
             path.starts_with("vendor/")
                 || ["types.js", "first.js", "login/login.js", "worker.js", "sharing.js"].contains(&path)

@@ -24,6 +24,7 @@ use super::{ApiError, App};
 use crate::model::MachineId;
 use crate::peer::{self, Carried, PeerClient, PeerError, PeerRequest, PeerStream, RemoteId};
 use crate::util::{Shutdown, visible_line};
+use crate::wire::v1::LinkState;
 
 /// How long a stream of output may say nothing.
 const STREAM_IDLE: Duration = Duration::from_secs(30);
@@ -56,7 +57,12 @@ impl App {
 
     /// The direct peer of this name. Fails for one that can't be asked yet: its token could not be had.
     fn peer(&self, name: &str) -> Result<Option<PeerClient>, ApiError> {
-        match (self.peers.client(name), self.peers.status(name)) {
+        let status = self.peers.status(name);
+        if status.as_ref().is_some_and(|status| status.status != LinkState::Connected) {
+            // What is asked of it shows whether it is back; the link finds out, too.
+            self.peers.wake();
+        }
+        match (self.peers.client(name), status) {
             (None, Some(status)) => {
                 let why = status.last_error.unwrap_or_else(|| "it is being connected".to_owned());
                 Err(unavailable(name, &PeerError::Failed(why)))

@@ -166,9 +166,13 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsa
     img-src 'self' data:; connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
+/// The policy of a page that holds these scripts, named by their hashes; everybody else's allows none.
+pub(super) fn policy(scripts: &[String]) -> String {
+    CSP.replacen("script-src 'self'", &format!("script-src 'self' {}", scripts.join(" ")), 1)
+}
+
 fn mark(headers: &mut HeaderMap) {
     let fixed = [
-        ("content-security-policy", CSP),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
         ("referrer-policy", "no-referrer"),
@@ -177,6 +181,8 @@ fn mark(headers: &mut HeaderMap) {
     for (name, value) in fixed {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    // The page has its own policy, for what it holds.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CSP));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 

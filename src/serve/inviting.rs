@@ -165,3 +165,41 @@ pub(super) fn keep(
     files.keep(&joined, guest.token.as_ref(), clock::unix_ms(now)).map_err(|error| error.to_string())?;
     Ok(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn inviting(redis: &str) -> Inviting {
+        let home = "/nonexistent".to_owned();
+        let env = Environment::of([("HOME", home), ("DARKMUX_REDIS_URL", redis.to_owned())]);
+        let listen = "100.64.0.1:8765".parse().unwrap();
+        Inviting { config: Config::load(env, &[]).unwrap(), listen }
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_only_this_machine_reaches_is_not_passed_on() {
+        let (far, near): (PeerAddress, PeerAddress) =
+            ("100.64.0.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
+        let own = inviting("redis://127.0.0.1:6379");
+        assert!(
+            matches!(own.redis(&far).await, Offered::Withheld(why) if why.contains("from this machine alone"))
+        );
+        assert!(matches!(own.redis(&near).await, Offered::Given(_)));
+        let shared = inviting("redis://100.64.0.9:6379");
+        assert!(matches!(shared.redis(&far).await, Offered::Given(_)));
+    }
+
+    #[tokio::test]
+    async fn a_loopback_of_another_machine_is_not_asked() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let guest =
+            Guest { id: "laptop".parse().unwrap(), uid: "x".into(), address: Some(address), token: None };
+        let why = ask_back(&guest, &"100.64.0.1".parse().unwrap()).await.unwrap_err();
+        assert!(why.contains("is loopback, which only it reaches"), "{why}");
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "it was asked");
+    }
+}

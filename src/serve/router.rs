@@ -97,7 +97,12 @@ fn or_page(data: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
     data.layer(middleware::from_fn(page::for_browsers))
 }
 
-/// For files of the viewer: from another machine they come over a network. Fast, because they are compressed each time;
+/// A page, as the viewer's files are sent.
+fn sent(page: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    page.layer(gzip())
+}
+
+/// For the viewer and its files: from another machine they come over a network. Fast, because they are compressed each time;
 /// what takes longest to send is asked for once and kept.
 pub(super) fn gzip() -> CompressionLayer {
     CompressionLayer::new().quality(CompressionLevel::Fastest)
@@ -105,29 +110,29 @@ pub(super) fn gzip() -> CompressionLayer {
 
 /// What is read on loopback without a token.
 const READS: &[Route] = &[
-    open("/", "/", || get(page::live)),
+    open("/", "/", || sent(get(page::live))),
     open("/assets/{*path}", "/assets/main.js", || get(assets::asset).layer(gzip())),
     open("/favicon.ico", "/favicon.ico", || get(assets::favicon)),
-    open("/fleet", "/fleet", || get(page::live)),
+    open("/fleet", "/fleet", || sent(get(page::live))),
     open("/fleet/machines/live", "/fleet/machines/live", || get(fleet::machines)),
     open("/fleet/sessions/live", "/fleet/sessions/live", || get(fleet::sessions)),
-    open("/flow", "/flow", || get(page::live)),
+    open("/flow", "/flow", || sent(get(page::live))),
     // Also `/flow/{date}.jsonl`: a pattern has no suffix after a name.
     open("/flow/{date}", "/flow/2026-11-22", || or_page(get(flow::day))),
     open("/flow/{date}/stream", "/flow/2026-11-22/stream", || get(flow::stream)),
     open("/flow-days", "/flow-days", || get(flow::days)),
     open("/flow-status", "/flow-status", || get(flow::status)),
     Route::get("/health", "/health", Access::Open, || get(facts::health)),
-    open("/inbox", "/inbox", || get(page::live)),
-    open("/job/{id}", "/job/job-1", || get(page::live)),
+    open("/inbox", "/inbox", || sent(get(page::live))),
+    open("/job/{id}", "/job/job-1", || sent(get(page::live))),
     open("/jobs", "/jobs", || get(jobs::list)),
     open("/jobs/{id}", "/jobs/job-1", || get(jobs::one)),
     open("/machine/specs", "/machine/specs", || get(facts::specs)),
-    open("/machine/{id}", "/machine/studio", || get(page::live)),
+    open("/machine/{id}", "/machine/studio", || sent(get(page::live))),
     open("/missions", "/missions", || get(facts::missions)),
-    open("/play/{date}", "/play/2026-11-22", || get(page::play)),
+    open("/play/{date}", "/play/2026-11-22", || sent(get(page::play))),
     open("/queue", "/queue", || or_page(get(jobs::queue))),
-    open("/session/{id}", "/session/job-1", || get(page::live)),
+    open("/session/{id}", "/session/job-1", || sent(get(page::live))),
     open("/sessions", "/sessions", || or_page(get(sessions::list))),
     open("/sprints", "/sprints", || get(facts::sprints)),
 ];

@@ -1,6 +1,6 @@
 //! `daemon.json`: what the running daemon says of itself. It is only true while the daemon's lock is held.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,40 @@ impl DaemonInfo {
         SocketAddr::new(self.bind, self.port)
     }
 
-    /// The page for people.
+    /// The page for people. By the name `localhost` where that leads there, so that it is one page and one cookie,
+    /// however the daemon is asked.
     pub fn url(&self) -> String {
-        format!("http://localhost:{}/", self.port)
+        if self.is_at_localhost() {
+            format!("http://localhost:{}/", self.port)
+        } else {
+            format!("http://{}/", self.address())
+        }
+    }
+
+    /// Whether `localhost` leads there, as it does through `ssh -L`, too.
+    pub fn is_at_localhost(&self) -> bool {
+        let bind = self.bind.to_canonical();
+        bind.is_unspecified() || bind == Ipv4Addr::LOCALHOST || bind == Ipv6Addr::LOCALHOST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_where_the_daemon_listens() {
+        for (bind, url) in [
+            ("127.0.0.1", "http://localhost:8765/"),
+            ("0.0.0.0", "http://localhost:8765/"),
+            ("::1", "http://localhost:8765/"),
+            ("127.0.0.2", "http://127.0.0.2:8765/"),
+            ("100.64.1.5", "http://100.64.1.5:8765/"),
+            ("fd7a:115c:a1e0::5", "http://[fd7a:115c:a1e0::5]:8765/"),
+        ] {
+            let bind = bind.parse().unwrap();
+            let (version, started_at) = (String::new(), String::new());
+            assert_eq!(DaemonInfo { pid: 1, port: 8765, bind, version, started_at }.url(), url);
+        }
     }
 }

@@ -1,5 +1,5 @@
 /**
- * The page asks for little and keeps little: one style and two scripts, kept for good; few rows however many records come;
+ * The page asks for little and keeps little: one style and one script, kept for good; few rows however many records come;
  * a search whose result is complete; and nothing moves under who reads older records.
  */
 
@@ -31,13 +31,29 @@ await browserTest(async (page, faults) => {
   /** @type {string[]} */
   let asked = [];
   page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  let firstRecords = 0;
+  page.on('request', (request) => firstRecords += Number(request.url().endsWith(`/flow/${day}?limit=100`)));
   const parts = () => asked.filter((path) => /\.(?:m?js|css)$/.test(path)).map((path) => path.replace(/-[0-9a-f]{16}\./, '.')).sort();
-  const ours = ['/assets/viewer.css', '/assets/viewer.js', '/assets/viewer.js'];
+  const ours = ['/assets/viewer.css', '/assets/viewer.js'];
 
   await page.goto(url());
   await waitForPill(page, 'live');
   // And the worker that its tabs share.
   check(parts().join() === [...ours, '/assets/worker.js'].join(), `asked for ${parts().join(', ')}`);
+  // Asked for by the page itself, and not again by the viewer.
+  check(firstRecords === 1, `the first records were asked for ${firstRecords} times`);
+  // The first frame has all its styles: it looks the same once the others are there, and nothing of it moves.
+  /** @param {number} width @param {RegExp} left what it goes without */
+  async function frame(width, left) {
+    const other = await page.context().newPage();
+    await other.setViewportSize({ width, height: 800 });
+    await other.route(/viewer-[0-9a-f]{16}\./, (route) => (left.test(route.request().url()) ? route.abort() : route.continue()));
+    await other.goto(url());
+    const picture = await other.screenshot();
+    await other.close();
+    return picture;
+  }
+  for (const width of [390, 1280]) check((await frame(width, /./)).equals(await frame(width, /js$/)), `the first frame at ${width} is another without the later styles`);
   asked = [];
   await page.goto(`${url()}/fleet`);
   await waitForPill(page, 'live');

@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use crate::browser::script;
 use crate::support::api::Api;
-use crate::support::hub::{PeerLine, set_peers};
+use crate::support::hub::{PeerLine, hub, machine, set_peers};
 use crate::support::runner::member;
-use crate::support::{Daemon, Home, RedisServer, Running};
+use crate::support::{Daemon, Home, RedisServer, Running, describe, free_port};
 
 /// What the page asks for: that machines and Redis die and come back.
 struct Fleet {
@@ -60,4 +60,17 @@ fn one_page_before_three_machines_outlives_all_but_its_own() {
         writeln!(page.0.stdin.as_mut().unwrap(), "done").unwrap();
     }
     assert!(page.0.wait().unwrap().success(), "three.mjs failed; it said why above");
+}
+
+#[test]
+fn a_hubs_page_shows_its_peers_and_what_is_behind_them() {
+    let dev = Api::of(machine("dev"));
+    let id = dev.sh("echo deep; exec cat");
+    let desk = hub("desk", &[PeerLine::of("dev", &dev)]);
+    desk.shows(&[&format!("{id}@dev")]);
+    let nothing = format!("http://127.0.0.1:{}", free_port());
+    let hub = hub("hub", &[PeerLine::of("desk", &desk), PeerLine::at("gone", nothing)]);
+    hub.shows(&[&format!("{id}@dev@desk")]);
+    let output = script(&hub.home, &hub.daemon, "peers.mjs").output().unwrap();
+    assert!(output.status.success(), "{}", describe(&output));
 }

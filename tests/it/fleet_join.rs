@@ -297,6 +297,18 @@ fn a_machine_that_nobody_reaches_joins_one_way() {
     assert!(!exists(&laptop, "fleet-key") && !exists(&laptop, "peers/hub.token"));
 }
 
+/// A machine that says it listens where another one does is not taken for it: that one would get its token.
+#[test]
+fn a_machine_that_names_another_ones_address_joins_one_way() {
+    let (hub, laptop, third) = (machine("hub"), machine("laptop"), machine("laptop"));
+    let (_hub_daemon, _laptop_daemon, _third_daemon) = (serve(&hub), serve(&laptop), serve(&third));
+    let args = ["fleet", "join", "--yes", "--own-address", &address(&third)];
+    let output = typed(&laptop, args, &invite(&hub));
+    assert!(describe(&output).contains("another machine answers"), "{}", describe(&output));
+    assert_eq!(hub.json(["fleet", "list", "--json"])["machines"], json!([]));
+    assert!(!exists(&hub, "peers/laptop.token"));
+}
+
 #[test]
 fn who_is_left_by_the_hub_gives_back_what_came_from_it() {
     let (hub, laptop) = (machine("hub"), machine("laptop"));

@@ -59,6 +59,7 @@ mod mcp;
 mod mcp_remote;
 mod peer_calls;
 mod peer_crowd;
+mod peer_links;
 #[cfg(target_os = "linux")]
 mod peer_network;
 mod peer_terminals;

@@ -62,6 +62,8 @@ fn vanishes() {
     assert!(hub.session(&lost)["disconnected_since"].is_string());
     assert_eq!(hub.peer("other")["status"], "connected");
     hub.shows(&[&lost, &kept]);
+    // Tries to connect end in time, too.
+    hub.peer_says("gone", "connection timed out");
     ip(&["rule", "del", "pref", "10"]);
     hub.peer_is("gone", "connected");
     wait_for("the mark to go", || hub.session(&lost).get("disconnected_since").is_none().then_some(()));

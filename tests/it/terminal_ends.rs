@@ -84,6 +84,7 @@ async fn a_killed_host_ends_the_terminal_and_the_session_is_lost() {
     let api = Api::start();
     let id = api.sh("echo before; exec cat");
     let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.bytes().await;
     ws.type_in("x\n").await;
     ws.until("x\r\nx\r\n").await;
     signal(state(&api, &id)["host_pid"].as_i64().unwrap(), "KILL");

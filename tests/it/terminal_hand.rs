@@ -3,20 +3,24 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
+use bytes::Bytes;
 use darkmux::model::{MachineId, SessionId, SessionState};
 use darkmux::store::FileLock;
 use darkmux::wire::SessionStatus;
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 
 use crate::support::api::Api;
 use crate::support::ws::{Frame, Ws};
-use crate::support::{Home, signal, wait_for};
+use crate::support::{Home, PATIENCE, signal, wait_for};
 
 fn host(api: &Api, id: &str) -> i64 {
     let file = api.home.darkmux().join("sessions").join(id).join("state.json");
@@ -52,19 +56,25 @@ async fn who_is_signed_out_is_cut_off_also_where_the_host_stands_still() {
     assert_eq!(end, Frame::Cut);
 }
 
-#[tokio::test]
-async fn what_comes_with_the_request_is_typed_first() {
-    let api = Api::start();
-    let id = api.sh("stty -echo; exec cat");
+/// Asks for a terminal, with these bytes right behind the request.
+async fn request(api: &Api, id: &str, early: &[u8]) -> TcpStream {
     let (port, token) = (api.daemon.port, &api.token);
     let head = format!(
         "GET /ws/{id} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(&[head.as_bytes(), early].concat()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn what_comes_with_the_request_is_typed_first() {
+    let api = Api::start();
+    let id = api.sh("stty -echo; exec cat");
     // One frame of six typed bytes, under a mask of zeros.
     let frame = [&[0x82, 0x80 | 6, 0, 0, 0, 0], &b"early\n"[..]].concat();
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    stream.write_all(&[head.as_bytes(), &frame].concat()).await.unwrap();
+    let mut stream = request(&api, &id, &frame).await;
     let mut said = Vec::new();
     while memchr::memmem::find(&said, b"early\r\n").is_none() {
         assert!(stream.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
@@ -87,6 +97,124 @@ async fn a_client_on_the_daemons_unix_socket_is_carried() {
         seen.push(frame);
     }
     assert!(seen[0].to_text().unwrap().contains("attached") && seen[1].is_binary(), "{seen:?}");
+}
+
+/// A frame that closes, without a code, under a mask of zeros.
+const CLOSES: [u8; 6] = [0x88, 0x80, 0, 0, 0, 0];
+
+#[tokio::test]
+async fn a_client_that_closes_is_answered() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let mut ws = Ws::open(&api, &id, "").await;
+    ws.bytes().await;
+    ws.send(Message::Close(None)).await;
+    assert!(matches!(ws.end().await.1, Frame::Closed(_)));
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_session_while_the_daemon_stands_still() {
+    let api = Api::start();
+    let id = api.sh("read x; exit 3");
+    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.bytes().await;
+    signal(api.daemon.process.pid(), "STOP");
+    ws.type_in("\r").await;
+    let (closed, cut) = (ws.end().await.1, ws.next_within(PATIENCE).await);
+    signal(api.daemon.process.pid(), "CONT");
+    assert_eq!((closed, cut), (Frame::Closed(Some(4000)), Some(Frame::Cut)));
+}
+
+#[tokio::test]
+async fn a_host_that_stands_still_takes_nothing_and_goes_on_later() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let host = host(&api, &id);
+    signal(host, "STOP");
+    let end = Ws::open(&api, &id, "?darkmux=1").await.end().await;
+    signal(host, "CONT");
+    assert_eq!(end, (Vec::new(), Frame::Closed(Some(4004))));
+    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+    ws.bytes().await;
+    ws.type_in("again\n").await;
+    ws.until("again\r\nagain\r\n").await;
+}
+
+#[tokio::test]
+async fn what_a_program_says_outlives_the_viewer_who_saw_it_and_left() {
+    let api = Api::start();
+    let id = api.sh("stty -echo; while read x; do printf '\\033]0;title %s\\007<%s>' $x $x; done");
+    let mut watcher = Ws::open(&api, &id, "?read_only=1").await;
+    watcher.bytes().await;
+    for round in 0..30 {
+        api.type_in(&id, "", format!("{round}\n").as_bytes());
+        watcher.until(&format!("<{round}>")).await;
+        // Their pictures are begun, and nobody waits for them.
+        for _ in 0..3 {
+            drop(request(&api, &id, &CLOSES).await);
+        }
+        wait_for("the title", || (api.session(&id)["title"] == format!("title {round}")).then_some(()));
+    }
+}
+
+/// Keys cost more than their bytes, and a program that reads nothing lets them pile up.
+#[tokio::test]
+async fn a_client_that_types_single_keys_waits_for_a_program_that_reads_nothing() {
+    let api = Api::start();
+    let id = api.sh("stty raw -echo; echo ready; exec sleep 1000");
+    let mut ws = Ws::open(&api, &id, "").await;
+    ws.until("ready").await;
+    for _ in 0..100_000 {
+        ws.socket.feed(Message::binary(&b"k"[..])).await.unwrap();
+    }
+    ws.send(Message::Ping(Bytes::new())).await;
+    let pong = timeout(Duration::from_secs(5), async {
+        while !matches!(ws.socket.next().await, Some(Ok(Message::Pong(_))) | None) {}
+    });
+    assert!(pong.await.is_err(), "it is not listened to");
+    api.act(&id, "kill");
+    assert_eq!(ws.end().await.1, Frame::Closed(Some(4000)));
+}
+
+/// Linux only: descriptors are counted in /proc.
+#[cfg(target_os = "linux")]
+fn descriptors(pid: i64) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn two_hundred_terminals_leave_no_descriptor_open() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let (daemon, host) = (api.daemon.process.pid(), host(&api, &id));
+    // What both open once is open.
+    let mut kept = Ws::open(&api, &id, "?darkmux=1").await;
+    kept.bytes().await;
+    let open = || (descriptors(daemon), descriptors(host));
+    let before = open();
+    for round in 0..200 {
+        match round % 5 {
+            0 => drop(Ws::open(&api, &id, "").await),
+            1 => {
+                let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+                ws.send(Message::Close(None)).await;
+                ws.end().await;
+            }
+            2 => drop(request(&api, &id, &CLOSES).await),
+            3 => drop(request(&api, &id, b"no frame at all").await),
+            _ => {
+                let ws = Ws::open(&api, &id, "").await;
+                rustix::net::sockopt::set_socket_linger(ws.socket.get_ref(), Some(Duration::ZERO)).unwrap();
+            }
+        }
+    }
+    wait_for("all of them to be closed", || {
+        let now = open();
+        (now.0 <= before.0 && now.1 <= before.1).then_some(())
+    });
+    kept.type_in("still here\n").await;
+    kept.until("still here\r\nstill here\r\n").await;
 }
 
 /// A host of a program that takes no sockets: it attaches, and knows nothing else.

@@ -1,10 +1,12 @@
 //! `/v1/events`: everything that is there, then every change, for whoever comes, stays, or comes back.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::http_raw::{Event, Events, ask_socket};
+use crate::http_raw::{Event, Events, ask_socket, connect};
 use crate::support::api::{Api, data};
 use crate::support::{Home, PATIENCE, wait_for};
 
@@ -215,8 +217,33 @@ fn streams_have_a_bound_and_end_with_their_token() {
     // Whoever changes the token says so by asking anything over the socket.
     let socket = api.home.darkmux().join("daemon.sock");
     assert_eq!(ask_socket(&socket, "GET", "/v1/health", &["Host: darkmux"], "").status, 200);
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while second.fill() {
-        assert!(std::time::Instant::now() < deadline, "the stream goes on with a token that is none");
+        assert!(Instant::now() < deadline, "the stream goes on with a token that is none");
     }
+}
+
+/// A quiet stream says every half minute that it lives: hubs give up after a minute without a word.
+#[test]
+fn a_quiet_stream_says_that_it_lives() {
+    let api = Api::of(Home::new());
+    let mut stream = connect(api.daemon.port);
+    stream.set_read_timeout(Some(Duration::from_secs(45))).unwrap();
+    let (port, token) = (api.daemon.port, &api.token);
+    let head =
+        format!("GET /v1/events HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let (mut last, mut buffer) = (Instant::now(), [0; 4096]);
+    // What comes first comes at once.
+    let said = loop {
+        let count = stream.read(&mut buffer).expect("a sign of life in time");
+        let said = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        if last.elapsed() > Duration::from_secs(15) {
+            break said;
+        }
+        assert_ne!(count, 0, "the stream ended");
+        last = Instant::now();
+    };
+    assert!(said.contains(":\n\n") && !said.contains("event:"), "{said:?}");
+    assert!((25..40).contains(&last.elapsed().as_secs()), "{:?}", last.elapsed());
 }

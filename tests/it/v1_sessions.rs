@@ -48,7 +48,7 @@ fn a_session_is_launched_seen_typed_into_and_killed() {
     wait_for("its folder to be read", || (api.session(id)["cwd"] == "~/My Work").then_some(()));
     assert_eq!(api.sessions(), [api.session(id)]);
 
-    for name in [id, &id[..9], &id[5..], &id[9..], "mine", "min"] {
+    for name in [id, &id[..9], &id[5..], &id[5..12], &id[9..], "mine", "min"] {
         assert_eq!(api.session(name)["id"], id, "{name}");
     }
     let typed = data(&api.type_in(id, "?submit=1", "grüße".as_bytes()));

@@ -46,6 +46,19 @@ test('times that are none, or beyond any calendar, are said to be none', () => {
   }
 });
 
+test('local times are those of the formatters that the browser has', () => {
+  const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+  const day = new Intl.DateTimeFormat('en-GB', { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+  const grouped = new Intl.NumberFormat('en-US');
+  for (let month = 0; month < 12; month += 1) {
+    const ms = new Date(2026, month, 3 + month, month, 59 - month, 7 * (month % 8)).getTime();
+    assert.equal(format.clock(ms), clock.format(ms));
+    assert.equal(format.localDay(ms), day.format(ms).replace(',', ''));
+    assert.match(format.moment(ms), new RegExp(`^${3 + month} [A-Z][a-z]{2}, ${clock.format(ms)}$`));
+  }
+  for (const n of [0, 999, 1_000, 123_456, 1_234_567, 9_007_199_254_740_991]) assert.equal(format.count(n, '', ''), `${grouped.format(n)} `);
+});
+
 test('short ids keep the end, where generated ids differ', () => {
   assert.equal(format.shortId('short'), 'short');
   assert.equal(format.shortId('crew-dispatch-coder-1795304087798530-0'), '…7798530-0');

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { splitCommand } from '../../assets/viewer/commands.js';
 import { initialState, reduce } from '../../assets/viewer/store.js';
-import { readAccess, readFound, readLaunchers, readRefusal, readSession, waiting } from '../../assets/viewer/v1.js';
+import { way } from '../../assets/viewer/format.js';
+import { readAccess, readFound, readLaunchers, readPeers, readRefusal, readSession, waiting } from '../../assets/viewer/v1.js';
 
 const HOSTILE = [undefined, null, 7, 'text', [], { data: 1 }, { data: { launchers: [null, 1, {}] } }, { status: 'x', alive: 'yes', terminal_cols: -1, command: 5 }];
 
@@ -28,6 +29,15 @@ test('a session is read with its title, its report and how it ended', () => {
   assert.equal(session.exitCode, 7);
   assert.deepEqual([session.label, session.working, session.needsYou, session.unread], ['thinking', true, 'Run rm?', true]);
   assert.deepEqual([session.cols, session.rows], [120, 40]);
+});
+
+test('a session behind a machine has the whole way there, and a peer what it starts', () => {
+  const machine = (/** @type {object} */ body) => readSession(body).machine;
+  assert.equal(machine({ id: 'sess-1@dev@desk', peer: 'desk', machine_id: 'devbox' }), 'dev@desk');
+  assert.equal(machine({ id: 'sess-1', machine_id: 'here' }), 'here');
+  assert.deepEqual(['dev@desk', 'desk', ''].map(way), ['desk › dev', 'desk', '']);
+  const peers = [{ name: 'desk', status: 'connected', launchers: [{ id: 'shell', label: 'Shell', available: true }, { id: 'no', available: false }] }, { name: 'box' }];
+  assert.deepEqual(readPeers({ data: { peers } }).map(({ launchers }) => launchers.map(({ id }) => id)), [['shell'], []]);
 });
 
 test('who has waited longest is first in the inbox, and who has ended waits for nobody', () => {

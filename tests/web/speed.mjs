@@ -7,6 +7,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createPage } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +19,7 @@ const SECONDS = 15;
 /** Times that the page is opened, of which the median is told. */
 const OPENINGS = 5;
 const THROTTLE = 4;
+const OPENING_MS = 60_000;
 
 /** A port that nobody listens on: what answers is the daemon that is started here. */
 const PORT = await new Promise((resolve, reject) => {
@@ -45,6 +47,34 @@ const record = (n) => `${JSON.stringify({
 writeFileSync(file, `{"_type":"schema","version":"1.14.0"}\n${Array.from({ length: RECORDS }, (_, n) => record(n)).join('')}`);
 const daemon = spawn(bin, ['serve', '--port', String(PORT)], { env, stdio: 'ignore' });
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+/**
+ * Runs in the page before anything of it: tells when it was painted first and, where it `shows` some, when records stood there.
+ *
+ * @param {boolean} shows
+ */
+function measure(shows) {
+  let paint = 0;
+  let shown = 0;
+  const tell = () => {
+    if (paint === 0 || (shows && shown === 0)) return;
+    const parts = performance.getEntriesByType('resource').map((one) => /** @type {PerformanceResourceTiming} */ (one)).filter(({ name }) => name.includes('/assets/'));
+    const [page] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
+    Object(window).tellMeasured(JSON.stringify({ paint, shown, bytes: parts.reduce((sum, one) => sum + one.encodedBodySize, page.encodedBodySize) }));
+  };
+  new PerformanceObserver((list) => {
+    const first = list.getEntriesByName('first-contentful-paint')[0];
+    if (!first) return;
+    paint = first.startTime;
+    tell();
+  }).observe({ type: 'paint', buffered: true });
+  const seen = new MutationObserver(() => {
+    if (!document.querySelector('li.record')) return;
+    shown = performance.now();
+    seen.disconnect();
+    tell();
+  });
+  if (shows) seen.observe(document, { childList: true, subtree: true });
+}
 const say = (/** @type {string} */ what, /** @type {unknown} */ value) => console.log(`${what.padEnd(52)} ${value}`);
 
 try {
@@ -56,50 +86,58 @@ try {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  /** @param {import('playwright-core').Page} page */
-  async function open(page) {
-    await page.goto(`http://localhost:${PORT}/`, { waitUntil: 'commit' });
-    await page.waitForSelector('li.record');
-    return page.evaluate(() => {
-      const parts = performance.getEntriesByType('resource').map((one) => /** @type {PerformanceResourceTiming} */ (one)).filter(({ name }) => name.includes('/assets/'));
-      return {
-        paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN,
-        shown: /** @type {number} */ (Object(window).shownAt),
-        bytes: parts.reduce((sum, one) => sum + one.encodedBodySize, 0),
-      };
-    });
-  }
-  async function slowPage() {
+  /**
+   * A page that is measured from within: who asks it from without makes it work, and that before its first frame.
+   *
+   * @param {string} address @param {boolean} shows whether it comes to show records
+   */
+  async function slowPage(address, shows) {
     const page = await (await browser.newContext()).newPage();
-    // Seen from within: to ask whether it is there takes longer than it does.
-    await page.addInitScript(() => {
-      const seen = new MutationObserver(() => {
-        if (!document.querySelector('li.record')) return;
-        Object.assign(window, { shownAt: performance.now() });
-        seen.disconnect();
-      });
-      seen.observe(document, { childList: true, subtree: true });
-    });
     const cdp = await page.context().newCDPSession(page);
+    await cdp.send('Page.enable');
+    await cdp.send('Runtime.enable');
+    await cdp.send('Runtime.addBinding', { name: 'tellMeasured' });
+    await cdp.send('Page.addScriptToEvaluateOnNewDocument', { source: `(${measure})(${shows})` });
     await cdp.send('Emulation.setCPUThrottlingRate', { rate: THROTTLE });
-    return { page, cdp };
+    async function open() {
+      const told = new Promise((resolve, reject) => {
+        cdp.once('Runtime.bindingCalled', ({ payload }) => resolve(JSON.parse(payload)));
+        setTimeout(() => reject(new Error(`${address} showed nothing`)), OPENING_MS).unref();
+      });
+      await page.goto(address, { waitUntil: 'commit' });
+      return /** @type {Promise<{paint: number, shown: number, bytes: number}>} */ (told);
+    }
+    return { page, cdp, open };
   }
   const median = (/** @type {number[]} */ all) => Math.round(all.sort((a, b) => a - b)[Math.floor(all.length / 2)]);
+  const viewer = `http://localhost:${PORT}/`;
+  const bare = createPage((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>bare</title><p>A line of text.'));
+  await new Promise((resolve) => bare.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const floor = [];
   const cold = [];
+  // One after the other, so that what else the machine does is in both.
   for (let n = 0; n < OPENINGS; n += 1) {
-    const { page } = await slowPage();
-    cold.push(await open(page));
-    await page.context().close();
+    for (const [all, address, shows] of /** @type {const} */ ([[floor, `http://localhost:${/** @type {import('node:net').AddressInfo} */ (bare.address()).port}/`, false], [cold, viewer, true]])) {
+      const { page, open } = await slowPage(address, shows);
+      all.push(await open());
+      await page.context().close();
+    }
   }
-  const { page, cdp } = await slowPage();
-  await open(page);
+  bare.close();
+  bare.closeAllConnections();
+  const { page, cdp, open } = await slowPage(viewer, true);
+  await open();
   const warm = [];
-  for (let n = 0; n < OPENINGS; n += 1) warm.push(await open(page));
+  for (let n = 0; n < OPENINGS; n += 1) warm.push(await open());
+  const least = median(floor.map(({ paint }) => paint));
+  const first = median(cold.map(({ paint }) => paint));
+  say(`first paint of a line of text, cold (ms, median of ${OPENINGS})`, least);
   for (const [name, all] of /** @type {const} */ ([['cold', cold], ['warm', warm]])) {
     say(`first paint, ${name} (ms, median of ${OPENINGS})`, median(all.map(({ paint }) => paint)));
     say(`records shown, ${name} (ms, median of ${OPENINGS})`, median(all.map(({ shown }) => shown)));
   }
-  say('scripts, styles, icons (KiB as sent)', Math.round(cold[0].bytes / 1024));
+  say('first paint of the viewer over that of a line of text', (first / least).toFixed(1));
+  say('page, scripts, styles, icons (KiB as sent)', Math.round(cold[0].bytes / 1024));
   await page.locator('#show-older').click();
   const before = Date.now();
   await page.locator('#load-day').click();

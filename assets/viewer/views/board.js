@@ -5,7 +5,7 @@
  */
 
 import { isOpen } from '../commands.js';
-import { age, count } from '../format.js';
+import { age, count, way } from '../format.js';
 import { MAX_TILES, sessionPath, tilesPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, reconcile, replace, setText } from './dom.js';
@@ -22,7 +22,7 @@ const MAX_NAME = 80;
 
 /** @param {Session} session @param {Grouping} by @returns {string} */
 export function groupOf(session, by) {
-  if (by === 'machine') return oneLine(session.machine, MAX_NAME) || 'unknown machine';
+  if (by === 'machine') return oneLine(way(session.machine), MAX_NAME) || 'unknown machine';
   if (by === 'project') return oneLine(session.cwd, MAX_NAME) || 'no folder';
   if (session.needsYou !== '' && session.state === 'running') return 'Needs you';
   return isOpen(session.state) ? 'Running' : 'Ended';

@@ -10,7 +10,7 @@ import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, setText } from './dom.js';
 import { createMachine } from './machine.js';
-import { doing, line, skew, tone, turnOf } from './standing.js';
+import { doing, line, linkTone, skew, tone, turnOf } from './standing.js';
 import { createTable } from './table.js';
 import { createTopology } from './topology.js';
 
@@ -52,23 +52,30 @@ const COLUMNS = [
 /** @type {import('./table.js').Column<import('../types.js').Peer, State>[]} */
 const PEERS = [
   { name: 'Peer', nodes: (p) => [p.name, () => [h('a', { href: machinePath(p.name) }, oneLine(p.name, MAX_NAME))]] },
-  { name: 'Link', nodes: (p) => [p.status, () => [h('span', { class: 'session-outcome', data: { tone: p.status === 'connected' ? 'open' : 'lost' } }, oneLine(p.status, 40))]] },
+  {
+    name: 'Link', kind: 'rest-of-line',
+    nodes: (p) => [`${p.status}\n${p.problem}`, () => [
+      h('span', { class: 'session-outcome', data: { tone: linkTone(p) } }, oneLine(p.status, 40)), p.problem !== '' && h('span', { class: 'sub' }, oneLine(p.problem, 300)),
+    ]],
+  },
   { name: 'Since', kind: 'dim', text: (p, { now }) => age(now - p.since), title: (p) => utc(p.since) },
   { name: 'Running', kind: 'number', text: (p) => String(p.sessions) },
-  { name: 'Address', kind: 'dim', text: (p) => oneLine(p.url, MAX_NAME), title: (p) => oneLine(p.url, 300) },
-  { name: 'By', kind: 'dim', text: (p) => oneLine(p.origin, 40) },
-  { name: 'Problem', kind: 'rest dim', text: (p) => oneLine(p.problem, 300), title: (p) => oneLine(p.problem, 300) },
+  { name: 'Address', kind: 'dim wide-only', text: (p) => oneLine(p.url, MAX_NAME), title: (p) => oneLine(p.url, 300) },
+  { name: 'By', kind: 'dim wide-only', text: (p) => oneLine(p.origin, 40) },
 ];
 
 /** @type {import('./table.js').Column<import('../types.js').Found, State>[]} */
 const FOUND = [
   { name: 'Machine', text: (m) => oneLine(m.name, MAX_NAME) },
-  { name: 'Found in', kind: 'dim', text: (m) => oneLine(m.place, MAX_NAME), title: (m) => oneLine(m.place, 300) },
-  { name: 'Address', kind: 'dim', text: (m) => oneLine(m.url, MAX_NAME), title: (m) => oneLine(m.url, 300) },
-  { name: 'To connect', kind: 'rest', text: (m) => `${m.off ? 'off; ' : ''}${oneLine(m.todo, 300)}`, title: (m) => oneLine(m.todo, 300) },
+  { name: 'Found in', kind: 'dim wide-only', text: (m) => oneLine(m.place, MAX_NAME), title: (m) => oneLine(m.place, 300) },
+  { name: 'Address', kind: 'dim wide-only', text: (m) => oneLine(m.url, MAX_NAME), title: (m) => oneLine(m.url, 300) },
+  { name: 'To connect', kind: 'wrap', nodes: (m) => [`${m.off} ${m.todo}`, () => [m.off && 'off; ', ...withCode(oneLine(m.todo, 300))]] },
 ];
 
-/** @param {{machineAct: (machine: string, what: 'drain' | 'undrain') => void}} actions */
+/** @param {string} text what stands between marks (\\x60) is a command @returns {import('./dom.js').Child[]} */
+export const withCode = (text) => text.split(/\x60/).map((part, at) => (at % 2 === 1 ? h('code', {}, part) : part));
+
+/** @param {{machineAct: (machine: string, what: 'drain' | 'undrain') => void, launch: () => void}} actions */
 export function createFleet(actions) {
   const page = byId('page-fleet', HTMLElement);
   const total = h('span', { id: 'fleet-count', class: 'note' });
@@ -97,6 +104,7 @@ export function createFleet(actions) {
       if (route.page === 'machine') return one.render(state);
       problem.hidden = state.fleetProblem === '';
       setText(problem, state.fleetProblem);
+      picture.element.hidden = state.fleet.length === 0 && state.peers.length > 0;
       picture.render(state);
       table.update(state.fleet.slice(0, MAX_ROWS), state);
       links.hidden = state.peers.length === 0;
@@ -105,7 +113,8 @@ export function createFleet(actions) {
       found.update(state.found.slice(0, MAX_ROWS), state);
       const gone = state.fleet.filter((machine) => machine.gone).length;
       setText(total, [
-        state.fleet.length > MAX_ROWS ? `${MAX_ROWS} of ${state.fleet.length} machines` : count(state.fleet.length, 'machine'),
+        state.fleet.length > MAX_ROWS ? `${MAX_ROWS} of ${state.fleet.length} machines` : state.fleet.length > 0 && count(state.fleet.length, 'machine'),
+        state.peers.length > 0 && `${state.peers.filter((one) => one.status === 'connected').length} of ${count(state.peers.length, 'peer')} connected`,
         gone > 0 && `${gone} without a sign of life`,
       ].filter(Boolean).join(' · '));
       alone.hidden = state.fleet.length > 1 || state.peers.length > 0 || (state.machine?.redis ?? '') !== '' || state.fleetProblem !== '';

@@ -1,10 +1,11 @@
 /**
- * The dialog that starts a session: a launcher, or any command, in a folder.
+ * The dialog that starts a session: a launcher, or any command, in a folder, on the machine that is looked at.
  *
  * @module
  */
 
 import { splitCommand } from '../commands.js';
+import { way } from '../format.js';
 import { oneLine } from '../sanitize.js';
 import { byId, h, replace, setText } from './dom.js';
 
@@ -13,6 +14,22 @@ import { byId, h, replace, setText } from './dom.js';
 
 const MAX_LABEL = 60;
 const OWN = '';
+/** What a machine starts that does not say what it can. */
+const USUAL = '\n';
+const HERE = '';
+
+/** @param {State} state @returns {string[]} where sessions can be started: here, at peers that are connected, and behind them */
+export function launchable({ peers, sessions }) {
+  const up = peers.filter((one) => one.status === 'connected').map((one) => one.name);
+  const behind = sessions.map((one) => one.machine).filter((machine) => up.some((name) => machine.endsWith(`@${name}`)));
+  return [HERE, ...new Set([...up, ...behind.sort()])];
+}
+
+/** @param {State} state @returns {string} the machine that is looked at, by its page or that of one of its sessions */
+export function lookedAt({ place, sessions }) {
+  const { page, id } = place.route;
+  return page === 'machine' ? id : sessions.find((one) => page === 'session' && one.id === id)?.machine ?? HERE;
+}
 
 /** @param {(launch: Launch) => Promise<string>} start resolves to why it did not start, or to nothing */
 export function createLaunch(start) {
@@ -24,6 +41,9 @@ export function createLaunch(start) {
   const folder = byId('launch-folder', HTMLInputElement);
   const name = byId('launch-name', HTMLInputElement);
   const problem = byId('launch-problem', HTMLElement);
+  const machine = byId('launch-machine', HTMLSelectElement);
+  /** @type {State | null} */
+  let last = null;
   /** @type {State['launchers'] | null} */
   let offered = null;
 
@@ -32,6 +52,7 @@ export function createLaunch(start) {
     command.required = launcher.value === OWN;
   };
   launcher.addEventListener('change', choose);
+  machine.addEventListener('change', () => { offer(); choose(); });
   byId('launch-cancel', HTMLButtonElement).addEventListener('click', () => dialog.close());
   open.addEventListener('click', show);
   form.addEventListener('submit', async (event) => {
@@ -40,7 +61,8 @@ export function createLaunch(start) {
     const argv = own ? splitCommand(command.value) : [];
     if (argv === null) return setText(problem, 'A quote is not closed.');
     const why = await start({
-      launcher: own ? undefined : launcher.value,
+      peer: machine.value === HERE ? undefined : machine.value,
+      launcher: own || launcher.value === USUAL ? undefined : launcher.value,
       command: own ? argv : undefined,
       cwd: folder.value.trim() || undefined,
       name: name.value.trim() || undefined,
@@ -52,9 +74,31 @@ export function createLaunch(start) {
   function show() {
     if (open.hidden || open.disabled || dialog.open) return;
     setText(problem, '');
+    if (last) machines(last);
+    offer();
     choose();
     dialog.showModal();
     (launcher.value === OWN ? command : folder).focus();
+  }
+
+  /** @param {State} state */
+  function machines(state) {
+    const all = launchable(state);
+    const own = oneLine(state.machine?.id ?? '', MAX_LABEL);
+    replace(machine, ...all.map((name) => h('option', { value: name }, name === HERE ? `${own || 'this machine'} (here)` : oneLine(way(name), MAX_LABEL))));
+    machine.value = all.includes(lookedAt(state)) ? lookedAt(state) : HERE;
+    byId('launch-machine-row', HTMLElement).hidden = all.length === 1;
+  }
+
+  function offer() {
+    const there = last?.peers.find((one) => one.name === machine.value)?.launchers ?? [];
+    const now = machine.value === HERE ? last?.launchers ?? [] : there;
+    if (now === offered && now.length > 0) return;
+    offered = now;
+    replace(launcher,
+      now.length === 0 && machine.value !== HERE && h('option', { value: USUAL }, 'What it usually starts'),
+      ...now.map(({ id, label, about }) => h('option', { value: id, title: oneLine(about, 200) }, oneLine(label, MAX_LABEL))),
+      h('option', { value: OWN }, 'A command…'));
   }
 
   return {
@@ -62,11 +106,8 @@ export function createLaunch(start) {
     /** @param {State} state */
     render(state) {
       open.hidden = state.access !== 'act';
-      if (state.launchers === offered) return;
-      offered = state.launchers;
-      replace(launcher,
-        ...offered.map(({ id, label, about }) => h('option', { value: id, title: oneLine(about, 200) }, oneLine(label, MAX_LABEL))),
-        h('option', { value: OWN }, 'A command…'));
+      last = state;
+      if (!dialog.open) offer();
     },
   };
 }

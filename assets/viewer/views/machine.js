@@ -5,24 +5,26 @@
  */
 
 import { isOpen } from '../commands.js';
-import { age, bytes, count } from '../format.js';
-import { jobPath, sessionPath } from '../routes.js';
+import { age, bytes, count, duration, way } from '../format.js';
+import { jobPath, machinePath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { commandLine, h, replace } from './dom.js';
 import { outcome as jobOutcome, tone as jobTone } from './jobs.js';
+import { launchable } from './launch.js';
 import { label, outcome, tone as sessionTone } from './sessions.js';
-import { doing, line, skew, tone } from './standing.js';
+import { doing, line, linkTone, skew, tone } from './standing.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Machine} Machine */
 /** @typedef {import('../types.js').FleetMachine} FleetMachine */
+/** @typedef {import('../types.js').Peer} Peer */
 
 const MAX_FACT = 200;
 const MAX_MODELS = 50;
 const MAX_LISTED = 30;
 
-/** @param {{machineAct: (machine: string, what: 'drain' | 'undrain') => void}} actions */
-export function createMachine({ machineAct }) {
+/** @param {{machineAct: (machine: string, what: 'drain' | 'undrain') => void, launch: () => void}} actions */
+export function createMachine({ machineAct, launch }) {
   const element = h('div', { id: 'machine', hidden: true });
   let shown = '';
 
@@ -36,32 +38,57 @@ export function createMachine({ machineAct }) {
       const sessions = state.sessions.filter((one) => one.machine === name && isOpen(one.state));
       const jobs = state.jobs.filter((one) => one.machine === name);
       const drained = state.queue?.drained.includes(name) ?? false;
-      const now = JSON.stringify([member, own, sessions, jobs, drained, state.access, state.fleet.length, Math.floor(state.now / 5_000)]);
+      // A machine that only another one reaches is as far away as that one's link is.
+      const peer = state.peers.find((one) => one.name === name.slice(name.lastIndexOf('@') + 1));
+      const behind = [...new Set(state.sessions.map((one) => one.machine).filter((machine) => machine.endsWith(`@${name}`)))].sort();
+      const now = JSON.stringify([member, own, peer, behind, sessions, jobs, drained, state.access, state.fleet.length, Math.floor(state.now / 5_000)]);
       if (now === shown) return;
       shown = now;
       replace(element,
-        h('div', { class: 'page-head' }, h('h2', {}, h('a', { class: 'crumb', href: '/fleet' }, 'Fleet / '), oneLine(name, MAX_FACT)),
+        h('div', { class: 'page-head' }, h('h2', {}, h('a', { class: 'crumb', href: '/fleet' }, 'Fleet / '), ...above(name), oneLine(name.split('@')[0], MAX_FACT)),
+          peer && h('span', { id: 'machine-link', class: 'session-outcome', data: { tone: linkTone(peer) } }, oneLine(peer.status, 40)),
           member && h('span', { class: 'session-outcome', data: { tone: tone(member) } }, drained ? 'drained' : doing(member)),
           h('span', { class: 'spacer' }),
-          state.access === 'act' && state.queue !== null && h('button', {
+          state.access === 'act' && (own !== null || launchable(state).includes(name)) && h('button', { type: 'button', 'data-acts': true, title: 'Start a session on it', on: { click: launch } }, 'New session'),
+          state.access === 'act' && state.queue !== null && (member || own) && h('button', {
             type: 'button', 'data-acts': true, title: drained ? 'Hand out jobs to it again' : 'Hand out no more jobs to it; running ones go on', on: { click: () => machineAct(name, drained ? 'undrain' : 'drain') },
           }, drained ? 'Give it jobs' : 'Drain')),
-        ...body(state, member, own),
-        ...listed('Sessions', sessions.slice(0, MAX_LISTED).map((one) => [sessionPath(one.id), label(one), outcome(one), sessionTone(one)]), member ? 'Nothing runs in a terminal there.' : ''),
+        ...body(state, member, own, peer),
+        ...listed('Behind it', behind.map((machine) => [machinePath(machine), oneLine(way(machine.slice(0, -name.length - 1)), MAX_FACT), 'reached through it', 'off']), ''),
+        ...listed('Sessions', sessions.slice(0, MAX_LISTED).map((one) => [sessionPath(one.id), label(one), outcome(one), sessionTone(one)]), member || peer ? 'Nothing runs in a terminal there.' : ''),
         ...listed('Jobs', jobs.slice(0, MAX_LISTED).map((one) => [jobPath(one.id), oneLine(one.name || one.id, MAX_FACT), jobOutcome(one), jobTone(one)]), ''));
     },
   };
 }
 
-/** @param {State} state @param {FleetMachine | undefined} member @param {Machine | null} own */
-function body(state, member, own) {
+/** @param {string} name `dev@server` @returns {import('./dom.js').Child[]} the machines on the way there, each with its page */
+function above(name) {
+  const names = name.split('@');
+  return names.slice(1).map((one, at) => h('a', { class: 'crumb', href: machinePath(names.slice(at + 1).join('@')) }, `${oneLine(one, MAX_FACT)} / `)).reverse();
+}
+
+/** @param {Peer} peer @param {number} now */
+function link({ url, origin, version, since, problem, status }, now) {
+  return [
+    ...fact('Link', [status, Number.isNaN(since) ? '' : `for ${duration(Math.max(0, now - since))}`].filter(Boolean).join(' ')),
+    ...fact('Problem', problem), ...fact('Address', url), ...fact('Known by', origin), ...fact('darkmux', version),
+  ];
+}
+
+/** @param {State} state @param {FleetMachine | undefined} member @param {Machine | null} own @param {Peer | undefined} peer */
+function body(state, member, own, peer) {
+  if (!member && !own && peer) {
+    const through = peer.name === state.place.route.id ? [] : fact('Through', peer.name);
+    const told = through.length === 0 ? peer : { ...peer, url: '', origin: '', version: '' };
+    return [h('div', { class: 'machine-facts' }, h('dl', { class: 'facts' }, ...through, ...link(told, state.now)))];
+  }
   if (!member && !own) {
     return [h('div', { class: 'teach' }, h('h3', {}, 'No machine of this name shows a sign of life'), h('p', {}, 'If it is one of yours, start its daemon there:'), commandLine('darkmux serve'))];
   }
   return [
     member?.clash && h('p', { class: 'banner' }, oneLine(member.clash, 300)),
     h('div', { class: 'machine-facts' },
-      h('dl', { class: 'facts' }, ...facts(state, member, own)),
+      h('dl', { class: 'facts' }, ...facts(state, member, own), ...(peer ? link({ ...peer, version: '' }, state.now) : [])),
       member && h('div', { class: 'machine-hour' }, h('h3', {}, 'Jobs, last hour'), line(state, member)),
       models(member?.models ?? own?.models ?? [], own?.modelsUnreachable ?? false)),
   ].filter((one) => one !== '' && one !== undefined);

@@ -5,7 +5,7 @@
  */
 
 import { isOpen } from '../commands.js';
-import { duration, utc } from '../format.js';
+import { duration, utc, way } from '../format.js';
 import { jobPath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, h, reconcile, setAttribute, setText, svg } from './dom.js';
@@ -74,7 +74,7 @@ function ring(session) {
     update({ role, machine, start, path }, now) {
       setAttribute(link, 'href', path);
       setAttribute(link, 'title', `${oneLine(session, 200)} · since ${utc(start)}`);
-      setText(what, [oneLine(role, MAX_NAME) || 'dispatch', oneLine(machine, MAX_NAME)].filter(Boolean).join(' · '));
+      setText(what, [oneLine(role, MAX_NAME) || 'dispatch', oneLine(way(machine), MAX_NAME)].filter(Boolean).join(' · '));
       setText(time, duration(Math.max(0, now - start)).replace(/\.\d/, ''));
       setAttribute(arc, 'stroke-dashoffset', String(ROUND * (1 - turn(now - start))));
     },

@@ -39,7 +39,7 @@ export function createSessionDetail(actions) {
     const facts = !may || state.view === 'records';
     replace(panel,
       h('div', { class: 'detail-head' },
-        h('h2', {}, session ? label(session) : 'Session'),
+        h('h2', {}, session ? label(session) : 'Session', session && session.machine.includes('@') && h('span', { class: 'note crumbs' }, ...crumbs(session.machine))),
         session && h('span', { class: 'session-outcome', data: { tone: tone(session) } }, outcome(session)),
         may && tabs(state.view, actions),
         h('span', { class: 'spacer' }),
@@ -92,6 +92,13 @@ function buttons(session, { act, rename }) {
     !open && button('Dismiss', 'dismiss', 'Remove it, with all of its output'));
 }
 
+/** @param {string} machine @returns {import('./dom.js').Child[]} the machines on the way there, each with its page */
+export function crumbs(machine) {
+  const names = machine.split('@');
+  const hops = names.map((name, at) => h('a', { href: machinePath(names.slice(at).join('@')) }, oneLine(name, MAX_FACT))).reverse();
+  return hops.flatMap((hop, at) => (at === 0 ? [hop] : [' › ', hop]));
+}
+
 /** @param {string} id */
 function idParts(id) {
   const code = h('code', { class: 'detail-id' }, oneLine(id, MAX_FACT));
@@ -103,7 +110,7 @@ function factsOf(session, ran) {
   return [
     ...fact('Role', session.role),
     ...fact('Kind', session.kind),
-    ...(session.machine === '' ? [] : [h('dt', {}, 'Machine'), h('dd', {}, h('a', { href: machinePath(session.machine) }, oneLine(session.machine, MAX_FACT)))]),
+    ...(session.machine === '' ? [] : [h('dt', {}, 'Machine'), h('dd', {}, ...crumbs(session.machine))]),
     ...time('Started', Number.isNaN(session.started) ? session.created : session.started),
     ...time('Ended', session.ended),
     h('dt', {}, 'Ran'), ran,

@@ -5,7 +5,7 @@
  */
 
 import { FIRST_DISPATCH, isOpen } from '../commands.js';
-import { age, duration, shortId } from '../format.js';
+import { age, duration, shortId, way } from '../format.js';
 import { sessionOf } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, reconcile, replace, setAttribute, setText } from './dom.js';
@@ -125,7 +125,7 @@ function sessionRow(id, openSession) {
       setText(badge, outcome(session));
       const called = [session.role, session.kind].find((word) => word !== '' && oneLine(word, MAX_NAME) !== label(session)) ?? '';
       setAttribute(what, 'title', oneLine(id, MAX_NAME));
-      setText(what, [oneLine(called, MAX_NAME), oneLine(session.machine, MAX_NAME), session.title === '' && session.name === '' && shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
+      setText(what, [oneLine(called, MAX_NAME), oneLine(way(session.machine), MAX_NAME), session.title === '' && session.name === '' && shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
       const ran = ranFor(session, now);
       setText(when, isOpen(session.state) ? ran : [ran, age(now - (session.ended || session.created))].filter(Boolean).join(' · '));
     },

@@ -30,6 +30,13 @@ export function tone(machine) {
   return machine.state === 'busy' ? 'open' : 'good';
 }
 
+/** @param {import('../types.js').Peer} peer @returns {'good' | 'bad' | 'lost' | 'off'} how its link is, for colour */
+export function linkTone({ status }) {
+  if (status === 'connected') return 'good';
+  if (status === 'offline') return 'off';
+  return status === 'connecting' ? 'lost' : 'bad';
+}
+
 /** @param {FleetMachine} machine @returns {string} how far its clock is off, where that is worth a word */
 export function skew(machine) {
   if (!(Math.abs(machine.skew) > SKEW_MS)) return '';

@@ -8,6 +8,7 @@ use crate::cli::Cx;
 use crate::cli::printer::{BAD, DIM, GOOD, WARN};
 use crate::cli::table::Cell;
 use crate::client::Client;
+use crate::config::Config;
 use crate::fleet::{Member, PROBE_TIME};
 use crate::util::visible_line;
 use crate::wire::v1::{Discovered, LinkState, PeerStatus};
@@ -39,6 +40,7 @@ impl Links {
 
     /// Says which links are down and why, and which machines were found and are no peers.
     pub fn tell(&self, cx: &Cx) {
+        tell_file(cx);
         for peer in self.peers.iter().filter(|peer| peer.status == LinkState::Disconnected) {
             let why = peer.last_error.as_deref().unwrap_or("it does not answer");
             let (name, why) = (visible_line(&peer.name), visible_line(why));
@@ -54,6 +56,13 @@ impl Links {
     /// For `--json`.
     pub fn as_json(&self) -> Value {
         json!(self.peers)
+    }
+}
+
+/// Says what is wrong in `host.toml`, where the peers that are missed may stand.
+pub fn tell_file(cx: &Cx) {
+    if let Some(Err(error)) = cx.config().ok().map(Config::host) {
+        cx.printer.warn(&format!("{error}; a daemon that runs goes on with the peers of before"));
     }
 }
 

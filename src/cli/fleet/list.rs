@@ -58,6 +58,7 @@ pub fn run(args: &ListArgs, cx: &Cx) -> Outcome {
             table.print(&cx.printer)?;
         }
         alive.tell(cx);
+        links::tell_file(cx);
         known::tell_clashes(cx, &members);
         Ok(Exit::Ok)
     })

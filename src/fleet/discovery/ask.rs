@@ -163,3 +163,49 @@ async fn get(client: &Client, url: &str) -> Result<(StatusCode, Value), Broken> 
     }
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A device that answers one request with this body, or with nothing at all.
+    async fn asked(body: Option<String>) -> Asked {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let device = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let Some(body) = body else {
+                // Longer than anybody may wait.
+                stream.set_read_timeout(Some(ASK_TIME * 2)).unwrap();
+                let _ = stream.read(&mut [0; 16]);
+                return;
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            // Who has heard enough hangs up.
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        });
+        let client = build(builder().tls_certs_only([])).unwrap();
+        let asked = within(&client, &base).await;
+        tokio::task::spawn_blocking(move || device.join().unwrap()).await.unwrap();
+        asked
+    }
+
+    #[tokio::test]
+    async fn a_device_has_three_seconds_and_a_quarter_of_a_mebibyte() {
+        let health = |padding: usize| {
+            let data =
+                serde_json::json!({ "service": "gmuxd", "hostname": "desk", "x": "x".repeat(padding) });
+            Some(serde_json::json!({ "ok": true, "data": data }).to_string())
+        };
+        assert!(matches!(asked(health(0)).await, Asked::Member(one) if one.name == "desk"));
+        assert_eq!(asked(health(ANSWER_MAX)).await, Asked::NoMember);
+        let began = std::time::Instant::now();
+        assert_eq!(asked(None).await, Asked::Silent);
+        assert!(began.elapsed() < ASK_TIME * 3, "{:?}", began.elapsed());
+    }
+}

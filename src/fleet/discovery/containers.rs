@@ -340,4 +340,23 @@ mod tests {
             assert_eq!(container(std::slice::from_ref(&change)), None, "{change:?}");
         }
     }
+
+    /// What was read in an earlier run of a container is not its token now; one that gave none is asked again later.
+    #[tokio::test]
+    async fn a_token_counts_for_its_run_and_is_asked_for_again() {
+        let places = EnginePlaces::of(&crate::config::Environment::of([("PATH", "/bin")]));
+        let mut watcher = Watcher::new(places);
+        let candidate = container(&[]).unwrap();
+        let run = candidate.run.clone();
+        watcher.take("c".into(), candidate);
+        watcher.known.get_mut("c").unwrap().due = None;
+        let token = || Ok(Secret::new("t".repeat(64)));
+        watcher.settle(("c".into(), "an earlier one".into(), token()));
+        assert!(watcher.known["c"].token.is_none() && watcher.known["c"].due.is_none());
+        watcher.settle(("c".into(), run.clone(), Err(LocalError::Late)));
+        let due = watcher.known["c"].due.expect("it is asked again");
+        assert!(due > Instant::now() + LATER / 2 - Duration::from_secs(1));
+        watcher.settle(("c".into(), run, token()));
+        assert!(watcher.known["c"].token.is_some());
+    }
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::assets::Bundled;
 use crate::model::Day;
-use crate::serve::ApiError;
+use crate::serve::{ApiError, guard};
 
 /// `GET /`: the page, live.
 pub async fn live(Extension(viewer): Extension<Bundled>) -> Result<Response, ApiError> {
@@ -64,7 +64,8 @@ fn page(viewer: &Bundled, metas: &str) -> Result<Response, ApiError> {
         .split_once("<head>")
         .ok_or_else(|| ApiError::internal("making the page", &"it has no <head>"))?;
     let html = format!("{before}<head>\n{metas}{after}");
-    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response())
+    let kind = (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned());
+    Ok(([kind, (header::CONTENT_SECURITY_POLICY, guard::policy(&bundle.inline))], html).into_response())
 }
 
 #[cfg(test)]

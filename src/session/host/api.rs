@@ -61,6 +61,9 @@ const NAME_BODY_MAX: usize = 4096;
 /// How long typed bytes may wait for the process; less than a client waits for an answer.
 const INPUT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Longest time that the daemon may give a client whose socket it hands over.
+const CLIENT_TIME_MAX: Duration = Duration::from_hours(24);
+
 /// Header that tells the offset of the first byte of output in the body.
 pub const OUTPUT_START: &str = "darkmux-output-start";
 
@@ -363,7 +366,7 @@ fn how(request: &Request<Incoming>) -> How {
 
 /// What the daemon says of the client whose socket it hands over, times in milliseconds.
 fn client(request: &Request<Incoming>, read_only: bool) -> Client {
-    let time = |name| Duration::from_millis(parameter(request, name).unwrap_or(0));
+    let time = |name| Duration::from_millis(parameter(request, name).unwrap_or(0)).min(CLIENT_TIME_MAX);
     let ours = parameter(request, "ours") == Some(1);
     Client { ours, read_only, stall: time("stall"), ping: time("ping"), pong: time("pong") }
 }

@@ -126,6 +126,8 @@ impl Watch {
                 let answered = self.viewer.host.viewers.answered();
                 // Also where this wait is dropped.
                 self.next = Next::Screen { answered };
+                // Who only looks whether there is more of the output does not have it drawn in vain.
+                tokio::task::yield_now().await;
                 self.screen(answered).await.inspect(|_| self.next = Next::Output)?
             }
             Chunk::Gap(from, to) => Event::Gap(from, to),
@@ -135,11 +137,15 @@ impl Watch {
 
     /// The screen as it is now; the output goes on after it.
     async fn screen(&mut self, answered: bool) -> io::Result<Event> {
-        let host = &self.viewer.host;
-        let seen = host.model.look(|screen, at| (at, screen.snapshot(), screen.take_said())).await;
-        let (at, bytes, said) = seen.ok_or_else(|| io::Error::other("the host is ending"))?;
-        // What the program asked before this viewer came is nothing that it sees.
-        model::pass_on(host, said, answered);
+        let host = Arc::clone(&self.viewer.host);
+        let model = Arc::clone(&host.model);
+        let seen = model.look(move |screen, at| {
+            // What the program asked before this viewer came is nothing that it sees. Passed on here, because the
+            // viewer may be gone when the picture is there, and what the program said is told once.
+            model::pass_on(&host, screen.take_said(), answered);
+            (at, screen.snapshot())
+        });
+        let (at, bytes) = seen.await.ok_or_else(|| io::Error::other("the host is ending"))?;
         self.reader.seek(at);
         Ok(Event::Snapshot { at, bytes: bytes.into() })
     }
@@ -217,7 +223,7 @@ impl Keys for Typing {
     }
 
     fn waiting(&self) -> usize {
-        self.bytes + self.waiting.len()
+        self.bytes + self.waiting.len() * size_of::<Typed>()
     }
 
     async fn flush(&mut self) -> io::Result<()> {

@@ -21,13 +21,14 @@ pub struct Heartbeat {
 struct Beat {
     heard: Instant,
     asked: Option<Instant>,
-    excused: bool,
+    /// Since when nobody listens to it.
+    excused: Option<Instant>,
 }
 
 impl Heartbeat {
     /// Asks after so much `silence`, and gives the `answer` so much time.
     pub fn new(silence: Duration, answer: Duration) -> Self {
-        let state = Beat { heard: Instant::now(), asked: None, excused: false };
+        let state = Beat { heard: Instant::now(), asked: None, excused: None };
         Self { silence, answer, state: Mutex::new(state) }
     }
 
@@ -40,16 +41,23 @@ impl Heartbeat {
         let mut state = self.state();
         state.heard = Instant::now();
         state.asked = None;
+        state.excused = state.excused.map(|_| state.heard);
     }
 
-    /// Nobody listens to the client at the moment, or does again.
+    /// Nobody listens to the client at the moment, or does again. Its time stands still meanwhile, and goes on where it
+    /// was: who is not listened to for a moment, again and again, is asked all the same.
     pub fn excuse(&self, excused: bool) {
         let mut state = self.state();
-        if state.excused && !excused {
-            state.heard = Instant::now();
-            state.asked = None;
+        match (state.excused, excused) {
+            (None, true) => state.excused = Some(Instant::now()),
+            (Some(since), false) => {
+                let stood = since.elapsed();
+                state.heard += stood;
+                state.asked = state.asked.map(|asked| asked + stood);
+                state.excused = None;
+            }
+            _ => {}
         }
-        state.excused = excused;
     }
 
     /// The next question, at its time; an error when the last one was not answered. Can be dropped while it waits.
@@ -57,15 +65,19 @@ impl Heartbeat {
         loop {
             let until = {
                 let state = self.state();
-                state.asked.map_or(state.heard + self.silence, |asked| asked + self.answer)
+                match (state.excused, state.asked) {
+                    (Some(_), _) => Instant::now() + self.answer,
+                    (None, Some(asked)) => asked + self.answer,
+                    (None, None) => state.heard + self.silence,
+                }
             };
             tokio::time::sleep_until(until).await;
             let mut state = self.state();
             let now = Instant::now();
-            if state.excused {
-                state.heard = now;
-                state.asked = None;
-            } else if state.asked.is_some_and(|asked| now >= asked + self.answer) {
+            if state.excused.is_some() {
+                continue;
+            }
+            if state.asked.is_some_and(|asked| now >= asked + self.answer) {
                 return Err(Close::TooSlow);
             } else if state.asked.is_none() && now >= state.heard + self.silence {
                 state.asked = Some(now);
@@ -90,6 +102,29 @@ mod tests {
         assert_eq!(begun.elapsed().as_secs(), 40);
         assert!(matches!(beat.next().await, Err(Close::TooSlow)));
         assert_eq!(begun.elapsed().as_secs(), 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn moments_in_which_nobody_listens_keep_no_silent_client() {
+        let beat = Heartbeat::new(Duration::from_secs(20), Duration::from_secs(10));
+        let moments = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                beat.excuse(true);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                beat.excuse(false);
+            }
+        };
+        let begun = Instant::now();
+        let let_go = async {
+            assert!(matches!(beat.next().await, Ok(Message::Ping(_))));
+            assert!(matches!(beat.next().await, Err(Close::TooSlow)));
+        };
+        tokio::select! {
+            () = moments => {}
+            done = tokio::time::timeout(Duration::from_mins(10), let_go) => done.expect("it is let go"),
+        }
+        assert!((30..42).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::SplitStream;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::Message;
 use tungstenite::protocol::{Role, WebSocketConfig};
@@ -90,9 +90,7 @@ pub async fn relay<S, E, K>(
         close = up::run(&mut frames, &mut keys, client.read_only, &heartbeat) => close,
         close = over => Some(close),
     };
-    if let Some(close) = close {
-        goodbye(down, frames, close).await;
-    }
+    goodbye(down, frames, close).await;
 }
 
 /// Says all there is to say of an ended session: its last picture, which ends `at` that offset, and the code a shell
@@ -112,7 +110,7 @@ pub async fn last_words<S>(
         down.exit(exit_code).await
     };
     let close = said.await.err().unwrap_or(Close::Exited);
-    goodbye(down, frames, close).await;
+    goodbye(down, frames, Some(close)).await;
 }
 
 /// Says why there is no terminal.
@@ -121,7 +119,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (down, frames) = sides(socket, client, None);
-    goodbye(down, frames, close).await;
+    goodbye(down, frames, Some(close)).await;
 }
 
 fn sides<S: AsyncRead + AsyncWrite + Unpin>(
@@ -134,20 +132,28 @@ fn sides<S: AsyncRead + AsyncWrite + Unpin>(
     (Down { sink, ours, read_only, at, end: 0, stall, took: false }, frames)
 }
 
+/// Ends the socket: with this word, or with the answer to the client's own.
 async fn goodbye<S: AsyncRead + AsyncWrite + Unpin>(
     mut down: Down<S>,
     mut frames: SplitStream<WebSocketStream<S>>,
-    close: Close,
+    close: Option<Close>,
 ) {
     tracing::debug!(?close, "a terminal's socket is closed");
     let goodbye = async {
-        let _ = down.sink.send(close.message()).await;
+        let _ = match close {
+            Some(close) => down.sink.send(close.message()).await,
+            None => down.sink.flush().await,
+        };
         // Closing before the client has answered could take the last frames from it.
         while let Some(Ok(_)) = frames.next().await {}
-        if matches!(close, Close::Garbage | Close::TooBig) {
+        if matches!(close, Some(Close::Garbage | Close::TooBig)) {
             // What it still sends cannot be read, and closing at once would take the frame from it, too.
             tokio::time::sleep(LINGER).await;
         }
     };
     let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    // The daemon has the connection, too, and may stand still.
+    if let Ok(mut socket) = down.sink.reunite(frames) {
+        let _ = tokio::time::timeout(GOODBYE, socket.get_mut().shutdown()).await;
+    }
 }

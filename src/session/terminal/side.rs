@@ -22,7 +22,7 @@ pub trait Keys: Send {
     /// Says how large this client is.
     fn state_size(&mut self, size: WindowSize);
 
-    /// Bytes that wait.
+    /// Bytes that wait, with what each key costs beside them.
     fn waiting(&self) -> usize;
 
     /// Hands over what waits. Can be dropped while it waits, and called again.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -21,6 +21,8 @@ pub enum Answer {
     Then(Vec<u8>, Vec<u8>),
     /// These bytes, one every moment, and nothing more.
     Drip(Vec<u8>),
+    /// A WebSocket that is opened, and these bytes on it.
+    Socket(Vec<u8>),
     /// Nothing at all.
     Mute,
 }
@@ -30,6 +32,7 @@ pub enum Answer {
 pub struct Asked {
     pub line: String,
     pub headers: HashMap<String, String>,
+    pub at: Instant,
 }
 
 #[derive(Default)]
@@ -87,6 +90,11 @@ impl Spoke {
         self.state.0.lock().expect("the peer's state").asked.clone()
     }
 
+    /// When its events were asked for, the first time first.
+    pub fn tries(&self) -> Vec<Instant> {
+        self.asked().iter().filter(|asked| asked.line.contains("/v1/events")).map(|asked| asked.at).collect()
+    }
+
     /// Says this on every open stream.
     pub fn say(&self, text: &str) {
         let state = self.state.0.lock().expect("the peer's state");
@@ -123,7 +131,8 @@ fn serve(stream: &TcpStream, shared: &(Mutex<State>, Condvar)) {
     }
     let path = line.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
     let mut state = shared.0.lock().expect("the peer's state");
-    state.asked.push(Asked { line: line.trim().to_owned(), headers });
+    let key = headers.get("sec-websocket-key").cloned().unwrap_or_default();
+    state.asked.push(Asked { line: line.trim().to_owned(), headers, at: Instant::now() });
     let answer = state.answers.get(&path).cloned();
     let mut out = stream.try_clone().expect("a second handle");
     match answer {
@@ -138,6 +147,15 @@ fn serve(stream: &TcpStream, shared: &(Mutex<State>, Condvar)) {
             let head =
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:\n\n";
             let _ = out.write_all(head).and_then(|()| out.write_all(&bytes));
+            state.streams.push(out);
+        }
+        Some(Answer::Socket(bytes)) => {
+            let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+            let head = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
+            );
+            let _ = out.write_all(head.as_bytes()).and_then(|()| out.write_all(&bytes));
             state.streams.push(out);
         }
         Some(Answer::Endless(bytes)) => {

@@ -119,7 +119,7 @@ fn join(found: &Found, own: &str) -> Option<String> {
     let name = &found.name;
     (found.access == Access::Suggestion).then(|| match found.kind {
         Kind::Darkmux => {
-            format!("on {name}: `darkmux fleet invite`; then on {own}: `darkmux fleet join CODE`")
+            format!("on {name}: `darkmux fleet invite`; then on {own}: `darkmux fleet join`, which asks for its code")
         }
         Kind::Gmux => {
             format!("on {name}: `gmuxd auth`; then on {own} a `[[peers]]` with that token in host.toml")

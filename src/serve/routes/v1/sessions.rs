@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::{find, not_found};
 use crate::peer::{Audience, VIA};
 use crate::serve::app::data;
+use crate::serve::auth::{Caller, Via};
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{AttachObject, Refusal, SessionObject};
 
@@ -19,7 +20,11 @@ use crate::wire::v1::{AttachObject, Refusal, SessionObject};
         (status = 200, description = "`data`: every session, newest first", body = Vec<SessionObject>),
     )
 )]
-pub async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub async fn list(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap) -> Response {
+    if caller.via() == Via::Socket {
+        // A command of this user looks: links that are down are tried at once.
+        app.peers.wake();
+    }
     let audience = hub(&headers).unwrap_or(Audience::All);
     // Each session keeps its JSON; only the envelope is made here.
     let own =
