@@ -134,9 +134,11 @@ pub async fn tell(runner: &Arc<Runner>, claim: &Claim, outcome: Outcome, result:
     runner.transitions.of_claim(claim, (action, level), payload).await;
 }
 
-/// What the flow says of a result that Redis has no place for.
-fn untold(error: &WorkError) -> Value {
-    json!({ "why": error.to_string() })
+/// Says of a job that Redis has no place for what became of it.
+pub async fn untold(runner: &Runner, claim: &Claim, error: &WorkError) {
+    tracing::error!(job = %claim.id, %error, "what became of it cannot be told");
+    let payload = json!({ "why": error.to_string() });
+    runner.transitions.of_claim(claim, ("job.untold", Level::Error), payload).await;
 }
 
 /// `None` when the daemon stops first, or Redis has no place for it: the next one tells it.
@@ -166,8 +168,8 @@ async fn tell_until_answered(
             Ok(Finish::Forgotten) => tracing::debug!(job = %id, "its result waits: Redis forgot it again"),
             Ok(finish) => return Some(finish),
             Err(error) if error.is_of_the_data() => {
-                tracing::error!(job = %id, %error, "its result cannot be told; it stays in the journal");
-                runner.transitions.of_claim(claim, ("job.untold", Level::Error), untold(&error)).await;
+                // It stays in the journal.
+                untold(runner, claim, &error).await;
                 return None;
             }
             Err(error) => tracing::debug!(job = %id, %error, "its result waits"),
@@ -178,33 +180,42 @@ async fn tell_until_answered(
     }
 }
 
-/// The session's host is gone, and with it how the job would have ended: the attempt is lost, as when the whole
-/// machine had gone. Tells it until Redis has answered.
-pub async fn lost(runner: &Runner, claim: &Claim) {
+/// Tells that an attempt ended without a result, until Redis has answered: it may run nowhere, where `refused` says
+/// why, or was lost. `None` as for a result; the next daemon finds the job as this one did.
+async fn tell_without_result(runner: &Runner, claim: &Claim, refused: Option<&str>) -> Option<Finish> {
     let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
-    let finish = loop {
-        match runner.queue.lose(claim).await {
-            Ok(Finish::Forgotten) => {
-                // Redis lost its newest writes: it hears first that the job was here.
-                match runner.queue.resume(&runner.seat, claim).await {
-                    Ok(Beat::Lost) => break Finish::Fenced,
-                    Ok(_) => {}
-                    Err(error) => tracing::debug!(job = %claim.id, %error, "its loss waits"),
-                }
+    loop {
+        let answer = match refused {
+            Some(why) => runner.queue.refuse(&claim.id, &claim.token, why).await,
+            None => runner.queue.lose(claim).await,
+        };
+        let waits = match answer {
+            // Redis lost its newest writes: it hears first that the job was here.
+            Ok(Finish::Forgotten) => match runner.queue.resume(&runner.seat, claim).await {
+                Ok(Beat::Lost) => return Some(Finish::Fenced),
+                Ok(_) => None,
+                Err(error) => Some(error),
+            },
+            Ok(finish) => return Some(finish),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = waits {
+            if error.is_of_the_data() {
+                untold(runner, claim, &error).await;
+                return None;
             }
-            Ok(finish) => break finish,
-            Err(error) if error.is_of_the_data() => {
-                tracing::error!(job = %claim.id, %error, "its loss cannot be told");
-                runner.transitions.of_claim(claim, ("job.untold", Level::Error), untold(&error)).await;
-                return;
-            }
-            Err(error) => tracing::debug!(job = %claim.id, %error, "its loss waits"),
+            tracing::debug!(job = %claim.id, %error, "its end waits");
         }
         if !runner.shutdown.rest(backoff.pause()).await {
-            // The next daemon finds the session as this one did.
-            return;
+            return None;
         }
-    };
+    }
+}
+
+/// The session's host is gone, and with it how the job would have ended: the attempt is lost, as when the whole
+/// machine had gone.
+pub async fn lost(runner: &Runner, claim: &Claim) {
+    let Some(finish) = tell_without_result(runner, claim, None).await else { return };
     forget(runner, claim);
     let (action, level, payload) = match finish {
         Finish::Again => ("job.lost", Level::Warn, json!({ "then": "queued again" })),
@@ -230,10 +241,11 @@ pub fn forget(runner: &Runner, claim: &Claim) {
 
 /// The claimed job must not run, anywhere: it ends as a dead letter.
 pub async fn refused(runner: &Runner, claim: &Claim, why: &str) {
-    if let Err(error) = runner.queue.refuse(&claim.id, &claim.token, why).await {
-        tracing::warn!(job = %claim.id, %error, "its end waits for its lease");
+    match tell_without_result(runner, claim, Some(why)).await {
+        Some(Finish::Fenced) => return superseded(runner, claim).await,
+        Some(_) => forget(runner, claim),
+        None => return,
     }
-    forget(runner, claim);
     if let Some(session) = &claim.spec.legacy_session {
         runner.transitions.tell_1_9((session, claim.job.role_id.as_str()), NOT_STARTED, None).await;
     }

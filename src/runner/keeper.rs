@@ -31,7 +31,7 @@ pub async fn keep(runner: Arc<Runner>) {
     let observer = (runner.flow_stream.clone(), runner.seat.consumer.clone());
     let mut reconciler = Reconciler::new(runner.queue.clone(), runner.clock.clone(), observer);
     let reader = PresenceReader::new(runner.queue.redis().clone());
-    let mut keeper = Keeper { runner: Arc::clone(&runner), epoch: None, owes: true, pruned: Instant::now() };
+    let mut keeper = Keeper::new(Arc::clone(&runner));
     let mut unknown = parked::Unknown::default();
     let mut server = runner.queue.redis().server();
     let mut sleep = SleepWatch::new(runner.clock.clone());
@@ -79,10 +79,18 @@ struct Keeper {
     epoch: Option<String>,
     /// Redis was not told what ran here, or is not known to have been.
     owes: bool,
+    /// That life of Redis has not heard of every job that was published here.
+    unpublished: bool,
+    /// Why it is told anything.
+    why: &'static str,
     pruned: Instant,
 }
 
 impl Keeper {
+    fn new(runner: Arc<Runner>) -> Self {
+        Self { runner, epoch: None, owes: true, unpublished: false, why: "", pruned: Instant::now() }
+    }
+
     /// A look at the queue, once a Redis of another life was told.
     async fn look(&mut self, reconciler: &mut Reconciler) -> Result<Vec<Change>, WorkError> {
         self.owes = true;
@@ -99,20 +107,33 @@ impl Keeper {
 
     /// Another life of the Redis than before may have lost its newest writes: the journal tells it.
     async fn notice_loss(&mut self, epoch: &str) -> Result<(), WorkError> {
-        let runner = &self.runner;
+        let mut told = Vec::new();
+        let done = self.retell(epoch, &mut told).await;
+        // Also what was told before something failed: it is not told twice.
+        for id in &told {
+            tracing::warn!(job = %id, "Redis had forgotten it and was told again");
+            tell_one(&self.runner, ("queue.rollback", Level::Warn), id, json!({ "why": self.why })).await;
+        }
+        done
+    }
+
+    /// Adds to `told` what this life of Redis did not know.
+    async fn retell(&mut self, epoch: &str, told: &mut Vec<SessionId>) -> Result<(), WorkError> {
+        let runner = Arc::clone(&self.runner);
         let server = runner.queue.redis().server();
         let life = server.borrow().as_ref().map(|server| server.run_id.clone());
         if self.epoch.as_deref() == Some(epoch) {
             runner.told.send_replace(life);
-            return Ok(());
+            return self.republish(told).await;
         }
+        let first = self.epoch.is_none();
+        self.why = if first { "told at the start" } else { "Redis lost its newest writes" };
         // Nothing is claimed here until it knows what runs here, and had the time to learn what runs elsewhere.
         runner.told.send_replace(None);
         runner.journal.resume_running(&runner.queue, &runner.seat).await?;
         // Their workers learn at once whether that was in time.
         runner.look(None);
-        let mut told = runner.journal.reassert(&runner.queue, &runner.seat).await?;
-        let first = self.epoch.is_none();
+        runner.journal.reassert(&runner.queue, &runner.seat, told).await?;
         if first {
             // This daemon has seen no other life of it: it may claim what is there.
             self.claim_from(life.clone());
@@ -120,19 +141,23 @@ impl Keeper {
         tokio::time::sleep(runner.queue.config().beat.min(GRACE)).await;
         let is_over = runner.queue.epoch().await? != epoch;
         self.epoch = Some(epoch.to_owned());
+        self.unpublished = true;
         if is_over {
             // It went back once more meanwhile, and everybody tells it anew.
             runner.told.send_replace(None);
             runner.other_life.notify_one();
-        } else {
-            told.extend(runner.journal.republish(&runner.queue).await?);
-            self.claim_from(life);
+            return Ok(());
         }
-        for id in &told {
-            tracing::warn!(job = %id, "Redis had forgotten it and was told again");
-            let payload =
-                json!({ "why": if first { "told at the start" } else { "Redis lost its newest writes" } });
-            tell_one(runner, ("queue.rollback", Level::Warn), id, payload).await;
+        self.republish(told).await?;
+        self.claim_from(life);
+        Ok(())
+    }
+
+    /// Publishes what this life of Redis has not heard yet, until all of it went well once.
+    async fn republish(&mut self, told: &mut Vec<SessionId>) -> Result<(), WorkError> {
+        if self.unpublished {
+            self.runner.journal.republish(&self.runner.queue, told).await?;
+            self.unpublished = false;
         }
         Ok(())
     }
@@ -156,7 +181,7 @@ impl Keeper {
 async fn tell(runner: &Runner, change: &Change) {
     let (action, level, id, payload) = match change {
         Change::Requeued(id) => ("job.lost", Level::Warn, id, json!({ "then": "queued again" })),
-        Change::Dead(id) => ("job.dead", Level::Error, id, json!({ "why": "its runner was lost" })),
+        Change::Dead(id, why) => ("job.dead", Level::Error, id, json!({ "why": why })),
         Change::Cancelled(id) => ("job.cancelled", Level::Info, id, json!({ "why": "its runner was lost" })),
         Change::Restored(id) => ("job.restored", Level::Warn, id, Value::Null),
         Change::Settled(id, state) => {
@@ -164,7 +189,7 @@ async fn tell(runner: &Runner, change: &Change) {
             ("job.settled", level, id, json!({ "state": state }))
         }
     };
-    if matches!(change, Change::Dead(_) | Change::Cancelled(_)) {
+    if matches!(change, Change::Dead(..) | Change::Cancelled(_)) {
         tell_publisher(runner, id).await;
     }
     tell_one(runner, (action, level), id, payload).await;

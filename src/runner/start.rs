@@ -26,8 +26,8 @@ const NAME_MAX: usize = 64;
 /// was up counts as starting for 15 s.
 const EARLIER_END: Duration = Duration::from_secs(20);
 
-/// Pause before a session is looked for again that the system would not let be read.
-const UNREADABLE: Duration = Duration::from_secs(1);
+/// Pause before a session, or the journal, is looked for again that the system would not let be read.
+pub const UNREADABLE: Duration = Duration::from_secs(1);
 
 /// Variables of a job that tell its attempts apart.
 const ATTEMPT: &str = "DARKMUX_ATTEMPT";

@@ -15,7 +15,7 @@ use crate::model::{EndReason, Level, MachineId, OnLoss, SessionState};
 use crate::session::HostClient;
 use crate::util::{Backoff, BootTime, jitter};
 use crate::wire::SessionStatus;
-use crate::work::{Beat, Claim, Outcome, Stopping, WorkError};
+use crate::work::{Beat, Claim, Outcome, Stopping};
 
 /// Pause between two looks at a session that cannot be followed.
 pub const LOOK: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ async fn decline(runner: &Runner, claim: &Claim, why: &str, peer: Option<&Machin
     // Until it is answered: a job that nobody beats for counts as one that may have run.
     let mut backoff = Backoff::new(LOOK * 2, LOOK * 50);
     while let Err(error) = runner.queue.decline_until(&runner.seat, claim, why, peer).await {
-        if error.is_of_the_data() || matches!(error, WorkError::Invalid(_)) {
+        if error.is_of_the_data() {
             tracing::error!(job = %claim.id, %error, "cannot be given back; its lease ends it");
             break;
         }
@@ -89,6 +89,11 @@ pub fn begin_if_ours(
                     return life(runner, slot, Claim { cancel: Some(why), ..claim }).await;
                 }
                 Ok(Beat::Held) => return life(runner, slot, claim).await,
+                Err(error) if error.is_of_the_data() => {
+                    // Nothing of it runs here; its lease ends it.
+                    end::untold(&runner, &claim, &error).await;
+                    return end::forget(&runner, &claim);
+                }
                 Err(error) => tracing::debug!(job = %claim.id, %error, "whose it is is not known yet"),
             }
             if runner.shutdown.is_stopping() {

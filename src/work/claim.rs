@@ -6,6 +6,7 @@ use redis::{FromRedisValue, ScriptInvocation, Value};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::finish::finished;
 use super::queue::{KEY_KEPT, Queue, strange};
 use super::{WorkError, sign};
 use crate::model::{MachineId, SessionId};
@@ -265,16 +266,16 @@ impl Queue {
         Ok(is_named && Lane { not: spec.lane.not.clone(), ..now } == spec.lane)
     }
 
-    /// Ends a claimed job as a dead letter.
-    pub async fn refuse(&self, id: &SessionId, token: &str, why: &str) -> Result<(), WorkError> {
+    /// Ends a claimed job as a dead letter. May be told again until it is answered.
+    pub async fn refuse(&self, id: &SessionId, token: &str, why: &str) -> Result<Finish, WorkError> {
         self.refuse_id(id.as_str(), token, why).await
     }
 
-    async fn refuse_id(&self, id: &str, token: &str, why: &str) -> Result<(), WorkError> {
+    async fn refuse_id(&self, id: &str, token: &str, why: &str) -> Result<Finish, WorkError> {
         let result = JobResult { schema: 1, error: Some(why.to_owned()), ..JobResult::default() };
         let mut call = self.scripts.refuse.prepare_invoke();
         call.arg(id).arg(token).arg(why).arg(self.config.dead_ttl.as_secs()).arg(json(&result)?);
-        self.send_until_answered(&call).await.map(|_| ())
+        finished(&self.send_until_answered(&call).await?)
     }
 
     /// Makes a job of a foreign entry that this seat claimed. `None` when it is no longer this seat's.

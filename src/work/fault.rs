@@ -24,8 +24,13 @@ pub enum WorkError {
 }
 
 impl WorkError {
-    /// Whether it stays so until somebody mends the data: a key of this one job, say, has another type.
+    /// Whether it stays so until somebody mends the data: a key of this one job, say, has another
+    /// type, or a field of it is no number.
     pub fn is_of_the_data(&self) -> bool {
-        matches!(self, Self::Redis(fault) if fault.class() == RedisClass::Foreign)
+        match self {
+            Self::Redis(fault) => matches!(fault.class(), RedisClass::Foreign | RedisClass::Script),
+            Self::Invalid(_) => true,
+            Self::Full(_) | Self::Unknown(_) | Self::Strange(_) => false,
+        }
     }
 }

@@ -78,7 +78,8 @@ impl Queue {
     }
 }
 
-fn finished(answer: &[String]) -> Result<Finish, WorkError> {
+/// What the answer to an attempt's end says.
+pub(super) fn finished(answer: &[String]) -> Result<Finish, WorkError> {
     match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["already", "queued" | "waiting"] | ["again"] => Ok(Finish::Again),
         ["ok"] | ["already", _] => Ok(Finish::Accepted),

@@ -12,6 +12,7 @@ mod checkpoint;
 mod claim;
 mod control;
 mod doorbell;
+mod entries;
 mod fault;
 mod finish;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod legacy;
 mod log;
 mod queue;
 mod reconcile;
+mod retell;
 mod scripts;
 mod sign;
 mod view;

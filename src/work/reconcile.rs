@@ -16,7 +16,6 @@ use super::claim::{backoff_ms, max_losses};
 use super::queue::Queue;
 use super::{WorkError, control, lane};
 use crate::model::{JobState, SessionId};
-use crate::store::RedisClass;
 use crate::util::Clock;
 use crate::util::clock::whole_ms;
 use crate::wire::{JobResult, JobSpec};
@@ -47,8 +46,8 @@ const CHUNK: usize = 500;
 pub enum Change {
     /// Its runner was lost; another attempt follows.
     Requeued(SessionId),
-    /// Its runner was lost and it is not tried again, or a 1.9 runner never said how it ended.
-    Dead(SessionId),
+    /// It is not tried again: why. Its runner was lost, or a 1.9 runner never said how it ended.
+    Dead(SessionId, String),
     /// It was cancelled and its runner was lost.
     Cancelled(SessionId),
     /// It had fallen out of its stream, and is in it again.
@@ -156,7 +155,7 @@ impl Reconciler {
             };
             match change {
                 Ok(change) => changes.extend(change),
-                Err(error) if is_of_one_job(&error) => {
+                Err(error) if error.is_of_the_data() || !matches!(error, WorkError::Redis(_)) => {
                     // The others must not wait for the one whose hash somebody broke.
                     tracing::warn!(job = %job.id, %error, "a job cannot be reconciled");
                 }
@@ -232,7 +231,7 @@ impl Reconciler {
         let id = job.id.clone();
         Ok(match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["requeued"] => Some(Change::Requeued(id)),
-            ["dead"] => Some(Change::Dead(id)),
+            ["dead"] => Some(Change::Dead(id, "its runner was lost".to_owned())),
             ["cancelled"] => Some(Change::Cancelled(id)),
             ["restored" | "redelivered"] => Some(Change::Restored(id)),
             ["legacy", machine, idle] => self.missed(&id, machine, idle.parse().unwrap_or(0)).await?,
@@ -288,15 +287,7 @@ impl Reconciler {
     async fn bury(&self, id: &SessionId, why: &str) -> Result<Option<Change>, WorkError> {
         let result = JobResult { schema: 1, error: Some(why.to_owned()), ..JobResult::default() };
         let settled = self.queue.end_queued(id, JobState::Dead, &result, why).await?;
-        Ok(settled.then(|| Change::Dead(id.clone())))
-    }
-}
-
-/// Whether a failure says something about one job, and nothing about the queue.
-fn is_of_one_job(error: &WorkError) -> bool {
-    match error {
-        WorkError::Redis(fault) => matches!(fault.class(), RedisClass::Foreign | RedisClass::Other),
-        _ => true,
+        Ok(settled.then(|| Change::Dead(id.clone(), why.to_owned())))
     }
 }
 

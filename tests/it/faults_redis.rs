@@ -302,3 +302,50 @@ async fn a_job_that_prints_while_redis_is_out_of_reach_holds_up_nothing_on_its_m
         assert_eq!((view.state, view.attempt), (JobState::Done, 1), "{view:?}");
     }
 }
+
+#[tokio::test]
+async fn what_was_published_is_told_again_when_redis_has_no_room_at_first() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("hub", &server.url())
+        .with("DARKMUX_RUNNER", "false")
+        .with("DARKMUX_LOG", "darkmux::runner=debug");
+    let _daemon = Daemon::start(&home);
+    let ids = publish_from(&home, home.path(), 3);
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    server.cli(&["FLUSHALL"]);
+    let refused = |line: &str| line.contains("is not told what ran here") && line.contains("maxmemory");
+    wait_for("it to be refused", || log_of(&home).lines().any(refused).then_some(()));
+    assert_eq!(server.cli(&["SCARD", "darkmux:live"]), "0");
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    for id in &ids {
+        until(&queue, id, "what was published here", |view| view.state == JobState::Queued).await;
+    }
+    wait_for("the records", || {
+        let records = home.ok(["flow", "tail", "--json"]);
+        let told = |id: &SessionId| {
+            records.lines().any(|line| line.contains("queue.rollback") && line.contains(id.as_str()))
+        };
+        ids.iter().all(told).then_some(())
+    });
+}
+
+#[tokio::test]
+async fn a_result_that_a_broken_field_refuses_holds_no_slot() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url()).with("DARKMUX_RUNNER_SLOTS", "1");
+    let _daemon = Daemon::start(&home);
+    let go = home.path().join("go");
+    let (work, mut spec) = job("broken", &format!("{}; exit 3", until_file(&go)));
+    spec.on_loss = darkmux::model::OnLoss::Stop;
+    queue.publish(&work, &spec).await.unwrap();
+    running(&queue, &spec.id).await;
+    server.cli(&["HSET", "darkmux:job:broken", "fails", "many"]);
+    std::fs::write(&go, "").unwrap();
+    let next = publish(&queue, "next", "true").await;
+    assert_eq!(ended(&queue, &next).await.state, JobState::Done);
+    wait_for("the record", || home.ok(["flow", "tail", "--json"]).contains("job.untold").then_some(()));
+    // Its lease ends it.
+    assert_eq!(ended(&queue, &spec.id).await.state, JobState::Dead);
+}

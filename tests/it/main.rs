@@ -69,6 +69,7 @@ mod queue;
 mod queue_heals;
 mod queue_http;
 mod queue_model;
+mod queue_retell;
 mod queue_turn;
 mod redis_link;
 mod redis_tls;

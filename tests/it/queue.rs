@@ -8,7 +8,7 @@ use darkmux::util::Clock;
 use darkmux::wire::Lane;
 use darkmux::work::{
     Beat, Cancelled, Change, Doorbell, Finish, FleetKey, Foreign, Hint, Offer, Outcome, Published, Queue,
-    Reconciler, Retried, adopted_spec,
+    Ran, Reconciler, Retried, adopted_spec,
 };
 
 use crate::support::RedisServer;
@@ -134,7 +134,8 @@ async fn a_job_that_may_not_run_twice_ends_dead_when_its_runner_is_gone() {
     spec.on_loss = darkmux::model::OnLoss::Stop;
     queue.publish(&job, &spec).await.unwrap();
     let _claim = take(&queue, &seat("studio")).await;
-    look_until(&mut reconciler(&queue), &Change::Dead(spec.id.clone())).await;
+    look_until(&mut reconciler(&queue), &Change::Dead(spec.id.clone(), "its runner was lost".to_owned()))
+        .await;
     let dead = queue.dead(10).await.unwrap();
     assert_eq!((dead[0].job.as_ref(), dead[0].why.as_str()), (Some(&spec.id), "lease-lost"));
     assert_eq!(queue.retry(&spec.id).await.unwrap(), Retried::Queued);
@@ -426,9 +427,11 @@ async fn a_job_whose_1_9_runner_died_with_it_ends_dead_when_nothing_is_heard_of_
     server.cli(&["XADD", "darkmux:flow", &old, "schema", "1.14.0", "record", record]);
     let other = record.replace("oldmac", "studio");
     server.cli(&["XADD", "darkmux:flow", "*", "schema", "1.14.0", "record", &other]);
-    look_until(&mut observer, &Change::Dead(spec.id.clone())).await;
+    let [Change::Dead(id, why)] = &observer.look().await.unwrap()[..] else { panic!("it lives") };
+    assert_eq!(*id, spec.id);
+    assert!(why.contains("`oldmac` took it"), "{why}");
     let view = queue.job(&spec.id).await.unwrap().unwrap();
-    assert!(view.why.unwrap().contains("`oldmac` took it"), "{:?}", view.result);
+    assert_eq!(view.why.as_ref(), Some(why), "{:?}", view.result);
     assert_eq!(queue.dead(1).await.unwrap()[0].job, Some(spec.id));
     assert_eq!(server.cli(&["XLEN", "darkmux:work"]), "0");
 }
@@ -474,7 +477,7 @@ async fn an_emptied_redis_is_told_again() {
     let epoch = queue.epoch().await.unwrap();
     let ended = take(&queue, &me).await;
     journal.running(&ended).unwrap();
-    let ran = journal.find(&ended.id).unwrap().unwrap();
+    let ran = Ran::of(&ended);
     journal.ended(&ran, Outcome::Done, &result()).unwrap();
     journal.answered(&ran.spec.id, &ran.token).unwrap();
     queue.finish(&ended.id, &ended.token, Outcome::Done, (&result(), 0)).await.unwrap();
@@ -486,8 +489,9 @@ async fn an_emptied_redis_is_told_again() {
     // Nobody is given it before: what runs is told first, then what ended, then what waited.
     journal.resume_running(&queue, &me).await.unwrap();
     assert_eq!(queue.beat(&running.id, &running.token).await.unwrap(), Some(Beat::Held));
-    let mut told = journal.reassert(&queue, &me).await.unwrap();
-    told.extend(journal.republish(&queue).await.unwrap());
+    let mut told = Vec::new();
+    journal.reassert(&queue, &me, &mut told).await.unwrap();
+    journal.republish(&queue, &mut told).await.unwrap();
     told.sort();
     let names: Vec<_> = told.iter().map(SessionId::as_str).collect();
     assert_eq!(names, ["ended", "waiting"]);

@@ -9,7 +9,7 @@ use darkmux::util::Clock;
 use darkmux::wire::{JobResult, JobSpec, Lane, WorkJob};
 use darkmux::work::{
     Beat, Cancelled, Change, Claim, Finish, FleetKey, JobLog, JobView, Journal, Offer, Outcome, Published,
-    Queue, Reconciler, Retried, adopted_spec,
+    Queue, Ran, Reconciler, Retried, adopted_spec,
 };
 
 use crate::support::RedisServer;
@@ -119,13 +119,15 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     let me = seat("studio");
     let claim = take(&queue, &me).await;
     journal.running(&claim).unwrap();
-    let ran = journal.find(&id).unwrap().unwrap();
+    let ran = Ran::of(&claim);
     journal.ended(&ran, Outcome::Failed, &result()).unwrap();
     journal.answered(&id, &ran.token).unwrap();
+    let mut again = Vec::new();
     for _ in 0..2 {
         let told = queue.finish(&id, &claim.token, Outcome::Failed, (&result(), 1)).await.unwrap();
         assert_eq!(told, Finish::Again);
-        assert_eq!(journal.reassert(&queue, &me).await.unwrap(), []);
+        journal.reassert(&queue, &me, &mut again).await.unwrap();
+        assert_eq!(again, []);
     }
     let told =
         queue.reassert((&claim.job, &claim.spec), &claim.token, Outcome::Failed, &result()).await.unwrap();
@@ -134,7 +136,7 @@ async fn a_failure_told_twice_and_from_the_journal_takes_one_try_and_no_more() {
     assert_eq!(server.cli(&["HGET", "darkmux:job:job-1", "fails"]), "1");
     // A Redis that went back to before the result hears of it, and still has a try left.
     server.cli(&["HSET", "darkmux:job:job-1", "state", "running", "fails", "0"]);
-    journal.reassert(&queue, &me).await.unwrap();
+    journal.reassert(&queue, &me, &mut again).await.unwrap();
     assert_eq!(state(&queue, &id).await, JobState::Waiting);
 }
 
@@ -206,6 +208,53 @@ async fn an_attempt_that_is_over_is_not_begun_again_by_telling_of_it() {
     assert_eq!(queue.lose(&lost).await.unwrap(), Finish::Again);
     assert_eq!(queue.resume(&other, &lost).await.unwrap(), Beat::Lost);
     assert_eq!(state(&queue, &id).await, JobState::Queued);
+}
+
+#[tokio::test]
+async fn a_job_that_left_a_1_9_runner_is_put_back_like_any_other() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let id = publish(&queue, job("job-1", "true")).await;
+    server.cli(&["XREADGROUP", "GROUP", "darkmux-runners", "oldmac", "STREAMS", "darkmux:work", ">"]);
+    let mut observer = reconciler(&queue, "one");
+    observer.look().await.unwrap();
+    let by = async || queue.job(&id).await.unwrap().unwrap().legacy_runner;
+    assert_eq!(by().await.as_deref(), Some("oldmac"));
+    // Somebody removes the group; one made anew delivers the entry to a runner of ours, which dies.
+    server.cli(&["XGROUP", "DESTROY", "darkmux:work", "darkmux-runners"]);
+    let claim = take(&queue, &seat("studio")).await;
+    assert_eq!(queue.lose(&claim).await.unwrap(), Finish::Again);
+    assert_eq!(by().await, None);
+    let entry = server.cli(&["HGET", "darkmux:job:job-1", "entry"]);
+    server.cli(&["XDEL", "darkmux:work", &entry]);
+    let began = Instant::now();
+    while !observer.look().await.unwrap().contains(&Change::Restored(id.clone())) {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(take(&queue, &seat("studio")).await.attempt, 2);
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_became_of_it_however_often_it_is_told() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let me = seat("studio");
+    let id = publish(&queue, job("job-1", "true")).await;
+    let lost = take(&queue, &me).await;
+    assert_eq!(queue.lose(&lost).await.unwrap(), Finish::Again);
+    assert_eq!(queue.refuse(&id, &lost.token, "never").await.unwrap(), Finish::Fenced);
+    assert_eq!(state(&queue, &id).await, JobState::Queued);
+    let claim = take(&queue, &me).await;
+    server.cli(&["FLUSHALL"]);
+    assert_eq!(queue.refuse(&id, &claim.token, "never").await.unwrap(), Finish::Forgotten);
+    assert_eq!(queue.resume(&me, &claim).await.unwrap(), Beat::Held);
+    // Its answer may be lost.
+    for _ in 0..2 {
+        assert_eq!(queue.refuse(&id, &claim.token, "never").await.unwrap(), Finish::Accepted);
+    }
+    assert_eq!(state(&queue, &id).await, JobState::Dead);
+    assert_eq!(queue.dead(10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -156,6 +156,12 @@ async fn errors_have_classes() {
     assert_eq!(class(&["XLEN", "text"]).await, RedisClass::Foreign);
     assert_eq!(class(&["XREADGROUP", "GROUP", "g", "c", "STREAMS", "none", ">"]).await, RedisClass::NoGroup);
     assert_eq!(class(&["EVAL", "return redis.call('XLEN','text')", "0"]).await, RedisClass::Foreign);
+    let scripts = ["return 1+redis.call('GET','none')", "return redis.call('INCR','text')"];
+    for script in scripts {
+        assert_eq!(class(&["EVAL", script, "0"]).await, RedisClass::Script, "{script}");
+    }
+    // Of the server, and of no key.
+    assert_eq!(class(&["NOSUCH"]).await, RedisClass::Other);
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(class(&["SET", "more", "x"]).await, RedisClass::Oom);
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use darkmux::model::JobState;
 use darkmux::store::{Redis, RedisClass, RedisTarget};
 use darkmux::util::Clock;
-use darkmux::work::{Beat, Doorbell, Hint, Journal, Outcome, Queue};
+use darkmux::work::{Beat, Doorbell, Hint, Journal, Outcome, Queue, Ran};
 use tempfile::TempDir;
 
 use crate::support::queue::{job, numbers, publish, result, seat, take};
@@ -153,7 +153,7 @@ async fn what_the_replica_had_not_got_is_told_from_the_journal() {
     cluster.master.cli(&["WAIT", "1", "5000"]);
     cluster.link.set(Fault::BlackHole);
     // From here on the replica hears nothing.
-    let ran = journal.find(&ended).unwrap().unwrap();
+    let ran = Ran::of(&claim);
     journal.ended(&ran, Outcome::Done, &result()).unwrap();
     queue.finish(&ended, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
     let (work, spec) = job("late", "true");
@@ -162,8 +162,9 @@ async fn what_the_replica_had_not_got_is_told_from_the_journal() {
     cluster.master.kill();
     until_answered("the new master", async || queue.epoch().await.ok()).await;
     assert_eq!(queue.job(&spec.id).await.unwrap(), None, "the replica had it after all");
-    let mut told = until_answered("the journal", async || journal.reassert(&queue, &me).await.ok()).await;
-    told.extend(until_answered("the journal", async || journal.republish(&queue).await.ok()).await);
+    let mut told = Vec::new();
+    until_answered("the journal", async || journal.reassert(&queue, &me, &mut told).await.ok()).await;
+    until_answered("the journal", async || journal.republish(&queue, &mut told).await.ok()).await;
     assert!(told.contains(&spec.id), "{told:?}");
     assert_eq!(queue.job(&ended).await.unwrap().unwrap().state, JobState::Done);
     assert_eq!(take(&queue, &me).await.id, spec.id);

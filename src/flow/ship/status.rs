@@ -36,6 +36,7 @@ fn word(class: RedisClass) -> &'static str {
         RedisClass::Busy => "busy",
         RedisClass::NoGroup => "no_group",
         RedisClass::Foreign => "foreign",
+        RedisClass::Script => "script",
         RedisClass::NoRedis => "no_redis",
         RedisClass::Config => "config",
         RedisClass::Other => "other",

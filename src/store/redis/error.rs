@@ -34,6 +34,8 @@ pub enum RedisClass {
     NoGroup,
     /// A key holds another type, or a reply has another shape: something else uses our keys.
     Foreign,
+    /// A script of ours failed at what it found in the keys.
+    Script,
     /// What answers there does not speak Redis' protocol.
     NoRedis,
     /// The password's file or command, the CA file, or the URL cannot be used.
@@ -61,6 +63,7 @@ impl RedisClass {
             Self::Busy => "a script of somebody blocks it: SCRIPT KILL ends that",
             Self::NoGroup => "the group is made again by itself; try again",
             Self::Foreign => "something else uses the keys `darkmux:*`; give darkmux a database of its own",
+            Self::Script => "somebody changed a key of `darkmux:*`; mend or delete it",
             Self::NoRedis => "mend host and port of redis.url, or stop what has taken the port",
             Self::Config => "mend the setting; `darkmux config list --origin` shows where it comes from",
             Self::Other => "see `darkmux doctor`",
@@ -168,7 +171,10 @@ fn classify(error: &RedisError) -> RedisClass {
         _ if words.contains("WRONGTYPE") => RedisClass::Foreign,
         _ if words.contains("NOGROUP") => RedisClass::NoGroup,
         _ if words.contains("MISCONF") => RedisClass::MisConf,
+        _ if words.contains("ACL failure") => RedisClass::NoPerm,
+        _ if words.contains("Script killed") => RedisClass::Busy,
         _ if error.is_connection_dropped() => RedisClass::Unreachable,
+        _ if words.contains("user_script") || words.contains("script:") => RedisClass::Script,
         _ => RedisClass::Other,
     }
 }

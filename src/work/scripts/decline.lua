@@ -9,7 +9,7 @@ drop(h[3],h[4])
 -- A declined try is no attempt: nothing ran. Its number comes again, and its token never.
 redis.call('HINCRBY',key,'attempt',-1)
 redis.call('HSET',key,'tok','none','declined:'..ARGV[3],ARGV[4],'left:'..ARGV[2],1)
-redis.call('HDEL',key,'machine','started')
+redis.call('HDEL',key,'machine','started','legacy')
 if h[6] and h[6]~='' then
   close(key,id,'cancelled',ARGV[7],'why',h[6])
   return {'cancelled'}

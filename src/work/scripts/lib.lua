@@ -30,6 +30,8 @@ local function requeue(key,id,lane,entry)
   local h=redis.call('HMGET',key,'record','lanedoc')
   local e=enqueue(id,lane,h[1] or '',h[2])
   redis.call('HSET',key,'state','queued','entry',e,'queued',now,'acked','')
+  -- No runner of 1.9 has this entry yet.
+  redis.call('HDEL',key,'legacy')
 end
 -- The job's life is over; what stays of it goes after `ttl` seconds. Further fields are written with it.
 local function close(key,id,state,ttl,...)

@@ -77,7 +77,9 @@ impl Publisher {
     /// What this publisher was told is told to a Redis that lost its newest writes.
     async fn notice_loss(&mut self) {
         let Ok(epoch) = self.queue.epoch().await else { return };
-        if self.epoch.as_ref() != Some(&epoch) && self.journal.republish(&self.queue).await.is_ok() {
+        if self.epoch.as_ref() != Some(&epoch)
+            && self.journal.republish(&self.queue, &mut Vec::new()).await.is_ok()
+        {
             self.epoch = Some(epoch);
         }
     }
