@@ -57,7 +57,7 @@ await browserTest(async (page, faults) => {
   await page.locator('[data-lens="raw"]').click();
   await at('/?q=pages+one&view=raw');
   const raw = page.locator('.raw-lines');
-  check(/pages one/.test(await raw.innerText()) && !/pages two/.test(await raw.innerText()), `raw shows: ${await raw.innerText()}`);
+  await until('raw shows what matches', async () => /^(?=.*pages one)(?!.*pages two)/s.test(await raw.innerText()));
   await page.reload();
   await until('the address brings the lens back', async () => /pages one/.test(await raw.innerText().catch(() => '')));
   const [saved] = await Promise.all([page.waitForEvent('download'), page.locator('#export').click()]);
