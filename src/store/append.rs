@@ -375,6 +375,22 @@ mod tests {
     }
 
     #[test]
+    fn each_policy_has_its_time_to_reach_the_disk() {
+        let waits = |policy| {
+            let dir = tempfile::tempdir().unwrap();
+            let mut log = AppendLog::new(dir.path().join("day.jsonl"), policy);
+            let mut append = || {
+                log.append(b"{}", HEADER, || true).unwrap();
+                log.dirty
+            };
+            [append(), append()]
+        };
+        assert_eq!(waits(SyncPolicy::Always), [false, false]);
+        assert_eq!(waits(SyncPolicy::Interval), [false, true], "the second is within the interval");
+        assert_eq!(waits(SyncPolicy::Later), [true, true]);
+    }
+
+    #[test]
     fn a_file_that_was_moved_or_deleted_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir);
