@@ -57,22 +57,22 @@ pub fn run(verb: &QueueVerb, cx: &Cx) -> Outcome {
 }
 
 async fn set_paused(queue: &Queue, paused: bool, dry_run: bool, cx: &Cx) -> Result<(), Failure> {
-    let would = if dry_run {
-        let status = queue.status().await.map_err(|error| failure(&error))?;
-        let queued = human::count(status.depth.get("queued").copied().unwrap_or(0), "queued job");
-        if status.paused == paused {
-            "would change nothing: ".to_owned()
-        } else {
-            format!("would hold for {queued}: ")
-        }
+    let words = if paused {
+        "the queue is paused: running jobs go on, no other is handed out anywhere"
     } else {
-        queue.set_paused(paused).await.map_err(|error| failure(&error))?;
-        String::new()
+        "the queue hands out jobs"
     };
-    cx.printer.note(&if paused {
-        format!("{would}the queue is paused: running jobs go on, no other is handed out anywhere")
+    if !dry_run {
+        queue.set_paused(paused).await.map_err(|error| failure(&error))?;
+        cx.printer.note(words);
+        return Ok(());
+    }
+    let status = queue.status().await.map_err(|error| failure(&error))?;
+    cx.printer.note(&if status.paused == paused {
+        format!("nothing would change: {words}")
     } else {
-        format!("{would}the queue hands out jobs")
+        let queued = human::count(status.depth.get("queued").copied().unwrap_or(0), "queued job");
+        format!("{queued} would {}", if paused { "wait" } else { "be handed out" })
     });
     Ok(())
 }

@@ -577,3 +577,28 @@ fn a_wait_that_is_ended_by_a_signal_ends_with_its_status() {
         assert_eq!(waits.0.wait().unwrap().code(), Some(code), "{name}");
     }
 }
+
+#[test]
+fn who_looks_first_changes_nothing() {
+    let server = RedisServer::start();
+    let here = publisher(&server.url());
+    let id = here.ok(["crew", "dispatch", "shell", "--fleet", "-d", "-m", "true"]).trim().to_owned();
+    here.ok(["fleet", "add", "pi", "--address", "pi.local"]);
+    for (verb, says) in [
+        (["job", "cancel", &id], "would be cancelled at once"),
+        (["queue", "pause", "--dry-run"], "1 queued job would wait"),
+        (["queue", "resume", "--dry-run"], "nothing would change"),
+        (["fleet", "remove", "pi"], "would remove pi: its place in the roster"),
+        (["auth", "rotate", "--dry-run"], "would replace the token"),
+    ] {
+        let [group, what, of] = verb;
+        let looked =
+            if of == "--dry-run" { here.run(verb) } else { here.run([group, what, of, "--dry-run"]) };
+        assert!(looked.status.success(), "{verb:?}: {}", describe(&looked));
+        assert!(String::from_utf8_lossy(&looked.stderr).contains(says), "{verb:?}: {}", describe(&looked));
+    }
+    assert_eq!(here.json(["job", "show", &id, "--json"])["job"]["state"], "queued");
+    assert_eq!(here.json(["queue", "status", "--json"])["paused"], false);
+    assert!(here.ok(["fleet", "list"]).contains("pi.local"));
+    assert!(!here.darkmux().join("auth-token").exists(), "there was no token to replace");
+}
