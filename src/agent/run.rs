@@ -26,11 +26,9 @@ use crate::store::{Durability, read_bounded, write_atomic};
 use crate::util::Clock;
 use crate::wire::{
     AGENT_SCHEMA, AgentResult, AgentTask, RESULT_FILE, RESULT_MAX, Sandbox, SessionReport, TASK_FILE,
+    TASK_MAX,
 };
 use crate::workspace;
-
-/// Largest task, in bytes: a message and a prompt with room for JSON.
-const TASK_MAX: u64 = 4 * 1024 * 1024;
 
 /// Where whole outputs are kept that were cut for the model, in the session's folder.
 const OUTPUTS: &str = "outputs";
@@ -318,7 +316,8 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
         let to = result.hand_off_to.as_ref().map(|role| format!(" (hand it to {role})")).unwrap_or_default();
         report.needs_you = Some(clean(&format!("BLOCKED: {why}{to}"), 500));
         "blocked".clone_into(&mut report.label);
-        work.desk.line(Look::Person, &format!("BLOCKED: {why}{to}"));
+        // Why stands above, in the words of the model or of the limit.
+        work.desk.line(Look::Person, &format!("blocked{to}; it waits in the inbox"));
     } else if result.result == "error" {
         (report.label, report.error) = (clean(&result.last, 40), true);
     }
@@ -358,5 +357,41 @@ fn keep_result(folder: &Path, transcript: &mut Transcript, mut result: AgentResu
     };
     if let Err(error) = written {
         transcript.line(Look::Bad, &format!("the result is not kept: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transcript::tests::transcript;
+    use super::*;
+    use crate::session::agent_result;
+    use crate::wire::Check;
+
+    /// What is kept of a result.
+    fn kept(result: AgentResult) -> AgentResult {
+        let folder = tempfile::tempdir().unwrap();
+        keep_result(folder.path(), &mut transcript().0, AgentResult { schema: AGENT_SCHEMA, ..result });
+        let size = std::fs::metadata(folder.path().join(RESULT_FILE)).unwrap().len();
+        assert!(size <= RESULT_MAX as u64, "{size}");
+        agent_result(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn a_result_is_kept_as_far_as_it_has_room() {
+        let changed = (0..500).map(|n| PathBuf::from(format!("{n}/{}", "long".repeat(50)))).collect();
+        let checks = (0..20).map(|n| Check { command: format!("check {n}"), ok: true }).collect();
+        let last = "It is done.".to_owned();
+        let result = kept(AgentResult { last, changed, checks, ..AgentResult::default() });
+        assert_eq!(result.last, "It is done.");
+        assert!((50..500).contains(&result.changed.len()) && result.changed[0].starts_with("0"));
+        assert_eq!(result.checks.last().unwrap().command, "check 19", "the newest stays");
+        let long =
+            kept(AgentResult { last: format!("begin{}end", "x".repeat(40_000)), ..AgentResult::default() });
+        assert!(
+            long.last.len() < LAST_MAX + 100 && long.last.starts_with("begin") && long.last.ends_with("end")
+        );
+        // Six bytes each in JSON.
+        let hostile = kept(AgentResult { last: "\u{1}".repeat(LAST_MAX), ..AgentResult::default() });
+        assert!(hostile.last.len() > 1000, "{}", hostile.last.len());
     }
 }

@@ -121,6 +121,8 @@ impl Work {
         self.since = (self.at.totals.total_turns, self.at.totals.total_tokens);
         self.at.is_done = false;
         self.at.talk.push(Message::User { text: line });
+        // Nobody should have to say it twice, whatever becomes of the turn.
+        self.keep();
     }
 
     async fn within_limits(&mut self) -> Step {

@@ -49,7 +49,8 @@ impl Bed {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    fn folder(&self) -> PathBuf {
+    /// The folder of its only session.
+    pub fn folder(&self) -> PathBuf {
         let mut all = fs::read_dir(self.home.darkmux().join("sessions")).unwrap().flatten();
         all.next().unwrap().path()
     }

@@ -30,7 +30,7 @@ pub async fn tail(cx: &Cx, remote: Remote, how: Tail) -> Outcome {
     let screen = |from| match how {
         Tail { json: true, .. } => Screen::json_lines(from),
         Tail { raw: true, .. } => Screen::stdout(Form::Raw),
-        _ => Screen::later(),
+        _ => Screen::later(&cx.printer),
     };
     let (screen, at) = if let Some(lines) = how.lines {
         let (start, held) = held(&remote, 0, LINES_MAX).await?;
