@@ -12,6 +12,9 @@ use unicode_width::UnicodeWidthChar;
 /// Columns at the end of a line in which a word waits for its end; also the longest one that is held.
 const HELD: usize = 20;
 
+/// Longest word that waits, in bytes: marks above a letter take no column, and there may be any number of them.
+const WORD_MAX: usize = 256;
+
 /// Characters of a line's beginning that are looked at: its indent, the mark of a list, the fence of a block of code.
 const HEAD: usize = 32;
 
@@ -107,7 +110,10 @@ impl Wrap {
                 self.word.push(c);
                 self.wide += wide;
                 let start = self.column + columns_of(&self.blanks);
-                if self.wide > held(width) || start.saturating_add(held(width)) <= width {
+                if self.wide > held(width)
+                    || self.word.len() > WORD_MAX
+                    || start.saturating_add(held(width)) <= width
+                {
                     self.release(width, out);
                     self.open = true;
                 }
@@ -285,6 +291,13 @@ mod tests {
                 let long = line.split(' ').any(|word| columns_of(word) > HELD);
                 prop_assert!(long || columns_of(line) <= width, "{}", line);
             }
+        }
+
+        #[test]
+        fn marks_without_a_column_do_not_pile_up(marks in 300usize..2000) {
+            let (mut wrap, mut out) = (Wrap::default(), String::new());
+            wrap.take(&format!("0123456789 e{}", "\u{301}".repeat(marks)), Some(20), &mut out);
+            prop_assert!(wrap.word.len() <= WORD_MAX && out.len() + wrap.word.len() > 2 * marks);
         }
 
         #[test]
