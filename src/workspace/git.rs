@@ -292,8 +292,7 @@ mod tests {
 
     /// Git in a new repository.
     async fn git(dir: &Path) -> Git {
-        let path = std::env::var("PATH").unwrap();
-        let env = Environment::of([("PATH", path.as_str()), ("HOME", dir.to_str().unwrap())]);
+        let env = Environment::of_process().with("HOME", dir);
         let git = Git::of_user(&env, dir);
         git.bytes(&["init", "-q"], b"").await.unwrap();
         git
