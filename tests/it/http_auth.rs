@@ -11,6 +11,7 @@ const OF_ONE: [&str; 5] = [
     "/v1/jobs/{id}/changes",
     "/v1/jobs/{id}/repository",
     "/v1/sessions/{id}",
+    "/v1/sessions/{id}/result",
     "/v1/sessions/{id}/scrollback",
     "/ws/{id}",
 ];
