@@ -119,9 +119,10 @@ impl Desk {
                 }
                 Event::Stop => broken = Some(Break::Ended),
                 Event::End => {}
+                // It stays so: looking for it again would leave no time for what is done to end.
                 Event::Terminated => {
-                    broken = Some(Break::Terminated);
                     cancel.cancel();
+                    return (doing.await, Some(Break::Terminated));
                 }
             }
         }

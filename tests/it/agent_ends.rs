@@ -56,6 +56,27 @@ fn what_was_called_after_a_stop_is_not_done() {
 }
 
 #[test]
+fn one_that_is_ended_while_its_command_runs_says_so_and_keeps_what_it_did() {
+    let bed = Bed::with(ModelServer::start([Reply::call(
+        "bash",
+        json!({ "command": "echo begun; exec sleep 600" }),
+    )]));
+    let id = bed.start(&[]);
+    wait_for("the command", || bed.home.ok(["session", "tail", &id]).contains("│ begun").then_some(()));
+    bed.home.run(["session", "kill", &id]);
+    // 137 would be KILL, after the grace.
+    let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!(output.status.code(), Some(143), "{}", describe(&output));
+    let result = bed.result();
+    assert_eq!((&result["result"], &result["totals"]["total_tools"]), (&json!("terminated"), &json!(1)));
+    bed.server.then(Reply::text("Done after all."));
+    bed.home.ok(["session", "resume", "-d", &id]);
+    let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    assert!(bed.server.asked().pop().unwrap()["messages"].to_string().contains("it was cancelled"));
+}
+
+#[test]
 fn one_that_is_ended_from_outside_says_so_and_can_be_gone_on_with() {
     let bed = Bed::with(ModelServer::start([
         Reply::call("bash", json!({ "command": "echo first-step" })),
