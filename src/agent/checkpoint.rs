@@ -72,6 +72,9 @@ pub struct Checkpoint {
     /// Whether the last answer ended the work.
     #[serde(default)]
     pub is_done: bool,
+    /// How often the hint was given with which its role tries once more.
+    #[serde(default)]
+    pub hints: u32,
     /// Whether it was made on a machine that is gone, and the folder is another one.
     #[serde(default)]
     pub moved: bool,
@@ -95,7 +98,9 @@ pub fn left(folder: &Path) -> Option<Left> {
     if agent_result(folder).is_some_and(|result| result.result != TERMINATED) {
         return None;
     }
-    let checkpoint = Checkpoint::read(folder).ok().flatten().filter(|left| left.folder.is_dir())?;
+    let mut checkpoint = Checkpoint::read(folder).ok().flatten().filter(|left| left.folder.is_dir())?;
+    // Without a result it is not: nobody may be there who would say what is next.
+    checkpoint.is_done = false;
     let text = serde_json::to_vec(&checkpoint).ok()?;
     Some(Left { folder: checkpoint.folder, file: (PathBuf::from(FILE), text) })
 }
@@ -139,6 +144,7 @@ impl Checkpoint {
             style: Style::default(),
             window: None,
             is_done: false,
+            hints: 0,
             moved: false,
             with_files: false,
         }
@@ -165,5 +171,21 @@ impl Checkpoint {
     /// Keeps it in the session's folder.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         write_atomic(&folder.join(FILE), &serde_json::to_vec(self)?, Durability::Cached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_without_a_result_is_not_done_whatever_it_thought() {
+        let dir = tempfile::tempdir().unwrap();
+        let talk = Conversation::new("system".into(), "task".into());
+        let mut at = Checkpoint::new(talk, dir.path().to_owned(), "a/m".into());
+        (at.is_done, at.hints) = (true, 1);
+        at.write(dir.path()).unwrap();
+        let left: Checkpoint = serde_json::from_slice(&left(dir.path()).unwrap().file.1).unwrap();
+        assert!(!left.is_done && left.hints == 1);
     }
 }

@@ -117,7 +117,6 @@ pub async fn run(start: Start<'_>) -> Ended {
         detectors: Detectors::new(task.feedback.clone()),
         desk: Desk::new(transcript, keys, terminated),
         since: (at.totals.total_turns, at.totals.total_tokens),
-        hinted: false,
         overflows: 0,
         task,
         chosen,
@@ -322,9 +321,11 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
     } else if result.result == "error" {
         (report.label, report.error) = (clean(&result.last, 40), true);
     }
+    let transcript = work.desk.transcript();
+    // Before the records, which may have to wait: without a result the work counts as lost in the middle.
+    keep_result(&work.folder, &mut transcript.borrow_mut(), result);
     work.records.report(report);
     work.records.end(work.at.totals.total_turns);
-    let transcript = work.desk.transcript();
     if work.records.dropped() > 0 {
         let words = format!(
             "{} records of this run are not in the flow: it was locked or slow",
@@ -332,7 +333,6 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
         );
         transcript.borrow_mut().line(Look::Bad, &words);
     }
-    keep_result(&work.folder, &mut transcript.borrow_mut(), result);
     if work.task.interactive {
         transcript.borrow_mut().mark_pastes(false);
     }

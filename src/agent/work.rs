@@ -79,8 +79,6 @@ pub struct Work {
     pub(super) desk: Desk,
     /// Turns and tokens when a person said something last.
     pub(super) since: (u64, u64),
-    /// Whether the hint was given.
-    pub(super) hinted: bool,
     /// Times in a row that the conversation did not fit, although it should have.
     pub(super) overflows: u32,
 }
@@ -119,7 +117,7 @@ impl Work {
     /// A person said something.
     fn told(&mut self, line: String) {
         self.since = (self.at.totals.total_turns, self.at.totals.total_tokens);
-        self.at.is_done = false;
+        (self.at.is_done, self.at.hints) = (false, 0);
         self.at.talk.push(Message::User { text: line });
     }
 
@@ -214,6 +212,14 @@ impl Work {
             return Step::Continue(());
         }
         let why = blocked(&last);
+        let may_retry = !self.task.interactive && self.at.hints == 0;
+        if may_retry && why.is_some() && self.task.escalation == Some(Escalation::RetryWithHint) {
+            self.at.hints += 1;
+            self.desk.line(Look::Dim, "blocked; the role tries once more, with a hint");
+            self.at.talk.push(Message::User { text: HINT.to_owned() });
+            self.keep();
+            return Step::Continue(());
+        }
         self.at.is_done = true;
         self.keep();
         if self.task.interactive {
@@ -222,12 +228,6 @@ impl Work {
                 Step::Break(Ending::Interrupted) => Step::Break(ending(last, why)),
                 step => step,
             };
-        }
-        if why.is_some() && self.task.escalation == Some(Escalation::RetryWithHint) && !self.hinted {
-            self.hinted = true;
-            self.desk.line(Look::Dim, "blocked; the role tries once more, with a hint");
-            self.at.talk.push(Message::User { text: HINT.to_owned() });
-            return Step::Continue(());
         }
         Step::Break(ending(last, why))
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::agent_loop::Bed;
+use crate::agent_loop::{Bed, last_asked};
 use crate::support::model_server::{ModelServer, Reply};
 use crate::support::{describe, wait_for};
 
@@ -27,10 +27,7 @@ fn a_role_gives_up_after_as_many_summaries_as_it_says() {
     let window = json!([{ "id": "scripted", "max_model_len": 12_000 }]);
     let bed = Bed::with(ModelServer::start([reads, Reply::text("summed up")]).serves(&window));
     fs::write(bed.work.join("big"), format!("{}\n", "x ".repeat(30)).repeat(400)).unwrap();
-    let roles = bed.home.darkmux().join("roles");
-    fs::create_dir_all(&roles).unwrap();
-    let manifest = json!({ "id": "brief", "runtime": "agent", "bail_after_compactions": 0 });
-    fs::write(roles.join("brief.json"), manifest.to_string()).unwrap();
+    bed.role(&json!({ "id": "brief", "runtime": "agent", "bail_after_compactions": 0 }));
     let output = bed.dispatch("brief", "read big");
     assert_eq!((output.status.code(), bed.server.left()), (Some(1), 1), "{}", describe(&output));
     assert_eq!(bed.result()["result"], "escalation_compaction_limit_reached");
@@ -91,4 +88,23 @@ fn one_that_is_ended_from_outside_says_so_and_can_be_gone_on_with() {
     let output = bed.home.run(["session", "wait", &id]);
     assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
     assert!(bed.server.asked().pop().unwrap()["messages"].to_string().contains("first-step"));
+}
+
+#[test]
+fn a_second_try_with_a_hint_goes_on_by_itself_after_a_crash() {
+    let bed = Bed::with(ModelServer::start([
+        Reply::text("BLOCKED: no way"),
+        Reply::begun([json!({ "content": "thinking" })]).hangs(),
+    ]));
+    bed.role(&json!({ "id": "again", "runtime": "agent", "escalation_contract": "retry-with-hint" }));
+    let id = bed.start_as("again", &[]);
+    wait_for("the second try", || (bed.server.count() == 2).then_some(()));
+    bed.crash();
+    bed.home.run(["session", "wait", &id]);
+    bed.server.then(Reply::text("BLOCKED: still none"));
+    bed.home.ok(["session", "resume", "-d", &id]);
+    let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!((output.status.code(), bed.server.left()), (Some(1), 0), "{}", describe(&output));
+    assert!(last_asked(&bed).contains("two ways around it"));
+    assert_eq!(bed.result()["blocked"], "still none", "the hint is given once");
 }
