@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::model::{Answer, Call, Finish};
+use crate::crew::adapter::clean;
 use crate::model::FeedbackTemplates;
 
 /// Calls that are remembered, and how often the same one with the same result is one too often.
@@ -19,6 +20,9 @@ const FAILURES: u32 = 4;
 
 /// Times that a kind is told before it is the end.
 const STRIKES: u32 = 2;
+
+/// Longest name of a tool that is told, in characters: a model may make up any.
+const NAME_MAX: usize = 64;
 
 /// How much of an answer is looked at for repetition, in bytes, and how often.
 const TAIL: usize = 4096;
@@ -143,15 +147,15 @@ impl Detectors {
         let times = self.calls.iter().filter(|call| **call == same).count();
         if times >= SAME_CALLS {
             self.calls.clear();
+            let name = clean(&call.name, NAME_MAX);
             let own = self.templates.cycle_suspected.clone();
             return Some(self.signal(
                 Kind::Cycle,
-                format!("`{}` was called {times} times in the same way, with the same result", call.name),
+                format!("`{name}` was called {times} times in the same way, with the same result"),
                 &own.unwrap_or_else(|| {
                     format!(
-                        "You called `{}` {times} times with the same arguments and got the same result each time. It \
-                         will not change. Use what it told you, try something else, or report what is in the way.",
-                        call.name
+                        "You called `{name}` {times} times with the same arguments and got the same result each time. \
+                         It will not change. Use what it told you, try something else, or report what is in the way."
                     )
                 }),
             ));
@@ -237,6 +241,10 @@ mod tests {
         }
         assert_eq!(signals.iter().map(|signal| signal.is_last).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(signals[0].kind, Kind::Cycle);
+        let mut watch = Detectors::default();
+        let long = Call { name: "x".repeat(40_000), ..call("{}") };
+        let told = (0..3).find_map(|_| watch.call(&long, false, "no such tool")).unwrap();
+        assert!(told.detail.len() + told.feedback.len() < 1000, "a name that is made up is cut");
         // Another result is progress.
         let mut watch = Detectors::default();
         assert!((0..20).all(|n| watch.call(&call("{}"), true, &n.to_string()).is_none()));

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, TERMINATED};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, middle_cut};
 use super::desk::Desk;
 use super::detect::Detectors;
 use super::model::{Limits, ModelClient};
@@ -17,7 +17,7 @@ use super::pick::{Chosen, pick};
 use super::records::{About, Records};
 use super::tools::{Confinement, ToolLimits, ToolName, Toolbox, ToolboxSetup, bash, confine};
 use super::transcript::{Look, Screen, Transcript};
-use super::work::{Ending, Work};
+use super::work::{Ending, QUESTION_MAX, Work};
 use crate::config::Config;
 use crate::crew::adapter::{clean, own_program};
 use crate::flow::Flow;
@@ -37,6 +37,12 @@ const OUTPUTS: &str = "outputs";
 
 /// Longest last message in a result, in bytes.
 const LAST_MAX: usize = 16 * 1024;
+
+/// Length of it, in bytes, below which cutting it makes it no shorter.
+const LAST_MIN: usize = 256;
+
+/// Longest name of a model or an endpoint in a result, in characters.
+const NAME_MAX: usize = 200;
 
 /// What a run is started with.
 pub struct Start<'a> {
@@ -315,7 +321,7 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
     }
     if let Some(why) = &result.blocked {
         let to = result.hand_off_to.as_ref().map(|role| format!(" (hand it to {role})")).unwrap_or_default();
-        report.needs_you = Some(clean(&format!("BLOCKED: {why}{to}"), 500));
+        report.needs_you = Some(clean(&format!("BLOCKED: {why}{to}"), QUESTION_MAX));
         "blocked".clone_into(&mut report.label);
         work.desk.line(Look::Person, &format!("BLOCKED: {why}{to}"));
     } else if result.result == "error" {
@@ -339,24 +345,57 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
     ended
 }
 
-/// Keeps the result, small enough for where it goes.
-fn keep_result(folder: &Path, transcript: &mut Transcript, mut result: AgentResult) {
-    result.last = super::conversation::middle_cut(&result.last, LAST_MAX);
-    let written = loop {
-        match serde_json::to_vec(&result) {
-            Ok(text) if text.len() <= RESULT_MAX => {
-                break write_atomic(&folder.join(RESULT_FILE), &text, Durability::Cached);
-            }
-            Ok(_) if result.changed.len() + result.checks.len() > 0 => {
-                let (changed, checks) = (result.changed.len() / 2, result.checks.len() / 2);
-                result.changed.truncate(changed);
-                result.checks.drain(..result.checks.len() - checks);
-            }
-            Ok(_) => result.last = super::conversation::middle_cut(&result.last, result.last.len() / 2),
-            Err(error) => break Err(error.into()),
-        }
-    };
+/// Keeps the result.
+fn keep_result(folder: &Path, transcript: &mut Transcript, result: AgentResult) {
+    let written =
+        fitted(result).and_then(|text| write_atomic(&folder.join(RESULT_FILE), &text, Durability::Cached));
     if let Err(error) = written {
         transcript.line(Look::Bad, &format!("the result is not kept: {error}"));
+    }
+}
+
+/// The result as it is kept, small enough for where it goes.
+fn fitted(mut result: AgentResult) -> io::Result<Vec<u8>> {
+    result.last = middle_cut(&result.last, LAST_MAX);
+    result.blocked = result.blocked.map(|why| clean(&why, QUESTION_MAX));
+    for name in [&mut result.model, &mut result.endpoint] {
+        *name = clean(name, NAME_MAX);
+    }
+    loop {
+        let text = serde_json::to_vec(&result)?;
+        if text.len() <= RESULT_MAX {
+            return Ok(text);
+        }
+        if result.changed.len() + result.checks.len() > 0 {
+            let (changed, checks) = (result.changed.len() / 2, result.checks.len() / 2);
+            result.changed.truncate(changed);
+            result.checks.drain(..result.checks.len() - checks);
+        } else if result.last.len() > LAST_MIN {
+            result.last = middle_cut(&result.last, result.last.len() / 2);
+        } else {
+            return Err(io::Error::other(format!("it is larger than {RESULT_MAX} bytes")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_fits_whatever_it_is_made_of() {
+        let long = || "\u{1}".repeat(40_000);
+        let result = AgentResult {
+            last: long(),
+            blocked: Some(long()),
+            model: long(),
+            endpoint: long(),
+            changed: vec![PathBuf::from("x".repeat(4000)); 500],
+            ..AgentResult::default()
+        };
+        let text = fitted(result).unwrap();
+        let kept: AgentResult = serde_json::from_slice(&text).unwrap();
+        assert!(text.len() <= RESULT_MAX && kept.last.contains("bytes left out"), "{}", text.len());
+        assert!(kept.blocked.is_some_and(|why| why.chars().count() == QUESTION_MAX));
     }
 }

@@ -23,7 +23,7 @@ use crate::util::human;
 use crate::wire::{AgentTask, SessionReport};
 
 /// Longest question that is shown to a person in lists, in characters.
-const QUESTION_MAX: usize = 500;
+pub const QUESTION_MAX: usize = 500;
 
 /// Longest part of an answer that repeated itself that is kept, in bytes.
 const CUT_KEPT: usize = 2000;
