@@ -41,6 +41,15 @@ const MOVED_WITH_FILES: &str = "The machine that you worked on was lost. You go 
                                 What git ignores, what is outside of the folder and what you started is not there. Look \
                                 before you rely on it, and do again what is needed.";
 
+/// What the model is told that was broken off in the middle.
+const INTERRUPTED: &str = "You were interrupted, and your last turn may have been made in part. The shell starts in the \
+                           work directory again, with a new $TMPDIR, and nothing that you started runs. Look before you \
+                           repeat anything.";
+
+/// The same, where it had given its last message.
+const LATER: &str = "This goes on later, in a new shell: it starts in the work directory again, with a new $TMPDIR, and \
+                     nothing that you started runs.";
+
 /// Where a run stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -156,6 +165,15 @@ impl Checkpoint {
         self.talk.begin_with(system);
         let words = if self.with_files { MOVED_WITH_FILES } else { MOVED };
         self.talk.push(Message::User { text: words.replace("{folder}", &folder.display().to_string()) });
+    }
+
+    /// Goes on in the same folder; the model is told what of its work did not last.
+    pub fn go_on(&mut self) {
+        let words = if self.is_done { LATER } else { INTERRUPTED };
+        let is_told = matches!(self.talk.messages().last(), Some(Message::User { text }) if text == words);
+        if !is_told {
+            self.talk.push(Message::User { text: words.to_owned() });
+        }
     }
 
     /// What an earlier run left; `None` when there was none.

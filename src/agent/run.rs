@@ -172,13 +172,20 @@ async fn prepare(
     let left = if resume { Checkpoint::read(folder) } else { Ok(None) };
     let left = left
         .map_err(|error| format!("its checkpoint cannot be read: {error}; `session restart` begins anew"))?;
-    let mut at = left.unwrap_or_else(|| {
-        let begun = Conversation::new(system(task, cwd, &tools), task.message.clone());
-        Checkpoint::new(begun, cwd.to_owned(), model.clone())
-    });
-    if at.moved {
-        at.settle(system(task, cwd, &tools), cwd);
-    }
+    let mut at = match left {
+        Some(mut at) if at.moved => {
+            at.settle(system(task, cwd, &tools), cwd);
+            at
+        }
+        Some(mut at) => {
+            at.go_on();
+            at
+        }
+        None => {
+            let begun = Conversation::new(system(task, cwd, &tools), task.message.clone());
+            Checkpoint::new(begun, cwd.to_owned(), model.clone())
+        }
+    };
     if at.model != model {
         // What was found out of the other one.
         (at.model, at.window, at.style) = (model, None, super::model::Style::default());

@@ -330,7 +330,7 @@ fn limits_end_it_and_say_which() {
 #[test]
 fn a_killed_agent_goes_on_with_what_it_knew() {
     let bed = Bed::new([
-        Reply::call("bash", json!({ "command": "echo first-step" })),
+        Reply::call("bash", json!({ "command": "mkdir sub; cd sub; echo first-step" })),
         Reply::begun([json!({ "content": "thinking about it" })]).hangs(),
     ]);
     let id = bed.start(&[]);
@@ -343,6 +343,12 @@ fn a_killed_agent_goes_on_with_what_it_knew() {
     assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
     let asked = last_asked(&bed);
     assert!(asked.contains("do it") && asked.contains("first-step"), "{asked}");
+    // What does not last from one run to the next it is told of.
+    assert_eq!(asked.matches("You were interrupted").count(), 1, "{asked}");
+    assert!(
+        asked.contains("starts in sub") && asked.contains("starts in the work directory again"),
+        "{asked}"
+    );
     let tail = bed.home.ok(["session", "tail", &id]);
     assert!(tail.contains("goes on after turn 1") && tail.contains("Finished after all."), "{tail}");
 }
