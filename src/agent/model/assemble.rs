@@ -81,7 +81,13 @@ impl Assembler {
         let found = REASONING_FIELDS.iter().find_map(|field| Some((*field, delta[*field].as_str()?)));
         let Some((field, text)) = found.filter(|(_, text)| !text.is_empty()) else { return };
         self.grow(text.len());
-        self.format.get_or_insert(field);
+        self.reason(field, text, tell);
+    }
+
+    /// Takes reasoning that comes beside the text.
+    fn reason(&mut self, format: &'static str, text: &str, tell: &mut dyn FnMut(Piece<'_>)) {
+        self.splitter.reasons_apart();
+        self.format.get_or_insert(format);
         self.reasoning.push_str(text);
         tell(Piece::Reasoning(text));
     }
@@ -99,9 +105,7 @@ impl Assembler {
                         part["thinking"].as_str().or_else(|| part.pointer("/thinking/0/text")?.as_str());
                     if let Some(thought) = thought {
                         self.grow(thought.len());
-                        self.format.get_or_insert("thinking-parts");
-                        self.reasoning.push_str(thought);
-                        tell(Piece::Reasoning(thought));
+                        self.reason("thinking-parts", thought, tell);
                     } else if let Some(text) = part["text"].as_str() {
                         self.grow(text.len());
                         self.splitter.push(text, tell);
@@ -300,6 +304,13 @@ mod tests {
             assert_eq!((found.reasoning.as_str(), found.text.as_str()), ("hm", "yes"), "{delta}");
             assert_eq!(found.reasoning_format, Some(format));
         }
+    }
+
+    #[test]
+    fn where_reasoning_has_a_field_a_mark_of_its_end_is_a_word() {
+        let text = "Fixed: it closes\n</think>\nat the end of a line.";
+        let found = answer(&[json!({"reasoning_content": "hm"}), json!({"content": text})]);
+        assert_eq!((found.reasoning.as_str(), found.text.as_str()), ("hm", text));
     }
 
     #[test]
