@@ -3,15 +3,18 @@
 //!
 //! Invariant: the task stays word by word; each compaction leaves less than there was, or is the end of the work.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{KEPT, middle_cut};
 use super::desk::Break;
-use super::model::{Ask, AskError, Message, Piece, Style};
-use super::transcript::Look;
+use super::model::{Ask, AskError, Listener, Message, Piece, Style, ask_patiently};
+use super::transcript::{Look, Transcript};
 use super::work::{Ending, Step, Work};
 use crate::util::human;
 use crate::wire::SessionReport;
@@ -28,6 +31,20 @@ const SUMMED_UP: &str =
 
 /// Longest result of a tool that is read for a summary, in bytes.
 const RESULT_MAX: usize = 2000;
+
+/// Hears a summary, which is shown to nobody; a server that is away is.
+struct Unheard(Rc<RefCell<Transcript>>);
+
+impl Listener for Unheard {
+    fn hear(&mut self, _: Piece<'_>) -> bool {
+        true
+    }
+
+    fn again(&mut self, why: &AskError, pause: Duration) {
+        let words = format!("{why}; asking again in {}", human::duration(pause));
+        self.0.borrow_mut().line(Look::Bad, &words);
+    }
+}
 
 impl Work {
     /// Sums up what is old where the window is full, or where `now` says so.
@@ -107,11 +124,15 @@ impl Work {
             style: Style::Native,
             max_tokens: Some(self.answer_tokens()),
         };
-        let mut unheard = |_: Piece<'_>| true;
-        let asking = self.client.ask(&ask, &mut unheard, &cancel);
+        let patience = self.patience();
+        let mut unheard = Unheard(self.desk.transcript());
+        let asking = ask_patiently(&mut self.client, &ask, &patience, &mut unheard, &cancel);
         let (answer, broken) = self.desk.during(&cancel, asking).await;
         if let Some(broken) = broken {
             return Err(broken);
+        }
+        if let Some(usage) = answer.as_ref().ok().and_then(|answer| answer.usage) {
+            self.spend(usage);
         }
         let said = match answer {
             Ok(answer) if !answer.text.is_empty() => answer.text,

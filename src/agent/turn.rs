@@ -66,6 +66,7 @@ impl Work {
         self.report("thinking");
         let cancel = CancellationToken::new();
         let max_tokens = Some(self.answer_tokens());
+        let patience = self.patience();
         let Self { client, at, desk, records, specs, chosen, limits, .. } = self;
         let ask = Ask {
             model: &chosen.model,
@@ -74,7 +75,6 @@ impl Work {
             style: at.style,
             max_tokens: limits.answer_tokens.and(max_tokens),
         };
-        let patience = Patience { retries: limits.retries, pause: limits.retry_pause };
         let transcript = desk.transcript();
         let mut shows = Shows {
             transcript: Rc::clone(&transcript),
@@ -86,6 +86,11 @@ impl Work {
         let asked = desk.during(&cancel, asking).await;
         transcript.borrow_mut().end();
         asked
+    }
+
+    /// How often a question is asked again.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { retries: self.limits.retries, pause: self.limits.retry_pause }
     }
 
     /// Makes the calls of an answer one after the other, and adds what they came to.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::checkpoint::Checkpoint;
 use super::desk::{Break, Desk};
 use super::detect::{Detectors, Kind, Signal};
-use super::model::{Answer, AskError, Call, Finish, Message, ModelClient, Style};
+use super::model::{Answer, AskError, Call, Finish, Message, ModelClient, Style, Usage};
 use super::pick::Chosen;
 use super::records::Records;
 use super::tools::Toolbox;
@@ -301,13 +301,10 @@ impl Work {
 
     /// Counts an answer, and shows what it cost.
     fn count(&mut self, answer: &Answer) {
-        let totals = &mut self.at.totals;
-        totals.total_turns += 1;
+        self.at.totals.total_turns += 1;
         self.records.turn(answer);
         if let Some(usage) = answer.usage {
-            totals.prompt_tokens += usage.prompt_tokens;
-            totals.completion_tokens += usage.completion_tokens;
-            totals.total_tokens += usage.total();
+            self.spend(usage);
             self.at.talk.count(usage);
         }
         let (used, window) = (self.at.talk.tokens(), self.window());
@@ -321,6 +318,14 @@ impl Work {
             Look::Dim,
             &format!("· turn {} · {cost} · window {full} % of {window}", self.at.totals.total_turns),
         );
+    }
+
+    /// Counts what an answer took.
+    pub(super) fn spend(&mut self, usage: Usage) {
+        let totals = &mut self.at.totals;
+        totals.prompt_tokens += usage.prompt_tokens;
+        totals.completion_tokens += usage.completion_tokens;
+        totals.total_tokens += usage.total();
     }
 
     /// Keeps where the work stands. A disk that takes nothing does not end it.

@@ -63,6 +63,19 @@ fn where_the_model_can_t_sum_up_its_calls_stand_for_it() {
 }
 
 #[test]
+fn a_server_that_is_busy_while_it_sums_up_is_asked_again_and_its_summary_counts() {
+    let busy = Reply::status(503, r#"{"error":{"message":"loading"}}"#);
+    let summary = Reply::text("big holds lines of x");
+    let bed = bed(12_000, [reads(5), busy, summary, Reply::text("It is done.")]);
+    let output = bed.dispatch("coder", "read big");
+    assert_eq!((output.status.code(), bed.server.left()), (Some(0), 0), "{}", describe(&output));
+    assert!(describe(&output).contains("busy (503): loading"), "{}", describe(&output));
+    assert!(last_asked(&bed).contains("big holds lines of x"), "{}", last_asked(&bed));
+    // Three answers of 120, one of them the summary.
+    assert_eq!(bed.result()["totals"]["total_tokens"], 360);
+}
+
+#[test]
 fn what_is_left_is_cut_until_it_fits() {
     let bed = bed(4000, [reads(3), Reply::text(&"y ".repeat(6000)), Reply::text("It is done.")]);
     let output = bed.dispatch("coder", "read big, and the secret word is kumquat");
