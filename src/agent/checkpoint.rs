@@ -62,6 +62,9 @@ pub struct Checkpoint {
     /// What it took so far.
     #[serde(default)]
     pub totals: Totals,
+    /// Turns and tokens when a person said something last, or a limit was reached: what its limits count from.
+    #[serde(default)]
+    pub since: (u64, u64),
     /// Files that were changed.
     #[serde(default)]
     pub changed: Vec<PathBuf>,
@@ -146,6 +149,7 @@ impl Checkpoint {
             talk,
             plan: Vec::new(),
             totals: Totals::default(),
+            since: (0, 0),
             changed: Vec::new(),
             checks: Vec::new(),
             folder,

@@ -122,7 +122,6 @@ pub async fn run(start: Start<'_>) -> Ended {
         limits: config.agent(),
         detectors: Detectors::new(task.feedback.clone()),
         desk: Desk::new(transcript, keys, terminated),
-        since: (at.totals.total_turns, at.totals.total_tokens),
         overflows: 0,
         task,
         chosen,

@@ -77,8 +77,6 @@ pub struct Work {
     pub(super) detectors: Detectors,
     pub(super) records: Records,
     pub(super) desk: Desk,
-    /// Turns and tokens when a person said something last.
-    pub(super) since: (u64, u64),
     /// Times in a row that the conversation did not fit, although it should have.
     pub(super) overflows: u32,
 }
@@ -116,14 +114,19 @@ impl Work {
 
     /// A person said something.
     fn told(&mut self, line: String) {
-        self.since = (self.at.totals.total_turns, self.at.totals.total_tokens);
+        self.count_anew();
         (self.at.is_done, self.at.hints) = (false, 0);
         self.at.talk.push(Message::User { text: line });
     }
 
+    /// From here on limits count anew.
+    fn count_anew(&mut self) {
+        self.at.since = (self.at.totals.total_turns, self.at.totals.total_tokens);
+    }
+
     async fn within_limits(&mut self) -> Step {
-        let turns = self.at.totals.total_turns - self.since.0;
-        let tokens = self.at.totals.total_tokens - self.since.1;
+        let turns = self.at.totals.total_turns.saturating_sub(self.at.since.0);
+        let tokens = self.at.totals.total_tokens.saturating_sub(self.at.since.1);
         let (word, why) = match (self.limits.max_turns, self.limits.max_tokens) {
             (Some(most), _) if turns >= most => {
                 ("max_turns", format!("it took {turns} turns, the limit (runtime.max_turns)"))
@@ -134,6 +137,9 @@ impl Work {
             ),
             _ => return Step::Continue(()),
         };
+        // Who goes on with it has as much again.
+        self.count_anew();
+        self.keep();
         self.limit(word, why).await
     }
 

@@ -108,3 +108,26 @@ fn a_second_try_with_a_hint_goes_on_by_itself_after_a_crash() {
     assert!(last_asked(&bed).contains("two ways around it"));
     assert_eq!(bed.result()["blocked"], "still none", "the hint is given once");
 }
+
+#[test]
+fn a_limit_counts_on_after_a_crash_and_who_goes_on_behind_it_has_as_much_again() {
+    let call = |n: u64| Reply::call("bash", json!({ "command": format!("echo {n}") }));
+    let hangs = Reply::begun([json!({ "content": "thinking" })]).hangs();
+    let bed = Bed::with(ModelServer::start([call(1), call(2), hangs]));
+    let bed = bed.set("DARKMUX_RUNTIME_MAX_TURNS", "3");
+    let id = bed.start(&[]);
+    wait_for("the third turn", || (bed.server.count() == 3).then_some(()));
+    bed.crash();
+    bed.home.run(["session", "wait", &id]);
+    (3..9).for_each(|n| bed.server.then(call(n)));
+    for turns in [3, 6] {
+        bed.home.ok(["session", "resume", "-d", &id]);
+        let output = bed.home.run(["session", "wait", &id]);
+        assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+        let result = bed.result();
+        assert_eq!(
+            (&result["result"], &result["totals"]["total_turns"]),
+            (&json!("max_turns"), &json!(turns))
+        );
+    }
+}
