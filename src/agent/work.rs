@@ -84,6 +84,13 @@ pub struct Work {
 impl Work {
     /// Works until it ends.
     pub async fn run(&mut self) -> Ending {
+        let ending = self.steps().await;
+        // Whoever goes on with it is to know what was said last.
+        self.hear();
+        ending
+    }
+
+    async fn steps(&mut self) -> Ending {
         if self.at.is_done
             && let ControlFlow::Break(ending) = self.wait(&self.left_with()).await
         {
@@ -97,9 +104,7 @@ impl Work {
     }
 
     async fn step(&mut self) -> Step {
-        while let Some(line) = self.desk.said() {
-            self.told(line);
-        }
+        self.hear();
         self.within_limits().await?;
         self.make_room(false).await?;
         match self.ask().await {
@@ -112,11 +117,19 @@ impl Work {
         }
     }
 
+    /// Takes what a person said meanwhile.
+    fn hear(&mut self) {
+        while let Some(line) = self.desk.said() {
+            self.told(line);
+        }
+    }
+
     /// A person said something.
     fn told(&mut self, line: String) {
         self.count_anew();
         (self.at.is_done, self.at.hints) = (false, 0);
         self.at.talk.push(Message::User { text: line });
+        self.keep();
     }
 
     /// From here on limits count anew.

@@ -131,3 +131,30 @@ fn a_limit_counts_on_after_a_crash_and_who_goes_on_behind_it_has_as_much_again()
         );
     }
 }
+
+#[test]
+fn what_a_person_said_outlives_a_crash_and_the_end_of_the_session() {
+    let hangs = || Reply::begun([json!({ "content": "thinking" })]).hangs();
+    let bed = Bed::with(ModelServer::start([hangs(), hangs()]));
+    let id = bed.start(&[]);
+    let tail = || bed.home.ok(["session", "tail", &id]);
+    wait_for("the first turn", || (bed.server.count() == 1).then_some(()));
+    bed.home.ok(["session", "send", &id, "--no-enter", "\u{1b}"]);
+    wait_for("the stop", || tail().contains("waiting for you").then_some(()));
+    bed.home.ok(["session", "send", &id, "use tabs"]);
+    wait_for("the second turn", || (bed.server.count() == 2).then_some(()));
+    bed.crash();
+    bed.home.run(["session", "wait", &id]);
+    bed.server.then(hangs());
+    bed.home.ok(["session", "resume", "-d", &id]);
+    wait_for("the third turn", || (bed.server.count() == 3).then_some(()));
+    assert!(last_asked(&bed).contains("use tabs"), "{}", last_asked(&bed));
+    bed.home.ok(["session", "send", &id, "do not touch x"]);
+    wait_for("the line", || tail().contains("› do not touch x").then_some(()));
+    bed.home.run(["session", "kill", &id]);
+    bed.server.then(Reply::text("Done."));
+    bed.home.ok(["session", "resume", "-d", &id]);
+    let output = bed.home.run(["session", "wait", &id]);
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    assert!(last_asked(&bed).contains("do not touch x"), "{}", last_asked(&bed));
+}
