@@ -77,6 +77,8 @@ pub struct Signal {
 #[derive(Debug, Default)]
 pub struct Detectors {
     calls: VecDeque<u64>,
+    /// Calls in a row that were none of those.
+    fresh: usize,
     failures: u32,
     texts: VecDeque<u64>,
     strikes: [u32; 5],
@@ -87,6 +89,12 @@ impl Detectors {
     /// With the role's own words.
     pub fn new(templates: Option<FeedbackTemplates>) -> Self {
         Self { templates: templates.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// A person said something: what was before that counts no longer.
+    pub fn told(&mut self) {
+        let templates = std::mem::take(&mut self.templates);
+        *self = Self { templates, ..Self::default() };
     }
 
     /// An answer came.
@@ -136,7 +144,7 @@ impl Detectors {
         None
     }
 
-    /// A call came to something.
+    /// A call came to something: to `result`, as far as the same call would come to the same again.
     pub fn call(&mut self, call: &Call, ok: bool, result: &str) -> Option<Signal> {
         self.failures = if ok { 0 } else { self.failures + 1 };
         let same = hash(&(&call.name, &call.arguments, result));
@@ -145,6 +153,10 @@ impl Detectors {
             self.calls.pop_front();
         }
         let times = self.calls.iter().filter(|call| **call == same).count();
+        self.fresh = if times == 1 { self.fresh + 1 } else { 0 };
+        if self.fresh >= CALLS {
+            self.strikes[Kind::Cycle as usize] = 0;
+        }
         if times >= SAME_CALLS {
             self.calls.clear();
             let name = clean(&call.name, NAME_MAX);
@@ -245,6 +257,18 @@ mod tests {
         let long = Call { name: "x".repeat(40_000), ..call("{}") };
         let told = (0..3).find_map(|_| watch.call(&long, false, "no such tool")).unwrap();
         assert!(told.detail.len() + told.feedback.len() < 1000, "a name that is made up is cut");
+        // So is a dozen of other calls, or what a person says.
+        let mut watch = Detectors::default();
+        let others = |watch: &mut Detectors| {
+            (0..CALLS).for_each(|n| assert!(watch.call(&call(&n.to_string()), true, "new").is_none()));
+        };
+        for between in [&others as &dyn Fn(&mut Detectors), &Detectors::told] {
+            for _ in 0..4 {
+                let signals: Vec<_> = (0..3).filter_map(|_| watch.call(&call("{}"), true, "same")).collect();
+                assert!(signals.len() == 1 && !signals[0].is_last, "{signals:?}");
+                between(&mut watch);
+            }
+        }
         // Another result is progress.
         let mut watch = Detectors::default();
         assert!((0..20).all(|n| watch.call(&call("{}"), true, &n.to_string()).is_none()));

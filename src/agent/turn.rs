@@ -102,7 +102,7 @@ impl Work {
             } else {
                 let (outcome, by) = self.call(call).await;
                 broken = by;
-                signals.extend(self.detectors.call(call, outcome.ok, &outcome.text));
+                signals.extend(self.detectors.call(call, outcome.ok, &outcome.text[..outcome.steady]));
                 self.note(call, &outcome);
                 outcome.text
             };

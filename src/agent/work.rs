@@ -127,6 +127,7 @@ impl Work {
     /// A person said something.
     fn told(&mut self, line: String) {
         self.count_anew();
+        self.detectors.told();
         (self.at.is_done, self.at.hints) = (false, 0);
         self.at.talk.push(Message::User { text: line });
         self.keep();

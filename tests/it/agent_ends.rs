@@ -34,6 +34,16 @@ fn a_role_gives_up_after_as_many_summaries_as_it_says() {
 }
 
 #[test]
+fn the_same_command_with_the_same_output_is_noticed_however_long_it_takes() {
+    let command = "n=$(cat n 2>/dev/null || echo 0); echo $((n + 3)) >n; sleep 0.$n; echo same";
+    let calls = (0..3).map(|_| Reply::call("bash", json!({ "command": command })));
+    let bed = Bed::with(ModelServer::start(calls.chain([Reply::text("Done.")])));
+    let output = bed.dispatch("coder", "go");
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    assert_eq!(bed.payloads("telemetry.detector")[0]["kind"], "cycle");
+}
+
+#[test]
 fn what_was_called_after_a_stop_is_not_done() {
     let calls = Reply::calls(&[
         ("bash", json!({ "command": "echo begun; exec sleep 600" })),

@@ -61,6 +61,7 @@ pub fn edit(root: &Root, args: &EditArgs) -> Result<Done, Refusal> {
     let places = text::count(edited.places, "place");
     Ok(Done {
         ok: true,
+        steady: None,
         text: format!("Edited `{shown}`: {places} (line {}{more}).", lines.join(", ")),
         shown: diff(&shown, &edited),
         changed: vec![slot.at],
@@ -88,6 +89,7 @@ pub fn write(root: &Root, args: &WriteArgs) -> Result<Done, Refusal> {
     let what = if mode.is_some() { "Replaced" } else { "Made" };
     Ok(Done {
         ok: true,
+        steady: None,
         text: format!("{what} `{shown}`: {lines}, {} bytes.", args.content.len()),
         shown: vec![format!("{} {shown} ({lines})", what.to_lowercase())],
         changed: vec![slot.at],

@@ -95,6 +95,7 @@ fn folder(root: &Root, place: &Path) -> Result<Done, Refusal> {
     Ok(Done {
         ok: true,
         text,
+        steady: None,
         shown: vec![format!("{shown}/: {}", text::count(names.len(), "name"))],
         changed: Vec::new(),
     })
@@ -171,7 +172,8 @@ impl Page {
         } else {
             text::count(usize::try_from(self.lines).unwrap_or(usize::MAX), "line")
         };
-        Ok(Done { ok: true, text, shown: vec![format!("{shown}: {lines}")], changed: Vec::new() })
+        let shown = vec![format!("{shown}: {lines}")];
+        Ok(Done { ok: true, text, steady: None, shown, changed: Vec::new() })
     }
 }
 

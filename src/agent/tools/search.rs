@@ -315,5 +315,6 @@ fn answer_of(
         let _ = writeln!(text, "(note: {note})");
     }
     let shown = if is_files { args.glob.as_deref().unwrap_or("files") } else { args.pattern.as_str() };
-    Done { ok: true, text, shown: vec![format!("{shown}: {}", count(total, what))], changed: Vec::new() }
+    let shown = vec![format!("{shown}: {}", count(total, what))];
+    Done { ok: true, text, steady: None, shown, changed: Vec::new() }
 }

@@ -426,7 +426,9 @@ fn answer(run: Run, timeout: Duration, limits: &ToolLimits, folder: Option<Strin
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    let _ = write!(text, "({how}, {took})");
+    let _ = write!(text, "({how}");
+    let steady = Some(text.len());
+    let _ = write!(text, ", {took})");
     if left > 0 {
         let _ = write!(text, "\n(processes left in the background were ended with the command: {left})");
     }
@@ -436,5 +438,5 @@ fn answer(run: Run, timeout: Duration, limits: &ToolLimits, folder: Option<Strin
     if let Some(folder) = folder {
         let _ = write!(text, "\n({folder})");
     }
-    Ok(Done { ok, text, shown: vec![format!("({how}, {took})")], changed: Vec::new() })
+    Ok(Done { ok, text, steady, shown: vec![format!("({how}, {took})")], changed: Vec::new() })
 }
