@@ -224,6 +224,10 @@ fn a_search_is_bounded_in_results_and_in_time() {
     fs::write(tools.root.join("wide"), format!("needle {}", "x".repeat(1_000_000))).unwrap();
     let text = tools.ok("search", &json!({"pattern": "needle", "max_results": 100_000}));
     assert!(text.len() < 60_000 && text.contains("of at least "), "{}", text.len());
+    // A line that no search may hold; what stands before it is found.
+    fs::write(tools.root.join("line"), format!("cone\n{}", "x".repeat(20 * 1024 * 1024))).unwrap();
+    let text = tools.ok("search", &json!({"pattern": "cone"}));
+    assert!(text.starts_with("line:1: cone\n(1 file not looked at to the end: "), "{text}");
     let limits = ToolLimits { search_timeout: std::time::Duration::ZERO, ..ToolLimits::default() };
     let mut late = Tools::with(limits, |_, _| Confinement::Off);
     fs::write(late.root.join("a"), "needle").unwrap();
