@@ -3,7 +3,7 @@
 //! Invariant: what is typed is bounded; a key that is not understood does nothing.
 
 /// Longest line, in bytes.
-const LINE_MAX: usize = 64 * 1024;
+pub const LINE_MAX: usize = 64 * 1024;
 
 /// Longest escape sequence that is waited for, in bytes.
 const SEQUENCE_MAX: usize = 32;
@@ -18,6 +18,8 @@ pub enum Typed {
     Changed,
     /// A line was sent.
     Line(String),
+    /// The line is longer than [`LINE_MAX`], and will not be sent.
+    TooLong,
     /// Esc or Ctrl-C: stop what is going on.
     Stop,
     /// Ctrl-D on an empty line: nothing more will be said.
@@ -28,6 +30,8 @@ pub enum Typed {
 #[derive(Debug, Default)]
 pub struct Typing {
     line: String,
+    /// Whether something of it had no room.
+    too_long: bool,
     /// Bytes that are no character and no key yet.
     held: Vec<u8>,
     pasting: bool,
@@ -130,11 +134,12 @@ impl Typing {
     fn key(&mut self, byte: u8) -> Option<Typed> {
         match byte {
             b'\r' | b'\n' => {
-                let line = std::mem::take(&mut self.line).trim().to_owned();
-                Some(if line.is_empty() { Typed::Changed } else { Typed::Line(line) })
+                let is_whole = !self.too_long;
+                let line = self.take_line().trim().to_owned();
+                Some(if line.is_empty() || !is_whole { Typed::Changed } else { Typed::Line(line) })
             }
             0x03 => {
-                self.line.clear();
+                self.take_line();
                 Some(Typed::Stop)
             }
             0x04 if self.line.is_empty() => Some(Typed::End),
@@ -144,7 +149,7 @@ impl Typing {
             }
             // Ctrl-U, Ctrl-W.
             0x15 => {
-                self.line.clear();
+                self.take_line();
                 Some(Typed::Changed)
             }
             0x17 => {
@@ -156,9 +161,19 @@ impl Typing {
         }
     }
 
+    /// Begins a new line.
+    fn take_line(&mut self) -> String {
+        self.too_long = false;
+        std::mem::take(&mut self.line)
+    }
+
     fn add(&mut self, text: &str) -> Option<Typed> {
-        if text.is_empty() || self.line.len() + text.len() > LINE_MAX {
+        if text.is_empty() || self.too_long {
             return None;
+        }
+        if self.line.len() + text.len() > LINE_MAX {
+            self.too_long = true;
+            return Some(Typed::TooLong);
         }
         self.line.push_str(text);
         Some(Typed::Changed)
@@ -198,6 +213,16 @@ mod tests {
         assert_eq!(typing.settle(), [Typed::Stop]);
         assert_eq!(lines(typing.feed(b"\x04")), [Typed::End]);
         assert_eq!(typing.line(), None);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_and_never_sent_in_part() {
+        let mut typing = Typing::default();
+        let long = format!("{}é and more", "x".repeat(LINE_MAX - 1));
+        assert_eq!(lines(typing.feed(long.as_bytes())), [Typed::TooLong]);
+        assert_eq!(lines(typing.feed(b"\x7f\x7fy\rnext\r")), [Typed::Line("next".into())]);
+        assert_eq!(lines(typing.feed(long.as_bytes())), [Typed::TooLong]);
+        assert_eq!(lines(typing.feed(b"\x15short\r")), [Typed::Line("short".into())]);
     }
 
     proptest! {
