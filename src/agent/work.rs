@@ -17,7 +17,7 @@ use super::records::Records;
 use super::tools::Toolbox;
 use super::transcript::Look;
 use crate::config::AgentConfig;
-use crate::crew::adapter::{clean, question_in};
+use crate::crew::adapter::{blocked_in, clean, question_in};
 use crate::model::Escalation;
 use crate::util::human;
 use crate::wire::{AgentTask, SessionReport};
@@ -231,7 +231,7 @@ impl Work {
         if self.desk.has_said() {
             return Step::Continue(());
         }
-        let why = blocked(&last);
+        let why = blocked_in(&last);
         let may_retry = !self.task.interactive && self.at.hints == 0;
         if may_retry && why.is_some() && self.task.escalation == Some(Escalation::RetryWithHint) {
             self.at.hints += 1;
@@ -259,7 +259,7 @@ impl Work {
             _ => None,
         });
         let last = said.unwrap_or_default();
-        let asked = blocked(last).map(|why| format!("BLOCKED: {why}")).or_else(|| question_in(last));
+        let asked = blocked_in(last).map(|why| format!("BLOCKED: {why}")).or_else(|| question_in(last));
         asked.unwrap_or_else(|| "it was done; say what is next".to_owned())
     }
 
@@ -370,13 +370,6 @@ fn ending(last: String, why: Option<String>) -> Ending {
     }
 }
 
-/// Why a last message says that it cannot go on: its first line begins with `BLOCKED:`, as roles are told.
-fn blocked(message: &str) -> Option<String> {
-    let first = message.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let why = first.trim_start_matches(['*', '#', '_', ' ', '`']).strip_prefix("BLOCKED:")?;
-    Some(clean(why.trim_matches(['*', '_', ' ', '`']), QUESTION_MAX))
-}
-
 /// What the model is told of calls that cannot be read.
 fn unreadable(broken: &[String], calls: &[Call]) -> String {
     let others = if calls.is_empty() { "" } else { " The others were made." };
@@ -385,16 +378,4 @@ fn unreadable(broken: &[String], calls: &[Call]) -> String {
         "A call of a tool in your answer cannot be read: {shown}\nIt was not made.{others} Write it again as valid JSON: \
          {{\"name\": \"…\", \"arguments\": {{…}}}}."
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_blocked_message_is_known_by_its_first_line() {
-        assert_eq!(blocked("\n**BLOCKED: no network**\nI tried").as_deref(), Some("no network"));
-        assert_eq!(blocked("BLOCKED: a\u{1b}b").as_deref(), Some("a\\u{1b}b"));
-        assert_eq!(blocked("Done.\nBLOCKED: x"), None);
-    }
 }
