@@ -78,7 +78,7 @@ pub struct Checkpoint {
     /// How tools are spoken of.
     #[serde(default)]
     pub style: Style,
-    /// Its window, once that was found out.
+    /// Its window, where that was found out to be another than it was said to be.
     #[serde(default)]
     pub window: Option<u64>,
     /// Whether the last answer ended the work.

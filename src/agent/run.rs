@@ -189,7 +189,10 @@ async fn prepare(
         // What was found out of the other one.
         (at.model, at.window, at.style) = (model, None, super::model::Style::default());
     }
-    at.window = at.window.or(chosen.window);
+    if config.models().context.is_some() {
+        // Who says it now knows better than what was found out before.
+        at.window = None;
+    }
     tools.set_plan(at.plan.clone());
     Ok(Prepared { chosen, client, tools, at })
 }
@@ -248,8 +251,9 @@ fn introduce(
     (tools, at): (&Toolbox, &Checkpoint),
     resume: bool,
 ) {
+    let window = at.window.or(chosen.window);
     let window =
-        at.window.map_or_else(|| "window unknown".to_owned(), |window| format!("window {window} tokens"));
+        window.map_or_else(|| "window unknown".to_owned(), |window| format!("window {window} tokens"));
     let words =
         format!("{} · {} at {} ({}; {window})", task.role, chosen.model, chosen.endpoint.name, chosen.why);
     transcript.line(Look::Call, &words);

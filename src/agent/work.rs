@@ -328,7 +328,7 @@ impl Work {
             self.at.talk.count(usage);
         }
         let (used, window) = (self.at.talk.tokens(), self.window());
-        self.records.context(used, self.at.window);
+        self.records.context(used, self.known_window());
         let cost = answer.usage.map_or_else(
             || "the server does not count tokens".to_owned(),
             |usage| format!("{} tokens in, {} out", usage.prompt_tokens, usage.completion_tokens),
@@ -359,7 +359,11 @@ impl Work {
 
     /// The model's window in tokens.
     pub(super) fn window(&self) -> u64 {
-        self.at.window.unwrap_or(super::conversation::WINDOW_UNKNOWN)
+        self.known_window().unwrap_or(super::conversation::WINDOW_UNKNOWN)
+    }
+
+    fn known_window(&self) -> Option<u64> {
+        self.at.window.or(self.chosen.window)
     }
 }
 

@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::agent_loop::{Bed, last_asked};
-use crate::support::describe;
 use crate::support::model_server::{ModelServer, Reply};
+use crate::support::{describe, wait_for};
 
 /// A machine whose model has a window of so many tokens, and files to fill it with.
 fn bed(window: u64, script: impl IntoIterator<Item = Reply>) -> Bed {
@@ -85,6 +85,20 @@ fn what_is_left_is_cut_until_it_fits() {
     let telemetry = &bed.payloads("telemetry.compaction")[0];
     // A quarter is the answer's.
     assert!(telemetry["to"].as_u64().unwrap() <= 3000, "{telemetry}");
+}
+
+#[test]
+fn a_window_that_is_set_counts_for_a_run_that_goes_on() {
+    let too_long = r#"{"error":{"type":"exceed_context_size_error","message":"too large","n_ctx":8000}}"#;
+    let bed = bed(12_000, [reads(1), Reply::status(400, too_long), Reply::text("It is done.")]);
+    let id = bed.start(&[]);
+    assert_eq!(bed.home.run(["session", "wait", &id]).status.code(), Some(0));
+    for (set, says) in [("0", "window 8000 tokens"), ("9000", "window 9000 tokens")] {
+        bed.home.ok(["config", "set", "models.context", set]);
+        bed.home.ok(["session", "resume", "-d", &id]);
+        wait_for(says, || bed.home.ok(["session", "tail", &id]).contains(says).then_some(()));
+        bed.home.run(["session", "kill", &id]);
+    }
 }
 
 #[test]
