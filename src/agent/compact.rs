@@ -50,7 +50,8 @@ impl Work {
     /// Sums up what is old where the window is full, or where `now` says so.
     pub(super) async fn make_room(&mut self, now: bool) -> Step {
         let (window, used) = (self.window(), self.at.talk.tokens());
-        let is_full = used * 100 > window * self.limits.compact_at || used + self.answer_tokens() > window;
+        let is_full = used.saturating_mul(100) > window.saturating_mul(self.limits.compact_at)
+            || used.saturating_add(self.answer_tokens()) > window;
         if !now && !is_full {
             return Step::Continue(());
         }
@@ -72,7 +73,7 @@ impl Work {
         let words = format!("summed up: {used} tokens are {left} now, of {window}");
         self.desk.line(Look::Dim, &words);
         self.keep();
-        if left >= used && left + self.answer_tokens() > window {
+        if left >= used && left.saturating_add(self.answer_tokens()) > window {
             let why = format!(
                 "the task alone takes {left} tokens and the model's window has {window}; use a larger one"
             );
@@ -83,7 +84,7 @@ impl Work {
 
     /// The server said how large the window is, or that it is smaller than it was thought to be.
     pub(super) fn learn_window(&mut self, said: Option<u64>) {
-        let guess = self.at.talk.tokens().min(self.window()) * 9 / 10;
+        let guess = self.at.talk.tokens().min(self.window()) / 10 * 9;
         self.at.window = Some(said.unwrap_or(guess).max(1024));
     }
 
@@ -98,7 +99,7 @@ impl Work {
         }
         // What is left is new; where it is too long by itself, its longest parts are cut.
         let mut most = usize::try_from(window).unwrap_or(usize::MAX);
-        while self.at.talk.tokens() + self.answer_tokens() > window && most > 500 {
+        while self.at.talk.tokens().saturating_add(self.answer_tokens()) > window && most > 500 {
             most /= 2;
             self.at.talk.cut_results(most);
         }
@@ -110,7 +111,7 @@ impl Work {
         let label = "summing up".to_owned();
         self.records.report(SessionReport { label, working: true, ..SessionReport::default() });
         let messages = &self.at.talk.messages()[old];
-        let room = usize::try_from(window * 3 / 2).unwrap_or(usize::MAX);
+        let room = usize::try_from(window.saturating_mul(3) / 2).unwrap_or(usize::MAX);
         let question = [
             Message::System { text: SUM_UP.to_owned() },
             Message::User { text: middle_cut(&read_out(messages), room) },

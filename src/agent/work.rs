@@ -333,7 +333,7 @@ impl Work {
             || "the server does not count tokens".to_owned(),
             |usage| format!("{} tokens in, {} out", usage.prompt_tokens, usage.completion_tokens),
         );
-        let full = used * 100 / window.max(1);
+        let full = used.saturating_mul(100) / window.max(1);
         self.desk.line(
             Look::Dim,
             &format!("· turn {} · {cost} · window {full} % of {window}", self.at.totals.total_turns),
@@ -343,9 +343,9 @@ impl Work {
     /// Counts what an answer took.
     pub(super) fn spend(&mut self, usage: Usage) {
         let totals = &mut self.at.totals;
-        totals.prompt_tokens += usage.prompt_tokens;
-        totals.completion_tokens += usage.completion_tokens;
-        totals.total_tokens += usage.total();
+        totals.prompt_tokens = totals.prompt_tokens.saturating_add(usage.prompt_tokens);
+        totals.completion_tokens = totals.completion_tokens.saturating_add(usage.completion_tokens);
+        totals.total_tokens = totals.total_tokens.saturating_add(usage.total());
     }
 
     /// Keeps where the work stands. A disk that takes nothing does not end it.

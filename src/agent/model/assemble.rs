@@ -1,5 +1,6 @@
 //! An answer from its pieces.
 
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -47,9 +48,8 @@ impl Assembler {
         if chunk.get("error").is_some_and(|error| !error.is_null()) {
             return Err(AskError::of_event(chunk));
         }
-        if let Some(usage) = chunk.get("usage").and_then(|usage| serde_json::from_value(usage.clone()).ok()) {
-            self.usage = Some(usage);
-        }
+        let usage = chunk.get("usage").and_then(|usage| Usage::deserialize(usage).ok());
+        self.usage = usage.filter(Usage::is_plausible).or(self.usage);
         let Some(choice) = chunk["choices"].get(0) else { return Ok(()) };
         let delta = choice.get("delta").or_else(|| choice.get("message")).unwrap_or(&Value::Null);
         self.take_reasoning(delta, tell);
@@ -311,6 +311,25 @@ mod tests {
         let text = "Fixed: it closes\n</think>\nat the end of a line.";
         let found = answer(&[json!({"reasoning_content": "hm"}), json!({"content": text})]);
         assert_eq!((found.reasoning.as_str(), found.text.as_str()), ("hm", text));
+    }
+
+    #[test]
+    fn usage_that_can_t_be_true_is_none() {
+        let used = |usages: &[Value]| {
+            let mut assembler = Assembler::default();
+            for usage in usages {
+                assembler.take(&json!({ "choices": [], "usage": usage }), &mut |_| {}).unwrap();
+            }
+            assembler.finish(&[], &mut |_| {}).usage
+        };
+        let zeros = json!({ "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 });
+        let most = json!({ "prompt_tokens": u64::MAX, "completion_tokens": u64::MAX });
+        let half = json!({ "completion_tokens": 20 });
+        for odd in [json!({}), zeros.clone(), most, half, json!(null), json!("7")] {
+            assert_eq!(used(std::slice::from_ref(&odd)), None, "{odd}");
+        }
+        let real = json!({ "prompt_tokens": 100, "completion_tokens": 20 });
+        assert_eq!(used(&[real, zeros]).map(|usage| usage.total()), Some(120));
     }
 
     #[test]
