@@ -43,7 +43,7 @@ pub enum Kind {
     ReasoningLoop,
     /// An answer that repeats itself.
     Stall,
-    /// Answers that are cut at their longest.
+    /// Answers that are cut: at their longest, or by the server's filter.
     Cap,
 }
 
@@ -116,7 +116,15 @@ impl Detectors {
                      steps: write large files in several edits, and keep explanations short.",
                 ));
             }
-            Finish::Stop | Finish::Calls | Finish::Filter => self.strikes[Kind::Cap as usize] = 0,
+            Finish::Filter => {
+                return Some(self.signal(
+                    Kind::Cap,
+                    "the server's filter cut the answer".to_owned(),
+                    "The server's filter held back part of your last answer; nobody has read it. Say it in other words, or \
+                     report what is in the way.",
+                ));
+            }
+            Finish::Stop | Finish::Calls => self.strikes[Kind::Cap as usize] = 0,
         }
         if answer.calls.is_empty() && answer.text.is_empty() && answer.broken_calls.is_empty() {
             return Some(self.signal(
@@ -295,6 +303,8 @@ mod tests {
         let cut = Answer { finish: Finish::Length, text: "x".into(), ..Answer::default() };
         let last = (0..3).filter_map(|_| watch.answer(&cut)).last().unwrap();
         assert!(last.kind == Kind::Cap && last.is_last);
+        let held_back = Answer { finish: Finish::Filter, text: "x".into(), ..Answer::default() };
+        assert_eq!(Detectors::default().answer(&held_back).unwrap().kind, Kind::Cap);
     }
 
     #[test]
