@@ -342,10 +342,10 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
     keep_result(&work.folder, &mut transcript.borrow_mut(), result);
     work.records.report(report);
     work.records.end(work.at.totals.total_turns);
-    if work.records.dropped() > 0 {
+    let missing = work.records.missing();
+    if missing > 0 {
         let words = format!(
-            "{} records of this run are not in the flow: it was locked or slow",
-            work.records.dropped()
+            "{missing} records of this run are not in the flow: it was locked, slow or could not be written"
         );
         transcript.borrow_mut().line(Look::Bad, &words);
     }
