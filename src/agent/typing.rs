@@ -45,7 +45,7 @@ impl Typing {
 
     /// Whether an Esc waits to be a key or the beginning of one.
     pub fn is_unsure(&self) -> bool {
-        self.held == b"\x1b"
+        !self.pasting && self.held == b"\x1b"
     }
 
     /// The Esc that waited was a key.
@@ -112,20 +112,20 @@ impl Typing {
     }
 
     fn paste(&mut self) -> Option<Typed> {
-        let is_begun = |held: &[u8]| PASTE.1.starts_with(held);
         if self.held == PASTE.1 {
             self.held.clear();
             self.pasting = false;
             return Some(Typed::Changed);
         }
-        if is_begun(&self.held) {
-            return None;
-        }
-        match std::str::from_utf8(&self.held) {
-            Err(error) if error.error_len().is_none() && self.held.len() < 4 => None,
+        // An end that is begun stays, also behind what turned out to be none.
+        let begun = (0..self.held.len()).find(|at| PASTE.1.starts_with(&self.held[*at..]));
+        let text = &self.held[..begun.unwrap_or(self.held.len())];
+        match std::str::from_utf8(text) {
+            Ok("") => None,
+            Err(error) if begun.is_none() && error.error_len().is_none() && text.len() < 4 => None,
             text => {
                 let text = text.unwrap_or_default().replace('\r', "\n");
-                self.held.clear();
+                self.held.drain(..begun.unwrap_or(self.held.len()));
                 self.add(&text)
             }
         }
@@ -213,6 +213,20 @@ mod tests {
         assert_eq!(typing.settle(), [Typed::Stop]);
         assert_eq!(lines(typing.feed(b"\x04")), [Typed::End]);
         assert_eq!(typing.line(), None);
+    }
+
+    #[test]
+    fn a_paste_ends_also_behind_an_escape_of_its_own() {
+        for (pasted, line) in
+            [("a\u{1b}", "a\u{1b}"), ("\u{1b}[20", "\u{1b}[20"), ("é\u{1b}\u{1b}", "é\u{1b}\u{1b}")]
+        {
+            let mut typing = Typing::default();
+            let bytes = [PASTE.0, pasted.as_bytes(), PASTE.1, b"\r"].concat();
+            assert_eq!(lines(typing.feed(&bytes)), [Typed::Line(line.into())], "{pasted:?}");
+        }
+        let mut typing = Typing::default();
+        typing.feed(b"\x1b[200~x\x1b");
+        assert!(!typing.is_unsure() && typing.settle().is_empty(), "it may be the end of the paste");
     }
 
     #[test]
