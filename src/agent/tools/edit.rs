@@ -22,7 +22,7 @@ const CHANGES_MAX: usize = 20;
 const PLACES_NAMED: usize = 8;
 
 /// One replacement.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Edit {
     /// What is there.
     #[serde(alias = "old", alias = "old_text", alias = "oldText")]

@@ -19,7 +19,7 @@ pub struct EditArgs {
     path: String,
     #[serde(default)]
     edits: Vec<Edit>,
-    /// Some models write one edit without the list.
+    /// Some models write one edit without the list, or beside it.
     #[serde(flatten)]
     single: Option<Edit>,
 }
@@ -51,8 +51,8 @@ pub fn edit(root: &Root, args: &EditArgs) -> Result<Done, Refusal> {
             "`{shown}` is binary or UTF-16 and can't be edited; change it with `bash`"
         )));
     }
-    let single = args.single.iter().filter(|_| args.edits.is_empty()).cloned();
-    let edits: Vec<Edit> = args.edits.iter().cloned().chain(single).collect();
+    let single = args.single.iter().filter(|single| !args.edits.contains(single));
+    let edits: Vec<Edit> = args.edits.iter().chain(single).cloned().collect();
     let edited = apply(&old.bytes, &edits).map_err(|why| Refusal::new(format!("`{shown}`: {why}")))?;
     unchanged(&slot, &old, &shown).map_err(refuse)??;
     slot.replace(&edited.bytes, Some(old.mode)).map_err(refuse)?;
