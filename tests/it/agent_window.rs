@@ -90,7 +90,8 @@ fn what_is_left_is_cut_until_it_fits() {
 #[test]
 fn a_window_that_is_set_counts_for_a_run_that_goes_on() {
     let too_long = r#"{"error":{"type":"exceed_context_size_error","message":"too large","n_ctx":8000}}"#;
-    let bed = bed(12_000, [reads(1), Reply::status(400, too_long), Reply::text("It is done.")]);
+    let (refused, summary) = (Reply::status(400, too_long), Reply::text("big holds lines of x"));
+    let bed = bed(12_000, [reads(1), refused, summary, Reply::text("It is done.")]);
     let id = bed.start(&[]);
     assert_eq!(bed.home.run(["session", "wait", &id]).status.code(), Some(0));
     for (set, says) in [("0", "window 8000 tokens"), ("9000", "window 9000 tokens")] {
