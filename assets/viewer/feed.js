@@ -36,7 +36,9 @@ export function createFeed(dispatch, onTouched, onBack) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let batchTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let retryTimer;
+  let probeTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let loadTimer;
   let probing = false;
   let open = false;
   /** It was open and is lost. */
@@ -74,15 +76,20 @@ export function createFeed(dispatch, onTouched, onBack) {
     else batchTimer ??= setTimeout(flush, BATCH_MS);
   }
 
-  /** @param {() => void} action */
-  function later(action) {
-    clearTimeout(retryTimer);
-    retryTimer = setTimeout(action, api.backoff(failures, Math.random()));
+  function probeLater() {
+    if (probeTimer !== undefined) return;
+    probeTimer = setTimeout(probe, api.backoff(failures, Math.random()));
     failures += 1;
+  }
+
+  function noProbe() {
+    clearTimeout(probeTimer);
+    probeTimer = undefined;
   }
 
   async function probe() {
     if (probing) return;
+    noProbe();
     probing = true;
     try {
       dispatch({ type: 'health/loaded', ...readHealth(await api.getHealth()) });
@@ -98,17 +105,20 @@ export function createFeed(dispatch, onTouched, onBack) {
       probing = false;
     }
     if (open) failures = 0;
-    else later(probe);
+    else probeLater();
   }
 
   function lost() {
+    away = true;
     if (open) {
+      open = false;
       failures = 0;
       say('reconnecting');
+      void probe();
+    } else if (!probing) {
+      // Lost before it was open: at once again would be for ever, as fast as the network answers.
+      probeLater();
     }
-    open = false;
-    away = true;
-    void probe();
   }
 
   /** @param {unknown} error @param {() => void} again */
@@ -116,7 +126,9 @@ export function createFeed(dispatch, onTouched, onBack) {
     const answered = error instanceof api.StatusError;
     dispatch({ type: 'problem/found', problem: answered ? error.message : '' });
     say(answered ? 'reconnecting' : 'no daemon');
-    later(again);
+    clearTimeout(loadTimer);
+    loadTimer = setTimeout(again, api.backoff(failures, Math.random()));
+    failures += 1;
   }
 
   async function load() {
@@ -152,7 +164,7 @@ export function createFeed(dispatch, onTouched, onBack) {
       onOpen() {
         open = true;
         failures = 0;
-        clearTimeout(retryTimer);
+        noProbe();
         say('live');
         if (away) onBack();
         away = false;
@@ -184,7 +196,7 @@ export function createFeed(dispatch, onTouched, onBack) {
     /** The network or the tab is back after a while in which a connection can have died unnoticed. */
     resume() {
       failures = 0;
-      clearTimeout(retryTimer);
+      noProbe();
       if (!stream) void load();
       else {
         stream.reopen();

@@ -143,6 +143,26 @@ test('a lost stream: reconnecting, no daemon only after the probe failed, live o
   assert.equal(streams.length, 2);
 });
 
+test('a stream that is refused is asked for again with a pause, and so is one that is lost before it opens', async () => {
+  const it = await live();
+  for (const readyState of [2, 0]) {
+    const before = streams.length;
+    const probes = asked.filter((path) => path === '/health').length;
+    for (let at = before - 1; at < streams.length && at < before + 10; at += 1) {
+      streams[at].readyState = readyState;
+      streams[at].onerror();
+      await settle();
+    }
+    assert.ok(streams.length <= before + 1, `${streams.length - before} streams in one moment`);
+    assert.ok(asked.filter((path) => path === '/health').length <= probes + 1, 'it is asked for without a pause');
+    mock.timers.tick(15_000);
+    await settle();
+  }
+  streams.at(-1).readyState = 1;
+  streams.at(-1).onopen();
+  assert.equal(it.source(), 'live');
+});
+
 test('a daemon that hangs behind an open stream is found out and left', async () => {
   const it = await live();
   answers.delete('/health');
