@@ -147,7 +147,7 @@ export function reduce(state, action) {
       return { ...state, sessions: upserted(state.sessions, action.sessions), sessionsLoaded: true };
     case 'sessions/kept': return { ...state, sessions: kept(state.sessions, action.ids), sessionsLoaded: true };
     case 'sessions/removed': return { ...state, sessions: state.sessions.filter(({ id }) => id !== action.id) };
-    case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access };
+    case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access, jobDetail: judged(state.jobDetail, action.access) };
     case 'launchers/loaded': return { ...state, launchers: action.launchers };
     case 'peers/loaded': return { ...state, peers: action.peers };
     case 'found/loaded': return { ...state, found: action.found };
@@ -240,6 +240,9 @@ function raised(state, toast) {
     toastLog: [toast, ...state.toastLog].slice(0, MAX_TOAST_LOG),
   };
 }
+
+/** Which machines could run a job is for who is signed in. @param {State['jobDetail']} detail @param {State['access']} access */
+const judged = (detail, access) => (detail && access === 'none' ? { ...detail, why: '', machines: [] } : detail);
 
 /** @param {State} state @param {string} key */
 function toggled(state, key) {

@@ -55,7 +55,7 @@ export function createJob(actions, tileActions) {
   let shownRecords = '';
   /** The job's records among those that there were. @type {{id: string, of: readonly Entry[], found: readonly Entry[]}} */
   let mine = { id: '', of: [], found: [] };
-  /** @type {{id: string, player: ReturnType<typeof createPlayer>, loaded: number} | null} */
+  /** `barred`: this browser may not see it. @type {{id: string, barred: boolean, player: ReturnType<typeof createPlayer>, loaded: number} | null} */
   let playing = null;
   /** The terminal of a job that runs. @type {{key: string, tile: ReturnType<typeof createTile>} | null} */
   let live = null;
@@ -91,12 +91,14 @@ export function createJob(actions, tileActions) {
 
   /** @param {State} state @param {string} id */
   function renderOutput(state, id) {
-    if (playing?.id !== id) {
+    const barred = state.access === 'none';
+    // Who is signed in no more sees nothing of what was shown, nor what waits to be.
+    if (playing?.id !== id || playing.barred !== barred) {
       playing?.player.dispose();
       const player = createPlayer(actions.moment, actions.openLink);
-      playing = { id, player, loaded: -1 };
+      playing = { id, barred, player, loaded: -1 };
       waiting = null;
-      if (state.access === 'none') replace(output, h('h3', {}, 'Output'), h('div', { class: 'sign-in' }, ...signInHint('To see its output, sign this browser in:')));
+      if (barred) replace(output, h('h3', {}, 'Output'), h('div', { class: 'sign-in' }, ...signInHint('To see its output, sign this browser in:')));
       else replace(output, h('h3', {}, 'Output'), h('p', { class: 'note', id: 'job-output-note' }, 'Asking for the output…'));
     }
   }
@@ -128,7 +130,7 @@ export function createJob(actions, tileActions) {
 
   /** @param {string} id @param {Piece[]} pieces @param {State} state */
   function showOutput(id, pieces, state) {
-    if (playing?.id !== id) return;
+    if (playing?.id !== id || playing.barred) return;
     if (live) {
       // What is not seen has no size, which a terminal has to measure.
       waiting = pieces;
