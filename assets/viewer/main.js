@@ -212,6 +212,8 @@ store.subscribe(() => {
   matching.update(records, filters);
   if (!scheduled) requestAnimationFrame(() => render());
   scheduled = true;
+  // A hidden page has no frames, and that is when this is for.
+  if (document.hidden) notifier.render(store.state());
 });
 addEventListener('resize', () => render(true));
 

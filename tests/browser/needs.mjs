@@ -37,6 +37,20 @@ await browserTest(async (page, faults) => {
   check(await item.locator('img').count() === 0, 'an element came out of a question');
   const notices = await told();
   check(notices.length === 1 && notices[0].endsWith(`needs you: ${QUESTION}`), `the system was told: ${JSON.stringify(notices)}`);
+  // A page that is hidden has no frames.
+  await page.evaluate(() => {
+    Object.assign(window, { kept: window.requestAnimationFrame, requestAnimationFrame: () => 0 });
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => true });
+  });
+  const other = await sh(ASKS);
+  await until('the system is told though the page is hidden', async () => (await told()).length === 2);
+  await api('POST', `/v1/sessions/${other}/kill`);
+  await page.evaluate(() => {
+    Reflect.deleteProperty(document, 'hidden');
+    window.requestAnimationFrame = /** @type {any} */ (window).kept;
+  });
+  await page.reload();
+  await until('the question is in the inbox again', () => item.isVisible());
   const listed = page.locator(`#sessions li[data-session-id="${id}"]`);
   check((await listed.locator('.session-outcome').innerText()) === 'needs you', 'the list does not say that it needs somebody');
 
