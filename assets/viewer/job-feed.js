@@ -30,7 +30,7 @@ export function createJobFeed(store, view) {
   let busy = false;
   /** Asked for while an answer was on its way. */
   let again = false;
-  let asked = 0;
+  let asked = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let telling;
 
@@ -62,7 +62,7 @@ export function createJobFeed(store, view) {
     again = busy;
     if (id === '' || busy || mine.over || document.visibilityState !== 'visible') return;
     busy = true;
-    asked = Date.now();
+    asked = performance.now();
     try {
       const job = readJob(await api.getJob(id));
       const open = job !== null && ['queued', 'waiting'].includes(job.state);
@@ -89,7 +89,7 @@ export function createJobFeed(store, view) {
     start() {
       setInterval(() => {
         const runs = store.state().jobDetail?.job?.state === 'running';
-        if (runs || Date.now() - asked >= SLOW_MS) void look();
+        if (runs || performance.now() - asked >= SLOW_MS) void look();
       }, EVERY_MS);
       let { access } = store.state();
       // Output is for who is signed in, which becomes known after the page is shown.

@@ -15,6 +15,9 @@ beforeEach(() => {
   }));
   mock.timers.reset();
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+  // The clock that nobody sets goes on with the timers.
+  const { now } = Date;
+  performance.now = () => now.call(Date);
 });
 
 async function settle() {
@@ -69,6 +72,17 @@ test('what was asked before the reader left and came back is not taken for what 
   await answer('/jobs/a', RUNS);
   await answer('/output?after=1', piece(10, '2'));
   assert.deepEqual(shown.at(-1), [0, 10]);
+});
+
+test('a clock that is set back does not stop the questions', async () => {
+  const { go, answer } = page();
+  go('/job/a');
+  await answer('/jobs/a', { job: { id: 'a', state: 'queued' } });
+  await answer('/explain', { data: {} });
+  await answer('/output', piece(0, '1'));
+  Date.now = () => -3_600_000;
+  mock.timers.tick(12_000);
+  await answer('/jobs/a', RUNS);
 });
 
 test('a page that loses its sign-in forgets the output and who could run the job, and begins anew when it is back', async () => {
