@@ -148,6 +148,8 @@ export function createAccount(dispatch, onLeft) {
     /** Whether sessions come by events, and need not be asked for. */
     follows: () => events !== null,
     look: () => void look(),
+    /** The page was away: the events can have ended without a word. */
+    resume: () => events?.reopen(),
     /** Takes the cookie from this browser. @returns {Promise<string>} why it did not, or nothing */
     async leave() {
       try {

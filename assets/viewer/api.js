@@ -35,6 +35,25 @@ export function backoff(attempt, random) {
   return Math.max(BACKOFF_MIN_MS, Math.min(BACKOFF_MAX_MS, base * (0.75 + random * 0.5)));
 }
 
+/**
+ * @template T
+ * @param {() => Promise<T>} make what may fail because the daemon is not there
+ * @param {() => boolean} wanted
+ * @param {() => void} [missing] told of each failure
+ * @returns {Promise<T | null>} null when it was wanted no more before it could be made
+ */
+export async function untilMade(make, wanted, missing = () => {}) {
+  for (let attempt = 0; wanted(); attempt += 1) {
+    try {
+      return await make();
+    } catch {
+      if (wanted()) missing();
+      await new Promise((resolve) => { setTimeout(resolve, backoff(attempt, Math.random())); });
+    }
+  }
+  return null;
+}
+
 /** @param {string} path @param {number} [timeout] */
 async function get(path, timeout = TIMEOUT_MS) {
   const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
@@ -170,11 +189,13 @@ export function openStream(day, from, events, read = parse) {
 export function openSessionEvents(events) {
   let attempt = 0;
   let closed = false;
-  /** @type {EventSource} */
+  /** @type {EventSource | undefined} */
   let source;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   function connect() {
+    clearTimeout(timer);
+    source?.close();
     const opened = new EventSource('/v1/events?scope=all');
     source = opened;
     opened.onopen = () => {
@@ -185,7 +206,7 @@ export function openSessionEvents(events) {
     opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
     opened.addEventListener('peer-status', () => events.onPeer());
     opened.onerror = () => {
-      if (closed) return;
+      if (closed || source !== opened) return;
       const refused = opened.readyState === EventSource.CLOSED;
       if (refused) {
         timer = setTimeout(connect, backoff(attempt, Math.random()));
@@ -196,10 +217,12 @@ export function openSessionEvents(events) {
   }
   connect();
   return {
+    /** Gives up a connection that can be dead, and opens a new one. */
+    reopen: connect,
     close() {
       closed = true;
       clearTimeout(timer);
-      source.close();
+      source?.close();
     },
   };
 }

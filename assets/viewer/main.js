@@ -123,15 +123,10 @@ const actions = {
   loadDay: feed.more,
 };
 
-/** @param {import('./act.js').Launch} what @returns {Promise<string>} why it did not start, or nothing */
+/** @param {import('./act.js').Launch} what */
 async function start(what) {
-  try {
-    actions.openSession(await act.launch(what));
-    notifier.offer();
-    return '';
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
+  actions.openSession(await act.launch(what));
+  notifier.offer();
 }
 
 const launcher = createLaunch(start);
@@ -146,6 +141,7 @@ const terminal = createTerminal({
 });
 const tileActions = { warn: control.say, openLink: control.openLink, connect };
 const job = createJob(actions, tileActions);
+const board = createBoard(nav.go, tileActions);
 const jobFeed = playback && isDemo ? createRecordedJob(store, playback, job) : createJobFeed(store, job);
 const dispatcher = createDispatch(act.tryDispatch, async (what) => {
   const id = await act.dispatch(what);
@@ -188,10 +184,10 @@ const draw = createDrawing([
   createFleet({ ...actions, launch: launcher.show }),
   createQueue(actions),
   job,
-  createBoard(nav.go, tileActions),
+  board,
   createInboxPage(actions),
   ...(playback ? [createPlaybar(playback)] : []),
-]);
+], reportError);
 const frozen = createFrozen();
 
 const tick = () => store.dispatch({ type: 'clock/ticked', now: Date.now() });
@@ -269,7 +265,8 @@ addEventListener('popstate', () => {
 });
 function resume() {
   feed.resume();
-  terminal.wake();
+  account.resume();
+  for (const view of [terminal, board, job]) view.wake();
 }
 addEventListener('online', resume);
 // A page taken out of the browser's cache has lost its streams without an event.

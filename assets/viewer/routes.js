@@ -18,6 +18,9 @@ const MAX_ID = 300;
 /** Terminals side by side. */
 export const MAX_TILES = 6;
 
+/** Half a character, which text from anywhere can hold and no address: to encode it throws. @param {string} part */
+const encoded = (part) => encodeURIComponent(part.replace(/\p{Surrogate}/gu, '\ufffd'));
+
 /** @param {string} part */
 function decoded(part) {
   try {
@@ -43,7 +46,7 @@ export function parseRoute(path) {
 /** @param {Route} route */
 export function routePath({ page, id, day }) {
   if (page === 'flow') return day === '' ? '/' : `/flow/${day}`;
-  return id === '' ? `/${page}` : `/${page}/${encodeURIComponent(id)}`;
+  return id === '' ? `/${page}` : `/${page}/${encoded(id)}`;
 }
 
 /** @param {string} session */
@@ -54,7 +57,7 @@ export const jobPath = (job) => routePath({ page: 'job', id: job, day: '' });
 export const machinePath = (machine) => routePath({ page: 'machine', id: machine, day: '' });
 
 /** @param {string[]} sessions the path that shows these side by side */
-export const tilesPath = (sessions) => `/sessions?show=${sessions.slice(0, MAX_TILES).map(encodeURIComponent).join(',')}`;
+export const tilesPath = (sessions) => `/sessions?show=${sessions.slice(0, MAX_TILES).map(encoded).join(',')}`;
 
 /** @param {Route} route @returns {'fleet' | 'flow' | 'queue' | 'sessions' | 'inbox'} where the rail says one is */
 export function sectionOf({ page }) {
@@ -83,7 +86,7 @@ export function parsePlace(path, query) {
 }
 
 /** @param {string} record @param {string} day @returns {string} the address of one record of a day */
-export const recordPath = (record, day) => `/flow/${day}?record=${encodeURIComponent(record)}`;
+export const recordPath = (record, day) => `/flow/${day}?record=${encoded(record)}`;
 
 /** @param {Place} place @returns {string} its address */
 export function placePath({ route, filters, lens, at, tiles, record }) {

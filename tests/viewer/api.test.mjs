@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
-import { backoff, getRecords, openStream, StatusError } from '../../assets/viewer/api.js';
+import { backoff, getRecords, openSessionEvents, openStream, StatusError, untilMade } from '../../assets/viewer/api.js';
 
 /** What the browser does with an EventSource, driven by the test. */
 class FakeEventSource {
@@ -162,4 +162,45 @@ test('records come with the position of their answer; a failure is an error', as
   assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 }, size: 9 }, { raw: { b: 22 }, size: 9 }], position: FROM });
   globalThis.fetch = async () => new Response('', { status: 503 });
   await assert.rejects(getRecords('2026-11-22', 5), StatusError);
+});
+
+test('the events of the sessions are opened anew for a page that was away, and once', () => {
+  const lost = [];
+  const events = openSessionEvents({ onUpsert() {}, onRemove() {}, onComplete() {}, onPeer() {}, onLost: (refused) => lost.push(refused) });
+  newest().open();
+  const [first] = FakeEventSource.made;
+  events.reopen();
+  assert.deepEqual([FakeEventSource.made.length, first.readyState], [2, FakeEventSource.CLOSED]);
+  first.onerror();
+  newest().fail(FakeEventSource.CLOSED);
+  assert.deepEqual(lost, [true], 'the one that was left is heard');
+  events.reopen();
+  mock.timers.tick(60_000);
+  assert.equal(FakeEventSource.made.length, 3, 'it is opened twice');
+});
+
+test('what could not be made is made later, with a word, and not when nobody wants it any more', async () => {
+  const settle = async () => { for (let n = 0; n < 20; n += 1) await Promise.resolve(); };
+  let tries = 0;
+  let missing = 0;
+  const make = async () => {
+    tries += 1;
+    if (tries < 3) throw new TypeError('Failed to fetch dynamically imported module');
+    return tries;
+  };
+  let made;
+  void untilMade(make, () => true, () => { missing += 1; }).then((value) => { made = value; });
+  for (let n = 0; n < 3; n += 1) {
+    await settle();
+    mock.timers.tick(15_000);
+  }
+  await settle();
+  assert.deepEqual([made, tries, missing], [3, 3, 2]);
+  let wanted = true;
+  void untilMade(async () => { tries += 1; throw new TypeError(); }, () => wanted).then((value) => { made = value; });
+  await settle();
+  wanted = false;
+  mock.timers.tick(15_000);
+  await settle();
+  assert.deepEqual([made, tries], [null, 4]);
 });

@@ -155,5 +155,5 @@ export function createBoard(go, tileActions) {
     return { element: h('section', {}, title, table.element), title, table };
   }
 
-  return { render };
+  return { render, wake: () => tiles.forEach((tile) => tile.wake()) };
 }

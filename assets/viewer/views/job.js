@@ -199,6 +199,7 @@ export function createJob(actions, tileActions) {
       renderRecords(state);
     },
     showOutput,
+    wake: () => live?.tile.wake(),
     /** @param {string} id @param {string} why */
     failOutput(id, why) {
       const note = document.getElementById('job-output-note');

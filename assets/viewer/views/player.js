@@ -7,12 +7,12 @@
 import { clock, duration } from '../format.js';
 import { attemptsOf, countAt, ofAttempt, playedTo } from '../replay.js';
 import { oneLine } from '../sanitize.js';
-import { createXterm } from '../terminal/xterm.js';
+import { bringXterm } from '../terminal/xterm.js';
 import { h, replace, setAttribute, setText } from './dom.js';
 
 /** @typedef {import('../types.js').Piece} Piece */
 /** @typedef {import('../types.js').Entry} Entry */
-/** @typedef {Awaited<ReturnType<typeof createXterm>>} Xterm */
+/** @typedef {NonNullable<Awaited<ReturnType<typeof bringXterm>>>} Xterm */
 
 const SPEEDS = [1, 4, 16];
 const MAX_MARKS = 200;
@@ -55,9 +55,11 @@ export function createPlayer(onMoment, openLink) {
   async function open() {
     if (opening || xterm || !screen.isConnected) return;
     opening = true;
-    const made = await createXterm(screen, { mayAnswer: () => false, openLink });
+    const missing = h('p', { class: 'note' }, 'The terminal could not be loaded; it is tried again. If this stays, reload the page.');
+    const made = await bringXterm(screen, { mayAnswer: () => false, openLink, onMissing: () => screen.replaceChildren(missing) }, () => !disposed);
+    missing.remove();
     opening = false;
-    if (disposed) return made.dispose();
+    if (!made) return;
     xterm = made;
     xterm.term.options.disableStdin = true;
     written = 0;
