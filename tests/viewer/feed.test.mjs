@@ -221,3 +221,68 @@ test('what is seen first comes first, the rest of a full day after it, and a sma
   assert.deepEqual(limits(), ['100']);
   assert.equal(small.of('records/loaded').length, 1);
 });
+
+test('the whole day that does not come is said, is asked for once, and says nothing of the daemon', async () => {
+  const day = (limit) => asked.filter((path) => path.startsWith('/flow/2026-11-22') && path.endsWith(`=${limit}`)).length;
+  const last = () => Number(asked.at(-1).split('limit=')[1]);
+  answers.set('/flow/2026-11-22', () => records(Math.min(last(), 2_000))());
+  const it = await live();
+  answers.set('/flow/2026-11-22', () => { throw new DOMException('', 'TimeoutError'); });
+  it.more();
+  await settle();
+  assert.equal(it.source(), 'live');
+  assert.match(it.of('toast/raised').at(-1).text, /whole day could not be loaded/);
+  mock.timers.tick(60_000);
+  await settle();
+  assert.equal(day(100_000), 1, 'it is asked for again and again');
+  assert.deepEqual(it.of('records/loaded').at(-1).partial, true);
+});
+
+test('the whole day that is asked for while less is on its way is what counts', async () => {
+  /** @type {(() => void)[]} */
+  const waiting = [];
+  globalThis.fetch = (path) => new Promise((resolve) => {
+    const limit = Number(path.split('limit=')[1]);
+    waiting.push(() => resolve(records(Math.min(limit, 3_000))()));
+  });
+  const it = feed();
+  it.start();
+  await settle();
+  waiting.shift()();
+  await settle();
+  it.more();
+  await settle();
+  assert.equal(waiting.length, 2);
+  waiting.shift()();
+  await settle();
+  assert.deepEqual(it.of('records/loaded').map(({ batch, partial }) => [batch.length, partial]), [[100, true]]);
+  waiting.shift()();
+  await settle();
+  assert.deepEqual(it.of('records/loaded').map(({ batch, partial }) => [batch.length, partial]), [[100, true], [3_000, false]]);
+});
+
+test('after a gap the records are loaded, however often that is refused, and whatever happens meanwhile', async () => {
+  const heard = {};
+  FakeEventSource.prototype.addEventListener = (name, listener) => { heard[name] = listener; };
+  const day = answers.get('/flow/2026-11-22');
+  const it = await live();
+  answers.set('/flow/2026-11-22', () => new Response('', { status: 503 }));
+  heard.gap({ data: '{}', lastEventId: '' });
+  await settle();
+  streams[0].onopen();
+  assert.equal(it.source(), 'live');
+  answers.set('/flow/2026-11-22', day);
+  it.resume();
+  await settle();
+  assert.equal(it.of('records/loaded').length, 2, 'it is forgotten');
+  answers.set('/flow/2026-11-22', () => new Response('', { status: 503 }));
+  heard.gap({ data: '{}', lastEventId: '' });
+  await settle();
+  streams.at(-1).readyState = 1;
+  streams.at(-1).onopen();
+  answers.set('/flow/2026-11-22', day);
+  mock.timers.tick(2_000);
+  await settle();
+  assert.equal(it.of('records/loaded').length, 3, 'an open stream took the next try away');
+  FakeEventSource.prototype.addEventListener = () => {};
+});
