@@ -16,7 +16,7 @@ import { createJobFeed } from './job-feed.js';
 import { startKeys } from './keys.js';
 import { hasCode } from './login/signin.js';
 import { createMatching } from './matching.js';
-import { modeOf } from './mode.js';
+import { flowPath, modeOf } from './mode.js';
 import { createNav } from './nav.js';
 import { createNotifier } from './notify.js';
 import { createPlayback } from './playback.js';
@@ -104,7 +104,7 @@ const actions = {
   filter,
   clearFilters: () => filter({ ...noFilters(), session: sessionOf(store.state().place.route) }),
   openSession: (/** @type {string} */ session) => nav.go(sessionPath(session)),
-  closeSession: () => sessionOf(store.state().place.route) !== '' && nav.go('/'),
+  closeSession: () => sessionOf(store.state().place.route) !== '' && nav.go(flowPath(mode)),
   /** @param {import('./types.js').SessionView} view */
   show: (view) => store.dispatch({ type: 'view/changed', view }),
   ...control,
@@ -233,7 +233,7 @@ const COMMANDS = {
 const palette = createPalette(store.state, nav.go, (action) => COMMANDS[action]?.());
 startKeys({
   search() {
-    if (store.state().place.route.page !== 'flow') nav.go('/');
+    if (store.state().place.route.page !== 'flow') nav.go(flowPath(mode));
     render();
     byId('search', HTMLInputElement).select();
   },
@@ -245,7 +245,7 @@ startKeys({
   dispatch: actions.dispatch,
   palette: palette.show,
   play: () => playback?.holdsClock() === true && playback.toggle() === undefined,
-  go: nav.go,
+  go: (path) => nav.go(path === '/' ? flowPath(mode) : path),
   switchView: () => actions.show(store.state().view === 'terminal' ? 'records' : 'terminal'),
   nextSession,
 });

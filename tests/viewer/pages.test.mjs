@@ -97,6 +97,8 @@ test('the palette finds by what a name begins with, then by its words, then by i
   const state = initialState({ kind: 'live', label: '', src: '' }, 0);
   const keys = (more) => offers({ ...state, ...more }).map(({ key }) => key);
   assert.ok(!keys({}).includes('launch') && keys({ access: 'act' }).includes('launch'), 'only who may act is offered to');
+  const played = offers({ ...state, mode: { kind: 'play', label: '2026-11-20', src: '2026-11-20' } });
+  assert.equal(played.find(({ key }) => key === 'lanes').path, '/flow/2026-11-20?view=lanes', 'it leads out of the day');
   assert.ok(!keys({ access: 'act' }).includes('dispatch'), 'without a queue nothing is dispatched');
 });
 
