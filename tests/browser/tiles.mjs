@@ -1,7 +1,7 @@
 /** Two terminals side by side: both show what happens, and each takes what is typed into it. */
 
-import { browserTest, check, checkFaults, until, url } from './harness.mjs';
-import { sh, signIn } from './terminals.mjs';
+import { browserTest, check, checkFaults, until } from './harness.mjs';
+import { home, sh, signIn } from './terminals.mjs';
 
 await browserTest(async (page, faults) => {
   const one = await sh('echo first; exec cat');
@@ -28,7 +28,7 @@ await browserTest(async (page, faults) => {
 
   // A tile outlives the closing of others, which stay closed.
   const three = await sh('echo third; exec cat');
-  await page.goto(`${url()}/sessions?show=${one},${two},${three}`);
+  await page.goto(`${home()}/sessions?show=${one},${two},${three}`);
   await until('all three are there', async () => await page.locator('.grid-tile').count() === 3);
   for (const id of [one, two]) {
     await tile(id).getByRole('button', { name: /^Close/ }).click();
