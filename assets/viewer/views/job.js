@@ -145,7 +145,7 @@ export function createJob(actions, tileActions) {
     const size = { cols: session?.cols || 80, rows: rowsFor(pieces, session?.rows || 24) };
     if (!playing.player.element.isConnected) replace(output, h('h3', {}, 'Output'), playing.player.element);
     void playing.player.open().then(() => playing?.player.resize(size.cols, size.rows));
-    playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size, cut: pieces[0].offset > 0 });
+    playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size });
     playing.player.setRecords(state.records.filter((one) => one.session === id));
     playing.loaded = pieces.length;
   }
