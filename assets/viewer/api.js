@@ -85,11 +85,13 @@ function incoming(body, characters) {
 /**
  * @param {string} day
  * @param {number} limit
- * @returns {Promise<{batch: Incoming[], position: string}>} the newest records, and where a stream goes on
+ * @returns {Promise<{batch: Incoming[], position: string, others: import('./types.js').State['others']}>} the newest records, where a
+ *   stream goes on, and what there is of other machines
  */
 export async function getRecords(day, limit) {
   const { body, size, headers } = await get(`/flow/${day}?limit=${limit}`, RECORDS_TIMEOUT_MS);
-  return { batch: incoming(body, size), position: headers.get('darkmux-position') ?? '' };
+  const others = headers.get('x-darkmux-source') === 'local' ? 'none' : headers.has('darkmux-others-kept') ? 'newest' : 'all';
+  return { batch: incoming(body, size), position: headers.get('darkmux-position') ?? '', others };
 }
 
 /** @param {string} url of a recording @returns {Promise<unknown>} */

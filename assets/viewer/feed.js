@@ -150,7 +150,7 @@ export function createFeed(dispatch, onTouched, onBack) {
         dispatch({ type: 'records/loaded', ...newest, partial: true });
         seen();
       }
-      const { batch: records, position } = all ? newest : await api.getRecords(today, asked);
+      const { batch: records, position, others } = all ? newest : await api.getRecords(today, asked);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
         : [];
@@ -158,7 +158,7 @@ export function createFeed(dispatch, onTouched, onBack) {
       due = false;
       loadFailures = 0;
       const partial = records.length >= asked || before.length >= FEW_RECORDS;
-      dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial });
+      dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial, others });
       follow(today, position);
     } catch (error) {
       if (mine !== loads) return;

@@ -19,7 +19,7 @@ import { loaded, streamed } from './records.js';
 /** @typedef {import('./types.js').Session} Session */
 
 /**
- * @typedef {{type: 'records/loaded', batch: Incoming[], position: string, partial: boolean}
+ * @typedef {{type: 'records/loaded', batch: Incoming[], position: string, partial: boolean, others?: import('./types.js').State['others']}
  *   | {type: 'records/streamed', batch: Incoming[]}
  *   | {type: 'records/shown', records: import('./types.js').Entry[]}
  *   | {type: 'matches/found', matches: import('./types.js').Matches}
@@ -92,6 +92,7 @@ export function initialState(mode, now) {
     position: '',
     dropped: 0,
     partial: false,
+    others: 'all',
     unreadable: 0,
     filters: noFilters(),
     matches: NO_MATCHES,
@@ -132,7 +133,7 @@ export function initialState(mode, now) {
  */
 export function reduce(state, action) {
   switch (action.type) {
-    case 'records/loaded': return loaded(state, action.batch, action.position, action.partial);
+    case 'records/loaded': return { ...loaded(state, action.batch, action.position, action.partial), others: action.others ?? 'all' };
     case 'records/streamed': return streamed(state, action.batch);
     case 'records/missed': return { ...state, missed: state.missed + action.count };
     case 'records/shown': return sameRecords(state.records, action.records) ? state : { ...state, records: action.records };
@@ -193,8 +194,8 @@ const sameRecords = (a, b) => a.length === b.length && a.at(-1) === b.at(-1);
  * @param {State} state @param {number} now @returns {State}
  */
 function begun(state, now) {
-  const { place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, playback, toasts, toastLog } = state;
-  return { ...initialState(state.mode, now), place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, playback, toasts, toastLog };
+  const { place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, others, playback, toasts, toastLog } = state;
+  return { ...initialState(state.mode, now), place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, others, playback, toasts, toastLog };
 }
 
 /** @param {State} state @param {Filters} filters @returns {State} */

@@ -159,7 +159,11 @@ test('records come with the position of their answer; a failure is an error', as
     assert.equal(path, '/flow/2026-11-22?limit=5');
     return new Response('[{"a":1},{"b":22}]', { headers: { 'darkmux-position': FROM } });
   };
-  assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 }, size: 9 }, { raw: { b: 22 }, size: 9 }], position: FROM });
+  assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 }, size: 9 }, { raw: { b: 22 }, size: 9 }], position: FROM, others: 'all' });
+  for (const [name, value, others] of [['x-darkmux-source', 'local', 'none'], ['x-darkmux-source', 'fleet', 'all'], ['darkmux-others-kept', '9', 'newest']]) {
+    globalThis.fetch = async () => new Response('[]', { headers: { [name]: value } });
+    assert.equal((await getRecords('2026-11-22', 5)).others, others);
+  }
   globalThis.fetch = async () => new Response('', { status: 503 });
   await assert.rejects(getRecords('2026-11-22', 5), StatusError);
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { createFeed } from '../../assets/viewer/feed.js';
+import { initialState, reduce } from '../../assets/viewer/store.js';
+import { notLoaded } from '../../assets/viewer/views/nothing.js';
 
 const NOW = Date.UTC(2026, 10, 22, 12);
 const POSITION = '2026-11-22:000000000100';
@@ -285,4 +287,13 @@ test('after a gap the records are loaded, however often that is refused, and wha
   await settle();
   assert.equal(it.of('records/loaded').length, 3, 'an open stream took the next try away');
   FakeEventSource.prototype.addEventListener = () => {};
+});
+
+test('a day without the records of other machines is told from one that has them', async () => {
+  answers.set('/flow/2026-11-22', () => new Response('[]', { headers: { 'darkmux-position': POSITION, 'x-darkmux-source': 'local' } }));
+  const it = await live();
+  const state = it.of('records/loaded').reduce(reduce, initialState({ kind: 'live', label: '', src: '', query: '', at: NaN }, NOW));
+  assert.equal(state.others, 'none');
+  assert.match(notLoaded(state), /other machines/);
+  assert.equal(notLoaded({ ...state, others: 'all', partial: false }), '');
 });
