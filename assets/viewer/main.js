@@ -23,7 +23,7 @@ import { createPlayback } from './playback.js';
 import { createPolls } from './polls.js';
 import { createQueueControl } from './queue-control.js';
 import { createRecordedJob, recordedTerminals } from './recorded.js';
-import { jobPath, sessionOf, sessionPath } from './routes.js';
+import { jobPath, ownId, sessionOf, sessionPath } from './routes.js';
 import { openTerminal } from './socket.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
@@ -102,7 +102,7 @@ function filter(filters) {
 
 const actions = {
   filter,
-  clearFilters: () => filter({ ...noFilters(), session: sessionOf(store.state().place.route) }),
+  clearFilters: () => filter({ ...noFilters(), session: ownId(sessionOf(store.state().place.route)) }),
   openSession: (/** @type {string} */ session) => nav.go(sessionPath(session)),
   closeSession: () => sessionOf(store.state().place.route) !== '' && nav.go(flowPath(mode)),
   /** @param {import('./types.js').SessionView} view */

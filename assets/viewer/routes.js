@@ -66,6 +66,9 @@ export function sectionOf({ page }) {
   return page === 'session' ? 'sessions' : page;
 }
 
+/** @param {string} session @returns {string} what its own machine calls it, which is what records and jobs say: `x` of `x@desk` */
+export const ownId = (session) => session.split('@')[0];
+
 /** @param {Route} route @returns {string} the session whose terminal is shown, or nothing */
 export const sessionOf = ({ page, id }) => (page === 'session' ? id : '');
 
@@ -80,7 +83,7 @@ export function parsePlace(path, query) {
   const at = Number(params.get('t') ?? NaN);
   const filters = parseFilters(query);
   // What is shown of a session or a job are its records.
-  if (route.page === 'session' || route.page === 'job') filters.session = route.id;
+  if (route.page === 'session' || route.page === 'job') filters.session = ownId(route.id);
   const tiles = (params.get('show') ?? '').split(',').filter(Boolean).slice(0, MAX_TILES);
   return { route, filters, lens, at: at >= 0 ? at : NaN, tiles, record: params.get('record') ?? '' };
 }

@@ -24,6 +24,7 @@ test('what is no address of ours is the flow, and ids are bounded', () => {
 
 test('the records of a session or a job are what is shown of it', () => {
   assert.deepEqual(at('/session/s1?level=warn').filters, { ...noFilters(), level: 'warn', session: 's1' });
+  assert.equal(at('/session/s1%40dev%40desk').filters.session, 's1', 'records have the id of the machine itself');
   assert.equal(at('/job/j1').filters.session, 'j1');
   assert.equal(at('/?session=s1').route.page, 'flow');
 });
