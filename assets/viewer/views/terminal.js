@@ -7,7 +7,7 @@
 
 import { uploadPicture } from '../act.js';
 import { sessionOf } from '../routes.js';
-import { barKey, isReport, meaning, withCtrl } from '../terminal/keymap.js';
+import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../terminal/keymap.js';
 import { bringXterm, FONT_SIZE } from '../terminal/xterm.js';
 import { byId, setText } from './dom.js';
 
@@ -145,7 +145,10 @@ export function createTerminal(actions) {
       },
     });
     term.onData(type);
-    term.onBinary((text) => !mine.readOnly && mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
+    term.onBinary((text) => {
+      if (mine.readOnly || mine.over !== '' || (isOldReport(text) && !mine.own)) return;
+      mine.connection?.type(bytesOf(text));
+    });
     term.attachCustomKeyEventHandler((event) => keyed(event, xterm));
     focus();
   }

@@ -6,7 +6,7 @@
  */
 
 import { sessionPath } from '../routes.js';
-import { isReport } from '../terminal/keymap.js';
+import { bytesOf, isOldReport, isReport } from '../terminal/keymap.js';
 import { bringXterm } from '../terminal/xterm.js';
 import { h, setText } from './dom.js';
 import { label, outcome, tone } from './sessions.js';
@@ -89,6 +89,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
       if (readOnly) return warn('This page may watch and not type.', 'note');
       if (!connection?.type(encoder.encode(text)) && !report) warn('Not connected: what you typed was not sent.');
     });
+    term.onBinary((text) => void (!readOnly && (own || !isOldReport(text)) && connection?.type(bytesOf(text))));
     resizing = new ResizeObserver(() => {
       const fit = made.fits();
       if (!fit) return;
