@@ -71,7 +71,7 @@ const NO_MATCHES = { total: 0, complete: true, newest: () => [] };
 /** @type {import('./types.js').Machine} */
 const UNKNOWN_MACHINE = {
   id: '', version: '', flowSchema: '', os: '', cpu: '', ramTotal: NaN, ramFree: NaN,
-  models: [], modelsUnreachable: false, redis: '',
+  models: [], modelsUnreachable: false, redis: null,
 };
 
 /**

@@ -141,7 +141,7 @@
  * @property {number} ramFree
  * @property {string[]} models
  * @property {boolean} modelsUnreachable
- * @property {string} redis
+ * @property {string | null} redis Empty where it works alone; null while that is not known.
  */
 
 /**
