@@ -70,6 +70,8 @@ export function createJobFeed(store, view) {
       if (visit !== mine) return;
       store.dispatch({ type: 'job/seen', detail: { id, state: job ? 'there' : 'gone', job, ...judged } });
       await output(mine);
+      if (visit !== mine) return;
+      view.failOutput(id, '');
       // What has ended says nothing more, until somebody tries it again.
       mine.over = job === null || (!open && job.state !== 'running' && !mine.first);
     } catch (error) {

@@ -35,7 +35,7 @@ function page() {
   const shown = [];
   const feed = createJobFeed(store, {
     showOutput: (_id, pieces) => shown.push(pieces.map(({ offset }) => offset)),
-    failOutput: (_id, why) => shown.push(why),
+    failOutput: (_id, why) => why !== '' && shown.push(why),
   });
   const go = (path) => {
     store.dispatch({ type: 'place/changed', place: parsePlace(path, '') });

@@ -50,7 +50,8 @@ export function createJob(actions, tileActions) {
   const output = h('section', { class: 'job-output' });
   const list = h('ol', { class: 'job-records', 'aria-label': 'Records of the job' });
   const recordsSection = h('section', {}, h('h3', {}, 'Records', h('span', { class: 'note' }, 'a click shows the output at that moment')), list);
-  page.append(head, facts, terminal, output, recordsSection);
+  const trouble = h('p', { class: 'banner', role: 'status', hidden: true });
+  page.append(head, trouble, facts, terminal, output, recordsSection);
   let shown = '';
   let shownRecords = '';
   /** The job's records among those that there were. @type {{id: string, of: readonly Entry[], found: readonly Entry[]}} */
@@ -98,6 +99,7 @@ export function createJob(actions, tileActions) {
       const player = createPlayer(actions.moment, actions.openLink);
       playing = { id, barred, player, loaded: -1 };
       waiting = null;
+      trouble.hidden = true;
       if (barred) replace(output, h('h3', {}, 'Output'), h('div', { class: 'sign-in' }, ...signInHint('To see its output, sign this browser in:')));
       else replace(output, h('h3', {}, 'Output'), h('p', { class: 'note', id: 'job-output-note' }, 'Asking for the output…'));
     }
@@ -200,10 +202,11 @@ export function createJob(actions, tileActions) {
     },
     showOutput,
     wake: () => live?.tile.wake(),
-    /** @param {string} id @param {string} why */
+    /** How the job stands, or its output, could not be had; or, with no reason, could again. @param {string} id @param {string} why */
     failOutput(id, why) {
-      const note = document.getElementById('job-output-note');
-      if (playing?.id === id && note) setText(note, why);
+      if (playing?.id !== id) return;
+      trouble.hidden = why === '';
+      setText(trouble, trouble.hidden ? '' : `What is shown may be old: ${oneLine(why, MAX_FACT)}`);
     },
   };
 }
