@@ -5,6 +5,8 @@
  * @module
  */
 
+import { readRefusal } from './v1.js';
+
 /** @typedef {import('./types.js').Incoming} Incoming */
 
 /** A daemon that is stopped (SIGSTOP, a sleeping machine) accepts connections and never answers. */
@@ -18,12 +20,15 @@ const REFUSALS_TO_STALE = 3;
 
 /** The daemon answered, with a failure. Any other error of this module means that it did not answer. */
 export class StatusError extends Error {
-  /** @param {string} path @param {number} status */
-  constructor(path, status) {
-    super(`${path} answered ${status}`);
+  /** @param {string} path @param {number} status @param {string} said by the daemon, or nothing */
+  constructor(path, status, said = '') {
+    super(said || `${path} answered ${status}`);
     this.status = status;
   }
 }
+
+/** @param {unknown} error @returns {boolean} whether the same may be answered in a while */
+export const mayPass = (error) => !(error instanceof StatusError) || error.status === 429 || error.status >= 500;
 
 /**
  * @param {number} attempt 0 for the first
@@ -57,7 +62,7 @@ export async function untilMade(make, wanted, missing = () => {}) {
 /** @param {string} path @param {number} [timeout] */
 async function get(path, timeout = TIMEOUT_MS) {
   const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
-  if (!response.ok) throw new StatusError(path, response.status);
+  if (!response.ok) throw new StatusError(path, response.status, readRefusal(await response.json().catch(() => undefined)));
   const text = await response.text();
   return { body: /** @type {unknown} */ (JSON.parse(text)), size: text.length, headers: response.headers };
 }

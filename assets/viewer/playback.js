@@ -45,6 +45,7 @@ export function createPlayback(mode, dispatch, noted) {
   let done = 0;
   let limit = FIRST_RECORDS;
   let active = true;
+  let failures = 0;
   /** @type {import('./types.js').State['others']} */
   let others = 'all';
   /** @type {(() => void)[]} */
@@ -117,9 +118,12 @@ export function createPlayback(mode, dispatch, noted) {
     } catch (error) {
       const status = error instanceof api.StatusError ? error.status : 0;
       dispatch({ type: 'problem/found', problem: status === 404 ? `There is no replay called ${mode.label}.` : error instanceof Error ? error.message : String(error) });
-      if (status !== 404) setTimeout(load, api.backoff(0, Math.random()));
+      if (!api.mayPass(error)) return;
+      setTimeout(load, api.backoff(failures, Math.random()));
+      failures += 1;
       return;
     }
+    failures = 0;
     const times = new Map(recording.records.map(({ raw }, index) => [raw, recording.came[index]]));
     const whole = loaded(initialState(mode, 0), recording.records, '', recording.records.length >= limit);
     entries = whole.records;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
-import { backoff, getRecords, openSessionEvents, openStream, StatusError, untilMade } from '../../assets/viewer/api.js';
+import { backoff, getDays, getRecords, mayPass, openSessionEvents, openStream, StatusError, untilMade } from '../../assets/viewer/api.js';
 
 /** What the browser does with an EventSource, driven by the test. */
 class FakeEventSource {
@@ -207,4 +207,18 @@ test('what could not be made is made later, with a word, and not when nobody wan
   mock.timers.tick(15_000);
   await settle();
   assert.deepEqual([made, tries], [null, 4]);
+});
+
+test('a failure has the words of the daemon, and is asked for again only where it can pass', async () => {
+  const refusal = async (status, body) => {
+    globalThis.fetch = async () => new Response(body, { status });
+    return getDays().catch((error) => error);
+  };
+  const said = await refusal(400, '{"error":{"code":"bad_date","message":"a day is written YYYY-MM-DD"}}');
+  assert.deepEqual([said.message, said.status, mayPass(said)], ['a day is written YYYY-MM-DD', 400, false]);
+  assert.equal((await refusal(500, 'no JSON')).message, '/flow-days answered 500');
+  const passing = [];
+  for (const status of [400, 401, 403, 404, 429, 500, 503]) passing.push(mayPass(await refusal(status, '')));
+  assert.deepEqual(passing, [false, false, false, false, true, true, true]);
+  assert.ok(mayPass(new TypeError('connection refused')));
 });
