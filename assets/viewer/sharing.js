@@ -132,10 +132,16 @@ export function createSharing() {
       onLost: () => flowIs('lost'),
       onStale(missed, to) {
         sendAll();
+        // What comes after it went back is before the places of the tabs, who would not be told of it.
+        const all = to === '' || nearest(place, to) !== place;
         for (const { flow: follows, port } of tabs) {
-          if (follows && (to === '' || isNew('', to, follows.at))) port.postMessage({ type: 'stale', turn: follows.turn, missed });
+          if (follows && (all || isNew('', to, follows.at))) port.postMessage({ type: 'stale', turn: follows.turn, missed });
         }
-        if (to !== '') place = to;
+        place = to;
+        if (to !== '') return;
+        // A place that is refused is given up: who follows next begins with its own.
+        flow?.close();
+        flow = null;
       },
     }, (data) => data);
   }

@@ -153,9 +153,9 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
       if (claim) state(true);
       else resizing = setTimeout(() => state(false), RESIZE_MS);
     },
-    /** Opens it again now if it is not open; for a page that was away. */
+    /** Opens it anew, for a page that was away: one that looks open can have died unnoticed, and takes what is typed for ever. */
     wake() {
-      if (over || socket?.readyState === 1) return;
+      if (over) return;
       attempt = 0;
       socket?.close();
       open();

@@ -5,7 +5,7 @@
 
 import { statSync, readFileSync, readdirSync } from 'node:fs';
 import { browserTest, check, checkFaults, until } from './harness.mjs';
-import { connected, enter, open, rows, screen, session, sh, shows, signIn, start } from './terminals.mjs';
+import { api, connected, enter, open, rows, screen, session, sh, shows, signIn, start } from './terminals.mjs';
 
 /** @param {import('playwright-core').Page} page @param {string} name */
 const current = async (page, name) => {
@@ -29,8 +29,22 @@ await browserTest(async (page, faults) => {
   await until('a folder that is not there is told', async () => /folder|directory/.test(await page.locator('#launch-problem').innerText()));
   await page.locator('#launch-folder').fill('/');
   await page.locator('#launch-name').fill('by hand');
+  // An answer that is lost: it was started, and is not started again.
+  await page.route('**/v1/launch', async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  const were = (await api('GET', '/v1/sessions')).length;
   await page.locator('#launch button[type=submit]').click();
+  check(await page.locator('#launch button[type=submit]').isDisabled(), 'it can be started again while it is being started');
+  await until('the page says that it is not known', async () => /may have been started/.test(await page.locator('#launch-problem').innerText()));
+  // Its program is not to be had at first.
+  await page.route('**/vendor/xterm.mjs', (route) => route.abort(), { times: 1 });
+  await page.locator('#launch button[type=submit]').click();
+  await until('the page says that the terminal could not be loaded', async () => /could not be loaded/.test(await page.locator('#terminal-state').innerText()));
   const id = await current(page, 'by hand');
+  const are = (await api('GET', '/v1/sessions')).length;
+  check(are === were + 1, `${are - were} sessions were started`);
   check((await session(id)).cwd === '/', 'the session does not run in the folder that was given');
 
   await enter(page, 'echo it-$((6*7))-works');
@@ -132,7 +146,7 @@ await browserTest(async (page, faults) => {
   check(readFileSync(path).subarray(1, 4).toString() === 'PNG', `no picture at ${path}`);
   check((statSync(path).mode & 0o777) === 0o600, 'the picture can be read by others');
   check(readdirSync(path.replace(/\/[^/]*$/, '')).length === 1, 'more than one file was kept');
-  checkFaults(faults, /status of 4(00|22)/);
+  checkFaults(faults, /status of 4(00|22)|net::ERR_FAILED/);
 });
 
 /** @param {import('playwright-core').Page} page @param {number} row @param {number} column */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { barKey, isReport, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
+import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
 
 const press = (code, held = '', key = '') => ({
   key, code, ctrlKey: held.includes('c'), metaKey: held.includes('m'), altKey: held.includes('a'), shiftKey: held.includes('s'),
@@ -47,4 +47,12 @@ test('with Ctrl armed an arrow goes by words', () => {
 test('reports are told from what somebody does', () => {
   for (const report of ['\x1b[I', '\x1b[O', '\x1b[<35;4;5M', '\x1b[<39;1;1M']) assert.ok(isReport(report), JSON.stringify(report));
   for (const typed of ['\x1b', '\x1b[A', '\x1b[<0;4;5M', '\x1b[<32;4;5M', '\x1b[<36;4;5M', '\x1b[<64;4;5M', '\x1bOA', 'I', '\x1b[Ix']) assert.ok(!isReport(typed), JSON.stringify(typed));
+});
+
+test('the mouse that only moves is a report in the old encoding, too; a click, a drag and the wheel are typed', () => {
+  const old = (button) => `\x1b[M${String.fromCharCode(32 + button)}!!`;
+  for (const hover of [35, 39, 43, 51]) assert.ok(isOldReport(old(hover)), String(hover));
+  for (const typed of [0, 1, 2, 3, 32, 33, 34, 64, 65]) assert.ok(!isOldReport(old(typed)), String(typed));
+  for (const text of ['', '\x1b[M', '\x1b[C', 'C']) assert.ok(!isOldReport(text), JSON.stringify(text));
+  assert.deepEqual([...bytesOf('\x1b[M\xff')], [27, 91, 77, 255]);
 });

@@ -74,6 +74,12 @@ export function isReport(text) {
   return REPORT.test(text);
 }
 
+/** The same in the encoding that has a byte for each, of which xterm sends by itself. @param {string} text a character for each byte */
+export const isOldReport = (text) => text.startsWith('\x1b[M') && ((text.charCodeAt(3) - 32) & 35) === 35;
+
+/** @param {string} text a character for each byte */
+export const bytesOf = (text) => Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff);
+
 /**
  * @param {string} text as typed with the bar's Ctrl armed
  * @returns {string} the control character of its first letter

@@ -7,12 +7,12 @@
 
 import { uploadPicture } from '../act.js';
 import { sessionOf } from '../routes.js';
-import { barKey, isReport, meaning, withCtrl } from '../terminal/keymap.js';
-import { createXterm, FONT_SIZE } from '../terminal/xterm.js';
+import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../terminal/keymap.js';
+import { bringXterm, FONT_SIZE } from '../terminal/xterm.js';
 import { byId, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
-/** @typedef {Awaited<ReturnType<typeof createXterm>>} Xterm */
+/** @typedef {NonNullable<Awaited<ReturnType<typeof bringXterm>>>} Xterm */
 /** @typedef {typeof import('../socket.js').openTerminal} OpenTerminal */
 /** @typedef {ReturnType<OpenTerminal>} Connection */
 
@@ -102,12 +102,14 @@ export function createTerminal(actions) {
     close();
     shown = mine;
     say('Connecting…');
-    const xterm = await createXterm(screen, {
+    const xterm = await bringXterm(screen, {
       mayAnswer: () => mine.live && mine.own && !mine.readOnly,
       openLink: actions.openLink,
-    });
+      onMissing: () => say('The terminal could not be loaded; it is tried again. If this stays, reload the page', 'warn'),
+    }, () => shown === mine);
     // Another one was opened meanwhile.
-    if (shown !== mine) return xterm.dispose();
+    if (!xterm) return;
+    say('Connecting…');
     mine.xterm = xterm;
     const { term } = xterm;
     const size = xterm.fits() ?? { cols: 80, rows: 24 };
@@ -143,7 +145,10 @@ export function createTerminal(actions) {
       },
     });
     term.onData(type);
-    term.onBinary((text) => !mine.readOnly && mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
+    term.onBinary((text) => {
+      if (mine.readOnly || mine.over !== '' || (isOldReport(text) && !mine.own)) return;
+      mine.connection?.type(bytesOf(text));
+    });
     term.attachCustomKeyEventHandler((event) => keyed(event, xterm));
     focus();
   }
