@@ -54,8 +54,8 @@ await browserTest(async (page, faults) => {
 
   // The size of the page is the size of the program's terminal.
   const sizes = [];
-  for (const viewport of [{ width: 1280, height: 800 }, { width: 1000, height: 520 }]) {
-    await page.setViewportSize(viewport);
+  for (const [width, height] of [[1280, 800], [1000, 520], [390, 844], [2560, 1440]]) {
+    await page.setViewportSize({ width, height });
     const shown = (await until('the terminal has as many rows as fit', async () => {
       const count = (await rows(page)).length;
       const { terminal_rows: told } = await session(id);
@@ -64,6 +64,7 @@ await browserTest(async (page, faults) => {
     sizes.push(`${shown}`);
     await enter(page, 'clear; stty size');
     await shows(page, new RegExp(`^${shown} \\d+$`, 'm'));
+    await fits(page);
   }
 
   // A full-screen program is the same after the page is loaded again.
@@ -134,6 +135,24 @@ await browserTest(async (page, faults) => {
   check(readdirSync(path.replace(/\/[^/]*$/, '')).length === 1, 'more than one file was kept');
   checkFaults(faults, /status of 4(00|22)/);
 });
+
+/** Every cell is in view, with room around them all, and nothing scrolls sideways. @param {import('playwright-core').Page} page */
+async function fits(page) {
+  const cells = await page.locator('#terminal .xterm-screen').boundingBox();
+  const pane = await page.locator('#terminal-pane').boundingBox();
+  const bar = await page.locator('#keybar').boundingBox();
+  check(cells && pane, 'the terminal has no place');
+  const room = {
+    left: cells.x - pane.x,
+    right: pane.x + pane.width - cells.x - cells.width,
+    top: cells.y - pane.y,
+    bottom: (bar?.y ?? pane.y + pane.height) - cells.y - cells.height,
+  };
+  // At most a cell more than the narrowest room that a terminal has.
+  const small = Object.entries(room).every(([side, px]) => px >= (side === 'bottom' ? 0 : 4) && px < 24);
+  check(small, `the room around the cells is ${JSON.stringify(room)}`);
+  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page scrolls sideways');
+}
 
 /** @param {import('playwright-core').Page} page @param {number} row @param {number} column */
 async function clickCell(page, row, column) {

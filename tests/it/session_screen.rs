@@ -354,6 +354,10 @@ async fn an_agent_names_itself_types_and_ends_the_session() {
     for word in ["got typed", "GMUX=1", "GMUX_SESSION_ID=", "GMUX_SOCKET=", "COLORTERM=truecolor"] {
         assert!(session.shows(word).await.contains(word), "{word} in {screen}");
     }
+    for name in ["TERM_PROGRAM_VERSION", "GMUX_RUNNER_VERSION"] {
+        let line = format!("{name}={}", env!("CARGO_PKG_VERSION"));
+        assert!(session.shows(&line).await.lines().any(|row| row.trim_end() == line), "{line} in {screen}");
+    }
     assert!(session.ask("GET /scrollback/text", "").await.1.contains("got typed"));
     assert_eq!(session.ask("GET /scrollback/tail?n=1", "").await.1.lines().count(), 1);
     let meta: Value = serde_json::from_str(&session.ask("GET /meta", "").await.1).unwrap();
