@@ -120,19 +120,30 @@ await browserTest(async (page, faults) => {
   check(page.context().pages().length === pages, 'a link was opened without a yes');
 
   // A picture is kept on the session's machine, and its path is typed.
-  const pasting = await start('/bin/cat');
+  const pasting = await sh("stty -icanon -echo; echo ready; exec cat -v");
   await open(page, pasting);
-  await page.locator('#terminal .xterm-helper-textarea').evaluate((field) => {
+  await shows(page, 'ready');
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.evaluate(async () => {
     const bytes = Uint8Array.from(atob('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='), (char) => char.charCodeAt(0));
-    const data = new DataTransfer();
-    data.items.add(new File([bytes], 'shot.png', { type: 'image/png' }));
-    field.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+    await navigator.clipboard.write([new ClipboardItem({ 'image/png': new Blob([bytes], { type: 'image/png' }) })]);
   });
+  await page.locator('#terminal .xterm-helper-textarea').focus();
+  await page.keyboard.press('Control+Shift+V');
+  await until('it is said how a picture is pasted', () => page.locator('.toast', { hasText: 'Ctrl+V pastes a picture' }).isVisible());
+  await page.keyboard.press('Control+v');
   await shows(page, '.png');
   const path = (await rows(page)).join('').match(/\/\S+?\.png/)?.[0] ?? '';
   check(readFileSync(path).subarray(1, 4).toString() === 'PNG', `no picture at ${path}`);
   check((statSync(path).mode & 0o777) === 0o600, 'the picture can be read by others');
   check(readdirSync(path.replace(/\/[^/]*$/, '')).length === 1, 'more than one file was kept');
+  check(!(await screen(page)).includes('^V'), 'a picture was pasted and the key typed');
+  // Without a picture the key is the program's, and text is pasted with Shift.
+  await page.evaluate(() => navigator.clipboard.writeText('just text'));
+  await page.keyboard.press('Control+v');
+  await shows(page, '^V');
+  await page.keyboard.press('Control+Shift+V');
+  await shows(page, '^Vjust text');
   checkFaults(faults, /status of 4(00|22)/);
 });
 
