@@ -7,12 +7,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::TerminalQuery;
 use super::hand;
-use super::shown::{self, Ended};
+use super::shown::{self, Alive, Ended};
 use super::upgrade::{self, Connection};
 use crate::serve::App;
 use crate::serve::auth::Caller;
 use crate::session::live::LiveSession;
-use crate::session::terminal::{self, Client, Close, Living};
+use crate::session::terminal::{self, Client, Close};
 use crate::session::{HostClient, OldHost, OpenHand, ScreenAttach};
 
 /// What a socket needs.
@@ -108,9 +108,11 @@ async fn alive(
     };
     let how = ready.how(client);
     match shown::living(&ready.app, session, how).await {
-        Ok(attached) => {
-            let end = attached.end.unwrap_or(0);
-            let living = Living { events: attached.events, keys: attached.input, from: how.from, end };
+        Ok(Alive::Screen(living)) => {
+            terminal::relay(opened.socket().await, client, living, ready.over()).await;
+            None
+        }
+        Ok(Alive::Older(living)) => {
             terminal::relay(opened.socket().await, client, living, ready.over()).await;
             None
         }
