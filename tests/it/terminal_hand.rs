@@ -319,3 +319,22 @@ async fn a_host_without_pictures_shows_its_output_and_takes_sizes() {
     let mut again = Ws::open(&api, "old", "?darkmux=1&from=7").await;
     assert_eq!(again.told().await["at"], 7);
 }
+
+/// Each picture is drawn beside the host's own thread, one after another: a crowd costs no crowd of threads, which would
+/// stay for a while, and their parts of the heap for ever.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_brings_no_crowd_of_threads() {
+    let api = Api::start();
+    let id = api.sh("seq 1 10000; exec cat");
+    let mut first = Ws::open(&api, &id, "").await;
+    first.until("10000\r\n").await;
+    let comes = || async {
+        let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+        ws.bytes().await;
+        ws
+    };
+    let crowd = futures_util::future::join_all((0..40).map(|_| comes())).await;
+    let threads = std::fs::read_dir(format!("/proc/{}/task", host(&api, &id))).unwrap().count();
+    assert!(threads <= 8, "{threads} threads for {} who look", crowd.len());
+}
