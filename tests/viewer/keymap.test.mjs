@@ -10,16 +10,23 @@ const PC = { mac: false, selection: false };
 const MAC = { mac: true, selection: false };
 
 test('what is not the viewer\'s is the terminal\'s', () => {
-  for (const event of [press('KeyC', 'c'), press('Enter', '', 'Enter'), press('Escape'), press('KeyV', 'c'), press('KeyK', 'm'), press('KeyX', 'cs')]) {
+  for (const event of [press('KeyC', 'c'), press('Enter', '', 'Enter'), press('Escape'), press('KeyV', 'ca'), press('KeyK', 'm'), press('KeyX', 'cs')]) {
     assert.equal(meaning(event, PC), null, event.code);
   }
   assert.equal(meaning(press('KeyC', 'c'), { ...MAC, selection: true }), null, 'on a Mac Ctrl+C interrupts');
+  assert.equal(meaning(press('KeyV', 'c'), MAC), null, 'on a Mac Ctrl+V is typed');
 });
 
 test('copying needs a selection where the key also interrupts', () => {
   assert.deepEqual(meaning(press('KeyC', 'c'), { ...PC, selection: true }), { do: 'copy' });
   assert.deepEqual(meaning(press('KeyC', 'cs'), PC), { do: 'copy' });
   assert.deepEqual(meaning(press('KeyC', 'm'), { ...MAC, selection: true }), { do: 'copy' });
+});
+
+test('pasting is text with Shift, and a picture without', () => {
+  assert.deepEqual(meaning(press('KeyV', 'cs'), PC), { do: 'paste' });
+  assert.deepEqual(meaning(press('KeyV', 'c'), PC), { do: 'picture' });
+  assert.deepEqual(meaning(press('KeyV', 'm'), MAC), { do: 'paste' });
 });
 
 test('keys that type something else', () => {

@@ -5,7 +5,8 @@
  */
 
 /**
- * @typedef {{do: 'copy' | 'paste' | 'search' | 'leave' | 'all'} | {send: string} | null} Meaning null: the terminal decides
+ * @typedef {{do: 'copy' | 'paste' | 'picture' | 'search' | 'leave' | 'all'} | {send: string} | null} Meaning null: the terminal
+ *   decides; `picture`: a picture is pasted, and without one the key is typed
  */
 
 /**
@@ -21,6 +22,8 @@ export function meaning(event, { mac, selection }) {
   if (mac && only(metaKey, !ctrlKey, !altKey)) return withCommand(code, selection);
   // Copying what is selected; with nothing selected it interrupts, as ever.
   if (!mac && selection && only(ctrlKey, !shiftKey, !altKey, !metaKey) && code === 'KeyC') return { do: 'copy' };
+  // Browsers give a page no picture with Ctrl+Shift+V, which pastes plain text.
+  if (!mac && only(ctrlKey, !shiftKey, !altKey, !metaKey) && code === 'KeyV') return { do: 'picture' };
   return null;
 }
 

@@ -19,6 +19,8 @@ import { byId, setText } from './dom.js';
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const MIN_FONT = 6;
 const MAX_PICTURE = 10 * 1024 * 1024;
+/** How long Ctrl+V waits for a browser that may have nothing to paste. */
+const PASTE_MS = 300;
 const encoder = new TextEncoder();
 
 /**
@@ -41,6 +43,8 @@ export function createTerminal(actions) {
   const ctrl = byId('keybar-ctrl', HTMLButtonElement);
   /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean, next: boolean, over: string} | null} */
   let shown = null;
+  /** Ctrl+V was pressed, and waits for what the browser pastes. */
+  let quoting = 0;
 
   /** @param {string} text @param {string} [tone] */
   function say(text, tone = '') {
@@ -161,9 +165,14 @@ export function createTerminal(actions) {
   /** @param {KeyboardEvent} event @param {Xterm} xterm @returns {boolean} whether the terminal is to take it */
   function keyed(event, { term }) {
     const means = meaning(event, { mac: MAC, selection: term.hasSelection() });
+    if (event.type === 'keydown') quote();
     if (means === null) return true;
     // The browser pastes by itself.
     if ('do' in means && means.do === 'paste') return false;
+    if ('do' in means && means.do === 'picture') {
+      if (event.type === 'keydown') quoting = setTimeout(quote, PASTE_MS);
+      return false;
+    }
     event.preventDefault();
     if (event.type !== 'keydown') return false;
     if ('send' in means) type(means.send);
@@ -174,6 +183,19 @@ export function createTerminal(actions) {
     return false;
   }
 
+  /** There was no picture: Ctrl+V is what it always was. @returns {boolean} whether it was pressed */
+  function quote() {
+    const pressed = quoting !== 0;
+    unquote();
+    if (pressed) type('\x16');
+    return pressed;
+  }
+
+  function unquote() {
+    clearTimeout(quoting);
+    quoting = 0;
+  }
+
   /** @param {boolean} show */
   function showFinder(show) {
     finder.hidden = !show;
@@ -182,6 +204,7 @@ export function createTerminal(actions) {
   }
 
   function close() {
+    unquote();
     shown?.connection?.close();
     shown?.xterm?.dispose();
     shown = null;
@@ -193,10 +216,17 @@ export function createTerminal(actions) {
 
   /** @param {ClipboardEvent} event */
   async function pasted(event) {
-    const file = [...(event.clipboardData?.items ?? [])].find((item) => item.type.startsWith('image/'))?.getAsFile();
+    const items = [...(event.clipboardData?.items ?? [])];
+    const file = items.find((item) => item.type.startsWith('image/'))?.getAsFile();
+    const taken = () => {
+      event.preventDefault();
+      event.stopPropagation();
+    };
+    if (!file && quote()) return taken();
+    if (items.length === 0 && !MAC) actions.warn('There is no text to paste. Ctrl+V pastes a picture.', 'note');
     if (!file || !shown) return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken();
+    unquote();
     if (file.size > MAX_PICTURE) return actions.warn('The picture is larger than 10 MiB.');
     try {
       const mine = shown;
