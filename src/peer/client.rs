@@ -2,13 +2,14 @@
 //!
 //! Invariants: the token goes to its own origin alone; no redirect is followed and no proxy asked; the address that
 //! was resolved and checked is the one that is connected to; what is read has a bound, and what is waited for a deadline;
-//! not more than [`CALLS_MAX`] requests are on their way to one peer, so that a mute one takes no more than that.
+//! not more than [`CALLS_MAX`] requests are on their way to one peer, over however many connections, so that a mute one takes
+//! no more than that.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
@@ -18,13 +19,23 @@ use tokio::time::timeout;
 use super::socket::{self, PeerSocket, refusal};
 use super::{PeerError, PeerUrl};
 use crate::fleet::resolve_name;
-use crate::util::Secret;
+use crate::util::{BodyError, Secret, read_body};
 
 /// How long connecting may take, TLS and names included.
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Requests to one peer at one time, streams included and terminals not.
 pub const CALLS_MAX: usize = 128;
+
+/// The places for requests to one peer. Clones are the same places.
+#[derive(Debug, Clone)]
+pub struct Calls(Arc<Semaphore>);
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(CALLS_MAX)))
+    }
+}
 
 /// How long an unused connection is kept; less than any daemon keeps it.
 const IDLE_TIME: Duration = Duration::from_secs(20);
@@ -182,7 +193,7 @@ pub struct PeerClient {
     http: PeerHttp,
     url: PeerUrl,
     bearer: Option<HeaderValue>,
-    calls: Arc<Semaphore>,
+    calls: Calls,
 }
 
 impl PeerClient {
@@ -195,7 +206,14 @@ impl PeerClient {
             Ok(bearer)
         });
         let bearer = bearer.transpose()?;
-        Ok(Self { http: http.clone(), url, bearer, calls: Arc::new(Semaphore::new(CALLS_MAX)) })
+        Ok(Self { http: http.clone(), url, bearer, calls: Calls::default() })
+    }
+
+    /// The same, in the places that another client of this peer has: what was asked over an earlier connection may still be
+    /// on its way.
+    #[must_use]
+    pub fn in_places(self, calls: &Calls) -> Self {
+        Self { calls: calls.clone(), ..self }
     }
 
     /// Where it is.
@@ -209,13 +227,10 @@ impl PeerClient {
         let asked = async {
             let mut response = self.send(request).await?;
             let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-            let mut body = BytesMut::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| PeerError::of(&error))? {
-                if body.len() + chunk.len() > limit.max_bytes {
-                    return Err(PeerError::TooLarge(limit.max_bytes));
-                }
-                body.extend_from_slice(&chunk);
-            }
+            let body = read_body(response, limit.max_bytes).await.map_err(|error| match error {
+                BodyError::TooLarge(most) => PeerError::TooLarge(most),
+                BodyError::Broken(error) => PeerError::of(&error),
+            })?;
             Ok(PeerAnswer { status, headers, body: body.freeze() })
         };
         timeout(limit.deadline, asked).await.unwrap_or(Err(PeerError::TimedOut))
@@ -236,7 +251,7 @@ impl PeerClient {
     }
 
     fn call(&self) -> Result<OwnedSemaphorePermit, PeerError> {
-        Arc::clone(&self.calls).try_acquire_owned().map_err(|_| PeerError::Busy)
+        Arc::clone(&self.calls.0).try_acquire_owned().map_err(|_| PeerError::Busy)
     }
 
     fn request(&self, asked: &PeerRequest) -> reqwest::RequestBuilder {
@@ -255,9 +270,8 @@ impl PeerClient {
         let sent = self.request(&asked).send().await;
         let response = sent.map_err(|error| PeerError::of(&error))?;
         match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PeerError::Denied),
-            status @ StatusCode::MISDIRECTED_REQUEST => {
-                Err(PeerError::status(status.as_u16(), &refusal(response).await))
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => {
+                Err(refusal(response).await)
             }
             status if status.is_redirection() || status.is_informational() => {
                 Err(PeerError::Shape(format!("it sends elsewhere ({})", status.as_u16())))
@@ -317,6 +331,11 @@ mod tests {
     async fn what_is_no_answer_has_a_word() {
         for (bytes, words) in [
             (&b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"[..], "authentication failed"),
+            (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "it refuses: it did not say why"),
+            (
+                b"HTTP/1.1 403 No\r\nContent-Length: 13\r\n\r\nnot \x1b[2Jhere\n",
+                "it refuses: not \\u{1b}[2Jhere",
+            ),
             (
                 b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
                 "elsewhere",

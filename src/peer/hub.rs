@@ -87,6 +87,8 @@ struct Running {
 struct Files {
     host: HostConfig,
     roster: Roster,
+    /// What was wrong with them when they were read last.
+    wrong: Vec<String>,
 }
 
 impl Peers {
@@ -142,6 +144,11 @@ impl Peers {
         for nudge in nudged {
             nudge.send_modify(|nudge| nudge.retry += 1);
         }
+    }
+
+    /// What was found is otherwise, be it a peer or not: listeners are told.
+    pub(super) fn tell_found(&self) {
+        self.0.table.found();
     }
 
     /// What `host.toml` says, as it changes.
@@ -334,20 +341,32 @@ impl Hub {
         now
     }
 
-    /// Reads the files; one that is not understood stays as it was.
-    async fn read(&self, before: Files) -> Files {
+    /// Reads the files; one that is not understood stays as it was. Whether both were understood; what is wrong is said
+    /// once, however often it is found.
+    async fn read(&self, files: &mut Files) -> bool {
         let (config, roster) = (self.config.clone(), RosterFile::new(self.config.fleet_file()));
         let read = self.shutdown.spawn_blocking(move || (config.host(), roster.read()));
-        let Ok((host, roster)) = read.await else { return before };
-        let host = host.unwrap_or_else(|error| {
-            tracing::error!(%error, "the peers stay as they were");
-            before.host
-        });
-        let roster = roster.unwrap_or_else(|error| {
-            tracing::error!(%error, "the peers stay as they were");
-            before.roster
-        });
-        Files { host, roster }
+        let Ok((host, roster)) = read.await else { return false };
+        let mut wrong = Vec::new();
+        match host {
+            Ok(host) => files.host = host,
+            Err(error) => wrong.push(error.to_string()),
+        }
+        match roster {
+            Ok(roster) => {
+                if files.roster != roster {
+                    // Why one that was found is no peer may be another reason now.
+                    self.table.found();
+                }
+                files.roster = roster;
+            }
+            Err(error) => wrong.push(error.to_string()),
+        }
+        for error in wrong.iter().filter(|error| !files.wrong.contains(error)) {
+            tracing::error!(error, "the peers stay as they were");
+        }
+        files.wrong = wrong;
+        files.wrong.is_empty()
     }
 }
 
@@ -362,8 +381,8 @@ async fn keep(hub: Arc<Hub>) {
         let paths = [hub.config.paths.host_file(), hub.config.fleet_file()];
         let stamps = paths.map(|path| stamp(&path));
         if seen.as_ref() != Some(&stamps) {
-            files = hub.read(files).await;
-            seen = Some(stamps);
+            // What can't be read is tried again: a right that was given back changes no stamp.
+            seen = hub.read(&mut files).await.then_some(stamps);
             hub.host.send_if_modified(|now| {
                 let changed = *now != files.host;
                 now.clone_from(&files.host);

@@ -111,7 +111,7 @@ impl LinkTask {
         let url: PeerUrl =
             self.link.wanted.url.parse().map_err(|error| Ended::Because(format!("{error}")))?;
         let token = self.token.get().await.map_err(Ended::Because)?;
-        let client = PeerClient::new(self.hub.http()?, url, token.as_ref())?;
+        let client = PeerClient::new(self.hub.http()?, url, token.as_ref())?.in_places(&self.link.calls);
         self.link.set_client(client.clone());
         let stream = events(&client, &self.hub.own, self.last.as_deref()).await?;
         let about = match client.ask(PeerRequest::get("/v1/health"), HEALTH).await {
@@ -135,6 +135,7 @@ impl LinkTask {
 
     fn up(&mut self, about: Option<About>) {
         self.denied = false;
+        self.token.taken();
         let name = &self.link.wanted.name;
         tracing::info!(peer = %name, url = %self.link.wanted.url, "connected to a peer");
         let version = about.as_ref().and_then(|about| about.version.clone());
@@ -148,7 +149,7 @@ impl LinkTask {
     fn down(&mut self, ended: Ended, was_up: bool) {
         let name = Arc::clone(&self.link.wanted.name);
         self.hub.release(&name);
-        let is_denied = matches!(ended, Ended::Failed(PeerError::Denied));
+        let is_denied = matches!(&ended, Ended::Failed(error) if error.is_denial());
         let why = match ended {
             Ended::Failed(error) => error.to_string(),
             Ended::Because(why) => why,

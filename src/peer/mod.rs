@@ -38,6 +38,6 @@ pub use forward::{Carried, carried, kept, launch_on, limit};
 pub use hub::{Peers, PeersParts};
 pub use list::{Origin, Wanted};
 pub use remote_id::{RemoteId, encoded};
-pub use socket::{MESSAGE_MAX, PeerSocket, REFUSAL_MAX, open as open_socket, words};
+pub use socket::{MESSAGE_MAX, PeerSocket, REFUSAL_MAX, open as open_socket};
 pub use table::{RemoteEvent, RemoteNews, RemoteSession, RemoteSubscription};
 pub use url::{PeerUrl, UrlError};

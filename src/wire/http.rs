@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use super::SessionStatus;
 
+/// Header that tells the offset of the first byte of output in the body.
+pub const OUTPUT_START: &str = "darkmux-output-start";
+
 /// `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
