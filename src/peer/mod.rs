@@ -29,6 +29,7 @@ mod socket;
 mod status;
 mod table;
 mod token;
+mod typing;
 mod url;
 
 pub use audience::{Audience, HOPS_MAX, VIA};
@@ -40,4 +41,5 @@ pub use list::{Origin, Wanted};
 pub use remote_id::{RemoteId, encoded};
 pub use socket::{MESSAGE_MAX, PeerSocket, REFUSAL_MAX, open as open_socket};
 pub use table::{RemoteEvent, RemoteNews, RemoteSession, RemoteSubscription};
+pub use typing::type_by_terminal;
 pub use url::{PeerUrl, UrlError};

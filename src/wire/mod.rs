@@ -17,7 +17,7 @@ pub use agent::{
 };
 pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
-pub use http::{DayEntry, FlowDays, Health, MachineSpecs, OUTPUT_START, RemoteLine, SessionList};
+pub use http::{DayEntry, FlowDays, Health, MachineSpecs, OUTPUT_START, RETURN, RemoteLine, SessionList};
 pub use join::{InviteAsk, Invited, JoinAnswer, JoinAsk, JoinGreeting, JoinHello, JoinRedis};
 pub use said::Said;
 pub use session::{

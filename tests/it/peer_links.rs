@@ -172,7 +172,7 @@ fn a_roster_that_can_be_read_again_counts_and_its_fault_is_said_once() {
     hub.shows(&[&id]);
     let good = std::fs::read_to_string(hub.home.darkmux().join("fleet.json")).unwrap();
     let mut none: serde_json::Value = serde_json::from_str(&good).unwrap();
-    none["peers"].as_object_mut().expect("machines by name").clear();
+    none["machines"].as_object_mut().expect("machines by name").clear();
     let said = || {
         let log = std::fs::read_to_string(hub.home.path().join("serve.log")).unwrap();
         log.matches("the peers stay as they were").count()
