@@ -365,6 +365,13 @@ mod tests {
         assert_eq!(client.ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::TimedOut);
         let places: Vec<_> = (0..CALLS_MAX).map(|_| client.call().unwrap()).collect();
         assert_eq!(client.ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::Busy);
+        // A link that connects anew gives what is asked no further places.
+        let link = |calls: &Calls| client.clone().in_places(calls);
+        assert_eq!(link(&client.calls).ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::Busy);
+        assert_eq!(
+            link(&Calls::default()).ask(PeerRequest::get("/"), soon).await.unwrap_err(),
+            PeerError::TimedOut
+        );
         drop(places);
         assert_eq!(client.ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::TimedOut);
     }

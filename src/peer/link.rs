@@ -111,8 +111,9 @@ impl LinkTask {
         let url: PeerUrl =
             self.link.wanted.url.parse().map_err(|error| Ended::Because(format!("{error}")))?;
         let token = self.token.get().await.map_err(Ended::Because)?;
-        let client = PeerClient::new(self.hub.http()?, url, token.as_ref())?.in_places(&self.link.calls);
-        self.link.set_client(client.clone());
+        let client = PeerClient::new(self.hub.http()?, url, token.as_ref())?;
+        // The link's own questions have places of their own: it comes back also while others wait for answers.
+        self.link.set_client(client.clone().in_places(&self.link.calls));
         let stream = events(&client, &self.hub.own, self.last.as_deref()).await?;
         let about = match client.ask(PeerRequest::get("/v1/health"), HEALTH).await {
             Ok(answer) if answer.status.is_success() => About::read(&answer.body),
