@@ -43,8 +43,8 @@ const IDLE_TIME: Duration = Duration::from_secs(20);
 /// Unused connections to one peer.
 const IDLE_MAX: usize = 4;
 
-/// Sent data that nobody confirmed for so long ends its connection.
-const UNCONFIRMED_TIME: Duration = Duration::from_secs(30);
+/// A connection on which nothing was said for so long is asked whether its other end is there.
+const QUIET_TIME: Duration = Duration::from_secs(30);
 
 /// The HTTP client of all peers.
 #[derive(Debug, Clone)]
@@ -68,7 +68,8 @@ impl PeerHttp {
     }
 
     fn builder() -> reqwest::ClientBuilder {
-        let builder = reqwest::Client::builder()
+        // A connection whose other end confirms nothing is ended by the library's own limits, within a minute more.
+        reqwest::Client::builder()
             .no_proxy()
             .redirect(Policy::none())
             .referer(false)
@@ -77,10 +78,7 @@ impl PeerHttp {
             .connect_timeout(CONNECT_TIME)
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(IDLE_MAX)
-            .tcp_keepalive(UNCONFIRMED_TIME);
-        #[cfg(target_os = "linux")]
-        let builder = builder.tcp_user_timeout(UNCONFIRMED_TIME);
-        builder
+            .tcp_keepalive(QUIET_TIME)
     }
 }
 

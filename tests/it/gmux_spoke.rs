@@ -143,11 +143,14 @@ fn what_gmux_cannot_do_is_done_all_the_same() {
     assert_eq!(status, 502);
     assert_eq!(refusal(&hub.type_in("sess-ffffffff@old", "", b"x")).0, 404);
 
-    // Its list would tell, too; the next one is read in a minute.
+    // What does not fit is lost, so nobody is told; its list would tell, and the next one is read in a minute.
     wait_for("its list to be read", || {
         spoke.asked().iter().any(|asked| asked == "GET /v1/sessions?").then_some(())
     });
     spoke.hold(true);
+    for number in 0..100 {
+        spoke.change(&own, |session| session["title"] = json!(number));
+    }
     spoke.forgets(&ended);
     data(&hub.act(&format!("{ended}@old"), "dismiss"));
     assert_eq!(hub.ids(), [id]);
