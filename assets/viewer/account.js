@@ -16,8 +16,6 @@ import { fields } from './wire.js';
 /** @typedef {import('./store.js').Action} Action */
 /** @typedef {import('./types.js').Session} Session */
 
-/** How often it is asked what was found, which no event tells, in milliseconds. */
-const FOUND_MS = 60_000;
 /** Changes of one moment go into the store together. */
 const BATCH_MS = 40;
 
@@ -39,6 +37,8 @@ export function createAccount(dispatch, onLeft) {
   let attempt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let asking;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let finding;
   /** Machines whose link has been up. */
   const connected = new Set();
   let signedIn = false;
@@ -81,6 +81,10 @@ export function createAccount(dispatch, onLeft) {
         clearTimeout(asking);
         asking = setTimeout(() => void health('watch').catch(() => {}), BATCH_MS);
       },
+      onFound() {
+        clearTimeout(finding);
+        finding = setTimeout(() => void askFound().then((found) => dispatch({ type: 'found/loaded', found })).catch(() => {}), BATCH_MS);
+      },
       onLost(refused) {
         if (!refused) return;
         heard = false;
@@ -88,11 +92,6 @@ export function createAccount(dispatch, onLeft) {
       },
     });
   }
-
-  setInterval(() => {
-    if (!signedIn || document.hidden) return;
-    void askFound().then((found) => dispatch({ type: 'found/loaded', found })).catch(() => {});
-  }, FOUND_MS);
 
   /** What can be started, and how the links are; a link that was lost is told. @param {import('./types.js').Access} access */
   async function health(access) {

@@ -185,6 +185,7 @@ export function openStream(day, from, events, read = parse) {
  * @property {(id: string) => void} onRemove
  * @property {(ids: string[] | null) => void} onComplete All that there is has been told; null where the ids are too many.
  * @property {() => void} onPeer The link to another machine is not as it was.
+ * @property {() => void} onFound Machines that were found are others, or are not as they were.
  * @property {(refused: boolean) => void} onLost `refused`: the daemon answered with something that is no stream.
  */
 
@@ -212,6 +213,7 @@ export function openSessionEvents(events) {
     opened.addEventListener('session-upsert', ({ data }) => events.onUpsert(parse(data)));
     opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
     opened.addEventListener('peer-status', () => events.onPeer());
+    opened.addEventListener('discovery', () => events.onFound());
     opened.onerror = () => {
       if (closed || source !== opened) return;
       const refused = opened.readyState === EventSource.CLOSED;

@@ -28,7 +28,7 @@ const GATHER_MS = 50;
  * @typedef {{type: 'flow', turn: number, size: number, events: [string, string][]} | {type: 'open' | 'lost', turn: number}
  *   | {type: 'stale', turn: number, missed: number} | {type: 'behind'}
  *   | {type: 'sessions', size: number, name: SessionEvent, value: any}} Told
- * @typedef {'onUpsert' | 'onRemove' | 'onComplete' | 'onPeer' | 'onLost'} SessionEvent
+ * @typedef {'onUpsert' | 'onRemove' | 'onComplete' | 'onPeer' | 'onFound' | 'onLost'} SessionEvent
  * @typedef {{postMessage: (message: Told) => void}} Port
  * @typedef {{port: Port, flow: {turn: number, at: string} | null, sessions: boolean, owed: number, batch: [string, string][]}} Tab
  */
@@ -173,6 +173,7 @@ export function createSharing() {
       onRemove: (id) => tellSessions('onRemove', id),
       onComplete: (ids) => tellSessions('onComplete', ids),
       onPeer: () => tellSessions('onPeer'),
+      onFound: () => tellSessions('onFound'),
       onLost: (refused) => tellSessions('onLost', refused),
     });
   }

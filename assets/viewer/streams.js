@@ -15,7 +15,7 @@ import * as api from './api.js';
 
 const WORKER = '/assets/worker.js';
 /** Another whenever what is said to the worker changes: tabs of an older daemon's page keep theirs. */
-const NAME = 'darkmux-1';
+const NAME = 'darkmux-2';
 
 /** @type {MessagePort | null | undefined} undefined until it is needed, null where there is no such worker */
 let port;

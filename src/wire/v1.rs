@@ -108,7 +108,7 @@ pub struct SessionObject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventObject {
     /// What happened.
-    #[schema(pattern = "^(session-(upsert|remove|activity|snapshot|notice)|peer-status)$")]
+    #[schema(pattern = "^(session-(upsert|remove|activity|snapshot|notice)|peer-status|discovery)$")]
     pub event: String,
     /// JSON; its `type` is the event's name.
     pub data: String,

@@ -78,6 +78,23 @@ test('a page that was away opens it anew, also where it looks open: what is type
   assert.equal(sockets.length, 2, 'one that is over is opened again');
 });
 
+test('a daemon that tells no places begins with a picture, again and again', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const { sockets, seen } = open();
+  assert.equal(seen.readOnly, undefined);
+  sockets[0].show('screen');
+  assert.equal(seen.readOnly, false, 'the terminal is there');
+  sockets[0].show('abc');
+  assert.deepEqual(seen.shown, ['[screen]', 'abc']);
+  sockets[0].drop(1006);
+  context.mock.timers.tick(200);
+  assert.equal(sockets[1].url.searchParams.get('from'), null);
+  sockets[1].show('screen with abc');
+  sockets[1].show('d');
+  assert.deepEqual(seen.shown, ['[screen with abc]', 'd']);
+  assert.deepEqual(seen.old, []);
+});
+
 test('a picture that never came is asked for again, and what is known is told from what is new', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   const { sockets, seen } = open();
