@@ -36,16 +36,23 @@ export function createFeed(dispatch, onTouched, onBack) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let batchTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let retryTimer;
+  let probeTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let loadTimer;
   let probing = false;
   let open = false;
   /** It was open and is lost. */
   let away = false;
   let failures = 0;
+  let loadFailures = 0;
   let limit = FIRST_RECORDS;
   /** The first records are there. @type {() => void} */
   let seen = () => {};
   let shown = false;
+  /** What is shown is known not to be what there is, or nothing is. */
+  let due = true;
+  /** Of the loads the one that was begun last counts. */
+  let loads = 0;
 
   /** @param {import('./types.js').Source} source */
   const say = (source) => dispatch({ type: 'source/changed', source });
@@ -74,15 +81,20 @@ export function createFeed(dispatch, onTouched, onBack) {
     else batchTimer ??= setTimeout(flush, BATCH_MS);
   }
 
-  /** @param {() => void} action */
-  function later(action) {
-    clearTimeout(retryTimer);
-    retryTimer = setTimeout(action, api.backoff(failures, Math.random()));
+  function probeLater() {
+    if (probeTimer !== undefined) return;
+    probeTimer = setTimeout(probe, api.backoff(failures, Math.random()));
     failures += 1;
+  }
+
+  function noProbe() {
+    clearTimeout(probeTimer);
+    probeTimer = undefined;
   }
 
   async function probe() {
     if (probing) return;
+    noProbe();
     probing = true;
     try {
       dispatch({ type: 'health/loaded', ...readHealth(await api.getHealth()) });
@@ -98,28 +110,36 @@ export function createFeed(dispatch, onTouched, onBack) {
       probing = false;
     }
     if (open) failures = 0;
-    else later(probe);
+    else probeLater();
   }
 
   function lost() {
+    away = true;
     if (open) {
+      open = false;
       failures = 0;
       say('reconnecting');
+      void probe();
+    } else if (!probing) {
+      // Lost before it was open: at once again would be for ever, as fast as the network answers.
+      probeLater();
     }
-    open = false;
-    away = true;
-    void probe();
   }
 
-  /** @param {unknown} error @param {() => void} again */
-  function failed(error, again) {
+  /** @param {unknown} error */
+  function failed(error) {
     const answered = error instanceof api.StatusError;
     dispatch({ type: 'problem/found', problem: answered ? error.message : '' });
-    say(answered ? 'reconnecting' : 'no daemon');
-    later(again);
+    // Over a stream that is open it is no sign of the daemon's.
+    if (!open) say(answered ? 'reconnecting' : 'no daemon');
+    loadTimer = setTimeout(load, api.backoff(loadFailures, Math.random()));
+    loadFailures += 1;
   }
 
   async function load() {
+    clearTimeout(loadTimer);
+    const mine = loads += 1;
+    const asked = limit;
     try {
       const today = utcDay(Date.now());
       const newest = shown ? null : await api.getRecords(today, SEEN_RECORDS);
@@ -130,17 +150,26 @@ export function createFeed(dispatch, onTouched, onBack) {
         dispatch({ type: 'records/loaded', ...newest, partial: true });
         seen();
       }
-      const { batch: records, position } = all ? newest : await api.getRecords(today, limit);
+      const { batch: records, position, others } = all ? newest : await api.getRecords(today, asked);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
         : [];
-      const partial = records.length >= limit || before.length >= FEW_RECORDS;
-      dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial });
+      if (mine !== loads) return;
+      due = false;
+      loadFailures = 0;
+      const partial = records.length >= asked || before.length >= FEW_RECORDS;
+      dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial, others });
       follow(today, position);
     } catch (error) {
-      failed(error, load);
+      if (mine !== loads) return;
+      if (asked > FIRST_RECORDS) {
+        limit = FIRST_RECORDS;
+        warn('day', `The whole day could not be loaded: ${error instanceof api.StatusError ? error.message : 'it takes too long, or the daemon does not answer'}.`);
+      }
+      if (due) failed(error);
+    } finally {
+      seen();
     }
-    seen();
   }
 
   /** @param {string} day @param {string} position */
@@ -152,7 +181,7 @@ export function createFeed(dispatch, onTouched, onBack) {
       onOpen() {
         open = true;
         failures = 0;
-        clearTimeout(retryTimer);
+        noProbe();
         say('live');
         if (away) onBack();
         away = false;
@@ -161,6 +190,7 @@ export function createFeed(dispatch, onTouched, onBack) {
       onStale(missed) {
         if (missed > 0) dispatch({ type: 'records/missed', count: missed });
         if (missed > 0) warn('gap', `${count(missed, 'record')} left the log before this page had read them.`);
+        due = true;
         void load();
       },
     });
@@ -184,9 +214,9 @@ export function createFeed(dispatch, onTouched, onBack) {
     /** The network or the tab is back after a while in which a connection can have died unnoticed. */
     resume() {
       failures = 0;
-      clearTimeout(retryTimer);
-      if (!stream) void load();
-      else {
+      noProbe();
+      if (due) void load();
+      if (stream) {
         stream.reopen();
         if (!open) void probe();
       }

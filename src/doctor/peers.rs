@@ -18,7 +18,11 @@ impl Check for Peers {
             Err(error) => {
                 let shown = file.path().display().to_string();
                 let fix = format!("edit {shown}, or move it away: mv '{shown}' '{shown}.old'");
-                return Finding::fail(error.to_string(), "no machine is known by its address", fix);
+                return Finding::fail(
+                    error.to_string(),
+                    "no machine is known by its address, and the daemon goes on with those of before",
+                    fix,
+                );
             }
         };
         if roster.peers.is_empty() && roster.bad.is_empty() {

@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use super::audience::HOPS_MAX;
 use super::client::{Limit, PeerAnswer};
-use super::{PeerError, RemoteId, words};
+use super::{PeerError, RemoteId};
 use crate::model::is_peer_name;
+use crate::wire::{OUTPUT_START, Said};
 
 /// Largest answer to an action, in bytes.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -52,7 +53,7 @@ fn wait_of(query: Option<&str>) -> u64 {
 }
 
 /// Headers of an answer that mean something to who asked.
-const KEPT: [&str; 3] = ["cache-control", "darkmux-output-start", "retry-after"];
+const KEPT: [&str; 3] = ["cache-control", OUTPUT_START, "retry-after"];
 
 /// The headers of an answer that are handed on.
 pub fn kept(headers: &http::HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
@@ -76,7 +77,7 @@ pub fn carried(answer: &PeerAnswer, peer: &str) -> Result<Carried, PeerError> {
         return Ok(Carried::Json(*status, body));
     }
     match status {
-        _ if !status.is_success() => Ok(Carried::Words(*status, words(body))),
+        _ if !status.is_success() => Ok(Carried::Words(*status, Said::read(body).message)),
         _ if body.is_empty() => {
             Ok(Carried::Json(StatusCode::OK, Bytes::from_static(b"{\"data\":{},\"ok\":true}")))
         }

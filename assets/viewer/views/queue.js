@@ -100,7 +100,7 @@ export function createQueue(actions) {
     none.hidden = !(queue === null || listed.length === 0) || queueProblem !== '';
     if (none.hidden || none.dataset.queue === String(queue === null)) return;
     none.dataset.queue = String(queue === null);
-    if (queue === null && machine !== null) {
+    if (queue === null && machine?.redis === '') {
       replace(none, h('h3', {}, 'This machine has no queue'), h('p', {}, 'Machines that share a Redis hand jobs to each other. On each of them:'),
         commandLine('darkmux config set redis.url redis://hub:6379'), commandLine('darkmux serve'));
     } else if (queue !== null) {
