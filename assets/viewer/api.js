@@ -35,9 +35,21 @@ export function backoff(attempt, random) {
   return Math.max(BACKOFF_MIN_MS, Math.min(BACKOFF_MAX_MS, base * (0.75 + random * 0.5)));
 }
 
+/** What the page itself asked for while the viewer was on its way (first.js). @typedef {{path: string, answer: Promise<Response | null> | null}} FirstAnswer */
+
+/** @param {string} path @returns {Promise<Response | null> | null} the answer that the page asked for, once; null where it did not, or got none */
+function askedFirst(path) {
+  const { firstAnswer: first } = /** @type {{firstAnswer?: FirstAnswer}} */ (globalThis);
+  if (first?.path !== path) return null;
+  Reflect.deleteProperty(globalThis, 'firstAnswer');
+  return first.answer;
+}
+
 /** @param {string} path @param {number} [timeout] */
 async function get(path, timeout = TIMEOUT_MS) {
-  const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
+  const ask = () => fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
+  const first = askedFirst(path);
+  const response = first ? await first ?? await ask() : await ask();
   if (!response.ok) throw new StatusError(path, response.status);
   const text = await response.text();
   return { body: /** @type {unknown} */ (JSON.parse(text)), size: text.length, headers: response.headers };

@@ -256,7 +256,8 @@ export function createTimeline(actions) {
     renderUnseen(state);
     showLinked(state);
     if (before && state.expanded.has(linked) && !before.expanded.has(linked)) rows.get(linked)?.scrollIntoView({ block: 'center' });
-    if (state.follow && !before?.follow) scroller.scrollTop = scroller.scrollHeight;
+    // Where there are no rows yet there is nowhere to go, and to look would have the page laid out.
+    if (state.follow && !before?.follow && rows.size > 0) scroller.scrollTop = scroller.scrollHeight;
   }
 
   return {
