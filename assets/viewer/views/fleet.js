@@ -43,10 +43,10 @@ const COLUMNS = [
     nodes: (m, state) => [turnOf(state), () => [line(state, m)]],
   },
   { name: 'Memory', kind: 'number', text: (m) => (m.ramFree >= 0 ? `${bytes(m.ramFree)} free` : '') },
-  { name: 'Models', text: models, title: (m) => m.models.map((name) => oneLine(name, MAX_NAME)).join(', ').slice(0, 500) },
-  { name: 'System', kind: 'dim', text: (m) => oneLine(m.system, MAX_NAME) },
-  { name: 'Version', kind: 'dim', text: (m) => oneLine(m.version, MAX_NAME).split(' ')[0] || '1.x', title: (m) => oneLine(m.version, MAX_NAME) },
-  { name: 'Last seen', kind: 'dim', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
+  { name: 'Models', kind: 'wide-only', text: models, title: (m) => m.models.map((name) => oneLine(name, MAX_NAME)).join(', ').slice(0, 500) },
+  { name: 'System', kind: 'dim wide-only', text: (m) => oneLine(m.system, MAX_NAME) },
+  { name: 'Version', kind: 'dim wide-only', text: (m) => oneLine(m.version, MAX_NAME).split(' ')[0] || '1.x', title: (m) => oneLine(m.version, MAX_NAME) },
+  { name: 'Last seen', kind: 'dim wide-only', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
 ];
 
 /** @type {import('./table.js').Column<import('../types.js').Peer, State>[]} */

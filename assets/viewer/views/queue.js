@@ -43,13 +43,13 @@ const JOBS = [
     title: (job) => oneLine(job.id, MAX_NAME),
   },
   { name: 'State', nodes: (job) => [outcome(job), () => [h('span', { class: 'session-outcome' }, outcome(job))]], title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
-  { name: 'Role', text: (job) => oneLine(job.role, MAX_NAME) },
-  { name: 'Machine', text: (job) => oneLine(job.machine || (job.pin && `only ${job.pin}`), MAX_NAME) },
+  { name: 'Role', kind: 'wide-only', text: (job) => oneLine(job.role, MAX_NAME) },
+  { name: 'Machine', kind: 'wide-only', text: (job) => oneLine(job.machine || (job.pin && `only ${job.pin}`), MAX_NAME) },
   { name: 'Time', kind: 'dim', text: (job, { now }) => times(job, now), title: (job) => utc(job.finished || job.started || job.queued) },
-  { name: 'Attempt', kind: 'number', text: (job) => (job.attempt > 0 ? String(job.attempt) : '') },
-  { name: 'Why', kind: 'dim rest', text: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY), title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
+  { name: 'Attempt', kind: 'number wide-only', text: (job) => (job.attempt > 0 ? String(job.attempt) : '') },
+  { name: 'Why', kind: 'dim rest wide-only', text: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY), title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
   {
-    name: '', said: 'What can be done', kind: 'acts',
+    name: '', said: 'What can be done', kind: 'acts wide-only',
     nodes: (job, { may, actions }) => [`${may} ${job.state}`, () => (may ? [h('span', { class: 'row-acts' }, hasEnded(job)
       ? h('button', { type: 'button', 'data-acts': true, 'aria-label': `Retry ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'retry') } }, 'Retry')
       : h('button', { type: 'button', 'data-acts': true, 'aria-label': `Cancel ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'cancel') } }, 'Cancel'))] : [])],
