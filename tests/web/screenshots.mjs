@@ -82,6 +82,7 @@ await browserTest(async (page, faults) => {
         await page.setViewportSize({ width, height });
         await page.emulateMedia({ colorScheme });
         await go(page, where, at);
+        await until('what there is is drawn', () => page.evaluate(() => ['flow', 'session'].includes(document.body.dataset.page ?? '') ? document.querySelector('li.record, .lane, #raw:not([hidden]), #terminal-pane:not([hidden])') !== null : true));
         if (['job', 'session', 'tiles'].includes(name)) await until('a terminal is drawn', async () => await page.locator('main .xterm-rows span').count() > 0);
         const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (over > 0) wrong.push(`${name} is ${over} px wider than ${width} px`);
