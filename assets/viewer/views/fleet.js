@@ -10,7 +10,7 @@ import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, setText } from './dom.js';
 import { createMachine } from './machine.js';
-import { doing, line, linkTone, skew, tone, turnOf } from './standing.js';
+import { doing, line, linkTone, machinesOf, skew, tone, turnOf } from './standing.js';
 import { createTable } from './table.js';
 import { createTopology } from './topology.js';
 
@@ -106,7 +106,7 @@ export function createFleet(actions) {
       setText(problem, state.fleetProblem);
       picture.element.hidden = state.fleet.length === 0 && state.peers.length > 0;
       picture.render(state);
-      table.update(state.fleet.slice(0, MAX_ROWS), state);
+      table.update(machinesOf(state).slice(0, MAX_ROWS), state);
       links.hidden = state.peers.length === 0;
       peers.update(state.peers, state);
       others.hidden = state.found.length === 0;

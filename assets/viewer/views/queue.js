@@ -98,12 +98,14 @@ export function createQueue(actions) {
   /** @param {State} state */
   function renderNone({ queue, jobs: listed, queueProblem, machine, access }) {
     none.hidden = !(queue === null || listed.length === 0) || queueProblem !== '';
-    if (none.hidden || none.dataset.queue === String(queue === null)) return;
-    none.dataset.queue = String(queue === null);
-    if (queue === null && machine !== null) {
+    // What is not known yet is not said.
+    const about = queue !== null ? 'jobs' : machine !== null ? 'queue' : '';
+    if (none.hidden || none.dataset.about === about) return;
+    none.dataset.about = about;
+    if (about === 'queue') {
       replace(none, h('h3', {}, 'This machine has no queue'), h('p', {}, 'Machines that share a Redis hand jobs to each other. On each of them:'),
         commandLine('darkmux config set redis.url redis://hub:6379'), commandLine('darkmux serve'));
-    } else if (queue !== null) {
+    } else if (about === 'jobs') {
       replace(none, h('h3', {}, 'No jobs yet'), h('p', {}, access === 'act' ? 'Dispatch one here, or from any shell:' : 'Dispatch one from any shell:'), commandLine("darkmux crew dispatch shell --fleet --message 'echo hi'"));
     }
   }
