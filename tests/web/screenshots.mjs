@@ -15,7 +15,7 @@ import { browserTest, check, checkFaults, env, until, waitForPill } from '../bro
 /** @type {[number, number][]} */
 const SIZES = [[390, 844], [1280, 800], [2560, 1440]];
 const MAX_BYTES = 3 * 1024 * 1024;
-const QUALITY = 0.5;
+const QUALITY = 0.47;
 const [, , folder, only = ''] = process.argv;
 if (!folder) throw new Error('name the folder for the pictures');
 mkdirSync(folder, { recursive: true });
