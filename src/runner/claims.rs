@@ -305,4 +305,6 @@ async fn begin(runner: &Arc<Runner>, claim: Claim) {
     let level = if target.is_some() { Level::Warn } else { Level::Info };
     runner.transitions.of_claim(&claim, (action, level), payload).await;
     drop(runner.shutdown.spawn(worker::life(Arc::clone(runner), slot, claim)));
+    // It goes first: somebody waits for the job, nobody for the next claim.
+    tokio::task::yield_now().await;
 }

@@ -2,8 +2,11 @@
 
 use redis::Script;
 
-/// Ahead of each.
+/// Ahead of each. All that stands here is made anew each time a script runs.
 const HEAD: &str = include_str!("scripts/lib.lua");
+
+/// Ahead of those, besides, that put jobs into lanes or tell runners of something.
+const QUEUEING: &str = include_str!("scripts/queueing.lua");
 
 /// Those that one script runs both of.
 const FINISH: &str = include_str!("scripts/finish.lua");
@@ -54,8 +57,9 @@ impl Scripts {
     pub fn new() -> Self {
         let script = |flags: &str, body: &str| crate::store::script(&format!("{flags}{HEAD}{body}"));
         let even_full = |body: &str| script(EVEN_FULL, body);
+        let queueing = |flags: &str, body: &str| script(flags, &format!("{QUEUEING}{body}"));
         Self {
-            publish: script(IF_ROOM, include_str!("scripts/publish.lua")),
+            publish: queueing(IF_ROOM, include_str!("scripts/publish.lua")),
             claim: even_full(CLAIM),
             adopt: even_full(include_str!("scripts/adopt.lua")),
             reject: even_full(include_str!("scripts/reject.lua")),
@@ -65,17 +69,17 @@ impl Scripts {
             turn: even_full(&format!(
                 "local function finish(ARGV)\n{FINISH}end\nlocal function claim(ARGV)\n{CLAIM}end\n{TURN}"
             )),
-            decline: even_full(include_str!("scripts/decline.lua")),
-            reconcile: even_full(include_str!("scripts/reconcile.lua")),
+            decline: queueing(EVEN_FULL, include_str!("scripts/decline.lua")),
+            reconcile: queueing(EVEN_FULL, include_str!("scripts/reconcile.lua")),
             park: even_full(include_str!("scripts/park.lua")),
             settle: even_full(include_str!("scripts/settle.lua")),
             reassert: even_full(include_str!("scripts/reassert.lua")),
             resume: even_full(include_str!("scripts/resume.lua")),
-            cancel: even_full(include_str!("scripts/cancel.lua")),
-            retry: script(IF_ROOM, include_str!("scripts/retry.lua")),
-            epoch: even_full(include_str!("scripts/epoch.lua")),
+            cancel: queueing(EVEN_FULL, include_str!("scripts/cancel.lua")),
+            retry: queueing(IF_ROOM, include_str!("scripts/retry.lua")),
+            epoch: queueing(EVEN_FULL, include_str!("scripts/epoch.lua")),
             lead: even_full(include_str!("scripts/lead.lua")),
-            lost: even_full(include_str!("scripts/lost.lua")),
+            lost: queueing(EVEN_FULL, include_str!("scripts/lost.lua")),
             list: script(READS, include_str!("scripts/list.lua")),
             newest: script(READS, include_str!("scripts/newest.lua")),
             stray: even_full(include_str!("scripts/stray.lua")),

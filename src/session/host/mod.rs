@@ -151,6 +151,11 @@ fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
+/// Lets a thread come up for the first record, which is waited for, while other things are made ready.
+fn warm(runtime: &Runtime) {
+    drop(runtime.spawn_blocking(|| ()));
+}
+
 /// Runs the host on `ready`, where that was made ahead.
 fn run_on(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     let lease = folder.join(files::LEASE);
@@ -169,9 +174,12 @@ fn run_on(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock)
 }
 
 fn live(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
+    let runtime = match ready {
+        Some(ready) => ready,
+        None => runtime().inspect(warm)?,
+    };
     let spec = read_spec(&folder.join(files::SPEC))?;
     let flow = config.flow().map(|flow| Flow::new(flow, clock.clone()));
-    let runtime = ready.map_or_else(runtime, Ok)?;
     let done = runtime.block_on(begin::host(folder, spec, config, flow, clock));
     // A thread that still waits for a slow disk is not waited for.
     runtime.shutdown_background();

@@ -12,5 +12,4 @@ redis.call('HSET',key,'id',id,'lane',lane,'entry',entry,'attempt',1,'losses',0,'
   'started',now,'state','running','tok',tok,'owner',consumer,'machine',ARGV[3],'record',ARGV[7],'spec',ARGV[8])
 redis.call('SADD',K..'live',id)
 redis.call('ZADD',K..'jobs',now,id)
-redis.call('HSET',K..'claims',consumer,id)
 return {'run',tok}

@@ -1,12 +1,18 @@
 -- ARGV: consumer machine nonce retry lane...
 local consumer,machine,nonce=ARGV[1],ARGV[2],ARGV[3]
--- The answer to a claim may have been lost: the same nonce gets the same job.
+-- The answer to a claim may have been lost: the same nonce gets the same job, which stands among what it holds.
 if ARGV[4]=='1' then
-  local id=redis.call('HGET',K..'claims',consumer)
-  if id then
-    local h=redis.pcall('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel','fails','losses')
-    if h[1]=='running' and string.match(h[2] or '','%-(.*)$')==nonce then
-      return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or '',h[9] or 0,h[10] or 0,now}
+  for i=5,#ARGV do
+    local held=redis.pcall('XPENDING',ARGV[i],G,'-','+',1000,consumer)
+    for _,one in ipairs(held) do
+      local found=redis.call('XRANGE',ARGV[i],one[1],one[1])
+      local id=found[1] and job_of(found[1][2])
+      if id then
+        local h=redis.pcall('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel','fails','losses')
+        if h[1]=='running' and string.match(h[2] or '','%-(.*)$')==nonce then
+          return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or '',h[9] or 0,h[10] or 0,now}
+        end
+      end
     end
   end
 end
@@ -30,8 +36,7 @@ for i=5,#ARGV do
         if type(g)=='table' and g[2]==G then
           local next=redis.call('XRANGE',lane,'('..g[8],'+','COUNT',1)
           if #next>0 then
-            local f,id=next[1][2],nil
-            for n=1,#f,2 do if f[n]=='job' then id=f[n+1] end end
+            local id=job_of(next[1][2])
             if id then
               local h=redis.pcall('HMGET',job_key(id),'hint','hint_until','queued')
               -- However the clock was set, nobody waits longer than five seconds.
@@ -56,8 +61,7 @@ for i=5,#ARGV do
     end
     if not r then break end
     local entry,fields=r[1][2][1][1],r[1][2][1][2]
-    local id
-    for n=1,#fields,2 do if fields[n]=='job' then id=fields[n+1] end end
+    local id=job_of(fields)
     if not id then return {'foreign',lane,entry,fields} end
     local key=job_key(id)
     local h=redis.pcall('HMGET',key,'state','entry','record','spec','cancel','attempt','lane','fails','losses')
@@ -68,7 +72,6 @@ for i=5,#ARGV do
       local attempt=tonumber(h[6] or 0)+1
       local tok=attempt..'-'..nonce
       redis.call('HSET',key,'state','running','attempt',attempt,'tok',tok,'owner',consumer,'machine',machine,'hb',0,'started',now)
-      redis.call('HSET',K..'claims',consumer,id)
       return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or '',h[8] or 0,h[9] or 0,now}
     end
     if not h.err then drop(lane,entry) end

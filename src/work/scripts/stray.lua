@@ -11,8 +11,7 @@ for _=1,50 do
     if string.find(one[2],':',1,true) then
       local found=redis.call('XRANGE',lane,entry,entry)
       local fields=found[1] and found[1][2]
-      local id
-      for n=1,#(fields or {}),2 do if fields[n]=='job' then id=fields[n+1] end end
+      local id=fields and job_of(fields)
       local h=id and redis.pcall('HMGET',job_key(id),'state','entry') or {}
       if h.err then
         -- What stands where its job should is none: nobody knows what to do with the entry.
@@ -35,7 +34,6 @@ local consumers=redis.pcall('XINFO','CONSUMERS',lane,G)
 for _,c in ipairs(consumers.err and {} or consumers) do
   if string.find(c[2],':',1,true) and c[4]==0 and c[6]>tonumber(ARGV[3]) then
     redis.call('XGROUP','DELCONSUMER',lane,G,c[2])
-    redis.call('HDEL',K..'claims',c[2])
   end
 end
 return {'ok',tostring(again)}

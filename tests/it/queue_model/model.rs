@@ -141,7 +141,6 @@ pub struct Model {
     pub jobs: BTreeMap<usize, Job>,
     streams: BTreeMap<String, Stream>,
     keys: BTreeMap<usize, usize>,
-    claims: BTreeMap<usize, usize>,
     entries: u64,
 }
 
@@ -212,13 +211,20 @@ impl Model {
         None
     }
 
+    /// The job that a claim of this nonce gave, as long as its entry stands among what the seat took.
+    fn held_by(&self, seat: usize, nonce: &str, streams: &[String]) -> Taken {
+        streams.iter().filter_map(|name| self.streams.get(name)).find_map(|stream| {
+            let pending = stream.group.as_ref()?.pending.iter().filter(|(_, by)| **by == seat);
+            pending.filter_map(|(entry, _)| stream.entries.get(entry)).find_map(|id| {
+                let job = self.jobs.get(id).filter(|job| job.state == JobState::Running)?;
+                Some((*id, job.token.clone().filter(|token| token.1 == nonce)?))
+            })
+        })
+    }
+
     pub fn claim(&mut self, seat: usize, nonce: &str, again: bool, streams: &[String]) -> Taken {
-        if again && let Some(id) = self.claims.get(&seat) {
-            let job = self.jobs.get(id).filter(|job| job.state == JobState::Running);
-            let token = job.and_then(|job| job.token.clone()).filter(|token| token.1 == nonce);
-            if let Some(token) = token {
-                return Some((*id, token));
-            }
+        if again && let Some(taken) = self.held_by(seat, nonce, streams) {
+            return Some(taken);
         }
         for name in streams {
             for _ in 0..16 {
@@ -233,7 +239,6 @@ impl Model {
                     job.attempt += 1;
                     let token = (job.attempt, nonce.to_owned());
                     (job.state, job.token, job.beats) = (JobState::Running, Some(token.clone()), 0);
-                    self.claims.insert(seat, id);
                     return Some((id, token));
                 }
                 stream.entries.remove(&entry);

@@ -15,6 +15,7 @@ use crate::support::queue::{job, numbers, result, seat};
 const RECONCILE: &str = concat!(
     "#!lua flags=allow-oom\n",
     include_str!("../../../src/work/scripts/lib.lua"),
+    include_str!("../../../src/work/scripts/queueing.lua"),
     include_str!("../../../src/work/scripts/reconcile.lua")
 );
 
