@@ -22,6 +22,7 @@
 //! | 4 | [`runner`] | claims jobs and runs each as a session |
 //! | 5 | [`serve`] | the daemon's HTTP surface |
 //! | 5 | [`client`] | a typed client of a daemon |
+//! | 5 | [`joining`] | becoming machines of one fleet, and taking it back: what changes here |
 //! | 5 | [`service`] | what the system's service manager runs, and the hub's own Redis |
 //! | 5 | [`doctor`] | one file a check |
 //! | 6 | [`daemon`] | the composition root of `darkmux serve` |
@@ -36,6 +37,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod fleet;
 pub mod flow;
+pub mod joining;
 pub mod model;
 pub mod peer;
 pub mod pty;

@@ -51,7 +51,8 @@ trap 'rm -rf "$scratch"' EXIT
 binary=$here/darkmux
 [ -f "$binary" ] || binary=$(release "$scratch")
 
-mkdir -p "$root/usr/local/bin" "$root/usr/local/share/darkmux" "$root/var/lib/darkmux"
+mkdir -p "$root/usr/local/bin" "$root/usr/local/share/darkmux" "$root/var/lib/darkmux" ||
+  fail "run this as root, as which features are installed; DARKMUX_ROOT puts everything below another folder"
 cp "$binary" "$root/usr/local/bin/darkmux"
 chmod 755 "$root/usr/local/bin/darkmux"
 "$root/usr/local/bin/darkmux" --version >/dev/null ||

@@ -16,8 +16,6 @@ import { fields } from './wire.js';
 /** @typedef {import('./store.js').Action} Action */
 /** @typedef {import('./types.js').Session} Session */
 
-/** How often it is asked what was found, which no event tells, in milliseconds. */
-const FOUND_MS = 60_000;
 /** Changes of one moment go into the store together. */
 const BATCH_MS = 40;
 
@@ -28,6 +26,8 @@ const BATCH_MS = 40;
 export function createAccount(dispatch, onLeft) {
   /** @type {ReturnType<typeof openSessionEvents> | null} */
   let events = null;
+  /** Whether they came, and have not been refused since. */
+  let heard = false;
   /** @type {Map<string, Session>} */
   let changed = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -37,6 +37,8 @@ export function createAccount(dispatch, onLeft) {
   let attempt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let asking;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let finding;
   /** Machines whose link has been up. */
   const connected = new Set();
   let signedIn = false;
@@ -52,9 +54,14 @@ export function createAccount(dispatch, onLeft) {
   }
 
   function follow() {
+    const hear = () => {
+      if (!heard) dispatch({ type: 'toast/closed', key: 'events' });
+      heard = true;
+    };
     events ??= openSessionEvents({
       // What went away while nobody listened is in no event of its own, and what is not named here is gone.
       onComplete(ids) {
+        hear();
         flush();
         if (ids) dispatch({ type: 'sessions/kept', ids });
         else void listSessions().then((sessions) => dispatch({ type: 'sessions/loaded', sessions })).catch(() => {});
@@ -62,6 +69,7 @@ export function createAccount(dispatch, onLeft) {
       onUpsert(body) {
         const session = readSession(fields(body).session);
         if (session.id === '') return;
+        hear();
         changed.set(session.id, session);
         timer ??= setTimeout(flush, BATCH_MS);
       },
@@ -73,14 +81,17 @@ export function createAccount(dispatch, onLeft) {
         clearTimeout(asking);
         asking = setTimeout(() => void health('watch').catch(() => {}), BATCH_MS);
       },
-      onLost: (refused) => void (refused && look()),
+      onFound() {
+        clearTimeout(finding);
+        finding = setTimeout(() => void askFound().then((found) => dispatch({ type: 'found/loaded', found })).catch(() => {}), BATCH_MS);
+      },
+      onLost(refused) {
+        if (!refused) return;
+        heard = false;
+        void look().then(() => events && say('events', 'The daemon refuses the events of the sessions: the list is asked for now and then, until they are back.'));
+      },
     });
   }
-
-  setInterval(() => {
-    if (!signedIn || document.hidden) return;
-    void askFound().then((found) => dispatch({ type: 'found/loaded', found })).catch(() => {});
-  }, FOUND_MS);
 
   /** What can be started, and how the links are; a link that was lost is told. @param {import('./types.js').Access} access */
   async function health(access) {
@@ -102,11 +113,12 @@ export function createAccount(dispatch, onLeft) {
   async function look() {
     try {
       const access = await askAccess();
-      attempt = 0;
       dispatch({ type: 'access/changed', access });
       if (access === 'none') {
         events?.close();
         events = null;
+        heard = false;
+        attempt = 0;
         if (signedIn || left) {
           // What was known of them is no longer this page's to show.
           dispatch({ type: 'sessions/loaded', sessions: [] });
@@ -124,6 +136,7 @@ export function createAccount(dispatch, onLeft) {
       dispatch({ type: 'toast/closed', key: 'signed-out' });
       follow();
       await health(access);
+      attempt = 0;
     } catch {
       clearTimeout(again);
       again = setTimeout(look, backoff(attempt, Math.random()));
@@ -146,8 +159,10 @@ export function createAccount(dispatch, onLeft) {
       await look();
     },
     /** Whether sessions come by events, and need not be asked for. */
-    follows: () => events !== null,
+    follows: () => heard,
     look: () => void look(),
+    /** The page was away: the events can have ended without a word. */
+    resume: () => events?.reopen(),
     /** Takes the cookie from this browser. @returns {Promise<string>} why it did not, or nothing */
     async leave() {
       try {

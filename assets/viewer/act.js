@@ -74,11 +74,14 @@ export async function askFound() {
   return readFound(await ask('GET', '/v1/discovery'));
 }
 
-/** @typedef {{peer?: string, launcher?: string, command?: string[], cwd?: string, name?: string}} Launch */
+/** @typedef {{peer?: string, launcher?: string, command?: string[], cwd?: string, name?: string, key: string}} Launch asked for again with the same key it is the same session */
+
+/** What one intention is known by, however often it is asked for. */
+export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /** @param {Launch} launch @returns {Promise<string>} the new session's id */
-export async function launch({ peer, launcher, command, cwd, name }) {
-  const json = { peer, launcher_id: launcher, command, cwd, name };
+export async function launch({ peer, launcher, command, cwd, name, key }) {
+  const json = { peer, launcher_id: launcher, command, cwd, name, key };
   return text(fields(fields(await ask('POST', '/v1/launch', { json, timeout: SLOW_MS })).data).session_id);
 }
 

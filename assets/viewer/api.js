@@ -5,6 +5,8 @@
  * @module
  */
 
+import { readRefusal } from './v1.js';
+
 /** @typedef {import('./types.js').Incoming} Incoming */
 
 /** A daemon that is stopped (SIGSTOP, a sleeping machine) accepts connections and never answers. */
@@ -18,12 +20,15 @@ const REFUSALS_TO_STALE = 3;
 
 /** The daemon answered, with a failure. Any other error of this module means that it did not answer. */
 export class StatusError extends Error {
-  /** @param {string} path @param {number} status */
-  constructor(path, status) {
-    super(`${path} answered ${status}`);
+  /** @param {string} path @param {number} status @param {string} said by the daemon, or nothing */
+  constructor(path, status, said = '') {
+    super(said || `${path} answered ${status}`);
     this.status = status;
   }
 }
+
+/** @param {unknown} error @returns {boolean} whether the same may be answered in a while */
+export const mayPass = (error) => !(error instanceof StatusError) || error.status === 429 || error.status >= 500;
 
 /**
  * @param {number} attempt 0 for the first
@@ -45,12 +50,31 @@ function askedFirst(path) {
   return first.answer;
 }
 
+/**
+ * @template T
+ * @param {() => Promise<T>} make what may fail because the daemon is not there
+ * @param {() => boolean} wanted
+ * @param {() => void} [missing] told of each failure
+ * @returns {Promise<T | null>} null when it was wanted no more before it could be made
+ */
+export async function untilMade(make, wanted, missing = () => {}) {
+  for (let attempt = 0; wanted(); attempt += 1) {
+    try {
+      return await make();
+    } catch {
+      if (wanted()) missing();
+      await new Promise((resolve) => { setTimeout(resolve, backoff(attempt, Math.random())); });
+    }
+  }
+  return null;
+}
+
 /** @param {string} path @param {number} [timeout] */
 async function get(path, timeout = TIMEOUT_MS) {
   const ask = () => fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
   const first = askedFirst(path);
   const response = first ? await first ?? await ask() : await ask();
-  if (!response.ok) throw new StatusError(path, response.status);
+  if (!response.ok) throw new StatusError(path, response.status, readRefusal(await response.json().catch(() => undefined)));
   const text = await response.text();
   return { body: /** @type {unknown} */ (JSON.parse(text)), size: text.length, headers: response.headers };
 }
@@ -78,11 +102,13 @@ function incoming(body, characters) {
 /**
  * @param {string} day
  * @param {number} limit
- * @returns {Promise<{batch: Incoming[], position: string}>} the newest records, and where a stream goes on
+ * @returns {Promise<{batch: Incoming[], position: string, others: import('./types.js').State['others']}>} the newest records, where a
+ *   stream goes on, and what there is of other machines
  */
 export async function getRecords(day, limit) {
   const { body, size, headers } = await get(`/flow/${day}?limit=${limit}`, RECORDS_TIMEOUT_MS);
-  return { batch: incoming(body, size), position: headers.get('darkmux-position') ?? '' };
+  const others = headers.get('x-darkmux-source') === 'local' ? 'none' : headers.has('darkmux-others-kept') ? 'newest' : 'all';
+  return { batch: incoming(body, size), position: headers.get('darkmux-position') ?? '', others };
 }
 
 /** @param {string} url of a recording @returns {Promise<unknown>} */
@@ -171,6 +197,7 @@ export function openStream(day, from, events, read = parse) {
  * @property {(id: string) => void} onRemove
  * @property {(ids: string[] | null) => void} onComplete All that there is has been told; null where the ids are too many.
  * @property {() => void} onPeer The link to another machine is not as it was.
+ * @property {() => void} onFound Machines that were found are others, or are not as they were.
  * @property {(refused: boolean) => void} onLost `refused`: the daemon answered with something that is no stream.
  */
 
@@ -182,11 +209,13 @@ export function openStream(day, from, events, read = parse) {
 export function openSessionEvents(events) {
   let attempt = 0;
   let closed = false;
-  /** @type {EventSource} */
+  /** @type {EventSource | undefined} */
   let source;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   function connect() {
+    clearTimeout(timer);
+    source?.close();
     const opened = new EventSource('/v1/events?scope=all');
     source = opened;
     opened.onopen = () => {
@@ -196,8 +225,9 @@ export function openSessionEvents(events) {
     opened.addEventListener('session-upsert', ({ data }) => events.onUpsert(parse(data)));
     opened.addEventListener('session-remove', ({ data }) => events.onRemove(String(Object(parse(data)).id ?? '')));
     opened.addEventListener('peer-status', () => events.onPeer());
+    opened.addEventListener('discovery', () => events.onFound());
     opened.onerror = () => {
-      if (closed) return;
+      if (closed || source !== opened) return;
       const refused = opened.readyState === EventSource.CLOSED;
       if (refused) {
         timer = setTimeout(connect, backoff(attempt, Math.random()));
@@ -208,10 +238,12 @@ export function openSessionEvents(events) {
   }
   connect();
   return {
+    /** Gives up a connection that can be dead, and opens a new one. */
+    reopen: connect,
     close() {
       closed = true;
       clearTimeout(timer);
-      source.close();
+      source?.close();
     },
   };
 }

@@ -18,6 +18,8 @@ const QUESTIONS = {
   dismiss: { title: 'Dismiss this session?', text: 'It is removed with all of its output. This cannot be taken back.', yes: 'Dismiss it' },
 };
 
+const UNKNOWN = 'It is not known whether your answer arrived: look at the terminal before you send it again.';
+
 /** @param {unknown} error */
 const words = (error) => (error instanceof Error ? error.message : String(error));
 
@@ -31,8 +33,12 @@ export function createControl(dispatch, ask, signedOut, frozen) {
   /** @param {string} text @param {'note' | 'warning'} [tone] */
   const say = (text, tone = 'warning') => dispatch({ type: 'toast/raised', key: text, tone, text, at: Date.now() });
 
-  /** @template T @param {() => Promise<T>} work @param {string} what @returns {Promise<T | null>} null when it failed */
-  async function attempt(work, what) {
+  /**
+   * @template T @param {() => Promise<T>} work @param {string} what is said when it was refused
+   * @param {string} [unknown] what is said when no answer came, where it may have been done
+   * @returns {Promise<T | null>} null when it failed
+   */
+  async function attempt(work, what, unknown = '') {
     if (frozen) {
       say(FROZEN, 'note');
       return null;
@@ -41,7 +47,8 @@ export function createControl(dispatch, ask, signedOut, frozen) {
       return await work();
     } catch (error) {
       if (error instanceof act.Refused && error.status === 401) signedOut();
-      say(`${what}: ${words(error)}`);
+      const unanswered = error instanceof act.Refused && (error.status === 0 || error.status >= 502);
+      say(unanswered && unknown !== '' ? `${unknown} (${words(error)})` : `${what}: ${words(error)}`);
       return null;
     }
   }
@@ -61,7 +68,7 @@ export function createControl(dispatch, ask, signedOut, frozen) {
       if (name) await attempt(() => act.rename(id, name), 'Not renamed');
     },
     /** @param {string} id @param {string} line @returns {Promise<boolean>} */
-    answer: async (id, line) => await attempt(() => act.answer(id, line), 'Your answer was not sent') !== null,
+    answer: async (id, line) => await attempt(() => act.answer(id, line), 'Your answer was not sent', UNKNOWN) !== null,
     /** Quiet on purpose: whether it was noted that somebody looked is nobody's trouble. @param {string} id */
     seen: (id) => void (!frozen && act.sessionAction(id, 'read').catch(() => {})),
     /** @param {string} url */

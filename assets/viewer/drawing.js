@@ -4,6 +4,7 @@
  * shown reads where the reader is and nothing else, and so does nothing until that changes.
  *
  * Invariant: what a view shows follows from what it read, of the state alone; who changes anything else has all drawn.
+ * A view that throws keeps no other from being drawn.
  *
  * @module
  */
@@ -13,9 +14,10 @@
 
 /**
  * @param {readonly View[]} views
+ * @param {(error: unknown) => void} failed told why a view could not be drawn
  * @returns {(state: State, all?: boolean) => boolean} draws, all views where that is asked for; whether any was drawn
  */
-export function createDrawing(views) {
+export function createDrawing(views, failed) {
   /** What each view has read since the reader came to the page. @type {Map<keyof State, unknown>[]} */
   const read = views.map(() => new Map());
   /** @type {State['place'] | null} */
@@ -29,7 +31,11 @@ export function createDrawing(views) {
       if (moved || all) read[at] = new Map();
       else if (sameAs(read[at], state)) continue;
       any = true;
-      view.render(noting(state, read[at]));
+      try {
+        view.render(noting(state, read[at]));
+      } catch (error) {
+        failed(error);
+      }
       // What was read earlier and not now still stands on the page.
       for (const key of read[at].keys()) read[at].set(key, state[key]);
     }

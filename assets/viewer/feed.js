@@ -38,16 +38,23 @@ export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let batchTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let retryTimer;
+  let probeTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let loadTimer;
   let probing = false;
   let open = false;
   /** It was open and is lost. */
   let away = false;
   let failures = 0;
+  let loadFailures = 0;
   let limit = FIRST_RECORDS;
   /** The first records are there. @type {() => void} */
   let seen = () => {};
   let shown = false;
+  /** What is shown is known not to be what there is, or nothing is. */
+  let due = true;
+  /** Of the loads the one that was begun last counts. */
+  let loads = 0;
 
   /** @param {import('./types.js').Source} source */
   const say = (source) => dispatch({ type: 'source/changed', source });
@@ -76,15 +83,20 @@ export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
     else batchTimer ??= setTimeout(flush, BATCH_MS);
   }
 
-  /** @param {() => void} action */
-  function later(action) {
-    clearTimeout(retryTimer);
-    retryTimer = setTimeout(action, api.backoff(failures, Math.random()));
+  function probeLater() {
+    if (probeTimer !== undefined) return;
+    probeTimer = setTimeout(probe, api.backoff(failures, Math.random()));
     failures += 1;
+  }
+
+  function noProbe() {
+    clearTimeout(probeTimer);
+    probeTimer = undefined;
   }
 
   async function probe() {
     if (probing) return;
+    noProbe();
     probing = true;
     try {
       dispatch({ type: 'health/loaded', ...readHealth(await api.getHealth()) });
@@ -100,28 +112,36 @@ export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
       probing = false;
     }
     if (open) failures = 0;
-    else later(probe);
+    else probeLater();
   }
 
   function lost() {
+    away = true;
     if (open) {
+      open = false;
       failures = 0;
       say('reconnecting');
+      void probe();
+    } else if (!probing) {
+      // Lost before it was open: at once again would be for ever, as fast as the network answers.
+      probeLater();
     }
-    open = false;
-    away = true;
-    void probe();
   }
 
-  /** @param {unknown} error @param {() => void} again */
-  function failed(error, again) {
+  /** @param {unknown} error */
+  function failed(error) {
     const answered = error instanceof api.StatusError;
     dispatch({ type: 'problem/found', problem: answered ? error.message : '' });
-    say(answered ? 'reconnecting' : 'no daemon');
-    later(again);
+    // Over a stream that is open it is no sign of the daemon's.
+    if (!open) say(answered ? 'reconnecting' : 'no daemon');
+    loadTimer = setTimeout(load, api.backoff(loadFailures, Math.random()));
+    loadFailures += 1;
   }
 
   async function load() {
+    clearTimeout(loadTimer);
+    const mine = loads += 1;
+    const asked = limit;
     try {
       const today = utcDay(Date.now());
       const newest = shown ? null : await api.getRecords(today, SEEN_RECORDS);
@@ -133,18 +153,27 @@ export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
         await drawn();
         seen();
       }
-      const { batch: records, position } = all ? newest : await api.getRecords(today, limit);
+      const { batch: records, position, others } = all ? newest : await api.getRecords(today, asked);
       const before = records.length < FEW_RECORDS
         ? (await api.getRecords(shiftDay(today, -1), FEW_RECORDS)).batch
         : [];
-      const partial = records.length >= limit || before.length >= FEW_RECORDS;
-      dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial });
+      if (mine !== loads) return;
+      due = false;
+      loadFailures = 0;
+      const partial = records.length >= asked || before.length >= FEW_RECORDS;
+      dispatch({ type: 'records/loaded', batch: [...before, ...records], position, partial, others });
       follow(today, position);
     } catch (error) {
-      failed(error, load);
+      if (mine !== loads) return;
+      if (asked > FIRST_RECORDS) {
+        limit = FIRST_RECORDS;
+        warn('day', `The whole day could not be loaded: ${error instanceof api.StatusError ? error.message : 'it takes too long, or the daemon does not answer'}.`);
+      }
+      if (due) failed(error);
+    } finally {
+      await drawn();
+      seen();
     }
-    await drawn();
-    seen();
   }
 
   /** @param {string} day @param {string} position */
@@ -156,7 +185,7 @@ export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
       onOpen() {
         open = true;
         failures = 0;
-        clearTimeout(retryTimer);
+        noProbe();
         say('live');
         if (away) onBack();
         away = false;
@@ -165,6 +194,7 @@ export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
       onStale(missed) {
         if (missed > 0) dispatch({ type: 'records/missed', count: missed });
         if (missed > 0) warn('gap', `${count(missed, 'record')} left the log before this page had read them.`);
+        due = true;
         void load();
       },
     });
@@ -188,9 +218,9 @@ export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
     /** The network or the tab is back after a while in which a connection can have died unnoticed. */
     resume() {
       failures = 0;
-      clearTimeout(retryTimer);
-      if (!stream) void load();
-      else {
+      noProbe();
+      if (due) void load();
+      if (stream) {
         stream.reopen();
         if (!open) void probe();
       }

@@ -25,69 +25,62 @@ const MAX_BYTES = 16 * 1024 * 1024;
  * @param {{showOutput: (id: string, pieces: Piece[], state: State) => void, failOutput: (id: string, why: string) => void}} view
  */
 export function createJobFeed(store, view) {
-  let id = '';
+  /** Since the reader came to the page of this job; what is answered to an earlier visit is not for this one. */
+  let visit = newVisit('');
   let busy = false;
-  let next = '';
-  let first = true;
-  /** @type {Piece[]} */
-  let pieces = [];
-  let over = false;
   /** Asked for while an answer was on its way. */
   let again = false;
-  let asked = 0;
+  let asked = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let telling;
 
   const wanted = () => (store.state().place.route.page === 'job' ? store.state().place.route.id : '');
 
-  async function output(/** @type {string} */ mine) {
-    const signedIn = ['act', 'watch'].includes(store.state().access);
-    if (!signedIn) return;
-    let fresh = first;
+  const signedIn = () => ['act', 'watch'].includes(store.state().access);
+
+  async function output(/** @type {Visit} */ mine) {
+    if (!signedIn()) return;
+    let fresh = mine.first;
     for (let more = true; more;) {
-      const part = await act.jobOutput(mine, next);
-      if (id !== mine) return;
+      const part = await act.jobOutput(mine.id, mine.next);
+      if (visit !== mine) return;
       fresh ||= part.pieces.length > 0;
-      pieces = pieces.concat(part.pieces);
-      next = part.next;
+      mine.pieces = mine.pieces.concat(part.pieces);
+      mine.next = part.next;
       more = part.more;
     }
-    let size = pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    while (size > MAX_BYTES) size -= pieces.shift()?.bytes.length ?? size;
-    if (fresh) view.showOutput(mine, pieces, store.state());
-    first = false;
+    let size = mine.pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    while (size > MAX_BYTES) size -= mine.pieces.shift()?.bytes.length ?? size;
+    if (fresh) view.showOutput(mine.id, mine.pieces, store.state());
+    mine.first = false;
   }
 
   async function look() {
-    const mine = wanted();
-    if (mine !== id) {
-      id = mine;
-      next = '';
-      first = true;
-      pieces = [];
-      over = false;
-    }
+    if (wanted() !== visit.id) visit = newVisit(wanted());
+    const mine = visit;
+    const { id } = mine;
     again = busy;
-    if (id === '' || busy || over || document.visibilityState !== 'visible') return;
+    if (id === '' || busy || mine.over || document.visibilityState !== 'visible') return;
     busy = true;
-    asked = Date.now();
+    asked = performance.now();
     try {
-      const job = readJob(await api.getJob(mine));
+      const job = readJob(await api.getJob(id));
       const open = job !== null && ['queued', 'waiting'].includes(job.state);
-      const signedIn = ['act', 'watch'].includes(store.state().access);
-      const judged = open && signedIn ? await act.explainJob(mine) : { why: '', machines: [] };
-      if (id !== mine) return;
-      store.dispatch({ type: 'job/seen', detail: { id: mine, state: job ? 'there' : 'gone', job, ...judged } });
+      const judged = open && signedIn() ? await act.explainJob(id) : { why: '', machines: [] };
+      if (visit !== mine) return;
+      store.dispatch({ type: 'job/seen', detail: { id, state: job ? 'there' : 'gone', job, ...judged } });
       await output(mine);
+      if (visit !== mine) return;
+      view.failOutput(id, '');
       // What has ended says nothing more, until somebody tries it again.
-      over = job === null || (signedIn && !open && job.state !== 'running' && !first);
+      mine.over = job === null || (!open && job.state !== 'running' && !mine.first);
     } catch (error) {
-      if (id !== mine) return;
+      if (visit !== mine) return;
       const gone = error instanceof api.StatusError && error.status === 404;
-      over = gone;
+      mine.over = gone;
       const before = store.state().jobDetail?.job ?? null;
-      store.dispatch({ type: 'job/seen', detail: { id: mine, state: gone ? 'gone' : 'failed', job: gone ? null : before, why: '', machines: [] } });
-      if (!gone) view.failOutput(mine, error instanceof Error ? error.message : String(error));
+      store.dispatch({ type: 'job/seen', detail: { id, state: gone ? 'gone' : 'failed', job: gone ? null : before, why: '', machines: [] } });
+      if (!gone) view.failOutput(id, error instanceof Error ? error.message : String(error));
     } finally {
       busy = false;
       if (again) void look();
@@ -98,13 +91,15 @@ export function createJobFeed(store, view) {
     start() {
       setInterval(() => {
         const runs = store.state().jobDetail?.job?.state === 'running';
-        if (runs || Date.now() - asked >= SLOW_MS) void look();
+        if (runs || performance.now() - asked >= SLOW_MS) void look();
       }, EVERY_MS);
       let { access } = store.state();
       // Output is for who is signed in, which becomes known after the page is shown.
       store.subscribe(() => {
         if (store.state().access === access) return;
         access = store.state().access;
+        // Neither what only signed-in pages may know, nor what only others were told, stays.
+        visit = newVisit('');
         void look();
       });
     },
@@ -118,8 +113,13 @@ export function createJobFeed(store, view) {
     },
     /** Another job, or something was done to this one. */
     again() {
-      over = false;
+      visit.over = false;
       void look();
     },
   };
 }
+
+/** @typedef {{id: string, next: string, first: boolean, pieces: Piece[], over: boolean}} Visit */
+
+/** @param {string} id of a job @returns {Visit} nothing is known of it yet */
+const newVisit = (id) => ({ id, next: '', first: true, pieces: [], over: false });

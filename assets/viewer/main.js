@@ -16,14 +16,14 @@ import { createJobFeed } from './job-feed.js';
 import { startKeys } from './keys.js';
 import { hasCode } from './login/signin.js';
 import { createMatching } from './matching.js';
-import { modeOf } from './mode.js';
+import { flowPath, modeOf } from './mode.js';
 import { createNav } from './nav.js';
 import { createNotifier } from './notify.js';
 import { createPlayback } from './playback.js';
 import { createPolls } from './polls.js';
 import { createQueueControl } from './queue-control.js';
 import { createRecordedJob, recordedTerminals } from './recorded.js';
-import { jobPath, sessionOf, sessionPath } from './routes.js';
+import { jobPath, ownId, sessionOf, sessionPath } from './routes.js';
 import { openTerminal } from './socket.js';
 import { createStore, initialState } from './store.js';
 import { startTheme } from './theme.js';
@@ -102,9 +102,9 @@ function filter(filters) {
 
 const actions = {
   filter,
-  clearFilters: () => filter({ ...noFilters(), session: sessionOf(store.state().place.route) }),
+  clearFilters: () => filter({ ...noFilters(), session: ownId(sessionOf(store.state().place.route)) }),
   openSession: (/** @type {string} */ session) => nav.go(sessionPath(session)),
-  closeSession: () => sessionOf(store.state().place.route) !== '' && nav.go('/'),
+  closeSession: () => sessionOf(store.state().place.route) !== '' && nav.go(flowPath(mode)),
   /** @param {import('./types.js').SessionView} view */
   show: (view) => store.dispatch({ type: 'view/changed', view }),
   ...control,
@@ -123,15 +123,10 @@ const actions = {
   loadDay: feed.more,
 };
 
-/** @param {import('./act.js').Launch} what @returns {Promise<string>} why it did not start, or nothing */
+/** @param {import('./act.js').Launch} what */
 async function start(what) {
-  try {
-    actions.openSession(await act.launch(what));
-    notifier.offer();
-    return '';
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
+  actions.openSession(await act.launch(what));
+  notifier.offer();
 }
 
 const launcher = createLaunch(start);
@@ -146,6 +141,7 @@ const terminal = createTerminal({
 });
 const tileActions = { warn: control.say, openLink: control.openLink, connect };
 const job = createJob(actions, tileActions);
+const board = createBoard(nav.go, tileActions);
 const jobFeed = playback && isDemo ? createRecordedJob(store, playback, job) : createJobFeed(store, job);
 const dispatcher = createDispatch(act.tryDispatch, async (what) => {
   const id = await act.dispatch(what);
@@ -188,10 +184,10 @@ const draw = createDrawing([
   onPages(['fleet', 'machine'], () => createFleet({ ...actions, launch: launcher.show })),
   onPages(['queue'], () => createQueue(actions)),
   job,
-  onPages(['sessions'], () => createBoard(nav.go, tileActions)),
+  board,
   onPages(['inbox'], () => createInboxPage(actions)),
   ...(playback ? [createPlaybar(playback)] : []),
-]);
+], reportError);
 const frozen = createFrozen();
 
 const tick = () => store.dispatch({ type: 'clock/ticked', now: Date.now() });
@@ -212,6 +208,8 @@ store.subscribe(() => {
   matching.update(records, filters);
   if (!scheduled) requestAnimationFrame(() => render());
   scheduled = true;
+  // A hidden page has no frames, and that is when this is for.
+  if (document.hidden) notifier.render(store.state());
 });
 addEventListener('resize', () => render(true));
 
@@ -235,7 +233,7 @@ const COMMANDS = {
 const palette = createPalette(store.state, nav.go, (action) => COMMANDS[action]?.());
 startKeys({
   search() {
-    if (store.state().place.route.page !== 'flow') nav.go('/');
+    if (store.state().place.route.page !== 'flow') nav.go(flowPath(mode));
     render();
     byId('search', HTMLInputElement).select();
   },
@@ -247,7 +245,7 @@ startKeys({
   dispatch: actions.dispatch,
   palette: palette.show,
   play: () => playback?.holdsClock() === true && playback.toggle() === undefined,
-  go: nav.go,
+  go: (path) => nav.go(path === '/' ? flowPath(mode) : path),
   switchView: () => actions.show(store.state().view === 'terminal' ? 'records' : 'terminal'),
   nextSession,
 });
@@ -267,7 +265,8 @@ addEventListener('popstate', () => {
 });
 function resume() {
   feed.resume();
-  terminal.wake();
+  account.resume();
+  for (const view of [terminal, board, job]) view.wake();
 }
 addEventListener('online', resume);
 // A page taken out of the browser's cache has lost its streams without an event.

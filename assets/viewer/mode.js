@@ -36,6 +36,12 @@ export function modeOf(src, path, query, now) {
   return { kind: 'live', label: '', src: '', query: '', at: NaN };
 }
 
+/** @param {Mode} mode @returns {string} where the flow of this page is: a day's page shows no other */
+export const flowPath = (mode) => (mode.kind === 'play' ? `/flow/${mode.src}` : '/');
+
+/** @param {Mode} mode @param {string} day of an address, empty for the present @param {number} now @returns {boolean} whether this page can show it */
+export const showsDay = (mode, day, now) => mode.kind === 'demo' || day === mode.src || (mode.kind === 'live' && day === utcDay(now));
+
 /** @param {string} path of this viewer @returns {string} without what the address of a replay has more */
 export function withoutReplay(path) {
   const [page, query = ''] = path.split('?');

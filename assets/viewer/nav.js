@@ -5,7 +5,7 @@
  * @module
  */
 
-import { withQuery, withoutReplay } from './mode.js';
+import { showsDay, withQuery, withoutReplay } from './mode.js';
 import { parsePlace, placePath } from './routes.js';
 
 /** @typedef {import('./types.js').Place} Place */
@@ -32,8 +32,7 @@ export function createNav(store, onMoved, replay) {
   function go(path) {
     const url = new URL(path, location.origin);
     const place = parsePlace(url.pathname, url.search);
-    // A recording is one page, whatever day its records are of.
-    if (!isDemo() && place.route.page === 'flow' && place.route.day !== store.state().place.route.day) return location.assign(path);
+    if (place.route.page === 'flow' && !showsDay(store.state().mode, place.route.day, Date.now())) return location.assign(path);
     const full = isDemo() ? withQuery(path, replay()) : path;
     if (full !== `${location.pathname}${location.search}`) history.pushState(null, '', full);
     show(place);

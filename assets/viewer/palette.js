@@ -6,6 +6,7 @@
 
 import { isOpen } from './commands.js';
 import { way } from './format.js';
+import { flowPath } from './mode.js';
 import { jobPath, machinePath, sessionPath } from './routes.js';
 import { oneLine } from './sanitize.js';
 
@@ -48,8 +49,8 @@ function actions({ access, queue, follow, place, mode }) {
       ? { key: 'resume', kind: 'Action', title: 'Hand out jobs again', hint: 'the queue is paused', does: 'resume' }
       : { key: 'pause', kind: 'Action', title: 'Pause the queue…', hint: 'no more jobs are handed out', does: 'pause' }),
     place.route.page === 'flow' && { key: 'follow', kind: 'Action', title: follow ? 'Stop following' : 'Follow the newest records', hint: '', does: 'follow', keys: 'f' },
-    { key: 'lanes', kind: 'Action', title: 'Show the flow as lanes', hint: '', path: '/?view=lanes' },
-    { key: 'raw', kind: 'Action', title: 'Show the flow as raw records', hint: '', path: '/?view=raw' },
+    { key: 'lanes', kind: 'Action', title: 'Show the flow as lanes', hint: '', path: `${flowPath(mode)}?view=lanes` },
+    { key: 'raw', kind: 'Action', title: 'Show the flow as raw records', hint: '', path: `${flowPath(mode)}?view=raw` },
     { key: 'export', kind: 'Action', title: 'Export the records shown', hint: 'a file of JSON lines', does: 'export' },
     { key: 'theme', kind: 'Action', title: 'Change the theme', hint: 'auto, light, dark', does: 'theme' },
     !isDemo && { key: 'account', kind: 'Action', title: may || access === 'watch' ? 'Sign out…' : 'Sign in…', hint: '', does: 'account' },

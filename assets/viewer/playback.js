@@ -45,6 +45,9 @@ export function createPlayback(mode, dispatch, noted) {
   let done = 0;
   let limit = FIRST_RECORDS;
   let active = true;
+  let failures = 0;
+  /** @type {import('./types.js').State['others']} */
+  let others = 'all';
   /** @type {(() => void)[]} */
   const watchers = [];
 
@@ -107,18 +110,25 @@ export function createPlayback(mode, dispatch, noted) {
   async function load() {
     try {
       if (mode.kind === 'demo') recording = readRecording(await api.getFixture(mode.src));
-      else recording = ofRecords((await api.getRecords(mode.src, limit)).batch);
+      else {
+        const day = await api.getRecords(mode.src, limit);
+        others = day.others;
+        recording = ofRecords(day.batch);
+      }
     } catch (error) {
       const status = error instanceof api.StatusError ? error.status : 0;
       dispatch({ type: 'problem/found', problem: status === 404 ? `There is no replay called ${mode.label}.` : error instanceof Error ? error.message : String(error) });
-      if (status !== 404) setTimeout(load, api.backoff(0, Math.random()));
+      if (!api.mayPass(error)) return;
+      setTimeout(load, api.backoff(failures, Math.random()));
+      failures += 1;
       return;
     }
+    failures = 0;
     const times = new Map(recording.records.map(({ raw }, index) => [raw, recording.came[index]]));
     const whole = loaded(initialState(mode, 0), recording.records, '', recording.records.length >= limit);
     entries = whole.records;
     came = entries.map(({ raw }) => times.get(raw) ?? NaN);
-    dispatch({ type: 'records/loaded', batch: [], position: '', partial: mode.kind === 'play' && whole.partial });
+    dispatch({ type: 'records/loaded', batch: [], position: '', partial: mode.kind === 'play' && whole.partial, others });
     dispatch({ type: 'source/changed', source: 'replay' });
     if (entries.length === 0 && recording.steps.length === 0) return;
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;

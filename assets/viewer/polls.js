@@ -48,6 +48,7 @@ export function createPolls(dispatch, onUnreachable, follows, seesMachines) {
   function poll(ask, toAction, { every = () => SLOW_MS, onRefusal, wanted = () => true }) {
     let busy = false;
     let refused = false;
+    /** By a clock that nobody sets. */
     let asked = -Infinity;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let soon;
@@ -57,7 +58,7 @@ export function createPolls(dispatch, onUnreachable, follows, seesMachines) {
     async function now() {
       if (busy || !wanted()) return;
       busy = true;
-      asked = Date.now();
+      asked = performance.now();
       try {
         const action = toAction(await ask());
         refused = false;
@@ -73,13 +74,13 @@ export function createPolls(dispatch, onUnreachable, follows, seesMachines) {
 
     const one = {
       now: () => void now(),
-      due: () => Date.now() - asked >= (refused ? AWAY_MS : every()) - LOOK_MS / 2,
+      due: () => performance.now() - asked >= (refused ? AWAY_MS : every()) - LOOK_MS / 2,
       /** It is other than before: in a moment it is known how. */
       changed() {
         soon ??= setTimeout(() => {
           soon = undefined;
           void now();
-        }, Math.max(SETTLE_MS, asked + LEAST_MS - Date.now()));
+        }, Math.max(SETTLE_MS, asked + LEAST_MS - performance.now()));
         clearTimeout(confirming);
         confirming = setTimeout(() => void now(), CONFIRM_MS);
       },

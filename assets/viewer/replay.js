@@ -26,6 +26,23 @@ export function ofAttempt(pieces, attempt) {
   return out;
 }
 
+/** @param {readonly Piece[]} pieces of one attempt @returns {'whole' | 'cut' | 'gap'} whether its beginning is there, and nothing between */
+export function kept(pieces) {
+  if (pieces.some((piece, at) => at > 0 && piece.offset > pieces[at - 1].offset + pieces[at - 1].bytes.length)) return 'gap';
+  return pieces.length > 0 && pieces[0].offset > 0 ? 'cut' : 'whole';
+}
+
+/**
+ * @param {{first: Piece | undefined, count: number}} shown what stands on a screen: so many pieces, from this one on
+ * @param {readonly Piece[]} pieces @param {number} wanted how many are to stand there
+ * @returns {{anew: boolean, fresh: Piece[]}} what is to be written, on an empty screen where `anew`
+ */
+export function toWrite({ first, count }, pieces, wanted) {
+  // Of another attempt, from a later place on, or of an earlier moment.
+  const anew = count > 0 && (wanted < count || pieces[0] !== first);
+  return { anew, fresh: pieces.slice(anew ? 0 : count, wanted) };
+}
+
 /** @param {readonly Piece[]} pieces @returns {number[]} the attempts that have output */
 export const attemptsOf = (pieces) => [...new Set(pieces.map(({ attempt }) => attempt))].sort((a, b) => a - b);
 

@@ -18,6 +18,9 @@ const MAX_ID = 300;
 /** Terminals side by side. */
 export const MAX_TILES = 6;
 
+/** Half a character, which text from anywhere can hold and no address: to encode it throws. @param {string} part */
+const encoded = (part) => encodeURIComponent(part.replace(/\p{Surrogate}/gu, '\ufffd'));
+
 /** @param {string} part */
 function decoded(part) {
   try {
@@ -43,7 +46,7 @@ export function parseRoute(path) {
 /** @param {Route} route */
 export function routePath({ page, id, day }) {
   if (page === 'flow') return day === '' ? '/' : `/flow/${day}`;
-  return id === '' ? `/${page}` : `/${page}/${encodeURIComponent(id)}`;
+  return id === '' ? `/${page}` : `/${page}/${encoded(id)}`;
 }
 
 /** @param {string} session */
@@ -54,7 +57,7 @@ export const jobPath = (job) => routePath({ page: 'job', id: job, day: '' });
 export const machinePath = (machine) => routePath({ page: 'machine', id: machine, day: '' });
 
 /** @param {string[]} sessions the path that shows these side by side */
-export const tilesPath = (sessions) => `/sessions?show=${sessions.slice(0, MAX_TILES).map(encodeURIComponent).join(',')}`;
+export const tilesPath = (sessions) => `/sessions?show=${sessions.slice(0, MAX_TILES).map(encoded).join(',')}`;
 
 /** @param {Route} route @returns {'fleet' | 'flow' | 'queue' | 'sessions' | 'inbox'} where the rail says one is */
 export function sectionOf({ page }) {
@@ -62,6 +65,9 @@ export function sectionOf({ page }) {
   if (page === 'job') return 'queue';
   return page === 'session' ? 'sessions' : page;
 }
+
+/** @param {string} session @returns {string} what its own machine calls it, which is what records and jobs say: `x` of `x@desk` */
+export const ownId = (session) => session.split('@')[0];
 
 /** @param {Route} route @returns {string} the session whose terminal is shown, or nothing */
 export const sessionOf = ({ page, id }) => (page === 'session' ? id : '');
@@ -77,13 +83,13 @@ export function parsePlace(path, query) {
   const at = Number(params.get('t') ?? NaN);
   const filters = parseFilters(query);
   // What is shown of a session or a job are its records.
-  if (route.page === 'session' || route.page === 'job') filters.session = route.id;
+  if (route.page === 'session' || route.page === 'job') filters.session = ownId(route.id);
   const tiles = (params.get('show') ?? '').split(',').filter(Boolean).slice(0, MAX_TILES);
   return { route, filters, lens, at: at >= 0 ? at : NaN, tiles, record: params.get('record') ?? '' };
 }
 
 /** @param {string} record @param {string} day @returns {string} the address of one record of a day */
-export const recordPath = (record, day) => `/flow/${day}?record=${encodeURIComponent(record)}`;
+export const recordPath = (record, day) => `/flow/${day}?record=${encoded(record)}`;
 
 /** @param {Place} place @returns {string} its address */
 export function placePath({ route, filters, lens, at, tiles, record }) {

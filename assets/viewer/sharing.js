@@ -28,7 +28,7 @@ const GATHER_MS = 50;
  * @typedef {{type: 'flow', turn: number, size: number, events: [string, string][]} | {type: 'open' | 'lost', turn: number}
  *   | {type: 'stale', turn: number, missed: number} | {type: 'behind'}
  *   | {type: 'sessions', size: number, name: SessionEvent, value: any}} Told
- * @typedef {'onUpsert' | 'onRemove' | 'onComplete' | 'onPeer' | 'onLost'} SessionEvent
+ * @typedef {'onUpsert' | 'onRemove' | 'onComplete' | 'onPeer' | 'onFound' | 'onLost'} SessionEvent
  * @typedef {{postMessage: (message: Told) => void}} Port
  * @typedef {{port: Port, flow: {turn: number, at: string} | null, sessions: boolean, owed: number, batch: [string, string][]}} Tab
  */
@@ -132,10 +132,16 @@ export function createSharing() {
       onLost: () => flowIs('lost'),
       onStale(missed, to) {
         sendAll();
+        // What comes after it went back is before the places of the tabs, who would not be told of it.
+        const all = to === '' || nearest(place, to) !== place;
         for (const { flow: follows, port } of tabs) {
-          if (follows && (to === '' || isNew('', to, follows.at))) port.postMessage({ type: 'stale', turn: follows.turn, missed });
+          if (follows && (all || isNew('', to, follows.at))) port.postMessage({ type: 'stale', turn: follows.turn, missed });
         }
-        if (to !== '') place = to;
+        place = to;
+        if (to !== '') return;
+        // A place that is refused is given up: who follows next begins with its own.
+        flow?.close();
+        flow = null;
       },
     }, (data) => data);
   }
@@ -167,6 +173,7 @@ export function createSharing() {
       onRemove: (id) => tellSessions('onRemove', id),
       onComplete: (ids) => tellSessions('onComplete', ids),
       onPeer: () => tellSessions('onPeer'),
+      onFound: () => tellSessions('onFound'),
       onLost: (refused) => tellSessions('onLost', refused),
     });
   }

@@ -55,6 +55,9 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
   /** Offset up to which output is older than this connection. */
   let old = 0;
   let snapshotDue = false;
+  /** The daemon told where this connection begins. One of gmux tells nothing, and begins with a picture. */
+  let placed = false;
+  let pictured = false;
   /** Offset of the first byte after the picture that is due. */
   let next = 0;
   let attempt = 0;
@@ -74,6 +77,8 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
     if (position >= 0) query.set('from', String(position));
     const opened = connect(`/ws/${encodeURIComponent(id)}?${query}`);
     opened.binaryType = 'arraybuffer';
+    placed = false;
+    pictured = false;
     socket = opened;
     opened.onmessage = ({ data }) => {
       if (socket !== opened) return;
@@ -98,6 +103,7 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
   /** @param {{[key: string]: unknown}} message */
   function told(message) {
     if (message.type === 'attached') {
+      placed = true;
       attempt = 0;
       snapshotDue = message.snapshot === true;
       next = Number(message.at) || 0;
@@ -116,6 +122,14 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
 
   /** @param {Uint8Array} bytes */
   function received(bytes) {
+    if (!placed) {
+      if (pictured) return events.onOutput(bytes, true);
+      pictured = true;
+      attempt = 0;
+      position = -1;
+      events.onOpen(false);
+      return events.onSnapshot(bytes);
+    }
     if (snapshotDue) {
       snapshotDue = false;
       position = next;
@@ -153,9 +167,9 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
       if (claim) state(true);
       else resizing = setTimeout(() => state(false), RESIZE_MS);
     },
-    /** Opens it again now if it is not open; for a page that was away. */
+    /** Opens it anew, for a page that was away: one that looks open can have died unnoticed, and takes what is typed for ever. */
     wake() {
-      if (over || socket?.readyState === 1) return;
+      if (over) return;
       attempt = 0;
       socket?.close();
       open();

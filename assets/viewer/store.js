@@ -19,7 +19,7 @@ import { loaded, streamed } from './records.js';
 /** @typedef {import('./types.js').Session} Session */
 
 /**
- * @typedef {{type: 'records/loaded', batch: Incoming[], position: string, partial: boolean}
+ * @typedef {{type: 'records/loaded', batch: Incoming[], position: string, partial: boolean, others?: import('./types.js').State['others']}
  *   | {type: 'records/streamed', batch: Incoming[]}
  *   | {type: 'records/shown', records: import('./types.js').Entry[]}
  *   | {type: 'matches/found', matches: import('./types.js').Matches}
@@ -71,7 +71,7 @@ const NO_MATCHES = { total: 0, complete: true, newest: () => [] };
 /** @type {import('./types.js').Machine} */
 const UNKNOWN_MACHINE = {
   id: '', version: '', flowSchema: '', os: '', cpu: '', ramTotal: NaN, ramFree: NaN,
-  models: [], modelsUnreachable: false, redis: '',
+  models: [], modelsUnreachable: false, redis: null,
 };
 
 /**
@@ -92,6 +92,7 @@ export function initialState(mode, now) {
     position: '',
     dropped: 0,
     partial: false,
+    others: 'all',
     unreadable: 0,
     filters: noFilters(),
     matches: NO_MATCHES,
@@ -132,7 +133,7 @@ export function initialState(mode, now) {
  */
 export function reduce(state, action) {
   switch (action.type) {
-    case 'records/loaded': return loaded(state, action.batch, action.position, action.partial);
+    case 'records/loaded': return { ...loaded(state, action.batch, action.position, action.partial), others: action.others ?? 'all' };
     case 'records/streamed': return streamed(state, action.batch);
     case 'records/missed': return { ...state, missed: state.missed + action.count };
     case 'records/shown': return sameRecords(state.records, action.records) ? state : { ...state, records: action.records };
@@ -147,7 +148,7 @@ export function reduce(state, action) {
       return { ...state, sessions: upserted(state.sessions, action.sessions), sessionsLoaded: true };
     case 'sessions/kept': return { ...state, sessions: kept(state.sessions, action.ids), sessionsLoaded: true };
     case 'sessions/removed': return { ...state, sessions: state.sessions.filter(({ id }) => id !== action.id) };
-    case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access };
+    case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access, jobDetail: judged(state.jobDetail, action.access) };
     case 'launchers/loaded': return { ...state, launchers: action.launchers };
     case 'peers/loaded': return { ...state, peers: action.peers };
     case 'found/loaded': return { ...state, found: action.found };
@@ -193,8 +194,8 @@ const sameRecords = (a, b) => a.length === b.length && a.at(-1) === b.at(-1);
  * @param {State} state @param {number} now @returns {State}
  */
 function begun(state, now) {
-  const { place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, playback, toasts, toastLog } = state;
-  return { ...initialState(state.mode, now), place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, playback, toasts, toastLog };
+  const { place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, others, playback, toasts, toastLog } = state;
+  return { ...initialState(state.mode, now), place, filters, view, expanded, follow, cap, source, loaded: hasLoaded, partial, others, playback, toasts, toastLog };
 }
 
 /** @param {State} state @param {Filters} filters @returns {State} */
@@ -240,6 +241,9 @@ function raised(state, toast) {
     toastLog: [toast, ...state.toastLog].slice(0, MAX_TOAST_LOG),
   };
 }
+
+/** Which machines could run a job is for who is signed in. @param {State['jobDetail']} detail @param {State['access']} access */
+const judged = (detail, access) => (detail && access === 'none' ? { ...detail, why: '', machines: [] } : detail);
 
 /** @param {State} state @param {string} key */
 function toggled(state, key) {

@@ -11,10 +11,11 @@ import * as api from './api.js';
 /** @typedef {import('./sharing.js').Asked} Asked */
 /** @typedef {import('./sharing.js').Told} Told */
 /** @typedef {{close: () => void}} Closable */
+/** @typedef {Closable & {reopen: () => void}} Reopening */
 
 const WORKER = '/assets/worker.js';
 /** Another whenever what is said to the worker changes: tabs of an older daemon's page keep theirs. */
-const NAME = 'darkmux-1';
+const NAME = 'darkmux-2';
 
 /** @type {MessagePort | null | undefined} undefined until it is needed, null where there is no such worker */
 let port;
@@ -135,15 +136,16 @@ export function openStream(day, from, events) {
   };
 }
 
-/** As `openSessionEvents` of the daemon; a tab has one at a time. @param {api.SessionEvents} events @returns {Closable} */
+/** As `openSessionEvents` of the daemon; a tab has one at a time. @param {api.SessionEvents} events @returns {Reopening} */
 export function openSessionEvents(events) {
   const own = () => whileSeen(() => api.openSessionEvents(events));
-  /** @type {Closable | null} */
+  /** @type {ReturnType<typeof own> | null} */
   let alone = null;
   sessions = { events, alone: () => alone = own() };
   if (connected()) say({ type: 'sessions' });
   else sessions.alone();
   return {
+    reopen: () => (alone ? alone.stream()?.reopen() : say({ type: 'sessions' })),
     close() {
       sessions = null;
       alone?.close();

@@ -141,7 +141,7 @@
  * @property {number} ramFree
  * @property {string[]} models
  * @property {boolean} modelsUnreachable
- * @property {string} redis
+ * @property {string | null} redis Empty where it works alone; null while that is not known.
  */
 
 /**
@@ -228,7 +228,6 @@
  */
 
 /** @typedef {import('./mode.js').Mode} Mode */
-
 /**
  * @typedef {object} Playback Where a replay is; times in milliseconds since the epoch.
  * @property {number} from
@@ -264,6 +263,7 @@
  * @property {string} position The position after the newest streamed record, or of the loaded array.
  * @property {number} dropped Older records that were put out of memory.
  * @property {boolean} partial Whether the day has older records than were loaded.
+ * @property {'all' | 'newest' | 'none'} others Which records of other machines are among them.
  * @property {number} unreadable Events that were no record.
  * @property {Filters} filters
  * @property {Matches} matches Which of `records` match `filters`, as far as they were looked at.

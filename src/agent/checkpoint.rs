@@ -41,6 +41,15 @@ const MOVED_WITH_FILES: &str = "The machine that you worked on was lost. You go 
                                 What git ignores, what is outside of the folder and what you started is not there. Look \
                                 before you rely on it, and do again what is needed.";
 
+/// What the model is told that was broken off in the middle.
+const INTERRUPTED: &str = "You were interrupted, and your last turn may have been made in part. The shell starts in the \
+                           work directory again, with a new $TMPDIR, and nothing that you started runs. Look before you \
+                           repeat anything.";
+
+/// The same, where it had given its last message.
+const LATER: &str = "This goes on later, in a new shell: it starts in the work directory again, with a new $TMPDIR, and \
+                     nothing that you started runs.";
+
 /// Where a run stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -53,6 +62,9 @@ pub struct Checkpoint {
     /// What it took so far.
     #[serde(default)]
     pub totals: Totals,
+    /// Turns and tokens when a person said something last, or a limit was reached: what its limits count from.
+    #[serde(default)]
+    pub since: (u64, u64),
     /// Files that were changed.
     #[serde(default)]
     pub changed: Vec<PathBuf>,
@@ -66,12 +78,15 @@ pub struct Checkpoint {
     /// How tools are spoken of.
     #[serde(default)]
     pub style: Style,
-    /// Its window, once that was found out.
+    /// Its window, where that was found out to be another than it was said to be.
     #[serde(default)]
     pub window: Option<u64>,
     /// Whether the last answer ended the work.
     #[serde(default)]
     pub is_done: bool,
+    /// How often the hint was given with which its role tries once more.
+    #[serde(default)]
+    pub hints: u32,
     /// Whether it was made on a machine that is gone, and the folder is another one.
     #[serde(default)]
     pub moved: bool,
@@ -95,7 +110,9 @@ pub fn left(folder: &Path) -> Option<Left> {
     if agent_result(folder).is_some_and(|result| result.result != TERMINATED) {
         return None;
     }
-    let checkpoint = Checkpoint::read(folder).ok().flatten().filter(|left| left.folder.is_dir())?;
+    let mut checkpoint = Checkpoint::read(folder).ok().flatten().filter(|left| left.folder.is_dir())?;
+    // Without a result it is not: nobody may be there who would say what is next.
+    checkpoint.is_done = false;
     let text = serde_json::to_vec(&checkpoint).ok()?;
     Some(Left { folder: checkpoint.folder, file: (PathBuf::from(FILE), text) })
 }
@@ -132,6 +149,7 @@ impl Checkpoint {
             talk,
             plan: Vec::new(),
             totals: Totals::default(),
+            since: (0, 0),
             changed: Vec::new(),
             checks: Vec::new(),
             folder,
@@ -139,6 +157,7 @@ impl Checkpoint {
             style: Style::default(),
             window: None,
             is_done: false,
+            hints: 0,
             moved: false,
             with_files: false,
         }
@@ -150,6 +169,15 @@ impl Checkpoint {
         self.talk.begin_with(system);
         let words = if self.with_files { MOVED_WITH_FILES } else { MOVED };
         self.talk.push(Message::User { text: words.replace("{folder}", &folder.display().to_string()) });
+    }
+
+    /// Goes on in the same folder; the model is told what of its work did not last.
+    pub fn go_on(&mut self) {
+        let words = if self.is_done { LATER } else { INTERRUPTED };
+        let is_told = matches!(self.talk.messages().last(), Some(Message::User { text }) if text == words);
+        if !is_told {
+            self.talk.push(Message::User { text: words.to_owned() });
+        }
     }
 
     /// What an earlier run left; `None` when there was none.
@@ -165,5 +193,21 @@ impl Checkpoint {
     /// Keeps it in the session's folder.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         write_atomic(&folder.join(FILE), &serde_json::to_vec(self)?, Durability::Cached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_without_a_result_is_not_done_whatever_it_thought() {
+        let dir = tempfile::tempdir().unwrap();
+        let talk = Conversation::new("system".into(), "task".into());
+        let mut at = Checkpoint::new(talk, dir.path().to_owned(), "a/m".into());
+        (at.is_done, at.hints) = (true, 1);
+        at.write(dir.path()).unwrap();
+        let left: Checkpoint = serde_json::from_slice(&left(dir.path()).unwrap().file.1).unwrap();
+        assert!(!left.is_done && left.hints == 1);
     }
 }

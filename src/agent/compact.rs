@@ -3,15 +3,18 @@
 //!
 //! Invariant: the task stays word by word; each compaction leaves less than there was, or is the end of the work.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{KEPT, middle_cut};
 use super::desk::Break;
-use super::model::{Ask, AskError, Message, Piece, Style};
-use super::transcript::Look;
+use super::model::{Ask, AskError, Listener, Message, Piece, Style, ask_patiently};
+use super::transcript::{Look, Transcript};
 use super::work::{Ending, Step, Work};
 use crate::util::human;
 use crate::wire::SessionReport;
@@ -29,11 +32,26 @@ const SUMMED_UP: &str =
 /// Longest result of a tool that is read for a summary, in bytes.
 const RESULT_MAX: usize = 2000;
 
+/// Hears a summary, which is shown to nobody; a server that is away is.
+struct Unheard(Rc<RefCell<Transcript>>);
+
+impl Listener for Unheard {
+    fn hear(&mut self, _: Piece<'_>) -> bool {
+        true
+    }
+
+    fn again(&mut self, why: &AskError, pause: Duration) {
+        let words = format!("{why}; asking again in {}", human::duration(pause));
+        self.0.borrow_mut().line(Look::Bad, &words);
+    }
+}
+
 impl Work {
     /// Sums up what is old where the window is full, or where `now` says so.
     pub(super) async fn make_room(&mut self, now: bool) -> Step {
         let (window, used) = (self.window(), self.at.talk.tokens());
-        let is_full = used * 100 > window * self.limits.compact_at || used + self.answer_tokens() > window;
+        let is_full = used.saturating_mul(100) > window.saturating_mul(self.limits.compact_at)
+            || used.saturating_add(self.answer_tokens()) > window;
         if !now && !is_full {
             return Step::Continue(());
         }
@@ -55,7 +73,7 @@ impl Work {
         let words = format!("summed up: {used} tokens are {left} now, of {window}");
         self.desk.line(Look::Dim, &words);
         self.keep();
-        if left >= used && left + self.answer_tokens() > window {
+        if left >= used && left.saturating_add(self.answer_tokens()) > window {
             let why = format!(
                 "the task alone takes {left} tokens and the model's window has {window}; use a larger one"
             );
@@ -66,7 +84,7 @@ impl Work {
 
     /// The server said how large the window is, or that it is smaller than it was thought to be.
     pub(super) fn learn_window(&mut self, said: Option<u64>) {
-        let guess = self.at.talk.tokens().min(self.window()) * 9 / 10;
+        let guess = self.at.talk.tokens().min(self.window()) / 10 * 9;
         self.at.window = Some(said.unwrap_or(guess).max(1024));
     }
 
@@ -81,7 +99,7 @@ impl Work {
         }
         // What is left is new; where it is too long by itself, its longest parts are cut.
         let mut most = usize::try_from(window).unwrap_or(usize::MAX);
-        while self.at.talk.tokens() + self.answer_tokens() > window && most > 500 {
+        while self.at.talk.tokens().saturating_add(self.answer_tokens()) > window && most > 500 {
             most /= 2;
             self.at.talk.cut_results(most);
         }
@@ -93,7 +111,7 @@ impl Work {
         let label = "summing up".to_owned();
         self.records.report(SessionReport { label, working: true, ..SessionReport::default() });
         let messages = &self.at.talk.messages()[old];
-        let room = usize::try_from(window * 3 / 2).unwrap_or(usize::MAX);
+        let room = usize::try_from(window.saturating_mul(3) / 2).unwrap_or(usize::MAX);
         let question = [
             Message::System { text: SUM_UP.to_owned() },
             Message::User { text: middle_cut(&read_out(messages), room) },
@@ -107,11 +125,15 @@ impl Work {
             style: Style::Native,
             max_tokens: Some(self.answer_tokens()),
         };
-        let mut unheard = |_: Piece<'_>| true;
-        let asking = self.client.ask(&ask, &mut unheard, &cancel);
+        let patience = self.patience();
+        let mut unheard = Unheard(self.desk.transcript());
+        let asking = ask_patiently(&mut self.client, &ask, &patience, &mut unheard, &cancel);
         let (answer, broken) = self.desk.during(&cancel, asking).await;
         if let Some(broken) = broken {
             return Err(broken);
+        }
+        if let Some(usage) = answer.as_ref().ok().and_then(|answer| answer.usage) {
+            self.spend(usage);
         }
         let said = match answer {
             Ok(answer) if !answer.text.is_empty() => answer.text,

@@ -64,7 +64,7 @@ impl Conversation {
     pub fn tokens(&self) -> u64 {
         let (counted, known) =
             self.counted.filter(|(_, known)| *known <= self.messages.len()).unwrap_or_default();
-        counted + estimate(&self.messages[known..])
+        counted.saturating_add(estimate(&self.messages[known..]))
     }
 
     /// What may be summed up: the messages after the first two and before the newest that fit into `keep` tokens. It

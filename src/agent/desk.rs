@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::transcript::{Look, Transcript};
-use super::typing::{Typed, Typing};
+use super::typing::{LINE_MAX, Typed, Typing};
+use crate::util::human;
 
 /// How long an Esc waits for what would make it another key.
 const ESCAPE_PATIENCE: Duration = Duration::from_millis(50);
@@ -119,9 +120,10 @@ impl Desk {
                 }
                 Event::Stop => broken = Some(Break::Ended),
                 Event::End => {}
+                // It stays so: looking for it again would leave no time for what is done to end.
                 Event::Terminated => {
-                    broken = Some(Break::Terminated);
                     cancel.cancel();
+                    return (doing.await, Some(Break::Terminated));
                 }
             }
         }
@@ -161,6 +163,13 @@ impl Desk {
                         self.transcript.borrow_mut().typing(self.typing.line());
                         // Who types stays: a stop after this is a first one.
                         self.stops = 0;
+                        continue;
+                    }
+                    Typed::TooLong => {
+                        let most = human::bytes(LINE_MAX as u64);
+                        let words =
+                            format!("the line is longer than {most} and is not sent; put it into a file");
+                        self.line(Look::Bad, &words);
                         continue;
                     }
                     Typed::Line(line) => Event::Line(line),

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::model::{Answer, Call, Finish};
+use crate::crew::adapter::clean;
 use crate::model::FeedbackTemplates;
 
 /// Calls that are remembered, and how often the same one with the same result is one too often.
@@ -19,6 +20,9 @@ const FAILURES: u32 = 4;
 
 /// Times that a kind is told before it is the end.
 const STRIKES: u32 = 2;
+
+/// Longest name of a tool that is told, in characters: a model may make up any.
+const NAME_MAX: usize = 64;
 
 /// How much of an answer is looked at for repetition, in bytes, and how often.
 const TAIL: usize = 4096;
@@ -39,7 +43,7 @@ pub enum Kind {
     ReasoningLoop,
     /// An answer that repeats itself.
     Stall,
-    /// Answers that are cut at their longest.
+    /// Answers that are cut: at their longest, or by the server's filter.
     Cap,
 }
 
@@ -73,6 +77,8 @@ pub struct Signal {
 #[derive(Debug, Default)]
 pub struct Detectors {
     calls: VecDeque<u64>,
+    /// Calls in a row that were none of those.
+    fresh: usize,
     failures: u32,
     texts: VecDeque<u64>,
     strikes: [u32; 5],
@@ -83,6 +89,12 @@ impl Detectors {
     /// With the role's own words.
     pub fn new(templates: Option<FeedbackTemplates>) -> Self {
         Self { templates: templates.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// A person said something: what was before that counts no longer.
+    pub fn told(&mut self) {
+        let templates = std::mem::take(&mut self.templates);
+        *self = Self { templates, ..Self::default() };
     }
 
     /// An answer came.
@@ -104,7 +116,15 @@ impl Detectors {
                      steps: write large files in several edits, and keep explanations short.",
                 ));
             }
-            Finish::Stop | Finish::Calls | Finish::Filter => self.strikes[Kind::Cap as usize] = 0,
+            Finish::Filter => {
+                return Some(self.signal(
+                    Kind::Cap,
+                    "the server's filter cut the answer".to_owned(),
+                    "The server's filter held back part of your last answer; nobody has read it. Say it in other words, or \
+                     report what is in the way.",
+                ));
+            }
+            Finish::Stop | Finish::Calls => self.strikes[Kind::Cap as usize] = 0,
         }
         if answer.calls.is_empty() && answer.text.is_empty() && answer.broken_calls.is_empty() {
             return Some(self.signal(
@@ -132,7 +152,7 @@ impl Detectors {
         None
     }
 
-    /// A call came to something.
+    /// A call came to something: to `result`, as far as the same call would come to the same again.
     pub fn call(&mut self, call: &Call, ok: bool, result: &str) -> Option<Signal> {
         self.failures = if ok { 0 } else { self.failures + 1 };
         let same = hash(&(&call.name, &call.arguments, result));
@@ -141,17 +161,21 @@ impl Detectors {
             self.calls.pop_front();
         }
         let times = self.calls.iter().filter(|call| **call == same).count();
+        self.fresh = if times == 1 { self.fresh + 1 } else { 0 };
+        if self.fresh >= CALLS {
+            self.strikes[Kind::Cycle as usize] = 0;
+        }
         if times >= SAME_CALLS {
             self.calls.clear();
+            let name = clean(&call.name, NAME_MAX);
             let own = self.templates.cycle_suspected.clone();
             return Some(self.signal(
                 Kind::Cycle,
-                format!("`{}` was called {times} times in the same way, with the same result", call.name),
+                format!("`{name}` was called {times} times in the same way, with the same result"),
                 &own.unwrap_or_else(|| {
                     format!(
-                        "You called `{}` {times} times with the same arguments and got the same result each time. It \
-                         will not change. Use what it told you, try something else, or report what is in the way.",
-                        call.name
+                        "You called `{name}` {times} times with the same arguments and got the same result each time. \
+                         It will not change. Use what it told you, try something else, or report what is in the way."
                     )
                 }),
             ));
@@ -237,6 +261,22 @@ mod tests {
         }
         assert_eq!(signals.iter().map(|signal| signal.is_last).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(signals[0].kind, Kind::Cycle);
+        let mut watch = Detectors::default();
+        let long = Call { name: "x".repeat(40_000), ..call("{}") };
+        let told = (0..3).find_map(|_| watch.call(&long, false, "no such tool")).unwrap();
+        assert!(told.detail.len() + told.feedback.len() < 1000, "a name that is made up is cut");
+        // So is a dozen of other calls, or what a person says.
+        let mut watch = Detectors::default();
+        let others = |watch: &mut Detectors| {
+            (0..CALLS).for_each(|n| assert!(watch.call(&call(&n.to_string()), true, "new").is_none()));
+        };
+        for between in [&others as &dyn Fn(&mut Detectors), &Detectors::told] {
+            for _ in 0..4 {
+                let signals: Vec<_> = (0..3).filter_map(|_| watch.call(&call("{}"), true, "same")).collect();
+                assert!(signals.len() == 1 && !signals[0].is_last, "{signals:?}");
+                between(&mut watch);
+            }
+        }
         // Another result is progress.
         let mut watch = Detectors::default();
         assert!((0..20).all(|n| watch.call(&call("{}"), true, &n.to_string()).is_none()));
@@ -263,6 +303,8 @@ mod tests {
         let cut = Answer { finish: Finish::Length, text: "x".into(), ..Answer::default() };
         let last = (0..3).filter_map(|_| watch.answer(&cut)).last().unwrap();
         assert!(last.kind == Kind::Cap && last.is_last);
+        let held_back = Answer { finish: Finish::Filter, text: "x".into(), ..Answer::default() };
+        assert_eq!(Detectors::default().answer(&held_back).unwrap().kind, Kind::Cap);
     }
 
     #[test]

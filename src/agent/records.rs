@@ -1,9 +1,11 @@
 //! The records that a run leaves in the flow, in the words of darkmux 1.9, and what the session's host is told.
 //!
 //! Invariant: neither a flow that is locked nor a host that hangs holds the work up: both are written to by a thread of
-//! their own, and what does not fit into its queue is counted.
+//! their own, and what it could not write is counted, whatever the reason.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -57,7 +59,9 @@ pub struct Records {
     about: About,
     queue: Option<SyncSender<Told>>,
     writer: Option<JoinHandle<()>>,
-    dropped: u64,
+    /// Records so far, and how many of them were written.
+    told: u64,
+    written: Arc<AtomicU64>,
     turn: u64,
     tools: u64,
     beat: Option<(Instant, u64)>,
@@ -75,8 +79,10 @@ impl Records {
         let (queue, told) = sync_channel(QUEUE);
         let host = socket.map(AgentSide::new);
         let writer = std::thread::Builder::new().name("records".to_owned());
-        let writer = writer.spawn(move || write(&told, flow, host.as_ref())).ok();
-        Self { about, queue: Some(queue), writer, dropped: 0, turn: 0, tools: 0, beat: None }
+        let written = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&written);
+        let writer = writer.spawn(move || write(&told, flow, host.as_ref(), &counter)).ok();
+        Self { about, queue: Some(queue), writer, told: 0, written, turn: 0, tools: 0, beat: None }
     }
 
     /// Goes on from an earlier run's counts.
@@ -84,9 +90,9 @@ impl Records {
         (self.turn, self.tools) = (turns, tools);
     }
 
-    /// How many did not find room.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// How many are not in the flow, once the run is over.
+    pub fn missing(&self) -> u64 {
+        self.told.saturating_sub(self.written.load(Ordering::Relaxed))
     }
 
     /// What the session's host shows of it.
@@ -220,12 +226,13 @@ impl Records {
         record.model = Some(self.about.model.clone());
         (record.work_id, record.attempt) = self.about.work.clone().unzip();
         record.payload = Some(payload);
+        self.told += 1;
         self.tell(Told::Record(Box::new(record)));
     }
 
-    fn tell(&mut self, told: Told) {
-        let full = self.queue.as_ref().is_some_and(|queue| queue.try_send(told).is_err());
-        self.dropped += u64::from(full);
+    fn tell(&self, told: Told) {
+        // What finds no room is missing.
+        let _ = self.queue.as_ref().map(|queue| queue.try_send(told));
     }
 }
 
@@ -247,17 +254,19 @@ fn counted(usage: Usage) -> Value {
 }
 
 /// Writes what is told until nobody tells anything more.
-fn write(told: &Receiver<Told>, mut flow: Option<Flow>, host: Option<&AgentSide>) {
+fn write(told: &Receiver<Told>, mut flow: Option<Flow>, host: Option<&AgentSide>, written: &AtomicU64) {
     let mut failed = false;
     while let Ok(one) = told.recv() {
         match one {
             Told::Record(record) => {
-                let Some(flow) = &mut flow else { continue };
-                if let Err(error) = flow.append(*record)
-                    && !failed
-                {
-                    failed = true;
-                    tracing::warn!(%error, "records of the agent are not kept");
+                let kept = flow.as_mut().map_or(Ok(()), |flow| flow.append(*record).map(|_| ()));
+                match kept {
+                    Ok(()) => _ = written.fetch_add(1, Ordering::Relaxed),
+                    Err(_) if failed => {}
+                    Err(error) => {
+                        failed = true;
+                        tracing::warn!(%error, "records of the agent are not kept");
+                    }
                 }
             }
             Told::Report(report) => {

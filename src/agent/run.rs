@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, TERMINATED};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, middle_cut};
 use super::desk::Desk;
 use super::detect::Detectors;
 use super::model::{Limits, ModelClient};
@@ -17,7 +17,7 @@ use super::pick::{Chosen, pick};
 use super::records::{About, Records};
 use super::tools::{Confinement, ToolLimits, ToolName, Toolbox, ToolboxSetup, bash, confine};
 use super::transcript::{Look, Screen, Transcript};
-use super::work::{Ending, Work};
+use super::work::{Ending, QUESTION_MAX, Work};
 use crate::config::Config;
 use crate::crew::adapter::{clean, own_program};
 use crate::flow::Flow;
@@ -37,6 +37,12 @@ const OUTPUTS: &str = "outputs";
 
 /// Longest last message in a result, in bytes.
 const LAST_MAX: usize = 16 * 1024;
+
+/// Length of it, in bytes, below which cutting it makes it no shorter.
+const LAST_MIN: usize = 256;
+
+/// Longest name of a model or an endpoint in a result, in characters.
+const NAME_MAX: usize = 200;
 
 /// What a run is started with.
 pub struct Start<'a> {
@@ -116,8 +122,6 @@ pub async fn run(start: Start<'_>) -> Ended {
         limits: config.agent(),
         detectors: Detectors::new(task.feedback.clone()),
         desk: Desk::new(transcript, keys, terminated),
-        since: (at.totals.total_turns, at.totals.total_tokens),
-        hinted: false,
         overflows: 0,
         task,
         chosen,
@@ -167,18 +171,28 @@ async fn prepare(
     let left = if resume { Checkpoint::read(folder) } else { Ok(None) };
     let left = left
         .map_err(|error| format!("its checkpoint cannot be read: {error}; `session restart` begins anew"))?;
-    let mut at = left.unwrap_or_else(|| {
-        let begun = Conversation::new(system(task, cwd, &tools), task.message.clone());
-        Checkpoint::new(begun, cwd.to_owned(), model.clone())
-    });
-    if at.moved {
-        at.settle(system(task, cwd, &tools), cwd);
-    }
+    let mut at = match left {
+        Some(mut at) if at.moved => {
+            at.settle(system(task, cwd, &tools), cwd);
+            at
+        }
+        Some(mut at) => {
+            at.go_on();
+            at
+        }
+        None => {
+            let begun = Conversation::new(system(task, cwd, &tools), task.message.clone());
+            Checkpoint::new(begun, cwd.to_owned(), model.clone())
+        }
+    };
     if at.model != model {
         // What was found out of the other one.
         (at.model, at.window, at.style) = (model, None, super::model::Style::default());
     }
-    at.window = at.window.or(chosen.window);
+    if config.models().context.is_some() {
+        // Who says it now knows better than what was found out before.
+        at.window = None;
+    }
     tools.set_plan(at.plan.clone());
     Ok(Prepared { chosen, client, tools, at })
 }
@@ -237,8 +251,9 @@ fn introduce(
     (tools, at): (&Toolbox, &Checkpoint),
     resume: bool,
 ) {
+    let window = at.window.or(chosen.window);
     let window =
-        at.window.map_or_else(|| "window unknown".to_owned(), |window| format!("window {window} tokens"));
+        window.map_or_else(|| "window unknown".to_owned(), |window| format!("window {window} tokens"));
     let words =
         format!("{} · {} at {} ({}; {window})", task.role, chosen.model, chosen.endpoint.name, chosen.why);
     transcript.line(Look::Call, &words);
@@ -316,47 +331,81 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
     }
     if let Some(why) = &result.blocked {
         let to = result.hand_off_to.as_ref().map(|role| format!(" (hand it to {role})")).unwrap_or_default();
-        report.needs_you = Some(clean(&format!("BLOCKED: {why}{to}"), 500));
+        report.needs_you = Some(clean(&format!("BLOCKED: {why}{to}"), QUESTION_MAX));
         "blocked".clone_into(&mut report.label);
         work.desk.line(Look::Person, &format!("BLOCKED: {why}{to}"));
     } else if result.result == "error" {
         (report.label, report.error) = (clean(&result.last, 40), true);
     }
+    let transcript = work.desk.transcript();
+    // Before the records, which may have to wait: without a result the work counts as lost in the middle.
+    keep_result(&work.folder, &mut transcript.borrow_mut(), result);
     work.records.report(report);
     work.records.end(work.at.totals.total_turns);
-    let transcript = work.desk.transcript();
-    if work.records.dropped() > 0 {
+    let missing = work.records.missing();
+    if missing > 0 {
         let words = format!(
-            "{} records of this run are not in the flow: it was locked or slow",
-            work.records.dropped()
+            "{missing} records of this run are not in the flow: it was locked, slow or could not be written"
         );
         transcript.borrow_mut().line(Look::Bad, &words);
     }
-    keep_result(&work.folder, &mut transcript.borrow_mut(), result);
     if work.task.interactive {
         transcript.borrow_mut().mark_pastes(false);
     }
     ended
 }
 
-/// Keeps the result, small enough for where it goes.
-fn keep_result(folder: &Path, transcript: &mut Transcript, mut result: AgentResult) {
-    result.last = super::conversation::middle_cut(&result.last, LAST_MAX);
-    let written = loop {
-        match serde_json::to_vec(&result) {
-            Ok(text) if text.len() <= RESULT_MAX => {
-                break write_atomic(&folder.join(RESULT_FILE), &text, Durability::Cached);
-            }
-            Ok(_) if result.changed.len() + result.checks.len() > 0 => {
-                let (changed, checks) = (result.changed.len() / 2, result.checks.len() / 2);
-                result.changed.truncate(changed);
-                result.checks.drain(..result.checks.len() - checks);
-            }
-            Ok(_) => result.last = super::conversation::middle_cut(&result.last, result.last.len() / 2),
-            Err(error) => break Err(error.into()),
-        }
-    };
+/// Keeps the result.
+fn keep_result(folder: &Path, transcript: &mut Transcript, result: AgentResult) {
+    let written =
+        fitted(result).and_then(|text| write_atomic(&folder.join(RESULT_FILE), &text, Durability::Cached));
     if let Err(error) = written {
         transcript.line(Look::Bad, &format!("the result is not kept: {error}"));
+    }
+}
+
+/// The result as it is kept, small enough for where it goes.
+fn fitted(mut result: AgentResult) -> io::Result<Vec<u8>> {
+    result.last = middle_cut(&result.last, LAST_MAX);
+    result.blocked = result.blocked.map(|why| clean(&why, QUESTION_MAX));
+    for name in [&mut result.model, &mut result.endpoint] {
+        *name = clean(name, NAME_MAX);
+    }
+    loop {
+        let text = serde_json::to_vec(&result)?;
+        if text.len() <= RESULT_MAX {
+            return Ok(text);
+        }
+        if result.changed.len() + result.checks.len() > 0 {
+            let (changed, checks) = (result.changed.len() / 2, result.checks.len() / 2);
+            result.changed.truncate(changed);
+            result.checks.drain(..result.checks.len() - checks);
+        } else if result.last.len() > LAST_MIN {
+            result.last = middle_cut(&result.last, result.last.len() / 2);
+        } else {
+            return Err(io::Error::other(format!("it is larger than {RESULT_MAX} bytes")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_fits_whatever_it_is_made_of() {
+        let long = || "\u{1}".repeat(40_000);
+        let result = AgentResult {
+            last: long(),
+            blocked: Some(long()),
+            model: long(),
+            endpoint: long(),
+            changed: vec![PathBuf::from("x".repeat(4000)); 500],
+            ..AgentResult::default()
+        };
+        let text = fitted(result).unwrap();
+        let kept: AgentResult = serde_json::from_slice(&text).unwrap();
+        assert!(text.len() <= RESULT_MAX && kept.last.contains("bytes left out"), "{}", text.len());
+        assert!(kept.blocked.is_some_and(|why| why.chars().count() == QUESTION_MAX));
     }
 }

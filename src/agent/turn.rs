@@ -66,6 +66,7 @@ impl Work {
         self.report("thinking");
         let cancel = CancellationToken::new();
         let max_tokens = Some(self.answer_tokens());
+        let patience = self.patience();
         let Self { client, at, desk, records, specs, chosen, limits, .. } = self;
         let ask = Ask {
             model: &chosen.model,
@@ -74,7 +75,6 @@ impl Work {
             style: at.style,
             max_tokens: limits.answer_tokens.and(max_tokens),
         };
-        let patience = Patience { retries: limits.retries, pause: limits.retry_pause };
         let transcript = desk.transcript();
         let mut shows = Shows {
             transcript: Rc::clone(&transcript),
@@ -88,6 +88,11 @@ impl Work {
         asked
     }
 
+    /// How often a question is asked again.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { retries: self.limits.retries, pause: self.limits.retry_pause }
+    }
+
     /// Makes the calls of an answer one after the other, and adds what they came to.
     pub(super) async fn act(&mut self, calls: &[Call], signals: &mut Vec<Signal>) -> Option<Break> {
         let mut broken = None;
@@ -97,7 +102,7 @@ impl Work {
             } else {
                 let (outcome, by) = self.call(call).await;
                 broken = by;
-                signals.extend(self.detectors.call(call, outcome.ok, &outcome.text));
+                signals.extend(self.detectors.call(call, outcome.ok, &outcome.text[..outcome.steady]));
                 self.note(call, &outcome);
                 outcome.text
             };

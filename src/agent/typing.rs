@@ -3,7 +3,7 @@
 //! Invariant: what is typed is bounded; a key that is not understood does nothing.
 
 /// Longest line, in bytes.
-const LINE_MAX: usize = 64 * 1024;
+pub const LINE_MAX: usize = 64 * 1024;
 
 /// Longest escape sequence that is waited for, in bytes.
 const SEQUENCE_MAX: usize = 32;
@@ -18,6 +18,8 @@ pub enum Typed {
     Changed,
     /// A line was sent.
     Line(String),
+    /// The line is longer than [`LINE_MAX`], and will not be sent.
+    TooLong,
     /// Esc or Ctrl-C: stop what is going on.
     Stop,
     /// Ctrl-D on an empty line: nothing more will be said.
@@ -28,6 +30,8 @@ pub enum Typed {
 #[derive(Debug, Default)]
 pub struct Typing {
     line: String,
+    /// Whether something of it had no room.
+    too_long: bool,
     /// Bytes that are no character and no key yet.
     held: Vec<u8>,
     pasting: bool,
@@ -41,7 +45,7 @@ impl Typing {
 
     /// Whether an Esc waits to be a key or the beginning of one.
     pub fn is_unsure(&self) -> bool {
-        self.held == b"\x1b"
+        !self.pasting && self.held == b"\x1b"
     }
 
     /// The Esc that waited was a key.
@@ -108,20 +112,20 @@ impl Typing {
     }
 
     fn paste(&mut self) -> Option<Typed> {
-        let is_begun = |held: &[u8]| PASTE.1.starts_with(held);
         if self.held == PASTE.1 {
             self.held.clear();
             self.pasting = false;
             return Some(Typed::Changed);
         }
-        if is_begun(&self.held) {
-            return None;
-        }
-        match std::str::from_utf8(&self.held) {
-            Err(error) if error.error_len().is_none() && self.held.len() < 4 => None,
+        // An end that is begun stays, also behind what turned out to be none.
+        let begun = (0..self.held.len()).find(|at| PASTE.1.starts_with(&self.held[*at..]));
+        let text = &self.held[..begun.unwrap_or(self.held.len())];
+        match std::str::from_utf8(text) {
+            Ok("") => None,
+            Err(error) if begun.is_none() && error.error_len().is_none() && text.len() < 4 => None,
             text => {
                 let text = text.unwrap_or_default().replace('\r', "\n");
-                self.held.clear();
+                self.held.drain(..begun.unwrap_or(self.held.len()));
                 self.add(&text)
             }
         }
@@ -130,11 +134,12 @@ impl Typing {
     fn key(&mut self, byte: u8) -> Option<Typed> {
         match byte {
             b'\r' | b'\n' => {
-                let line = std::mem::take(&mut self.line).trim().to_owned();
-                Some(if line.is_empty() { Typed::Changed } else { Typed::Line(line) })
+                let is_whole = !self.too_long;
+                let line = self.take_line().trim().to_owned();
+                Some(if line.is_empty() || !is_whole { Typed::Changed } else { Typed::Line(line) })
             }
             0x03 => {
-                self.line.clear();
+                self.take_line();
                 Some(Typed::Stop)
             }
             0x04 if self.line.is_empty() => Some(Typed::End),
@@ -144,7 +149,7 @@ impl Typing {
             }
             // Ctrl-U, Ctrl-W.
             0x15 => {
-                self.line.clear();
+                self.take_line();
                 Some(Typed::Changed)
             }
             0x17 => {
@@ -156,9 +161,19 @@ impl Typing {
         }
     }
 
+    /// Begins a new line.
+    fn take_line(&mut self) -> String {
+        self.too_long = false;
+        std::mem::take(&mut self.line)
+    }
+
     fn add(&mut self, text: &str) -> Option<Typed> {
-        if text.is_empty() || self.line.len() + text.len() > LINE_MAX {
+        if text.is_empty() || self.too_long {
             return None;
+        }
+        if self.line.len() + text.len() > LINE_MAX {
+            self.too_long = true;
+            return Some(Typed::TooLong);
         }
         self.line.push_str(text);
         Some(Typed::Changed)
@@ -198,6 +213,30 @@ mod tests {
         assert_eq!(typing.settle(), [Typed::Stop]);
         assert_eq!(lines(typing.feed(b"\x04")), [Typed::End]);
         assert_eq!(typing.line(), None);
+    }
+
+    #[test]
+    fn a_paste_ends_also_behind_an_escape_of_its_own() {
+        for (pasted, line) in
+            [("a\u{1b}", "a\u{1b}"), ("\u{1b}[20", "\u{1b}[20"), ("é\u{1b}\u{1b}", "é\u{1b}\u{1b}")]
+        {
+            let mut typing = Typing::default();
+            let bytes = [PASTE.0, pasted.as_bytes(), PASTE.1, b"\r"].concat();
+            assert_eq!(lines(typing.feed(&bytes)), [Typed::Line(line.into())], "{pasted:?}");
+        }
+        let mut typing = Typing::default();
+        typing.feed(b"\x1b[200~x\x1b");
+        assert!(!typing.is_unsure() && typing.settle().is_empty(), "it may be the end of the paste");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_and_never_sent_in_part() {
+        let mut typing = Typing::default();
+        let long = format!("{}é and more", "x".repeat(LINE_MAX - 1));
+        assert_eq!(lines(typing.feed(long.as_bytes())), [Typed::TooLong]);
+        assert_eq!(lines(typing.feed(b"\x7f\x7fy\rnext\r")), [Typed::Line("next".into())]);
+        assert_eq!(lines(typing.feed(long.as_bytes())), [Typed::TooLong]);
+        assert_eq!(lines(typing.feed(b"\x15short\r")), [Typed::Line("short".into())]);
     }
 
     proptest! {

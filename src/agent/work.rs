@@ -11,19 +11,19 @@ use serde_json::Value;
 use super::checkpoint::Checkpoint;
 use super::desk::{Break, Desk};
 use super::detect::{Detectors, Kind, Signal};
-use super::model::{Answer, AskError, Call, Finish, Message, ModelClient, Style};
+use super::model::{Answer, AskError, Call, Finish, Message, ModelClient, Style, Usage};
 use super::pick::Chosen;
 use super::records::Records;
 use super::tools::Toolbox;
 use super::transcript::Look;
 use crate::config::AgentConfig;
-use crate::crew::adapter::{clean, question_in};
+use crate::crew::adapter::{blocked_in, clean, question_in};
 use crate::model::Escalation;
 use crate::util::human;
 use crate::wire::{AgentTask, SessionReport};
 
 /// Longest question that is shown to a person in lists, in characters.
-const QUESTION_MAX: usize = 500;
+pub const QUESTION_MAX: usize = 500;
 
 /// Longest part of an answer that repeated itself that is kept, in bytes.
 const CUT_KEPT: usize = 2000;
@@ -77,10 +77,6 @@ pub struct Work {
     pub(super) detectors: Detectors,
     pub(super) records: Records,
     pub(super) desk: Desk,
-    /// Turns and tokens when a person said something last.
-    pub(super) since: (u64, u64),
-    /// Whether the hint was given.
-    pub(super) hinted: bool,
     /// Times in a row that the conversation did not fit, although it should have.
     pub(super) overflows: u32,
 }
@@ -88,6 +84,13 @@ pub struct Work {
 impl Work {
     /// Works until it ends.
     pub async fn run(&mut self) -> Ending {
+        let ending = self.steps().await;
+        // Whoever goes on with it is to know what was said last.
+        self.hear();
+        ending
+    }
+
+    async fn steps(&mut self) -> Ending {
         if self.at.is_done
             && let ControlFlow::Break(ending) = self.wait(&self.left_with()).await
         {
@@ -101,9 +104,7 @@ impl Work {
     }
 
     async fn step(&mut self) -> Step {
-        while let Some(line) = self.desk.said() {
-            self.told(line);
-        }
+        self.hear();
         self.within_limits().await?;
         self.make_room(false).await?;
         match self.ask().await {
@@ -116,16 +117,30 @@ impl Work {
         }
     }
 
+    /// Takes what a person said meanwhile.
+    fn hear(&mut self) {
+        while let Some(line) = self.desk.said() {
+            self.told(line);
+        }
+    }
+
     /// A person said something.
     fn told(&mut self, line: String) {
-        self.since = (self.at.totals.total_turns, self.at.totals.total_tokens);
-        self.at.is_done = false;
+        self.count_anew();
+        self.detectors.told();
+        (self.at.is_done, self.at.hints) = (false, 0);
         self.at.talk.push(Message::User { text: line });
+        self.keep();
+    }
+
+    /// From here on limits count anew.
+    fn count_anew(&mut self) {
+        self.at.since = (self.at.totals.total_turns, self.at.totals.total_tokens);
     }
 
     async fn within_limits(&mut self) -> Step {
-        let turns = self.at.totals.total_turns - self.since.0;
-        let tokens = self.at.totals.total_tokens - self.since.1;
+        let turns = self.at.totals.total_turns.saturating_sub(self.at.since.0);
+        let tokens = self.at.totals.total_tokens.saturating_sub(self.at.since.1);
         let (word, why) = match (self.limits.max_turns, self.limits.max_tokens) {
             (Some(most), _) if turns >= most => {
                 ("max_turns", format!("it took {turns} turns, the limit (runtime.max_turns)"))
@@ -136,6 +151,9 @@ impl Work {
             ),
             _ => return Step::Continue(()),
         };
+        // Who goes on with it has as much again.
+        self.count_anew();
+        self.keep();
         self.limit(word, why).await
     }
 
@@ -213,7 +231,15 @@ impl Work {
         if self.desk.has_said() {
             return Step::Continue(());
         }
-        let why = blocked(&last);
+        let why = blocked_in(&last);
+        let may_retry = !self.task.interactive && self.at.hints == 0;
+        if may_retry && why.is_some() && self.task.escalation == Some(Escalation::RetryWithHint) {
+            self.at.hints += 1;
+            self.desk.line(Look::Dim, "blocked; the role tries once more, with a hint");
+            self.at.talk.push(Message::User { text: HINT.to_owned() });
+            self.keep();
+            return Step::Continue(());
+        }
         self.at.is_done = true;
         self.keep();
         if self.task.interactive {
@@ -222,12 +248,6 @@ impl Work {
                 Step::Break(Ending::Interrupted) => Step::Break(ending(last, why)),
                 step => step,
             };
-        }
-        if why.is_some() && self.task.escalation == Some(Escalation::RetryWithHint) && !self.hinted {
-            self.hinted = true;
-            self.desk.line(Look::Dim, "blocked; the role tries once more, with a hint");
-            self.at.talk.push(Message::User { text: HINT.to_owned() });
-            return Step::Continue(());
         }
         Step::Break(ending(last, why))
     }
@@ -239,7 +259,7 @@ impl Work {
             _ => None,
         });
         let last = said.unwrap_or_default();
-        let asked = blocked(last).map(|why| format!("BLOCKED: {why}")).or_else(|| question_in(last));
+        let asked = blocked_in(last).map(|why| format!("BLOCKED: {why}")).or_else(|| question_in(last));
         asked.unwrap_or_else(|| "it was done; say what is next".to_owned())
     }
 
@@ -301,26 +321,31 @@ impl Work {
 
     /// Counts an answer, and shows what it cost.
     fn count(&mut self, answer: &Answer) {
-        let totals = &mut self.at.totals;
-        totals.total_turns += 1;
+        self.at.totals.total_turns += 1;
         self.records.turn(answer);
         if let Some(usage) = answer.usage {
-            totals.prompt_tokens += usage.prompt_tokens;
-            totals.completion_tokens += usage.completion_tokens;
-            totals.total_tokens += usage.total();
+            self.spend(usage);
             self.at.talk.count(usage);
         }
         let (used, window) = (self.at.talk.tokens(), self.window());
-        self.records.context(used, self.at.window);
+        self.records.context(used, self.known_window());
         let cost = answer.usage.map_or_else(
             || "the server does not count tokens".to_owned(),
             |usage| format!("{} tokens in, {} out", usage.prompt_tokens, usage.completion_tokens),
         );
-        let full = used * 100 / window.max(1);
+        let full = used.saturating_mul(100) / window.max(1);
         self.desk.line(
             Look::Dim,
             &format!("· turn {} · {cost} · window {full} % of {window}", self.at.totals.total_turns),
         );
+    }
+
+    /// Counts what an answer took.
+    pub(super) fn spend(&mut self, usage: Usage) {
+        let totals = &mut self.at.totals;
+        totals.prompt_tokens = totals.prompt_tokens.saturating_add(usage.prompt_tokens);
+        totals.completion_tokens = totals.completion_tokens.saturating_add(usage.completion_tokens);
+        totals.total_tokens = totals.total_tokens.saturating_add(usage.total());
     }
 
     /// Keeps where the work stands. A disk that takes nothing does not end it.
@@ -334,7 +359,11 @@ impl Work {
 
     /// The model's window in tokens.
     pub(super) fn window(&self) -> u64 {
-        self.at.window.unwrap_or(super::conversation::WINDOW_UNKNOWN)
+        self.known_window().unwrap_or(super::conversation::WINDOW_UNKNOWN)
+    }
+
+    fn known_window(&self) -> Option<u64> {
+        self.at.window.or(self.chosen.window)
     }
 }
 
@@ -345,13 +374,6 @@ fn ending(last: String, why: Option<String>) -> Ending {
     }
 }
 
-/// Why a last message says that it cannot go on: its first line begins with `BLOCKED:`, as roles are told.
-fn blocked(message: &str) -> Option<String> {
-    let first = message.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let why = first.trim_start_matches(['*', '#', '_', ' ', '`']).strip_prefix("BLOCKED:")?;
-    Some(clean(why.trim_matches(['*', '_', ' ', '`']), QUESTION_MAX))
-}
-
 /// What the model is told of calls that cannot be read.
 fn unreadable(broken: &[String], calls: &[Call]) -> String {
     let others = if calls.is_empty() { "" } else { " The others were made." };
@@ -360,16 +382,4 @@ fn unreadable(broken: &[String], calls: &[Call]) -> String {
         "A call of a tool in your answer cannot be read: {shown}\nIt was not made.{others} Write it again as valid JSON: \
          {{\"name\": \"…\", \"arguments\": {{…}}}}."
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_blocked_message_is_known_by_its_first_line() {
-        assert_eq!(blocked("\n**BLOCKED: no network**\nI tried").as_deref(), Some("no network"));
-        assert_eq!(blocked("BLOCKED: a\u{1b}b").as_deref(), Some("a\\u{1b}b"));
-        assert_eq!(blocked("Done.\nBLOCKED: x"), None);
-    }
 }

@@ -32,10 +32,10 @@ pub fn run(args: &DoctorArgs, cx: &Cx) -> Outcome {
     let machine = Machine::of(cx.env.clone(), cx.clock.clone())?;
     // The others are asked while this machine is looked at.
     let others = args.fleet.then(|| Machine::of(cx.env.clone(), cx.clock.clone())).transpose()?;
-    let others = others.map(|machine| std::thread::spawn(move || doctor::fleet(&machine)));
+    let others = others.map(doctor::Asked::begin);
     let report = doctor::examine(machine);
     let report = match others {
-        Some(others) => report.with_fleet(others.join().unwrap_or_default()),
+        Some(others) => report.with_fleet(others.outcomes()),
         None => report,
     };
     if args.json {

@@ -1,5 +1,6 @@
 //! `darkmux open`.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -71,15 +72,19 @@ pub(super) async fn browse(
 /// A page for this user alone that leads to the address with the code: the arguments of programs are everybody's to read.
 struct Ticket(PathBuf);
 
+/// How long such a page is of use: as long as a code counts.
+const TICKET_LIFE: Duration = Duration::from_mins(1);
+
 /// What the names of such pages begin with.
 const TICKET: &str = "open-";
 
 impl Ticket {
     fn write(home: &Path, url: &str) -> Result<Self, Failure> {
-        // The code of an older one is worth nothing any more.
+        // The code of an older one is worth nothing any more; a younger one may be on its way into another browser.
         for entry in std::fs::read_dir(home)?.flatten() {
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(TICKET.as_bytes()) {
+            let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+            let is_old = || age().is_none_or(|age| age > TICKET_LIFE);
+            if entry.file_name().as_encoded_bytes().starts_with(TICKET.as_bytes()) && is_old() {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -93,7 +98,10 @@ impl Ticket {
     }
 
     fn address(&self) -> String {
-        format!("file://{}", self.0.display())
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
+        let byte =
+            |byte: &u8| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
+        format!("file://{}", self.0.as_os_str().as_bytes().iter().map(byte).collect::<String>())
     }
 }
 

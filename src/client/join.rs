@@ -10,8 +10,8 @@ use reqwest::{StatusCode, header};
 
 use crate::fleet::join::{Greeted, InviteCode, Joining, SealError};
 use crate::fleet::{AddressError, PeerAddress};
-use crate::util::Secret;
-use crate::wire::{JoinAnswer, JoinAsk, JoinGreeting, JoinHello};
+use crate::util::{BodyError, Secret, read_body};
+use crate::wire::{JoinAnswer, JoinAsk, JoinGreeting, JoinHello, Said};
 
 /// How long connecting may take, and a question altogether: asking Redis' password of a keychain may take a while.
 const CONNECT_TIME: Duration = Duration::from_secs(3);
@@ -157,26 +157,19 @@ impl Far {
             address: self.address.clone(),
             reason: if error.is_timeout() { "no answer in time".to_owned() } else { super::cause(&error) },
         };
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > ANSWER_MAX {
-                return Err(self.foreign(format!("its answer is larger than {ANSWER_MAX} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = read_body(response, ANSWER_MAX).await.map_err(|error| match error {
+            BodyError::Broken(error) => unreachable(error),
+            too_large @ BodyError::TooLarge(_) => self.foreign(format!("its answer: {too_large}")),
+        })?;
         if status == StatusCode::OK {
-            return Ok(body);
+            return Ok(body.into());
         }
-        let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        match said["error"]["code"].as_str() {
-            None | Some("not_found") => Err(self.foreign(format!("it answers {}", status.as_u16()))),
-            Some(code) => Err(JoinError::Refused {
-                address: self.address.clone(),
-                code: crate::util::visible_line(code).chars().take(80).collect(),
-                message: super::message(&body),
-            }),
+        let Said { code, message } = Said::read(&body);
+        match code.as_str() {
+            "" | "not_found" => Err(self.foreign(format!("it answers {}", status.as_u16()))),
+            _ => Err(JoinError::Refused { address: self.address.clone(), code, message }),
         }
     }
 

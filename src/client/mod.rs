@@ -6,16 +6,12 @@
 //! Not here: the flow's streams, which have a client of their own.
 
 mod join;
-mod joining;
-mod leaving;
 mod v1;
 
 use std::io;
 use std::time::Duration;
 
 pub use join::{JoinError, Visit, leave};
-pub use joining::{JoiningError, Places, Plan, Share, join};
-pub use leaving::{Left, part, would_go};
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde::de::DeserializeOwned;
@@ -23,8 +19,9 @@ use serde::de::DeserializeOwned;
 use crate::config::Paths;
 use crate::flow::ship::ShipStatus;
 use crate::store::{FileLock, SocketKey, read_if_there};
+use crate::util::{BodyError, read_body};
 use crate::wire::v1::PeerStatus;
-use crate::wire::{DaemonInfo, Health, InviteAsk, Invited, MachineSpecs, SessionList};
+use crate::wire::{DaemonInfo, Health, InviteAsk, Invited, MachineSpecs, Said, SessionList};
 
 pub use v1::{Output, Sent};
 
@@ -150,7 +147,7 @@ impl Client {
     /// A client of the daemon that said this of itself. It may look, where looking is open.
     pub fn new(info: DaemonInfo) -> Result<Self, ClientError> {
         let http = Self::builder(false).build().map_err(|error| ClientError::Setup(error.to_string()))?;
-        let base = format!("http://{}", info.address());
+        let base = format!("http://{}", info.near());
         Ok(Self { http, info, place: base.clone(), base })
     }
 
@@ -250,16 +247,14 @@ impl Client {
         path: &str,
     ) -> Result<T, ClientError> {
         let unreachable = |error: reqwest::Error| self.unreachable(cause(&error));
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > ANSWER_MAX {
-                let reason = format!("it is larger than {ANSWER_MAX} bytes");
-                return Err(ClientError::Shape { path: path.to_owned(), reason });
+        let body = read_body(response, ANSWER_MAX).await.map_err(|error| match error {
+            BodyError::Broken(error) => unreachable(error),
+            too_large @ BodyError::TooLarge(_) => {
+                ClientError::Shape { path: path.to_owned(), reason: too_large.to_string() }
             }
-            body.extend_from_slice(&chunk);
-        }
+        })?;
         if status != StatusCode::OK {
             return Err(refused(path, status, &body));
         }
@@ -277,21 +272,8 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 fn refused(path: &str, status: StatusCode, body: &[u8]) -> ClientError {
-    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let code = said.as_ref().and_then(|said| said["error"]["code"].as_str()).unwrap_or_default();
-    ClientError::Refused {
-        path: path.to_owned(),
-        status: status.as_u16(),
-        code: code.chars().take(64).collect(),
-        message: message(body),
-    }
-}
-
-/// The message in an error's body.
-fn message(body: &[u8]) -> String {
-    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let said = said.as_ref().and_then(|said| said["error"]["message"].as_str());
-    crate::util::visible_line(said.unwrap_or("it did not say why")).chars().take(500).collect()
+    let Said { code, message } = Said::read(body);
+    ClientError::Refused { path: path.to_owned(), status: status.as_u16(), code, message }
 }
 
 #[cfg(test)]

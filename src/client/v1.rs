@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::{Client, ClientError, cause};
 use crate::peer::{PeerError, PeerSocket, open_socket};
+use crate::util::body_start;
+use crate::wire::OUTPUT_START;
 
 /// How long a terminal may take to open: longer than this machine waits for the other one.
 const OPEN_TIME: Duration = Duration::from_secs(15);
@@ -19,9 +21,6 @@ const OUTPUT_TIME: Duration = Duration::from_hours(1);
 
 /// Largest refusal that is read, in bytes.
 const REFUSAL_MAX: usize = 64 * 1024;
-
-/// Header that tells the offset of the first byte of the output.
-const OUTPUT_START: &str = "darkmux-output-start";
 
 /// What is sent along.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +85,7 @@ impl Client {
         let request = self.http.get(format!("{}{path}", self.base)).timeout(OUTPUT_TIME);
         let sent = tokio::time::timeout(OPEN_TIME, request.send()).await;
         let unreachable = |reason| self.unreachable(reason);
-        let mut response = sent
+        let response = sent
             .map_err(|_| unreachable("no answer in time".to_owned()))?
             .map_err(|error| unreachable(cause(&error)))?;
         let status = response.status();
@@ -95,11 +94,7 @@ impl Client {
                 response.headers().get(OUTPUT_START).and_then(|start| start.to_str().ok()?.parse().ok());
             return Ok(Output { start: start.unwrap_or(0), response, path: path.to_owned() });
         }
-        let mut body = Vec::new();
-        while let Ok(Some(chunk)) = response.chunk().await {
-            body.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_MAX - body.len())]);
-        }
-        Err(super::refused(path, status, &body))
+        Err(super::refused(path, status, &body_start(response, REFUSAL_MAX).await))
     }
 
     /// The terminal at a path.
@@ -109,25 +104,10 @@ impl Client {
             PeerError::Status(status, words) => {
                 ClientError::Refused { path: path.to_owned(), status, code: String::new(), message: words }
             }
+            PeerError::Refuses(message) => {
+                ClientError::Refused { path: path.to_owned(), status: 403, code: String::new(), message }
+            }
             error => self.unreachable(error.to_string()),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_keeps_its_code_and_its_words() {
-        let body =
-            br#"{"ok":false,"error":{"code":"peer_unavailable","message":"desk: connection refused"}}"#;
-        let ClientError::Refused { code, message: said, .. } =
-            crate::client::refused("/v1/x", StatusCode::BAD_GATEWAY, body)
-        else {
-            panic!("no refusal")
-        };
-        assert_eq!((code.as_str(), said.as_str()), ("peer_unavailable", "desk: connection refused"));
-        assert_eq!(crate::client::message(b"x"), "it did not say why");
     }
 }

@@ -1,9 +1,6 @@
 //! Who this machine is, beside the name that its operator gave it: a random id that is kept in the home folder
 //! and bound to the hardware, so that two machines of one name, and a copied home folder, are told apart.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,7 +49,7 @@ fn of_file(path: &Path, hardware: Option<String>) -> Result<Identity, ConfigErro
         |source| ConfigError::Io { path: path.to_owned(), action: "keeping the machine's identity", source };
     store::ensure_private_dir(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
     // Of several first starts at once one makes it, and the others find it.
-    let _lock = lock(path).map_err(failed)?;
+    let _lock = store::lock_beside(path, LOCK_PATIENCE).map_err(failed)?;
     let kept = read(path)?;
     if let Some(kept) = kept.clone().filter(here) {
         return Ok(kept);
@@ -61,14 +58,6 @@ fn of_file(path: &Path, hardware: Option<String>) -> Result<Identity, ConfigErro
     let text = serde_json::to_vec(&made).map_err(|error| failed(error.into()))?;
     store::write_atomic(path, &text, Durability::Synced).map_err(failed)?;
     Ok(made)
-}
-
-/// The lock of those who make it.
-fn lock(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let lock =
-        options.create(true).truncate(false).write(true).mode(0o600).open(path.with_extension("lock"))?;
-    store::lock_within(&lock, LOCK_PATIENCE).map(|()| lock)
 }
 
 fn read(path: &Path) -> Result<Option<Identity>, ConfigError> {

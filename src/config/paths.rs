@@ -30,6 +30,37 @@ impl Paths {
         &self.home
     }
 
+    /// What nobody else may read, where it is there.
+    pub fn private(&self) -> Vec<PathBuf> {
+        let own = [
+            self.config_file(),
+            self.host_file(),
+            self.service_env(),
+            self.machine_id_file(),
+            self.machine_uid_file(),
+            self.sessions(),
+            self.queue(),
+            self.worktrees(),
+            self.mirrors(),
+            self.workspaces(),
+            self.results(),
+            self.fleet_key(),
+            self.daemon_lock(),
+            self.daemon_socket(),
+            self.socket_key(),
+            self.auth_token(),
+            self.read_only_tokens(),
+            self.machine_tokens(),
+            self.peers(),
+            self.redis_password(),
+            self.fleet_token(),
+            self.hub(),
+            self.logs(),
+            self.daemon_file(),
+        ];
+        own.into_iter().chain(["flows", "audit"].map(|name| self.home.join(name))).collect()
+    }
+
     /// `config.json`.
     pub fn config_file(&self) -> PathBuf {
         self.home.join("config.json")

@@ -118,7 +118,6 @@ mod tests {
             ("DARKMUX_SESSION_ID", "x"),
             ("DARKMUX_REDIS_URL", "redis://:canary@hub"),
             ("DARKMUX_SERVE_TOKEN", "canary"),
-            ("DARKMUX_OLLAMA_URL", "http://u:canary@h"),
             ("LANG", "C.UTF-8"),
             ("OPENAI_API_KEY", "canary"),
             ("DARKMUX_RUNNER_ENV", "OPENAI_API_KEY,LANG"),
@@ -126,9 +125,10 @@ mod tests {
         let names: Vec<&str> = made.vars.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["PATH", "LANG", "DARKMUX_MACHINE_ID", "DARKMUX_RUNNER_ENV"]);
         assert_eq!(made.vars[0].1, "/usr/bin:/bin");
-        assert_eq!(made.withheld, ["DARKMUX_OLLAMA_URL", "DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN"]);
+        assert_eq!(made.withheld, ["DARKMUX_REDIS_URL", "DARKMUX_SERVE_TOKEN"]);
         assert_eq!(made.missing, ["OPENAI_API_KEY"]);
         assert!(!format!("{:?}", made.vars).contains("canary"));
+        assert!(has_login("http://u:canary@h") && !has_login("http://h/a@b"));
     }
 
     #[test]

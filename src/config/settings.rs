@@ -277,6 +277,10 @@ fn check_text(key: &Key, text: &str) -> Option<String> {
         "lmstudio_url" | "ollama_url" if !text.starts_with("http://") && !text.starts_with("https://") => {
             Some("takes an http:// or https:// URL".to_owned())
         }
+        // A password in it would be shown wherever the setting is.
+        "lmstudio_url" | "ollama_url" if text.contains('@') => {
+            Some("takes a URL without a user; its key comes by models.keys".to_owned())
+        }
         _ => None,
     }
 }
@@ -290,6 +294,15 @@ pub fn key_named(name: &str) -> Result<&'static Key, ConfigError> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_url_with_a_password_is_refused() {
+        for name in ["lmstudio_url", "ollama_url"] {
+            let key = keys::key(name).unwrap();
+            assert!(check_text(key, "http://u:canary@h:1234").unwrap().contains("models.keys"));
+            assert_eq!(check_text(key, "http://h:1234"), None);
+        }
+    }
 
     fn file(values: &[(&'static str, Value)]) -> ConfigFile {
         ConfigFile { path: "/h/config.json".into(), values: values.iter().cloned().collect() }

@@ -1,10 +1,11 @@
 //! All machines of the fleet at once, one line each: what `doctor --fleet` adds.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use super::links::{describe, remedy};
 use super::versions::short;
-use super::{Finding, Machine, Outcome, duplicates, others, question};
+use super::{Finding, Machine, Outcome, duplicates, others, peers, question};
 use crate::client::Client;
 use crate::fleet::{
     Member, PROBE_TIME, Presence, PresenceReader, ProbeState, Probed, Seen, members, probe_all,
@@ -18,8 +19,11 @@ const TOLERATED_MS: i64 = 2_000;
 /// Free memory below which a line says so, in bytes.
 const LITTLE_RAM: u64 = 1 << 30;
 
+/// What probes, Redis and the daemon here say of the others.
+type Answers = (Vec<Probed>, Option<Presence>, Option<Vec<PeerStatus>>);
+
 /// Looks at every machine of the roster and of Redis.
-pub fn fleet(machine: &Machine) -> Vec<Outcome> {
+fn fleet(machine: &Machine) -> Vec<Outcome> {
     let roster = others::roster(machine);
     let asked = async {
         let alive = async {
@@ -32,8 +36,10 @@ pub fn fleet(machine: &Machine) -> Vec<Outcome> {
         };
         tokio::join!(probe_all(&roster.peers, false), alive, links)
     };
-    let (probed, presence, links): (Vec<Probed>, Option<Presence>, Option<Vec<PeerStatus>>) =
-        question(PROBE_TIME * 2, asked).unwrap_or_default();
+    let (probed, presence, links): Answers = match question(PROBE_TIME * 2, asked) {
+        Ok(answers) => answers,
+        Err(why) => return nobody_asked(&why),
+    };
     let all = members(&roster, presence.as_ref());
     let beside = links.iter().flatten().filter(|peer| all.iter().all(|member| member.id != peer.name));
     let beside = beside
@@ -46,6 +52,39 @@ pub fn fleet(machine: &Machine) -> Vec<Outcome> {
         })
         .chain(beside)
         .collect()
+}
+
+/// How long the others are waited for.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The others, being asked while this machine is looked at.
+#[derive(Debug)]
+pub struct Asked(mpsc::Receiver<Vec<Outcome>>);
+
+impl Asked {
+    /// Begins to ask.
+    pub fn begin(machine: Machine) -> Self {
+        let (tell, answer) = mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            // Nobody listens any more once the limit is over.
+            let _ = tell.send(fleet(&machine));
+        });
+        Self(answer)
+    }
+
+    /// What they said.
+    pub fn outcomes(self) -> Vec<Outcome> {
+        self.0.recv_timeout(LIMIT).unwrap_or_else(|error| {
+            nobody_asked(match error {
+                mpsc::RecvTimeoutError::Timeout => "a disk or a service that is asked hangs",
+                mpsc::RecvTimeoutError::Disconnected => "the check itself failed",
+            })
+        })
+    }
+}
+
+fn nobody_asked(why: &str) -> Vec<Outcome> {
+    vec![Outcome { name: "fleet".into(), finding: peers::not_known(why) }]
 }
 
 /// One that is known as a peer alone, by `host.toml` or because it was found.

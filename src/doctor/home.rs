@@ -3,26 +3,12 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
 use super::{Check, Finding, Machine};
-
-/// Files and folders of the home folder that nobody else may read.
-const PRIVATE: &[&str] = &[
-    "config.json",
-    "machine-id",
-    "daemon.json",
-    "daemon.lock",
-    "auth-token",
-    "auth-read-only.json",
-    "fleet-token",
-    "service.env",
-    "flows",
-    "audit",
-    "sessions",
-];
+use crate::config::Paths;
 
 /// The home folder and its permissions.
 pub struct Home;
@@ -33,11 +19,12 @@ impl Check for Home {
     }
 
     fn run(&self, machine: &Machine) -> Finding {
-        look(machine.config.paths.home())
+        look(&machine.config.paths)
     }
 }
 
-fn look(home: &Path) -> Finding {
+fn look(paths: &Paths) -> Finding {
+    let home = paths.home();
     let shown = home.display();
     let meta = match fs::metadata(home) {
         Ok(meta) => meta,
@@ -62,7 +49,7 @@ fn look(home: &Path) -> Finding {
     if let Err(error) = rustix::fs::access(home, Access::WRITE_OK | Access::EXEC_OK) {
         return unwritable(format!("{shown} can't be written: {error}"));
     }
-    open_to_others(home, &meta)
+    open_to_others(paths, &meta)
 }
 
 /// It is made by whatever keeps something first, where that may.
@@ -82,13 +69,11 @@ fn unwritable(finding: String) -> Finding {
     Finding::fail(finding, why, "set DARKMUX_HOME to a folder that can be written")
 }
 
-fn open_to_others(home: &Path, meta: &fs::Metadata) -> Finding {
-    let shown = home.display();
-    let mut open: Vec<String> = PRIVATE
-        .iter()
-        .filter(|name| fs::metadata(home.join(name)).is_ok_and(|meta| meta.mode() & 0o077 != 0))
-        .map(|name| format!("{shown}/{name}"))
-        .collect();
+fn open_to_others(paths: &Paths, meta: &fs::Metadata) -> Finding {
+    let shown = paths.home().display();
+    let is_open = |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 != 0);
+    let mut open: Vec<String> =
+        paths.private().iter().filter(|path| is_open(path)).map(|path| path.display().to_string()).collect();
     if meta.mode() & 0o077 != 0 {
         open.insert(0, format!("{shown} (mode {:03o})", meta.mode() & 0o777));
     }
@@ -103,6 +88,7 @@ fn open_to_others(home: &Path, meta: &fs::Metadata) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
     use crate::doctor::State;
     use std::os::unix::fs::PermissionsExt;
 
@@ -110,22 +96,28 @@ mod tests {
     fn a_private_folder_passes_and_others_say_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("home");
-        assert_eq!(look(&home).state, State::Pass);
+        let found = |home: &Path| {
+            let env = Environment::of([("DARKMUX_HOME", home.as_os_str())]);
+            look(&Paths::from_env(&env).unwrap())
+        };
+        assert_eq!(found(&home).state, State::Pass);
         fs::create_dir(&home).unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        assert_eq!(look(&home).state, State::Pass);
+        assert_eq!(found(&home).state, State::Pass);
 
-        fs::write(home.join("config.json"), "{}").unwrap();
-        fs::set_permissions(home.join("config.json"), fs::Permissions::from_mode(0o644)).unwrap();
+        for name in ["config.json", "fleet-key"] {
+            fs::write(home.join(name), "{}").unwrap();
+            fs::set_permissions(home.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
         fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
-        let found = look(&home);
-        assert_eq!((found.state, found.details.len()), (State::Warn, 2));
-        assert!(found.details[0].ends_with("(mode 755)"), "{found:?}");
-        assert!(found.fix.unwrap().starts_with("chmod"));
+        let seen = found(&home);
+        assert_eq!((seen.state, seen.details.len()), (State::Warn, 3));
+        assert!(seen.details[0].ends_with("(mode 755)"), "{seen:?}");
+        assert!(seen.fix.unwrap().starts_with("chmod"));
 
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert_eq!(look(&file).state, State::Fail);
-        assert_eq!(look(&file.join("below")).state, State::Fail);
+        assert_eq!(found(&file).state, State::Fail);
+        assert_eq!(found(&file.join("below")).state, State::Fail);
     }
 }

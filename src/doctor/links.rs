@@ -63,6 +63,11 @@ pub fn remedy(peer: &PeerStatus) -> String {
         "authentication failed" => {
             format!("on {name}: `darkmux auth show --print`; that token belongs to `{name}` in host.toml")
         }
+        why if why.starts_with("it refuses") => {
+            format!(
+                "on {name}: `darkmux auth ls` says what the token is for; from a tailnet, `[tailscale] allow` there names who may"
+            )
+        }
         "host not found" => "mend the name in its URL".to_owned(),
         "connection refused" | "connection timed out" => {
             format!("start `darkmux serve` on {name}; it must listen at {url} (`serve.bind` there)")
@@ -130,6 +135,7 @@ mod tests {
         assert!(says("roster", "authentication failed").contains("darkmux fleet join"));
         assert!(says("host.toml", "authentication failed").contains("auth show --print"));
         assert!(says("roster", "connection refused").contains("serve.bind"));
+        assert!(says("host.toml", "it refuses: this token only looks").contains("darkmux auth ls"));
         assert!(says("roster", "it answered 421: x").contains("serve.hosts desk:8765"));
         assert!(says("roster", "it is the same machine as pi").contains("remove `desk`"));
         let lies = judge(&[PeerStatus { dropped: 3, ..peer(LinkState::Connected, Some("left out")) }]);

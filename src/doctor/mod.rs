@@ -38,7 +38,7 @@ mod tokens;
 mod versions;
 
 pub use checks::{Check, LIMIT, examine};
-pub use fleet::fleet;
+pub use fleet::Asked;
 pub use report::{Finding, Outcome, REPORT_SCHEMA, Report, State};
 
 use question::question;

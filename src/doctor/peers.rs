@@ -18,15 +18,31 @@ impl Check for Peers {
             Err(error) => {
                 let shown = file.path().display().to_string();
                 let fix = format!("edit {shown}, or move it away: mv '{shown}' '{shown}.old'");
-                return Finding::fail(error.to_string(), "no machine is known by its address", fix);
+                return Finding::fail(
+                    error.to_string(),
+                    "no machine is known by its address, and the daemon goes on with those of before",
+                    fix,
+                );
             }
         };
         if roster.peers.is_empty() && roster.bad.is_empty() {
             return Finding::pass("the roster is empty");
         }
-        let probed = question(PROBE_TIME * 3 / 2, probe_all(&roster.peers, false)).unwrap_or_default();
-        judge(&roster, &probed)
+        match question(PROBE_TIME * 3 / 2, probe_all(&roster.peers, false)) {
+            Ok(probed) => judge(&roster, &probed),
+            Err(why) => not_known(&why),
+        }
     }
+}
+
+/// The machines could not be asked.
+pub(super) fn not_known(why: &str) -> Finding {
+    let words = format!("not known: {why}");
+    Finding::warn(
+        words,
+        "nobody was asked: this machine has no time or no room for it",
+        "darkmux doctor --fleet",
+    )
 }
 
 fn judge(roster: &Roster, probed: &[Probed]) -> Finding {

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::config::{Endpoint, EndpointKind, ModelsConfig};
-use crate::util::{Secret, root_cause};
+use crate::util::{Secret, read_body, root_cause};
 
 /// How long the servers of this machine may take to answer.
 pub const MODELS_PATIENCE: Duration = Duration::from_millis(300);
@@ -207,17 +207,12 @@ async fn get(client: &Client, url: String, key: Option<&Secret>) -> Answer {
     if let Some(key) = key {
         request = request.bearer_auth(key.expose());
     }
-    let mut response = request.send().await.map_err(|error| root_cause(&error))?;
+    let response = request.send().await.map_err(|error| root_cause(&error))?;
     if !response.status().is_success() {
         return Err(format!("it answers {}", response.status()));
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| root_cause(&error))? {
-        if body.len() + chunk.len() > ANSWER_MAX {
-            return Err("its list of models is larger than 1 MiB".to_owned());
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body =
+        read_body(response, ANSWER_MAX).await.map_err(|error| format!("its list of models: {error}"))?;
     serde_json::from_slice(&body).map_err(|_| "its answer is no JSON".to_owned())
 }
 

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use super::address::{AddressError, PeerAddress};
 use super::hostile::bounded;
 use super::{Peer, read_token};
-use crate::util::visible_line;
+use crate::util::{BodyError, read_body, visible_line};
 
 /// How long all probes may take together: what a second has when darkmux has started and before it prints.
 pub const PROBE_TIME: Duration = Duration::from_millis(950);
@@ -394,15 +394,13 @@ async fn plain(
 
 async fn encrypted(request: reqwest::RequestBuilder) -> Result<Answer, Broken> {
     let foreign = |error: &dyn std::error::Error| Broken::Foreign(cause(error));
-    let mut response = request.send().await.map_err(|error| foreign(&error))?;
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| foreign(&error))? {
-        if body.len() + piece.len() > ANSWER_MAX {
-            return Err(Broken::Foreign(format!("its answer is larger than {ANSWER_MAX} bytes")));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(Answer { status: response.status(), body: body.into() })
+    let response = request.send().await.map_err(|error| foreign(&error))?;
+    let status = response.status();
+    let body = read_body(response, ANSWER_MAX).await.map_err(|error| match error {
+        BodyError::Broken(error) => foreign(&error),
+        too_large @ BodyError::TooLarge(_) => foreign(&too_large),
+    })?;
+    Ok(Answer { status, body: body.freeze() })
 }
 
 impl Asker {

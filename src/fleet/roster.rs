@@ -118,7 +118,7 @@ pub struct BadEntry {
 }
 
 /// What the roster says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roster {
     /// The machines, by id.
     pub peers: Vec<Peer>,

@@ -2,13 +2,14 @@
 //!
 //! Invariants: the token goes to its own origin alone; no redirect is followed and no proxy asked; the address that
 //! was resolved and checked is the one that is connected to; what is read has a bound, and what is waited for a deadline;
-//! not more than [`CALLS_MAX`] requests are on their way to one peer, so that a mute one takes no more than that.
+//! not more than [`CALLS_MAX`] requests are on their way to one peer, over however many connections, so that a mute one takes
+//! no more than that.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use super::socket::{self, PeerSocket, refusal};
 use super::{PeerError, PeerUrl};
 use crate::fleet::resolve_name;
-use crate::util::Secret;
+use crate::util::{BodyError, Secret, read_body};
 
 /// How long connecting may take, TLS and names included.
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -26,14 +27,24 @@ pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Requests to one peer at one time, streams included and terminals not.
 pub const CALLS_MAX: usize = 128;
 
+/// The places for requests to one peer. Clones are the same places.
+#[derive(Debug, Clone)]
+pub struct Calls(Arc<Semaphore>);
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(CALLS_MAX)))
+    }
+}
+
 /// How long an unused connection is kept; less than any daemon keeps it.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
 /// Unused connections to one peer.
 const IDLE_MAX: usize = 4;
 
-/// Sent data that nobody confirmed for so long ends its connection.
-const UNCONFIRMED_TIME: Duration = Duration::from_secs(30);
+/// A connection on which nothing was said for so long is asked whether its other end is there.
+const QUIET_TIME: Duration = Duration::from_secs(30);
 
 /// The HTTP client of all peers.
 #[derive(Debug, Clone)]
@@ -57,7 +68,8 @@ impl PeerHttp {
     }
 
     fn builder() -> reqwest::ClientBuilder {
-        let builder = reqwest::Client::builder()
+        // A connection whose other end confirms nothing is ended by the library's own limits, within a minute more.
+        reqwest::Client::builder()
             .no_proxy()
             .redirect(Policy::none())
             .referer(false)
@@ -66,10 +78,7 @@ impl PeerHttp {
             .connect_timeout(CONNECT_TIME)
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(IDLE_MAX)
-            .tcp_keepalive(UNCONFIRMED_TIME);
-        #[cfg(target_os = "linux")]
-        let builder = builder.tcp_user_timeout(UNCONFIRMED_TIME);
-        builder
+            .tcp_keepalive(QUIET_TIME)
     }
 }
 
@@ -182,7 +191,7 @@ pub struct PeerClient {
     http: PeerHttp,
     url: PeerUrl,
     bearer: Option<HeaderValue>,
-    calls: Arc<Semaphore>,
+    calls: Calls,
 }
 
 impl PeerClient {
@@ -195,7 +204,14 @@ impl PeerClient {
             Ok(bearer)
         });
         let bearer = bearer.transpose()?;
-        Ok(Self { http: http.clone(), url, bearer, calls: Arc::new(Semaphore::new(CALLS_MAX)) })
+        Ok(Self { http: http.clone(), url, bearer, calls: Calls::default() })
+    }
+
+    /// The same, in the places that another client of this peer has: what was asked over an earlier connection may still be
+    /// on its way.
+    #[must_use]
+    pub fn in_places(self, calls: &Calls) -> Self {
+        Self { calls: calls.clone(), ..self }
     }
 
     /// Where it is.
@@ -209,13 +225,10 @@ impl PeerClient {
         let asked = async {
             let mut response = self.send(request).await?;
             let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-            let mut body = BytesMut::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| PeerError::of(&error))? {
-                if body.len() + chunk.len() > limit.max_bytes {
-                    return Err(PeerError::TooLarge(limit.max_bytes));
-                }
-                body.extend_from_slice(&chunk);
-            }
+            let body = read_body(response, limit.max_bytes).await.map_err(|error| match error {
+                BodyError::TooLarge(most) => PeerError::TooLarge(most),
+                BodyError::Broken(error) => PeerError::of(&error),
+            })?;
             Ok(PeerAnswer { status, headers, body: body.freeze() })
         };
         timeout(limit.deadline, asked).await.unwrap_or(Err(PeerError::TimedOut))
@@ -236,7 +249,7 @@ impl PeerClient {
     }
 
     fn call(&self) -> Result<OwnedSemaphorePermit, PeerError> {
-        Arc::clone(&self.calls).try_acquire_owned().map_err(|_| PeerError::Busy)
+        Arc::clone(&self.calls.0).try_acquire_owned().map_err(|_| PeerError::Busy)
     }
 
     fn request(&self, asked: &PeerRequest) -> reqwest::RequestBuilder {
@@ -255,9 +268,8 @@ impl PeerClient {
         let sent = self.request(&asked).send().await;
         let response = sent.map_err(|error| PeerError::of(&error))?;
         match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PeerError::Denied),
-            status @ StatusCode::MISDIRECTED_REQUEST => {
-                Err(PeerError::status(status.as_u16(), &refusal(response).await))
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => {
+                Err(refusal(response).await)
             }
             status if status.is_redirection() || status.is_informational() => {
                 Err(PeerError::Shape(format!("it sends elsewhere ({})", status.as_u16())))
@@ -317,6 +329,11 @@ mod tests {
     async fn what_is_no_answer_has_a_word() {
         for (bytes, words) in [
             (&b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"[..], "authentication failed"),
+            (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "it refuses: it did not say why"),
+            (
+                b"HTTP/1.1 403 No\r\nContent-Length: 13\r\n\r\nnot \x1b[2Jhere\n",
+                "it refuses: not \\u{1b}[2Jhere",
+            ),
             (
                 b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
                 "elsewhere",
@@ -346,6 +363,13 @@ mod tests {
         assert_eq!(client.ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::TimedOut);
         let places: Vec<_> = (0..CALLS_MAX).map(|_| client.call().unwrap()).collect();
         assert_eq!(client.ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::Busy);
+        // A link that connects anew gives what is asked no further places.
+        let link = |calls: &Calls| client.clone().in_places(calls);
+        assert_eq!(link(&client.calls).ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::Busy);
+        assert_eq!(
+            link(&Calls::default()).ask(PeerRequest::get("/"), soon).await.unwrap_err(),
+            PeerError::TimedOut
+        );
         drop(places);
         assert_eq!(client.ask(PeerRequest::get("/"), soon).await.unwrap_err(), PeerError::TimedOut);
     }

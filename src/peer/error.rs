@@ -32,6 +32,9 @@ pub enum PeerError {
     /// It does not take the token.
     #[error("authentication failed")]
     Denied,
+    /// It knows who asks, and does not let them: why, in its own words.
+    #[error("it refuses: {0}")]
+    Refuses(String),
     /// It said nothing for too long.
     #[error("no data received")]
     NoData,
@@ -59,6 +62,16 @@ impl PeerError {
     /// What it answered instead, in its own words.
     pub fn status(status: u16, message: &str) -> Self {
         Self::Status(status, bounded(message))
+    }
+
+    /// It does not let this machine do that, in its own words.
+    pub(super) fn refuses(message: &str) -> Self {
+        Self::Refuses(bounded(message))
+    }
+
+    /// Whether it was reached, and does not let this machine in.
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Denied | Self::Refuses(_))
     }
 
     /// What the HTTP client says.

@@ -13,11 +13,11 @@ use super::intake::{Source, Told};
 use super::link::{Ended, IDLE, Nudge};
 use super::pace::Pace;
 use super::status::Link;
-use super::table::RemoteTable;
+use super::table::{Full, Most, RemoteTable};
 use super::{Limit, PeerAnswer, PeerClient, PeerError, PeerRequest, PeerStream};
 
-/// Most sessions of one peer.
-pub const SESSIONS_MAX: usize = 4096;
+/// Most that is held of one peer: 4 KiB a session where there are as many as may be.
+const MOST: Most = Most { sessions: 4096, bytes: 16 * 1024 * 1024 };
 
 /// A daemon of gmux loses events and never says what is gone: its list is read after a moment, and again and again.
 const LIST_SOON: Duration = Duration::from_millis(500);
@@ -109,17 +109,19 @@ impl<'a> Follow<'a> {
     fn told(&mut self, told: Told) {
         match told {
             Told::Upsert(session) => {
-                if self.told.len() < SESSIONS_MAX {
+                if self.told.len() < MOST.sessions {
                     self.told.insert(session.id.to_string());
                 }
-                if !self.table.upsert(*session, SESSIONS_MAX) {
-                    self.dropped(1, "it has more than 4096 sessions");
+                match self.table.upsert(*session, MOST) {
+                    Ok(()) => {}
+                    Err(Full::Sessions) => self.dropped(1, "it has more than 4096 sessions"),
+                    Err(Full::Bytes) => self.dropped(1, "its sessions are larger than 16 MiB together"),
                 }
             }
             Told::Remove(id) => {
                 self.table.remove(&id);
                 // A list that was made before still has it.
-                if self.told.len() < SESSIONS_MAX {
+                if self.told.len() < MOST.sessions {
                     self.told.insert(id);
                 }
             }
@@ -173,9 +175,11 @@ impl<'a> Follow<'a> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::sync::Arc;
 
     use super::*;
     use crate::config::TokenSource;
+    use crate::peer::Audience;
     use crate::peer::list::{Origin, Wanted};
     use crate::peer::{PeerHttp, PeerUrl};
 
@@ -183,7 +187,7 @@ mod tests {
 
     /// A peer whose events have begun.
     struct Peer {
-        link: Link,
+        link: Arc<Link>,
         table: RemoteTable,
         client: PeerClient,
         stream: PeerStream,
@@ -197,7 +201,8 @@ mod tests {
             let stream = client.stream(PeerRequest::get("/v1/events"), IDLE).await.unwrap();
             let (name, token) = ("desk".into(), TokenSource::None);
             let wanted = Wanted { name, url, token, origin: Origin::Host, local: false };
-            Self { link: Link::new(wanted, String::new()), table: RemoteTable::default(), client, stream }
+            let link = Arc::new(Link::new(wanted, String::new()));
+            Self { link, table: RemoteTable::default(), client, stream }
         }
 
         /// Follows it to its end.
@@ -228,6 +233,36 @@ mod tests {
         let ended = Peer::at(listens).await.follow(true).await;
         assert!(matches!(ended, Ended::Failed(PeerError::Lost)));
         assert!(began.elapsed() >= Duration::from_millis(1400), "{:?}", began.elapsed());
+        peer.join().unwrap();
+    }
+
+    /// Each of its sessions may be as large as it is; all of them may not.
+    #[tokio::test]
+    async fn what_is_held_of_a_peer_is_bounded_and_what_is_left_out_is_said() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listens = listener.local_addr().unwrap();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let title = "x".repeat(60 * 1024);
+            stream.write_all(HEAD).unwrap();
+            for number in 0..300 {
+                let session = format!("{{\"alive\":true,\"title\":\"{title}\"}}");
+                let event = format!(
+                    "event: session-upsert\ndata: {{\"id\":\"x{number}\",\"session\":{session}}}\n\n"
+                );
+                stream.write_all(event.as_bytes()).unwrap();
+            }
+        });
+        let peer_here = Peer::at(listens).await;
+        let (table, link) = (peer_here.table.clone(), Arc::clone(&peer_here.link));
+        let ended = peer_here.follow(true).await;
+        assert!(matches!(ended, Ended::Failed(PeerError::Lost)));
+        let held: usize = table.list(&Audience::All).iter().map(|session| session.object.len()).sum();
+        assert!((15 * 1024 * 1024..=MOST.bytes).contains(&held), "{held}");
+        let status = link.status(table.count("desk"));
+        assert_eq!(status.sessions as u64 + status.dropped, 300);
+        assert!(status.last_error.unwrap().contains("larger than 16 MiB together"));
         peer.join().unwrap();
     }
 

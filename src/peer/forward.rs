@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use super::audience::HOPS_MAX;
 use super::client::{Limit, PeerAnswer};
-use super::{PeerError, RemoteId, words};
+use super::{PeerError, RemoteId};
 use crate::model::is_peer_name;
+use crate::wire::{OUTPUT_START, Said};
 
 /// Largest answer to an action, in bytes.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -52,7 +53,7 @@ fn wait_of(query: Option<&str>) -> u64 {
 }
 
 /// Headers of an answer that mean something to who asked.
-const KEPT: [&str; 3] = ["cache-control", "darkmux-output-start", "retry-after"];
+const KEPT: [&str; 3] = ["cache-control", OUTPUT_START, "retry-after"];
 
 /// The headers of an answer that are handed on.
 pub fn kept(headers: &http::HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
@@ -72,11 +73,11 @@ pub enum Carried {
 pub fn carried(answer: &PeerAnswer, peer: &str) -> Result<Carried, PeerError> {
     let PeerAnswer { status, body, .. } = answer;
     if serde_json::from_slice::<IgnoredAny>(body).is_ok() {
-        let body = if status.is_success() { with_our_ids(body, peer) } else { body.clone() };
+        let body = if status.is_success() { with_our_ids(body, peer)? } else { body.clone() };
         return Ok(Carried::Json(*status, body));
     }
     match status {
-        _ if !status.is_success() => Ok(Carried::Words(*status, words(body))),
+        _ if !status.is_success() => Ok(Carried::Words(*status, Said::read(body).message)),
         _ if body.is_empty() => {
             Ok(Carried::Json(StatusCode::OK, Bytes::from_static(b"{\"data\":{},\"ok\":true}")))
         }
@@ -84,18 +85,18 @@ pub fn carried(answer: &PeerAnswer, peer: &str) -> Result<Carried, PeerError> {
     }
 }
 
-/// The body with `data.session_id` as this machine's own clients have to say it.
-fn with_our_ids(body: &Bytes, peer: &str) -> Bytes {
-    let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.clone() };
-    let Some(Value::String(id)) = value.get_mut("data").and_then(|data| data.get_mut("session_id")) else {
-        return body.clone();
-    };
-    let ours = format!("{id}@{peer}");
-    if RemoteId::parse(&ours).is_none() {
-        return body.clone();
+/// The body with `data.session_id` as this machine's own clients have to say it. They make addresses of it, so one that is
+/// no id is not handed on.
+fn with_our_ids(body: &Bytes, peer: &str) -> Result<Bytes, PeerError> {
+    let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return Ok(body.clone()) };
+    let id = value.get_mut("data").and_then(|data| data.get_mut("session_id"));
+    let Some(id) = id.filter(|id| !id.is_null()) else { return Ok(body.clone()) };
+    let ours = id.as_str().map(|id| format!("{id}@{peer}"));
+    match ours.filter(|ours| RemoteId::parse(ours).is_some()) {
+        Some(ours) => *id = ours.into(),
+        None => return Err(PeerError::Shape("its session_id is none".to_owned())),
     }
-    *id = ours;
-    value.to_string().into()
+    Ok(value.to_string().into())
 }
 
 /// The peer that is to start a session, and the machine behind it that it is to hand it to: `dev@server` is `dev`, as
@@ -139,10 +140,10 @@ mod tests {
         assert_eq!(carried(200, kept), json(200, kept));
         let ours = r#"{"data":{"pid":7,"session_id":"sess-1@desk"},"ok":true}"#;
         assert_eq!(carried(200, r#"{"ok":true,"data":{"session_id":"sess-1","pid":7}}"#), json(200, ours));
-        assert_eq!(
-            carried(200, r#"{"data":{"session_id":"../x"}}"#),
-            json(200, r#"{"data":{"session_id":"../x"}}"#)
-        );
+        for wrong in [r#""../x""#, r#""a\u001b[2Jb""#, "7"] {
+            let answer = format!(r#"{{"data":{{"session_id":{wrong}}}}}"#).leak();
+            assert!(matches!(carried(200, answer), Err(PeerError::Shape(_))), "{wrong}");
+        }
         assert_eq!(carried(204, ""), json(200, r#"{"data":{},"ok":true}"#));
         let words = Carried::Words(StatusCode::BAD_GATEWAY, "peer unavailable".to_owned());
         assert_eq!(carried(502, "peer unavailable\n"), Ok(words));

@@ -20,6 +20,7 @@ impl Peers {
                     let off =
                         found.iter().filter(|found| is_off(found)).map(|found| found.name.as_str().into());
                     peers.set_found(found.iter().filter_map(wanted).collect(), off.collect());
+                    peers.tell_found();
                 }
                 tokio::select! {
                     () = &mut stopped => return,

@@ -20,7 +20,7 @@ use super::table::{RemoteSession, RemoteSubscription, RemoteTable};
 use super::{PeerClient, PeerError, PeerHttp};
 use crate::config::{Config, ConfigError, Environment, FlowConfig, HostConfig, TokenSource};
 use crate::fleet::{Roster, RosterFile};
-use crate::util::{Clock, Shutdown, SleepWatch, clock, tick};
+use crate::util::{Clock, OneThread, Shutdown, SleepWatch, clock, tick};
 use crate::wire::v1::{LinkState, PeerStatus};
 
 /// Between two looks at the files that name peers, and whether the machine slept.
@@ -87,6 +87,8 @@ struct Running {
 struct Files {
     host: HostConfig,
     roster: Roster,
+    /// What was wrong with them when they were read last.
+    wrong: Vec<String>,
 }
 
 impl Peers {
@@ -144,6 +146,11 @@ impl Peers {
         }
     }
 
+    /// What was found is otherwise, be it a peer or not: listeners are told.
+    pub(super) fn tell_found(&self) {
+        self.0.table.found();
+    }
+
     /// What `host.toml` says, as it changes.
     pub fn host(&self) -> watch::Receiver<HostConfig> {
         self.0.host.subscribe()
@@ -174,6 +181,13 @@ impl Peers {
     /// A session by its id.
     pub fn session(&self, id: &str) -> Option<Arc<RemoteSession>> {
         self.0.table.get(id)
+    }
+
+    /// The machine of this session says that there is none; whether it was shown here.
+    pub fn forget_session(&self, id: &str) -> bool {
+        let was_shown = self.0.table.get(id).is_some();
+        self.0.table.remove(id);
+        was_shown
     }
 
     /// Whether it is still known what changed after this number.
@@ -307,7 +321,7 @@ impl Hub {
     }
 
     /// Links that are down because of a token are tried at once when its file is another one.
-    async fn look_at_tokens(&self, before: Stamps) -> Stamps {
+    async fn look_at_tokens(&self, before: Stamps, thread: &mut OneThread<Stamps>) -> Stamps {
         let down: Vec<(Arc<str>, PathBuf)> = self
             .links()
             .iter()
@@ -321,9 +335,7 @@ impl Hub {
             return Stamps::new();
         }
         let look = move || down.into_iter().map(|(name, path)| (name, stamp(&path))).collect::<Stamps>();
-        let looked = timeout(END_TIME, self.shutdown.spawn_blocking(look)).await;
-        // A disk that hangs tells nothing.
-        let Ok(Ok(now)) = looked else { return before };
+        let Some(now) = thread.ask(END_TIME, look).await else { return before };
         let links = self.links();
         for (name, _) in now.iter().filter(|(name, stamp)| before.get(*name).is_some_and(|was| was != *stamp))
         {
@@ -334,20 +346,32 @@ impl Hub {
         now
     }
 
-    /// Reads the files; one that is not understood stays as it was.
-    async fn read(&self, before: Files) -> Files {
+    /// Reads the files; one that is not understood stays as it was. Whether both were understood; what is wrong is said
+    /// once, however often it is found.
+    async fn read(&self, files: &mut Files) -> bool {
         let (config, roster) = (self.config.clone(), RosterFile::new(self.config.fleet_file()));
         let read = self.shutdown.spawn_blocking(move || (config.host(), roster.read()));
-        let Ok((host, roster)) = read.await else { return before };
-        let host = host.unwrap_or_else(|error| {
-            tracing::error!(%error, "the peers stay as they were");
-            before.host
-        });
-        let roster = roster.unwrap_or_else(|error| {
-            tracing::error!(%error, "the peers stay as they were");
-            before.roster
-        });
-        Files { host, roster }
+        let Ok((host, roster)) = read.await else { return false };
+        let mut wrong = Vec::new();
+        match host {
+            Ok(host) => files.host = host,
+            Err(error) => wrong.push(error.to_string()),
+        }
+        match roster {
+            Ok(roster) => {
+                if files.roster != roster {
+                    // Why one that was found is no peer may be another reason now.
+                    self.table.found();
+                }
+                files.roster = roster;
+            }
+            Err(error) => wrong.push(error.to_string()),
+        }
+        for error in wrong.iter().filter(|error| !files.wrong.contains(error)) {
+            tracing::error!(error, "the peers stay as they were");
+        }
+        files.wrong = wrong;
+        files.wrong.is_empty()
     }
 }
 
@@ -356,14 +380,17 @@ async fn keep(hub: Arc<Hub>) {
     let mut slept = SleepWatch::new(hub.clock.clone());
     let mut found = hub.found.subscribe();
     let (mut files, mut seen, mut tokens) = (Files::default(), None, BTreeMap::new());
+    let (mut of_files, mut of_tokens) = (OneThread::default(), OneThread::default());
     let stopped = hub.shutdown.stopped();
     tokio::pin!(stopped);
     loop {
         let paths = [hub.config.paths.host_file(), hub.config.fleet_file()];
-        let stamps = paths.map(|path| stamp(&path));
-        if seen.as_ref() != Some(&stamps) {
-            files = hub.read(files).await;
-            seen = Some(stamps);
+        // A disk that hangs tells nothing, and keeps one thread.
+        let stamps = of_files.ask(END_TIME, move || paths.map(|path| stamp(&path))).await;
+        if stamps.is_some() && seen != stamps {
+            let understood = hub.read(&mut files).await;
+            // What can't be read is tried again: a right that was given back changes no stamp.
+            seen = stamps.filter(|_| understood);
             hub.host.send_if_modified(|now| {
                 let changed = *now != files.host;
                 now.clone_from(&files.host);
@@ -372,7 +399,7 @@ async fn keep(hub: Arc<Hub>) {
         }
         let all = wanted(&files.host, &files.roster, &found.borrow_and_update(), &hub.own_name);
         hub.apply(all).await;
-        tokens = hub.look_at_tokens(tokens).await;
+        tokens = hub.look_at_tokens(tokens, &mut of_tokens).await;
         tokio::select! {
             () = &mut stopped => return,
             () = tick(LOOK) => {}

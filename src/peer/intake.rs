@@ -177,9 +177,10 @@ impl Source {
             None => object.remove("node_id"),
         };
         object.insert("node_path".to_owned(), path.iter().map(|node| Value::from(&**node)).collect());
-        // Its peer there is away; what is away here is added when it is told.
-        let away = object.remove("disconnected_since");
-        let away = away.and_then(|since| Some(Arc::from(since.as_str().filter(|text| is_moment(text))?)));
+        // Its peer there is away; it is added when it is told, with what is away from here.
+        let since = object.remove("disconnected_since");
+        let away_there =
+            since.and_then(|since| Some(Arc::from(since.as_str().filter(|text| is_moment(text))?)));
         let alive = object.get("alive").and_then(Value::as_bool).unwrap_or_default();
         let created_at = object.get("created_at").and_then(Value::as_str).unwrap_or_default().into();
         let object = Bytes::from(Value::Object(object).to_string());
@@ -194,7 +195,8 @@ impl Source {
             path,
             alive,
             created_at,
-            away,
+            away: None,
+            away_there,
             object,
         })))
     }
@@ -323,7 +325,7 @@ mod tests {
         let event = Event { name: "session-upsert".into(), id: String::new(), data: deep.into() };
         assert_eq!(source().read(&event).unwrap_err(), Refused::Shape);
         let moment = json!({ "alive": true, "disconnected_since": "\",\"id\":\"x" });
-        assert_eq!(read("x", &moment).unwrap().unwrap().away, None);
+        assert_eq!(read("x", &moment).unwrap().unwrap().away_there, None);
     }
 
     proptest! {

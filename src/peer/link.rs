@@ -112,7 +112,8 @@ impl LinkTask {
             self.link.wanted.url.parse().map_err(|error| Ended::Because(format!("{error}")))?;
         let token = self.token.get().await.map_err(Ended::Because)?;
         let client = PeerClient::new(self.hub.http()?, url, token.as_ref())?;
-        self.link.set_client(client.clone());
+        // The link's own questions have places of their own: it comes back also while others wait for answers.
+        self.link.set_client(client.clone().in_places(&self.link.calls));
         let stream = events(&client, &self.hub.own, self.last.as_deref()).await?;
         let about = match client.ask(PeerRequest::get("/v1/health"), HEALTH).await {
             Ok(answer) if answer.status.is_success() => About::read(&answer.body),
@@ -135,6 +136,7 @@ impl LinkTask {
 
     fn up(&mut self, about: Option<About>) {
         self.denied = false;
+        self.token.taken();
         let name = &self.link.wanted.name;
         tracing::info!(peer = %name, url = %self.link.wanted.url, "connected to a peer");
         let version = about.as_ref().and_then(|about| about.version.clone());
@@ -148,7 +150,7 @@ impl LinkTask {
     fn down(&mut self, ended: Ended, was_up: bool) {
         let name = Arc::clone(&self.link.wanted.name);
         self.hub.release(&name);
-        let is_denied = matches!(ended, Ended::Failed(PeerError::Denied));
+        let is_denied = matches!(&ended, Ended::Failed(error) if error.is_denial());
         let why = match ended {
             Ended::Failed(error) => error.to_string(),
             Ended::Because(why) => why,

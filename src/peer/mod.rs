@@ -29,6 +29,7 @@ mod socket;
 mod status;
 mod table;
 mod token;
+mod typing;
 mod url;
 
 pub use audience::{Audience, HOPS_MAX, VIA};
@@ -38,6 +39,7 @@ pub use forward::{Carried, carried, kept, launch_on, limit};
 pub use hub::{Peers, PeersParts};
 pub use list::{Origin, Wanted};
 pub use remote_id::{RemoteId, encoded};
-pub use socket::{MESSAGE_MAX, PeerSocket, REFUSAL_MAX, open as open_socket, words};
+pub use socket::{MESSAGE_MAX, PeerSocket, REFUSAL_MAX, open as open_socket};
 pub use table::{RemoteEvent, RemoteNews, RemoteSession, RemoteSubscription};
+pub use typing::type_by_terminal;
 pub use url::{PeerUrl, UrlError};

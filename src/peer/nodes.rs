@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Machines that a name is kept for: one that says to be another at each connection takes no more room than this.
+const MET_MAX: usize = 8;
+
 /// Machines and names.
 #[derive(Debug, Default)]
 pub struct Nodes {
@@ -14,12 +17,15 @@ pub struct Nodes {
     first: HashMap<Arc<str>, First>,
     /// The machine that answers under a name.
     held: HashMap<Arc<str>, Arc<str>>,
+    /// Machines met so far, which orders them.
+    met: u64,
 }
 
 #[derive(Debug)]
 struct First {
     name: Arc<str>,
     is_found: bool,
+    met: u64,
 }
 
 impl Nodes {
@@ -31,15 +37,17 @@ impl Nodes {
         is_found: bool,
         node: &Arc<str>,
     ) -> Result<Option<Arc<str>>, Arc<str>> {
-        let own = || First { name: Arc::clone(name), is_found };
-        let first = self.first.entry(Arc::clone(node)).or_insert_with(own);
-        if first.is_found && !is_found {
-            *first = own();
-        }
-        let is_first = first.name == *name;
-        if is_found && !first.is_found {
-            return Err(Arc::clone(&first.name));
-        }
+        self.met += 1;
+        let own = First { name: Arc::clone(name), is_found, met: self.met };
+        let is_first = match self.first.get(node) {
+            Some(first) if is_found && !first.is_found => return Err(Arc::clone(&first.name)),
+            Some(first) if is_found || !first.is_found => first.name == *name,
+            _ => {
+                self.first.insert(Arc::clone(node), own);
+                self.forget_oldest(name);
+                true
+            }
+        };
         let other = self.held.iter().find(|(other, held)| *held == node && *other != name);
         let other = other.map(|(other, _)| Arc::clone(other));
         match other {
@@ -48,6 +56,15 @@ impl Nodes {
                 self.held.insert(Arc::clone(name), Arc::clone(node));
                 Ok(other)
             }
+        }
+    }
+
+    /// Of the machines that were first met under this name, the oldest goes when there are too many.
+    fn forget_oldest(&mut self, name: &str) {
+        let of_name = self.first.iter().filter(|(_, first)| &*first.name == name);
+        let (count, oldest) = (of_name.clone().count(), of_name.min_by_key(|(_, first)| first.met));
+        if let Some(oldest) = oldest.map(|(node, _)| Arc::clone(node)).filter(|_| count > MET_MAX) {
+            self.first.remove(&oldest);
         }
     }
 
@@ -86,6 +103,25 @@ mod tests {
         assert_eq!(nodes.claim(&c, false, &node), Ok(None));
         assert_eq!(nodes.claim(&b, false, &node), Err(c));
         assert_eq!(nodes.claim(&b, false, &"else".into()), Ok(None));
+    }
+
+    #[test]
+    fn a_name_under_which_ever_other_machines_answer_takes_no_more_room() {
+        let (desk, liar): (Arc<str>, Arc<str>) = ("desk".into(), "liar".into());
+        let mut nodes = Nodes::default();
+        nodes.claim(&desk, false, &"node-of-desk".into()).unwrap();
+        nodes.release("desk");
+        for number in 0..1000 {
+            nodes.claim(&liar, false, &format!("node-{number}").into()).unwrap();
+            nodes.release("liar");
+        }
+        assert_eq!(nodes.first.len(), 1 + MET_MAX);
+        nodes.claim(&liar, false, &"node-of-desk".into()).unwrap();
+        assert_eq!(
+            nodes.claim(&desk, false, &"node-of-desk".into()),
+            Ok(Some(liar)),
+            "it has its place still"
+        );
     }
 
     #[test]

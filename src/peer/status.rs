@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use super::PeerClient;
 use super::audience::node;
+use super::client::{Calls, PeerClient};
 use super::list::Wanted;
 use crate::util::visible_line;
 use crate::wire::v1::{Launcher, LinkState, PeerStatus};
@@ -59,6 +59,8 @@ fn bounded(text: &str) -> String {
 pub struct Link {
     /// The peer as it was asked for.
     pub wanted: Wanted,
+    /// What may be asked of it at one time.
+    pub calls: Calls,
     now: Mutex<Now>,
 }
 
@@ -78,7 +80,7 @@ impl Link {
         let state = LinkState::Connecting;
         let about = About::default();
         let now = Now { state, since, last_error: None, about, dropped: 0, client: None };
-        Self { wanted, now: Mutex::new(now) }
+        Self { wanted, calls: Calls::default(), now: Mutex::new(now) }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {

@@ -1,7 +1,7 @@
 //! The sessions of the peers in memory: what each is, by which way it came, and every change as it happens.
 //!
 //! Invariants: a session that came by several ways is shown once, by the shortest of them; what its owner sent is
-//! not changed; a removal is told; memory is bounded by what links may put in.
+//! not changed; a removal is told; a peer's sessions are bounded in number and in bytes.
 //!
 //! Not here: what may come in (`intake`), and who is told (`serve`).
 
@@ -32,8 +32,10 @@ pub struct RemoteSession {
     pub alive: bool,
     /// When it was asked for, as its owner said.
     pub created_at: Box<str>,
-    /// Since when its peer is away.
+    /// Since when its peer is away from here.
     pub away: Option<Arc<str>>,
+    /// Since when its owner is away from that peer, as the peer said last.
+    pub away_there: Option<Arc<str>>,
     /// Its JSON on one line, as its owner sent it, with our keys.
     pub object: Bytes,
 }
@@ -41,7 +43,7 @@ pub struct RemoteSession {
 impl RemoteSession {
     /// Its JSON on one line, as it is now.
     pub fn json(&self) -> Bytes {
-        match &self.away {
+        match self.disconnected_since() {
             Some(since) => {
                 let mut json = self.object.to_vec();
                 json.pop();
@@ -50,6 +52,11 @@ impl RemoteSession {
             }
             None => self.object.clone(),
         }
+    }
+
+    /// Since when nothing new is heard of it. Where it is away twice, the peer said so before it was away itself.
+    fn disconnected_since(&self) -> Option<&Arc<str>> {
+        self.away_there.as_ref().or(self.away.as_ref())
     }
 
     /// How many machines it came through.
@@ -70,8 +77,35 @@ impl RemoteSession {
 
     /// Whether it is the same in all that is told.
     fn is_like(&self, other: &Self) -> bool {
-        self.object == other.object && self.away == other.away && self.local == other.local
+        self.object == other.object
+            && self.disconnected_since() == other.disconnected_since()
+            && self.local == other.local
     }
+}
+
+/// How much of one peer is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Sessions.
+    pub sessions: usize,
+    /// Bytes of all of them together.
+    pub bytes: usize,
+}
+
+/// Why a session is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Its peer has as many as are held of one.
+    Sessions,
+    /// Its peer's are as large together as is held of one.
+    Bytes,
+}
+
+/// What is held of one peer.
+#[derive(Debug, Default)]
+struct Holding {
+    ids: HashSet<Arc<str>>,
+    bytes: usize,
 }
 
 /// A machine and the id of a session there.
@@ -84,6 +118,8 @@ pub enum Subject {
     Session(Arc<str>, bool),
     /// A peer, whose status is another one.
     Peer(Arc<str>),
+    /// What was found beside the peers.
+    Found,
 }
 
 /// Something that a listener is told.
@@ -99,6 +135,8 @@ pub enum RemoteEvent {
     Notice(Arc<str>, Arc<Notice>),
     /// A peer's status is another one.
     Status(Arc<str>),
+    /// The machines that were found are others, or are otherwise.
+    Found,
 }
 
 /// What comes at a time.
@@ -124,7 +162,7 @@ struct Inner {
 struct State {
     /// All of them, those too that another way hides.
     sessions: HashMap<Arc<str>, Arc<RemoteSession>>,
-    by_peer: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    by_peer: HashMap<Arc<str>, Holding>,
     by_owner: HashMap<Owner, Vec<Arc<str>>>,
     changes: Changes<Subject>,
 }
@@ -135,7 +173,7 @@ impl State {
     fn shown(&self, owner: &Owner) -> Option<Arc<RemoteSession>> {
         let ways = self.by_owner.get(owner)?.iter().filter_map(|id| self.sessions.get(id));
         let best = ways.min_by(|a, b| {
-            let key = |way: &RemoteSession| (way.hops(), way.away.is_some());
+            let key = |way: &RemoteSession| (way.hops(), way.disconnected_since().is_some());
             key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
         });
         best.cloned()
@@ -168,12 +206,13 @@ impl State {
 
     fn take(&mut self, id: &Arc<str>) {
         let Some(session) = self.sessions.get(id) else { return };
-        let (owner, peer) = (session.owner(), Arc::clone(&session.peer));
+        let (owner, peer, bytes) = (session.owner(), Arc::clone(&session.peer), session.object.len());
         self.with(owner.as_ref(), id, |state| {
             state.sessions.remove(id);
-            if let Some(ids) = state.by_peer.get_mut(&peer) {
-                ids.remove(id);
-                if ids.is_empty() {
+            if let Some(held) = state.by_peer.get_mut(&peer) {
+                held.ids.remove(id);
+                held.bytes -= bytes;
+                if held.ids.is_empty() {
                     state.by_peer.remove(&peer);
                 }
             }
@@ -195,7 +234,10 @@ impl State {
             self.take(&id);
         }
         self.with(owner.as_ref(), &id, |state| {
-            state.by_peer.entry(Arc::clone(&session.peer)).or_default().insert(Arc::clone(&session.id));
+            let before = state.sessions.get(&session.id).map_or(0, |before| before.object.len());
+            let held = state.by_peer.entry(Arc::clone(&session.peer)).or_default();
+            held.ids.insert(Arc::clone(&session.id));
+            held.bytes = held.bytes - before + session.object.len();
             if let Some(owner) = owner.clone() {
                 let ways = state.by_owner.entry(owner).or_default();
                 if !ways.contains(&session.id) {
@@ -207,7 +249,19 @@ impl State {
     }
 
     fn of_peer(&self, peer: &str) -> Vec<Arc<str>> {
-        self.by_peer.get(peer).into_iter().flatten().cloned().collect()
+        self.by_peer.get(peer).into_iter().flat_map(|held| &held.ids).cloned().collect()
+    }
+
+    /// Whether there is room for this session.
+    fn room(&self, session: &RemoteSession, most: Most) -> Result<(), Full> {
+        let before = self.sessions.get(&session.id).map(|before| before.object.len());
+        let (count, bytes) =
+            self.by_peer.get(&session.peer).map_or((0, 0), |held| (held.ids.len(), held.bytes));
+        if before.is_none() && count >= most.sessions {
+            return Err(Full::Sessions);
+        }
+        let after = bytes - before.unwrap_or(0) + session.object.len();
+        if after > most.bytes { Err(Full::Bytes) } else { Ok(()) }
     }
 }
 
@@ -232,15 +286,16 @@ impl RemoteTable {
         done
     }
 
-    /// A session is new or otherwise. Refused when its peer has `most` already.
-    pub fn upsert(&self, session: RemoteSession, most: usize) -> bool {
+    /// A session is new or otherwise. Refused when `most` of its peer is held already; it is not shown as it was before
+    /// then.
+    pub fn upsert(&self, session: RemoteSession, most: Most) -> Result<(), Full> {
         self.change(|state| {
-            let ids = state.by_peer.get(&session.peer);
-            let full = ids.is_some_and(|ids| ids.len() >= most && !ids.contains(&session.id));
-            if !full {
-                state.put(session);
+            let room = state.room(&session, most);
+            match room {
+                Ok(()) => state.put(session),
+                Err(_) => state.take(&session.id),
             }
-            !full
+            room
         })
     }
 
@@ -272,6 +327,11 @@ impl RemoteTable {
     /// A peer's status is another one.
     pub fn status(&self, peer: &Arc<str>) {
         self.change(|state| state.changes.upsert(&Subject::Peer(Arc::clone(peer))));
+    }
+
+    /// What was found beside the peers is otherwise.
+    pub fn found(&self) {
+        self.change(|state| state.changes.upsert(&Subject::Found));
     }
 
     /// A peer is none any more.
@@ -314,9 +374,9 @@ impl RemoteTable {
     /// The sessions of one peer: how many there are, and how many of them run.
     pub fn count(&self, peer: &str) -> (usize, usize) {
         let state = self.state();
-        let ids = state.by_peer.get(peer);
         let alive = |id: &&Arc<str>| state.sessions.get(*id).is_some_and(|session| session.alive);
-        ids.map_or((0, 0), |ids| (ids.len(), ids.iter().filter(alive).count()))
+        let held = state.by_peer.get(peer).map(|held| &held.ids);
+        held.map_or((0, 0), |ids| (ids.len(), ids.iter().filter(alive).count()))
     }
 
     /// Whether all is still known that changed after `number`.
@@ -398,6 +458,12 @@ impl RemoteSubscription {
             | Change::Notice(Subject::Peer(name), _) => {
                 RemoteEvent::Status(Some(name).filter(|_| !matches!(self.audience, Audience::Hub(_)))?)
             }
+            Change::Upsert(Subject::Found)
+            | Change::Remove(Subject::Found)
+            | Change::Activity(Subject::Found)
+            | Change::Notice(Subject::Found, _) => {
+                Some(RemoteEvent::Found).filter(|_| !matches!(self.audience, Audience::Hub(_)))?
+            }
             Change::Upsert(Subject::Session(id, _)) => RemoteEvent::Upsert(admitted(&id)?),
             Change::Remove(Subject::Session(id, local)) => {
                 RemoteEvent::Remove(Some(id).filter(|_| self.audience.hears_of(local))?)
@@ -426,9 +492,12 @@ mod tests {
             alive: true,
             created_at: "".into(),
             away: None,
+            away_there: None,
             object: format!("{{\"id\":\"{id}\"}}").into(),
         }
     }
+
+    const MOST: Most = Most { sessions: 9, bytes: 1000 };
 
     fn shown(table: &RemoteTable) -> Vec<String> {
         let mut all: Vec<String> =
@@ -443,7 +512,7 @@ mod tests {
         for (id, path) in
             [("x@d@b", &["D", "B"][..]), ("x@d", &["D"]), ("x@d@a", &["D", "A"]), ("x@u", &[""])]
         {
-            assert!(table.upsert(session(id, path), 9));
+            assert_eq!(table.upsert(session(id, path), MOST), Ok(()));
         }
         assert_eq!(shown(&table), ["x@d", "x@u"]);
         // The way to its owner stays, also while that is away.
@@ -457,7 +526,9 @@ mod tests {
         table.remove("x@d@b");
         assert_eq!(shown(&table), ["x@d@a", "x@u"]);
         assert!(table.get("x@d@b").is_none() && table.get("x@d@a").is_some());
-        assert!(!table.upsert(session("y@u", &[""]), 1), "there is room for one");
+        let one = Most { sessions: 1, ..MOST };
+        assert_eq!(table.upsert(session("y@u", &[""]), one), Err(Full::Sessions), "there is room for one");
+        assert_eq!(table.upsert(session("x@u", &[""]), one), Ok(()), "which is this one");
         assert_eq!((table.count("u"), table.count("d")), ((1, 1), (0, 0)));
     }
 
@@ -465,14 +536,59 @@ mod tests {
     fn hubs_get_what_did_not_come_through_them_and_others_what_is_near() {
         let table = RemoteTable::default();
         for (id, path) in [("x@near", &["N"][..]), ("x@far", &["F"]), ("x@o@far", &["O", "F"])] {
-            table.upsert(session(id, path), 9);
+            table.upsert(session(id, path), MOST).unwrap();
         }
-        table.upsert(session("x@a@b@c@far", &["A", "B", "C", "F"]), 9);
+        table.upsert(session("x@a@b@c@far", &["A", "B", "C", "F"]), MOST).unwrap();
         let of = |audience: &Audience| table.list(audience).len();
         assert_eq!((of(&Audience::All), of(&Audience::Near)), (4, 1));
         assert_eq!(of(&Audience::Hub(vec!["F".into()])), 1);
         assert_eq!(of(&Audience::Hub(vec!["O".into()])), 2);
         assert_eq!(of(&Audience::Hub(vec!["Z".into()])), 3, "not beyond the fourth machine");
+    }
+
+    #[test]
+    fn a_peer_that_was_away_says_still_who_is_away_from_it() {
+        let table = RemoteTable::default();
+        let far = RemoteSession {
+            away_there: Some("2026-01-01T00:00:00Z".into()),
+            ..session("x@o@far", &["O", "F"])
+        };
+        table.upsert(far, MOST).unwrap();
+        table.upsert(session("y@far", &["F"]), MOST).unwrap();
+        let since = |id: &str| {
+            let object: serde_json::Value = serde_json::from_slice(&table.get(id).unwrap().json()).unwrap();
+            object["disconnected_since"].as_str().map(str::to_owned)
+        };
+        let (before, after) =
+            (Some("2026-01-01T00:00:00Z".to_owned()), Some("2026-01-02T00:00:00Z".to_owned()));
+        assert_eq!((since("x@o@far"), since("y@far")), (before.clone(), None));
+        table.mark("far", Some(&"2026-01-02T00:00:00Z".into()));
+        assert_eq!((since("x@o@far"), since("y@far")), (before.clone(), after));
+        table.mark("far", None);
+        assert_eq!((since("x@o@far"), since("y@far")), (before, None), "its owner is not back with its peer");
+    }
+
+    #[test]
+    fn a_peers_sessions_are_bounded_in_bytes() {
+        let table = RemoteTable::default();
+        let sized = |id: &str, bytes: usize| {
+            let object = format!("{{\"title\":\"{}\"}}", "x".repeat(bytes - 12)).into();
+            RemoteSession { object, ..session(id, &["D"]) }
+        };
+        assert_eq!(table.upsert(sized("x@d", 500), MOST), Ok(()));
+        assert_eq!(table.upsert(sized("y@d", 501), MOST), Err(Full::Bytes));
+        assert_eq!(table.upsert(sized("x@e", 1000), MOST), Ok(()), "another peer's");
+        assert_eq!(table.upsert(sized("y@d", 500), MOST), Ok(()));
+        assert_eq!(table.upsert(sized("y@d", 400), MOST), Ok(()), "it was counted before");
+        assert_eq!(table.upsert(sized("x@d", 600), MOST), Ok(()));
+        // What is too large now is not shown as it was.
+        assert_eq!(table.upsert(sized("y@d", 401), MOST), Err(Full::Bytes));
+        assert!(table.get("y@d").is_none());
+        table.mark("d", Some(&"2026-01-01T00:00:00Z".into()));
+        table.mark("d", None);
+        assert_eq!(table.upsert(sized("z@d", 400), MOST), Ok(()), "a mark adds nothing");
+        table.retain("d", |_| false);
+        assert_eq!(table.upsert(sized("z@d", 1000), MOST), Ok(()));
     }
 
     /// Takes what a listener is told; `known` is what it knows.
@@ -515,7 +631,7 @@ mod tests {
                 let (id, path) = ways[way];
                 let peer = id.rsplit('@').next().unwrap();
                 match what {
-                    0 | 1 => drop(table.upsert(session(id, path), 9)),
+                    0 | 1 => table.upsert(session(id, path), MOST).unwrap(),
                     2 => table.remove(id),
                     3 => table.mark(peer, Some(&"2026-01-01T00:00:00Z".into())),
                     4 => table.mark(peer, None),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Runner;
 use crate::model::MachineId;
-use crate::peer::{PeerError, PeerRequest, PeerStream};
+use crate::peer::{PeerRequest, PeerStream};
 use crate::work::Claim;
 use crate::workspace::{Placing, WorkspaceError};
 
@@ -151,7 +151,7 @@ async fn ask(
             Err(WorkspaceError::Refused(words))
         }
         Ok(pack) => Ok(Err(format!("it answers with status {}", pack.status.as_u16()))),
-        Err(error @ PeerError::Denied) => {
+        Err(error) if error.is_denial() => {
             let words = format!("{at} does not give its repository to this machine: {error}");
             Err(WorkspaceError::Lacks(words))
         }

@@ -171,8 +171,14 @@ impl Module {
         let mut in_comment = false;
         for (number, line) in text.lines().enumerate() {
             let bare = line.trim();
-            if in_comment || bare.starts_with("/*") {
-                in_comment = !bare.ends_with("*/");
+            let unknown = || format!("{path}:{}: the viewer can't be put together of `{line}`", number + 1);
+            if let Some(comment) = if in_comment { Some(bare) } else { bare.strip_prefix("/*") } {
+                in_comment = match comment.split_once("*/") {
+                    None => true,
+                    Some((_, "")) => false,
+                    // It would be left out with the comment.
+                    Some(_) => return Err(unknown()),
+                };
                 continue;
             }
             if bare.is_empty() || bare.starts_with("//") {
@@ -185,9 +191,7 @@ impl Module {
             } else {
                 module.line(line)
             };
-            known.ok_or_else(|| {
-                format!("{path}:{}: the viewer can't be put together of `{line}`", number + 1)
-            })?;
+            known.ok_or_else(unknown)?;
         }
         Ok(module)
     }
@@ -333,6 +337,8 @@ mod tests {
             ("export { x } from './b.js';", "main.js:1"),
             ("export const { x } = y;", "main.js:1"),
             ("const x = `a\nb`;", "main.js:1"),
+            ("/** @type {X} */ (y).run();", "main.js:1"),
+            ("/**\n * Why.\n */ run();\n/* x */", "main.js:3"),
             ("import { x } from './c.js';", "c.js is not in this build"),
             ("import { x } from './main.js';", "a cycle of modules: main.js > main.js"),
         ] {

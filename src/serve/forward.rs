@@ -16,14 +16,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http_body_util::BodyExt;
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
+use super::app::data;
 use super::auth::Caller;
 use super::{ApiError, App};
 use crate::model::MachineId;
 use crate::peer::{self, Carried, PeerClient, PeerError, PeerRequest, PeerStream, RemoteId};
 use crate::util::{Shutdown, visible_line};
+use crate::wire::RETURN;
 use crate::wire::v1::LinkState;
 
 /// How long a stream of output may say nothing.
@@ -107,7 +110,8 @@ async fn carry(
     let action = parts.uri.path().rsplit('/').next().unwrap_or_default();
     let query = parts.uri.query();
     let unavailable = |error: PeerError| unavailable(to.peer, &error);
-    let asked = question(&parts, action, to, body.to_bytes());
+    let body = body.to_bytes();
+    let asked = question(&parts, action, to, body.clone());
     let caller = parts.extensions.get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| ApiError::internal("asking who asks", &"there is no caller"))?;
     if action == "scrollback" {
@@ -116,7 +120,14 @@ async fn carry(
     }
     let limit = peer::limit(action, query, to.further());
     if action != "wait" {
-        return answered(&client.ask(asked, limit).await.map_err(unavailable)?, to.peer);
+        let answer = client.ask(asked, limit).await.map_err(unavailable)?;
+        return match action {
+            _ if answer.status != StatusCode::NOT_FOUND => answered(&answer, to.peer),
+            // So it is what was asked for. Daemons of gmux never say that a session of their own peers is gone.
+            "dismiss" if app.peers.forget_session(&format!("{}@{}", to.rest, to.peer)) => data(&json!({})),
+            "input" => typed(&answer, client, to, (query, &body)).await,
+            _ => answered(&answer, to.peer),
+        };
     }
     let _seat = app.waits.try_acquire().map_err(|_| ApiError::too_many_wait())?;
     tokio::select! {
@@ -135,6 +146,26 @@ fn question(parts: &Parts, action: &str, to: RemoteId<'_>, body: Bytes) -> PeerR
         asked = asked.with_header(header::CONTENT_TYPE, kind.clone());
     }
     if body.is_empty() { asked } else { asked.with_body(body) }
+}
+
+/// Types into a session, though its machine answered that it knows no such path: one of gmux says so in plain words, and
+/// takes it by the terminal.
+async fn typed(
+    answer: &peer::PeerAnswer,
+    client: &PeerClient,
+    to: RemoteId<'_>,
+    (query, body): (Option<&str>, &[u8]),
+) -> Result<Response, ApiError> {
+    let mut typed = body.to_vec();
+    if query.unwrap_or_default().split('&').any(|pair| pair == "submit=1") {
+        typed.extend_from_slice(RETURN);
+    }
+    if typed.is_empty() || serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok() {
+        return answered(answer, to.peer);
+    }
+    let done = peer::type_by_terminal(client, to, &typed).await;
+    done.map_err(|error| unavailable(to.peer, &error))?;
+    data(&json!({}))
 }
 
 /// What is told of a peer that does not answer.

@@ -78,9 +78,18 @@ async fn listen(mut seen: watch::Receiver<Seen>, main: SocketAddr, app: Arc<App>
     let shutdown = app.shutdown.clone();
     let mut stopped = std::pin::pin!(shutdown.stopped());
     let (mut bound, mut complained) = (BTreeMap::new(), BTreeSet::new());
+    let mut shut = None;
     loop {
         let mut missing = false;
-        let addresses = own_addresses(&seen.borrow_and_update(), main.ip());
+        let addresses = {
+            let seen = seen.borrow_and_update();
+            let why = is_shut(&seen);
+            if let Some(why) = why.as_ref().filter(|_| shut != why) {
+                tracing::warn!(why, "`[tailscale] enabled`, and nobody can be let in by the tailnet now");
+            }
+            shut = why;
+            own_addresses(&seen, main.ip())
+        };
         for ip in addresses {
             if bound.contains_key(&ip) {
                 continue;
@@ -110,6 +119,15 @@ async fn listen(mut seen: watch::Receiver<Seen>, main: SocketAddr, app: Arc<App>
     }
 }
 
+/// Why nobody of the tailnet can be known; `None` where they can be, or that is not known yet.
+fn is_shut(seen: &Seen) -> Option<String> {
+    match seen {
+        Seen::Away(why) => Some(why.clone()),
+        Seen::Tailnet(tailnet) if !tailnet.is_running => Some("Tailscale is not connected".to_owned()),
+        Seen::Tailnet(_) | Seen::Unknown => None,
+    }
+}
+
 /// The addresses to listen on. One that is none of a tailnet is none of ours to open, whoever says so.
 fn own_addresses(seen: &Seen, main: IpAddr) -> Vec<IpAddr> {
     let Seen::Tailnet(tailnet) = seen else { return Vec::new() };
@@ -133,7 +151,10 @@ mod tests {
         };
         assert_eq!(own(&tailnet, "127.0.0.1"), 2);
         assert_eq!((own(&tailnet, "100.64.0.1"), own(&tailnet, "0.0.0.0")), (1, 1));
+        assert_eq!(is_shut(&Seen::Tailnet(Arc::new(tailnet.clone()))), None);
         tailnet.is_running = false;
         assert_eq!(own(&tailnet, "127.0.0.1"), 0);
+        assert!(is_shut(&Seen::Tailnet(Arc::new(tailnet))).is_some_and(|why| why.contains("not connected")));
+        assert_eq!(is_shut(&Seen::Away("no socket".to_owned())).as_deref(), Some("no socket"));
     }
 }

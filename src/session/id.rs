@@ -30,6 +30,12 @@ pub fn new_session_id() -> Result<SessionId, IdError> {
     SessionId::new(format!("sess-{:08x}", random & 0xffff_ffff))
 }
 
+/// The id of the session that is asked for with this key: always the same one.
+pub fn session_id_of(key: &str) -> Result<SessionId, IdError> {
+    let hash = blake3::hash(key.as_bytes()).to_hex();
+    SessionId::new(format!("sess-{}", hash.split_at(16).0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,14 @@ pub fn lock_within(file: &File, patience: Duration) -> io::Result<()> {
     poll(patience, || file.try_lock())
 }
 
+/// The lock of those who write the file at `path`, on a file beside it that ends in `.lock`. Held until it is dropped.
+pub fn lock_beside(path: &Path, patience: Duration) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let lock =
+        options.create(true).truncate(false).write(true).mode(0o600).open(path.with_extension("lock"))?;
+    lock_within(&lock, patience).map(|()| lock)
+}
+
 /// As [`lock_within`], together with others that only read.
 pub fn lock_shared_within(file: &File, patience: Duration) -> io::Result<()> {
     poll(patience, || file.try_lock_shared())

@@ -15,7 +15,7 @@ mod socket_key;
 
 pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, sync_written, write_atomic, write_new};
-pub use lock::{FileLock, lock_shared_within, lock_within};
+pub use lock::{FileLock, lock_beside, lock_shared_within, lock_within};
 pub use password::Password;
 pub use private::{
     ensure_private_dir, find_in, open_in, open_in_at_hand, read_bounded, read_if_there, read_open,

@@ -3,6 +3,7 @@
 
 mod backoff;
 mod blocking;
+mod body;
 mod boottime;
 pub mod clock;
 pub mod human;
@@ -17,6 +18,7 @@ mod tick;
 
 pub use backoff::Backoff;
 pub use blocking::OneThread;
+pub use body::{BodyError, body_start, read_body};
 pub use boottime::BootTime;
 pub use clock::Clock;
 pub use jitter::jitter;

@@ -25,6 +25,16 @@ impl DaemonInfo {
         SocketAddr::new(self.bind, self.port)
     }
 
+    /// Where programs of this machine reach it: where it listens on all addresses, none of them is its name.
+    pub fn near(&self) -> SocketAddr {
+        let ip = match self.bind {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.port)
+    }
+
     /// The page for people. By the name `localhost` where that leads there, so that it is one page and one cookie,
     /// however the daemon is asked.
     pub fn url(&self) -> String {
@@ -48,17 +58,19 @@ mod tests {
 
     #[test]
     fn the_page_is_where_the_daemon_listens() {
-        for (bind, url) in [
-            ("127.0.0.1", "http://localhost:8765/"),
-            ("0.0.0.0", "http://localhost:8765/"),
-            ("::1", "http://localhost:8765/"),
-            ("127.0.0.2", "http://127.0.0.2:8765/"),
-            ("100.64.1.5", "http://100.64.1.5:8765/"),
-            ("fd7a:115c:a1e0::5", "http://[fd7a:115c:a1e0::5]:8765/"),
+        for (bind, url, near) in [
+            ("127.0.0.1", "http://localhost:8765/", "127.0.0.1:8765"),
+            ("0.0.0.0", "http://localhost:8765/", "127.0.0.1:8765"),
+            ("::", "http://localhost:8765/", "[::1]:8765"),
+            ("::1", "http://localhost:8765/", "[::1]:8765"),
+            ("127.0.0.2", "http://127.0.0.2:8765/", "127.0.0.2:8765"),
+            ("100.64.1.5", "http://100.64.1.5:8765/", "100.64.1.5:8765"),
+            ("fd7a:115c:a1e0::5", "http://[fd7a:115c:a1e0::5]:8765/", "[fd7a:115c:a1e0::5]:8765"),
         ] {
             let bind = bind.parse().unwrap();
             let (version, started_at) = (String::new(), String::new());
-            assert_eq!(DaemonInfo { pid: 1, port: 8765, bind, version, started_at }.url(), url);
+            let info = DaemonInfo { pid: 1, port: 8765, bind, version, started_at };
+            assert_eq!((info.url().as_str(), info.near().to_string().as_str()), (url, near));
         }
     }
 }

@@ -5,6 +5,12 @@ use serde_json::Value;
 
 use super::SessionStatus;
 
+/// What the return key types.
+pub const RETURN: &[u8] = b"\r";
+
+/// Header that tells the offset of the first byte of output in the body.
+pub const OUTPUT_START: &str = "darkmux-output-start";
+
 /// `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

@@ -6,6 +6,7 @@ mod fleet;
 pub mod frames;
 mod http;
 mod join;
+mod said;
 mod session;
 pub mod v1;
 mod work;
@@ -16,8 +17,9 @@ pub use agent::{
 };
 pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};
-pub use http::{DayEntry, FlowDays, Health, MachineSpecs, RemoteLine, SessionList};
+pub use http::{DayEntry, FlowDays, Health, MachineSpecs, OUTPUT_START, RETURN, RemoteLine, SessionList};
 pub use join::{InviteAsk, Invited, JoinAnswer, JoinAsk, JoinGreeting, JoinHello, JoinRedis};
+pub use said::Said;
 pub use session::{
     DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionReport, SessionSpec, SessionStatus,
     WindowSize,

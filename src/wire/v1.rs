@@ -108,7 +108,7 @@ pub struct SessionObject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventObject {
     /// What happened.
-    #[schema(pattern = "^(session-(upsert|remove|activity|snapshot|notice)|peer-status)$")]
+    #[schema(pattern = "^(session-(upsert|remove|activity|snapshot|notice)|peer-status|discovery)$")]
     pub event: String,
     /// JSON; its `type` is the event's name.
     pub data: String,
@@ -158,6 +158,11 @@ pub struct LaunchBody {
     /// Ours: the first size of its terminal.
     #[serde(default, deserialize_with = "size")]
     pub size: Option<WindowSize>,
+    /// Ours: asked again with the same key it starts nothing and tells the session of the first time, while that is
+    /// kept: for who asks again because no answer came.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 200)]
+    pub key: Option<String>,
 }
 
 /// A size is an object. Read as it is, it could be a list as well.

@@ -85,6 +85,11 @@ impl Records {
         }
     }
 
+    /// Removes the record of a job.
+    pub fn forget(&self, id: &SessionId) -> io::Result<()> {
+        fs::remove_file(self.dir.join(format!("{id}.json")))
+    }
+
     /// The jobs that there are records of.
     pub fn ids(&self) -> Vec<SessionId> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
@@ -108,7 +113,7 @@ impl Records {
             {
                 tracing::debug!(job = %id, %error, "its snapshot stays");
             }
-            match fs::remove_file(self.dir.join(format!("{id}.json"))) {
+            match self.forget(&id) {
                 Ok(()) => gone.push(id),
                 Err(error) => tracing::warn!(job = %id, %error, "its record is not removed"),
             }

@@ -1,7 +1,7 @@
 /** A job is dispatched from the page, which says before who could run it; it is watched, replayed, tried again, cancelled. */
 
 import { browserTest, check, checkFaults, until } from './harness.mjs';
-import { signIn } from './terminals.mjs';
+import { ok, signIn } from './terminals.mjs';
 
 const SCRIPT = "printf 'one '; sleep 0.7; printf 'two '; sleep 0.7; echo three";
 
@@ -73,5 +73,14 @@ await browserTest(async (page, faults) => {
   await until('the page says that it is paused', () => page.getByText('The queue is paused: running').isVisible());
   await page.locator('#queue-pause').click();
   await until('it goes on', async () => await page.locator('#queue-pause').innerText() === 'Pause');
+
+  // Who is signed in no more sees nothing of the output, which stood on the page.
+  await page.goBack();
+  await until('its output is shown again', async () => (await screen().catch(() => '')).includes('got kumquat'));
   checkFaults(faults);
+  await ok('auth', 'rotate');
+  await until('the page says how to sign in', () => page.locator('.job-output .sign-in').isVisible());
+  check(!(await page.content()).includes('kumquat'), 'the output is on the page after the rotation');
+  await signIn(page);
+  checkFaults(faults, /status of 40[13]/);
 });

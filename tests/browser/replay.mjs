@@ -108,6 +108,22 @@ await browserTest(async (page, faults) => {
   await page.locator('.play').click();
   await until('it begins anew', async () => await page.locator('li.record').count() === 1);
   await until('silence is passed over', async () => await page.locator('li.record').count() === 3);
+  // What is chosen shows at once where the clock stands still.
+  await page.goto(`${url()}/flow/2026-01-02?view=lanes`);
+  await until('it has lanes', async () => await page.locator('#lanes .lane').count() > 0);
+  await page.locator('#search').fill('in none of the records');
+  await until('the lanes are those that match', async () => await page.locator('#lanes .lane').count() === 0);
+  // Another page and back is the same day, and the present is another page.
+  await page.goto(`${url()}/flow/2026-01-02`);
+  await waitForPill(page, 'replay (2026-01-02)');
+  await page.locator('#panes [data-pane="queue"]').click();
+  await page.locator('#panes [data-pane="flow"]').click();
+  check(new URL(page.url()).pathname === '/flow/2026-01-02', `the flow of a day's page is at ${page.url()}`);
+  await page.locator('#day').click();
+  await page.locator('.day-list a', { hasText: 'Today, live' }).click();
+  await waitForPill(page, 'live');
+  await page.goto(`${url()}/flow/2026-01-02`);
+  await waitForPill(page, 'replay (2026-01-02)');
   await page.locator('#panes [data-pane="sessions"]').click();
   check(!await page.locator('#playbar').isVisible(), 'the present has a bar of the past');
   checkFaults(faults, /showcase|none\.json|404/);

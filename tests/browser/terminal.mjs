@@ -5,7 +5,7 @@
 
 import { statSync, readFileSync, readdirSync } from 'node:fs';
 import { browserTest, check, checkFaults, until } from './harness.mjs';
-import { connected, enter, open, rows, screen, session, sh, shows, signIn, start } from './terminals.mjs';
+import { api, connected, enter, open, rows, screen, session, sh, shows, signIn, start } from './terminals.mjs';
 
 /** @param {import('playwright-core').Page} page @param {string} name */
 const current = async (page, name) => {
@@ -29,8 +29,22 @@ await browserTest(async (page, faults) => {
   await until('a folder that is not there is told', async () => /folder|directory/.test(await page.locator('#launch-problem').innerText()));
   await page.locator('#launch-folder').fill('/');
   await page.locator('#launch-name').fill('by hand');
+  // An answer that is lost: it was started, and is not started again.
+  await page.route('**/v1/launch', async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  const were = (await api('GET', '/v1/sessions')).length;
   await page.locator('#launch button[type=submit]').click();
+  check(await page.locator('#launch button[type=submit]').isDisabled(), 'it can be started again while it is being started');
+  await until('the page says that it is not known', async () => /may have been started/.test(await page.locator('#launch-problem').innerText()));
+  // Its program is not to be had at first.
+  await page.route('**/vendor/xterm.mjs', (route) => route.abort(), { times: 1 });
+  await page.locator('#launch button[type=submit]').click();
+  await until('the page says that the terminal could not be loaded', async () => /could not be loaded/.test(await page.locator('#terminal-state').innerText()));
   const id = await current(page, 'by hand');
+  const are = (await api('GET', '/v1/sessions')).length;
+  check(are === were + 1, `${are - were} sessions were started`);
   check((await session(id)).cwd === '/', 'the session does not run in the folder that was given');
 
   await enter(page, 'echo it-$((6*7))-works');
@@ -54,8 +68,8 @@ await browserTest(async (page, faults) => {
 
   // The size of the page is the size of the program's terminal.
   const sizes = [];
-  for (const viewport of [{ width: 1280, height: 800 }, { width: 1000, height: 520 }]) {
-    await page.setViewportSize(viewport);
+  for (const [width, height] of [[1280, 800], [1000, 520], [390, 844], [2560, 1440]]) {
+    await page.setViewportSize({ width, height });
     const shown = (await until('the terminal has as many rows as fit', async () => {
       const count = (await rows(page)).length;
       const { terminal_rows: told } = await session(id);
@@ -64,6 +78,7 @@ await browserTest(async (page, faults) => {
     sizes.push(`${shown}`);
     await enter(page, 'clear; stty size');
     await shows(page, new RegExp(`^${shown} \\d+$`, 'm'));
+    await fits(page);
   }
 
   // A full-screen program is the same after the page is loaded again.
@@ -119,21 +134,50 @@ await browserTest(async (page, faults) => {
   check(page.context().pages().length === pages, 'a link was opened without a yes');
 
   // A picture is kept on the session's machine, and its path is typed.
-  const pasting = await start('/bin/cat');
+  const pasting = await sh("stty -icanon -echo; echo ready; exec cat -v");
   await open(page, pasting);
-  await page.locator('#terminal .xterm-helper-textarea').evaluate((field) => {
+  await shows(page, 'ready');
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.evaluate(async () => {
     const bytes = Uint8Array.from(atob('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='), (char) => char.charCodeAt(0));
-    const data = new DataTransfer();
-    data.items.add(new File([bytes], 'shot.png', { type: 'image/png' }));
-    field.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+    await navigator.clipboard.write([new ClipboardItem({ 'image/png': new Blob([bytes], { type: 'image/png' }) })]);
   });
+  await page.locator('#terminal .xterm-helper-textarea').focus();
+  await page.keyboard.press('Control+Shift+V');
+  await until('it is said how a picture is pasted', () => page.locator('.toast', { hasText: 'Ctrl+V pastes a picture' }).isVisible());
+  await page.keyboard.press('Control+v');
   await shows(page, '.png');
   const path = (await rows(page)).join('').match(/\/\S+?\.png/)?.[0] ?? '';
   check(readFileSync(path).subarray(1, 4).toString() === 'PNG', `no picture at ${path}`);
   check((statSync(path).mode & 0o777) === 0o600, 'the picture can be read by others');
   check(readdirSync(path.replace(/\/[^/]*$/, '')).length === 1, 'more than one file was kept');
-  checkFaults(faults, /status of 4(00|22)/);
+  check(!(await screen(page)).includes('^V'), 'a picture was pasted and the key typed');
+  // Without a picture the key is the program's, and text is pasted with Shift.
+  await page.evaluate(() => navigator.clipboard.writeText('just text'));
+  await page.keyboard.press('Control+v');
+  await shows(page, '^V');
+  await page.keyboard.press('Control+Shift+V');
+  await shows(page, '^Vjust text');
+  checkFaults(faults, /status of 4(00|22)|net::ERR_FAILED/);
 });
+
+/** Every cell is in view, with room around them all, and nothing scrolls sideways. @param {import('playwright-core').Page} page */
+async function fits(page) {
+  const cells = await page.locator('#terminal .xterm-screen').boundingBox();
+  const pane = await page.locator('#terminal-pane').boundingBox();
+  const bar = await page.locator('#keybar').boundingBox();
+  check(cells && pane, 'the terminal has no place');
+  const room = {
+    left: cells.x - pane.x,
+    right: pane.x + pane.width - cells.x - cells.width,
+    top: cells.y - pane.y,
+    bottom: (bar?.y ?? pane.y + pane.height) - cells.y - cells.height,
+  };
+  // At most a cell more than the narrowest room that a terminal has.
+  const small = Object.entries(room).every(([side, px]) => px >= (side === 'bottom' ? 0 : 4) && px < 24);
+  check(small, `the room around the cells is ${JSON.stringify(room)}`);
+  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page scrolls sideways');
+}
 
 /** @param {import('playwright-core').Page} page @param {number} row @param {number} column */
 async function clickCell(page, row, column) {

@@ -1,7 +1,7 @@
 /** Two terminals side by side: both show what happens, and each takes what is typed into it. */
 
 import { browserTest, check, checkFaults, until } from './harness.mjs';
-import { sh, signIn } from './terminals.mjs';
+import { home, sh, signIn } from './terminals.mjs';
 
 await browserTest(async (page, faults) => {
   const one = await sh('echo first; exec cat');
@@ -25,5 +25,15 @@ await browserTest(async (page, faults) => {
   await until('one is left', async () => await page.locator('.grid-tile').count() === 1);
   await page.goBack();
   await until('both are back', async () => await page.locator('.grid-tile').count() === 2);
+
+  // A tile outlives the closing of others, which stay closed.
+  const three = await sh('echo third; exec cat');
+  await page.goto(`${home()}/sessions?show=${one},${two},${three}`);
+  await until('all three are there', async () => await page.locator('.grid-tile').count() === 3);
+  for (const id of [one, two]) {
+    await tile(id).getByRole('button', { name: /^Close/ }).click();
+    await until('it is closed', async () => await tile(id).count() === 0);
+  }
+  check(new URL(page.url()).search === `?show=${three}` && await page.locator('.grid-tile').count() === 1, `closing the second leads to ${page.url()}`);
   checkFaults(faults);
 });

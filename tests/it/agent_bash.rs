@@ -161,9 +161,11 @@ fn a_guard_that_is_killed_is_told_and_takes_the_command_along() {
         });
         signal(text.lines().next().unwrap().parse().unwrap(), "KILL");
     });
-    let words = tools.refused("bash", &json!({"command": "echo $PPID >pids; echo $$ >>pids; sleep 600"}));
+    let words = tools
+        .refused("bash", &json!({"command": "echo did-a-part; echo $PPID >pids; echo $$ >>pids; sleep 600"}));
     killer.join().unwrap();
-    assert!(words.contains("it ended without a word"), "{words}");
+    assert!(words.contains("it ended without a word") && words.contains("may have done part"), "{words}");
+    assert!(words.ends_with("\ndid-a-part\n") && !words.contains("not run"), "{words}");
     for pid in pids(&tools, "pids") {
         wait_for("the process to end", || (!is_alive(pid)).then_some(()));
     }

@@ -107,6 +107,14 @@ fn an_edit_is_made_whole_or_not_at_all_and_keeps_what_it_does_not_touch() {
     // One edit without a list, as some models write it.
     tools.ok("edit", &json!({"path": "run.sh", "old_string": "echo 3", "new_string": ""}));
     assert!(fs::read(&path).unwrap().ends_with(b"\r\necho 2\r\n"));
+    // And one beside it, as others do; the same again is the same.
+    let both = json!({"path": "run.sh", "edits": [{"old_string": "echo 1", "new_string": "echo one"}],
+        "old_string": "echo 2", "new_string": "echo two"});
+    assert!(tools.ok("edit", &both).contains("2 places"));
+    assert!(fs::read(&path).unwrap().ends_with(b"echo one\r\necho two\r\n"));
+    let twice = json!({"path": "run.sh", "edits": [{"old_string": "one", "new_string": "1"}],
+        "old_string": "one", "new_string": "1"});
+    assert!(tools.ok("edit", &twice).contains("1 place "));
     fs::write(tools.root.join("bin"), b"a\0b").unwrap();
     let arguments = json!({"path": "bin", "old_string": "a", "new_string": "c"});
     assert!(tools.refused("edit", &arguments).contains("binary"));
@@ -224,6 +232,10 @@ fn a_search_is_bounded_in_results_and_in_time() {
     fs::write(tools.root.join("wide"), format!("needle {}", "x".repeat(1_000_000))).unwrap();
     let text = tools.ok("search", &json!({"pattern": "needle", "max_results": 100_000}));
     assert!(text.len() < 60_000 && text.contains("of at least "), "{}", text.len());
+    // A line that no search may hold; what stands before it is found.
+    fs::write(tools.root.join("line"), format!("cone\n{}", "x".repeat(20 * 1024 * 1024))).unwrap();
+    let text = tools.ok("search", &json!({"pattern": "cone"}));
+    assert!(text.starts_with("line:1: cone\n(1 file not looked at to the end: "), "{text}");
     let limits = ToolLimits { search_timeout: std::time::Duration::ZERO, ..ToolLimits::default() };
     let mut late = Tools::with(limits, |_, _| Confinement::Off);
     fs::write(late.root.join("a"), "needle").unwrap();

@@ -42,8 +42,20 @@ impl Bed {
         self.home.run(["crew", "dispatch", role, "--workdir", self.work.to_str().unwrap(), "-m", message])
     }
 
+    /// Adds a role.
+    pub fn role(&self, manifest: &Value) {
+        let roles = self.home.darkmux().join("roles");
+        fs::create_dir_all(&roles).unwrap();
+        fs::write(roles.join(format!("{}.json", manifest["id"].as_str().unwrap())), manifest.to_string())
+            .unwrap();
+    }
+
     pub fn start(&self, args: &[&str]) -> String {
-        let mut command = self.home.cmd(["crew", "dispatch", "coder", "-d", "-m", "do it", "--workdir"]);
+        self.start_as("coder", args)
+    }
+
+    pub fn start_as(&self, role: &str, args: &[&str]) -> String {
+        let mut command = self.home.cmd(["crew", "dispatch", role, "-d", "-m", "do it", "--workdir"]);
         let output = command.arg(&self.work).args(args).output().unwrap();
         assert!(output.status.success(), "{}", describe(&output));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -56,6 +68,13 @@ impl Bed {
 
     pub fn result(&self) -> Value {
         serde_json::from_slice(&fs::read(self.folder().join("result.json")).unwrap()).unwrap()
+    }
+
+    /// Kills the agent, as a crash does.
+    pub fn crash(&self) {
+        let state = fs::read(self.folder().join("state.json")).unwrap();
+        let state: Value = serde_json::from_slice(&state).unwrap();
+        crate::support::signal(state["pid"].as_i64().unwrap(), "KILL");
     }
 
     fn records(&self) -> Vec<Value> {
@@ -311,13 +330,12 @@ fn limits_end_it_and_say_which() {
 #[test]
 fn a_killed_agent_goes_on_with_what_it_knew() {
     let bed = Bed::new([
-        Reply::call("bash", json!({ "command": "echo first-step" })),
+        Reply::call("bash", json!({ "command": "mkdir sub; cd sub; echo first-step" })),
         Reply::begun([json!({ "content": "thinking about it" })]).hangs(),
     ]);
     let id = bed.start(&[]);
     wait_for("the second turn", || (bed.server.asked().len() == 2).then_some(()));
-    let state: Value = serde_json::from_slice(&fs::read(bed.folder().join("state.json")).unwrap()).unwrap();
-    crate::support::signal(state["pid"].as_i64().unwrap(), "KILL");
+    bed.crash();
     bed.home.run(["session", "wait", &id]);
     bed.server.then(Reply::text("Finished after all."));
     bed.home.ok(["session", "resume", "-d", &id]);
@@ -325,6 +343,12 @@ fn a_killed_agent_goes_on_with_what_it_knew() {
     assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
     let asked = last_asked(&bed);
     assert!(asked.contains("do it") && asked.contains("first-step"), "{asked}");
+    // What does not last from one run to the next it is told of.
+    assert_eq!(asked.matches("You were interrupted").count(), 1, "{asked}");
+    assert!(
+        asked.contains("starts in sub") && asked.contains("starts in the work directory again"),
+        "{asked}"
+    );
     let tail = bed.home.ok(["session", "tail", &id]);
     assert!(tail.contains("goes on after turn 1") && tail.contains("Finished after all."), "{tail}");
 }
@@ -364,11 +388,8 @@ fn a_key_is_nowhere_but_in_the_request() {
 #[test]
 fn a_role_may_try_again_with_a_hint_or_name_who_takes_over() {
     let bed = Bed::new([Reply::text("BLOCKED: no way"), Reply::text("BLOCKED: still none")]);
-    let roles = bed.home.darkmux().join("roles");
-    fs::create_dir_all(&roles).unwrap();
     let role = |name: &str, escalation: Value| {
-        let manifest = json!({ "id": name, "runtime": "agent", "escalation_contract": escalation });
-        fs::write(roles.join(format!("{name}.json")), manifest.to_string()).unwrap();
+        bed.role(&json!({ "id": name, "runtime": "agent", "escalation_contract": escalation }));
     };
     role("again", json!("retry-with-hint"));
     role("handing", json!({ "hand-off-to": "analyst" }));

@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::agent_loop::{Bed, last_asked};
-use crate::support::describe;
 use crate::support::model_server::{ModelServer, Reply};
+use crate::support::{describe, wait_for};
 
 /// A machine whose model has a window of so many tokens, and files to fill it with.
 fn bed(window: u64, script: impl IntoIterator<Item = Reply>) -> Bed {
@@ -63,6 +63,19 @@ fn where_the_model_can_t_sum_up_its_calls_stand_for_it() {
 }
 
 #[test]
+fn a_server_that_is_busy_while_it_sums_up_is_asked_again_and_its_summary_counts() {
+    let busy = Reply::status(503, r#"{"error":{"message":"loading"}}"#);
+    let summary = Reply::text("big holds lines of x");
+    let bed = bed(12_000, [reads(5), busy, summary, Reply::text("It is done.")]);
+    let output = bed.dispatch("coder", "read big");
+    assert_eq!((output.status.code(), bed.server.left()), (Some(0), 0), "{}", describe(&output));
+    assert!(describe(&output).contains("busy (503): loading"), "{}", describe(&output));
+    assert!(last_asked(&bed).contains("big holds lines of x"), "{}", last_asked(&bed));
+    // Three answers of 120, one of them the summary.
+    assert_eq!(bed.result()["totals"]["total_tokens"], 360);
+}
+
+#[test]
 fn what_is_left_is_cut_until_it_fits() {
     let bed = bed(4000, [reads(3), Reply::text(&"y ".repeat(6000)), Reply::text("It is done.")]);
     let output = bed.dispatch("coder", "read big, and the secret word is kumquat");
@@ -72,6 +85,21 @@ fn what_is_left_is_cut_until_it_fits() {
     let telemetry = &bed.payloads("telemetry.compaction")[0];
     // A quarter is the answer's.
     assert!(telemetry["to"].as_u64().unwrap() <= 3000, "{telemetry}");
+}
+
+#[test]
+fn a_window_that_is_set_counts_for_a_run_that_goes_on() {
+    let too_long = r#"{"error":{"type":"exceed_context_size_error","message":"too large","n_ctx":8000}}"#;
+    let (refused, summary) = (Reply::status(400, too_long), Reply::text("big holds lines of x"));
+    let bed = bed(12_000, [reads(1), refused, summary, Reply::text("It is done.")]);
+    let id = bed.start(&[]);
+    assert_eq!(bed.home.run(["session", "wait", &id]).status.code(), Some(0));
+    for (set, says) in [("0", "window 8000 tokens"), ("9000", "window 9000 tokens")] {
+        bed.home.ok(["config", "set", "models.context", set]);
+        bed.home.ok(["session", "resume", "-d", &id]);
+        wait_for(says, || bed.home.ok(["session", "tail", &id]).contains(says).then_some(()));
+        bed.home.run(["session", "kill", &id]);
+    }
 }
 
 #[test]

@@ -57,6 +57,18 @@ fn the_binary_beside_it_is_installed_and_started_with_the_container() {
     let _end = End(pid);
     assert_eq!((info["port"].as_u64(), info["bind"].as_str()), (Some(u64::from(port)), Some("0.0.0.0")));
     assert_eq!(std::fs::metadata(state.join("auth-token")).unwrap().mode() & 0o777, 0o600);
+
+    // Who looks inside is told that it is well, though it listens on all addresses.
+    let mut doctor = home.command(root.join("usr/local/bin/darkmux").to_str().unwrap());
+    let said = describe(&doctor.arg("doctor").env("DARKMUX_HOME", &state).output().unwrap());
+    assert!(said.contains("answers at http://localhost:"), "{said}");
+    // Another start says in the log that there is one already, and takes nothing of it away.
+    let log = || std::fs::read_to_string(state.join("logs/serve.log")).unwrap();
+    assert!(log().contains("serving"), "{}", log());
+    let mut command = home.command(root.join("usr/local/share/darkmux/start.sh").to_str().unwrap());
+    command.arg("true").env("DARKMUX_HOME", &state).env("DARKMUX_SERVE_BIND", "0.0.0.0").output().unwrap();
+    wait_for("the second to say why it ends", || log().contains("already runs").then_some(()));
+    assert!(log().contains("serving"), "{}", log());
 }
 
 /// Ends the daemon that the script started.

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::http_raw::ask_with;
+use crate::http_raw::{Events, ask_with};
+use crate::support::api::{Api, data};
 use crate::support::hub::write_host;
 use crate::support::local::{ALICE, BOB, Engine, Tailscale, container, device, read_request};
 use crate::support::{Daemon, Home, describe, free_port, wait_for};
@@ -162,6 +163,41 @@ fn machines_of_the_tailnet_are_found_change_leave_and_come_back() {
         assert!(!head.contains("authorization") && !head.contains("cookie"), "{head}");
     }
     drop(daemon);
+}
+
+/// Who follows the events is told, and asks then.
+#[test]
+fn a_machine_that_is_found_is_told_to_who_listens() {
+    let (home, socket) = home_in_tailnet();
+    let port = free_port();
+    let _desk = Device::new("127.0.0.3", port, "200 OK", gmuxd("desk"));
+    let tailscale = Tailscale::start(&socket);
+    let daemon = Daemon::start_with(&home, ["serve", "--port", &port.to_string()]);
+    let hub = Api {
+        token: std::fs::read_to_string(home.darkmux().join("auth-token")).unwrap().trim().to_owned(),
+        home,
+        daemon,
+    };
+    let (mut viewer, mut of_a_hub) = (hub.events(None), hub.events_with("", &["Darkmux-Via: node-of-else"]));
+    let told = |stream: &mut Events, name: &str| {
+        stream.fill();
+        stream.take().iter().any(|event| event.name == name)
+    };
+    for stream in [&mut viewer, &mut of_a_hub] {
+        wait_for("the first part", || told(stream, "session-snapshot").then_some(()));
+    }
+    tailscale.change(|tailnet| tailnet.peers = vec![device("n2", "desktop", "127.0.0.3", ALICE)]);
+    wait_for("an event that leads to the machine", || {
+        let found = told(&mut viewer, "discovery").then(|| data(&hub.get("/v1/discovery")))?;
+        (found["machines"][0]["name"] == "desk").then_some(())
+    });
+    let id = hub.launch(&["true"]);
+    wait_for("a hub to hear of sessions", || {
+        of_a_hub.fill();
+        let events = of_a_hub.take();
+        assert!(events.iter().all(|event| event.name != "discovery"), "no hub asks what was found here");
+        events.iter().any(|event| event.data.contains(&id)).then_some(())
+    });
 }
 
 #[test]

@@ -172,3 +172,44 @@ async fn a_job_whose_files_a_power_loss_emptied_may_have_run() {
     assert_eq!((view.state, view.attempt), (JobState::Dead, 1), "{view:?}");
     assert_eq!(std::fs::read_to_string(mark("once")).unwrap().lines().count(), 1);
 }
+
+/// The folders keep others from the sockets. Whoever gets to one all the same is asked who they are: here a user who may
+/// pass every folder.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_user_is_answered_by_no_socket() {
+    let other = [
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    ];
+    let sudo: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["sudo", "-n"] };
+    let home = Home::new();
+    let _daemon = Daemon::start(&home);
+    let id = home.ok(["session", "new", "-d", "cat"]).trim().to_owned();
+    let key = home.socket_key();
+    let folder = folder(&home, &id);
+    let both = [
+        (folder.join("host.sock"), "/v1/status", folder.join("host.log")),
+        (home.darkmux().join("daemon.sock"), "/v1/sessions", home.path().join("serve.log")),
+    ];
+    for (socket, path, log) in both {
+        let url = format!("http://localhost{path}");
+        let curl = ["curl", "-s", "-m", "10", "-H", &key, &url, "--unix-socket", socket.to_str().unwrap()];
+        let ask = |before: &[&str]| {
+            let words = [before, &curl].concat();
+            let output = home.command(words[0]).args(&words[1..]).output().expect("curl, setpriv, sudo");
+            (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let (status, ours) = ask(&[]);
+        assert!(status == Some(0) && ours.starts_with('{'), "{path}: {status:?} {ours}");
+        let (status, theirs) = ask(&[sudo, &other].concat());
+        assert!(status != Some(0) && theirs.is_empty(), "{path}: {status:?} {theirs}");
+        // It came as far as that: this needs root, or `sudo -n`.
+        wait_for("the refusal in the log", || {
+            std::fs::read_to_string(&log).ok()?.contains("another user").then_some(())
+        });
+    }
+}

@@ -123,6 +123,41 @@ async fn terminals_of_gmux_work_through_the_hub() {
     assert!(matches!(Ws::try_open(&hub, "/ws/sess-ffffffff@old").await.err(), Some(404)));
 }
 
+/// What gmux has no path for works by the terminal, and what it never says is gone can be put away.
+#[test]
+fn what_gmux_cannot_do_is_done_all_the_same() {
+    let (hub, spoke) = pair();
+    let own = spoke.run("shell", &["bash"]);
+    let id = format!("{own}@old");
+    is(&hub, &id, |session| session["alive"] == true);
+    data(&hub.type_in(&id, "?submit=1", b"typed by hand"));
+    let shown = || hub.get(&format!("/v1/sessions/{id}/scrollback")).body.clone();
+    wait_for("what was typed", || {
+        String::from_utf8_lossy(&shown()).contains("typed by hand\r\n").then_some(())
+    });
+    assert!(spoke.asked().iter().any(|asked| asked.contains("/input?submit=1")), "a newer one has a path");
+    let ended = spoke.run("shell", &["bash"]);
+    spoke.exits(&ended, 0);
+    is(&hub, &format!("{ended}@old"), |session| session["alive"] == false);
+    let (status, _) = refusal(&hub.type_in(&format!("{ended}@old"), "", b"x"));
+    assert_eq!(status, 502);
+    assert_eq!(refusal(&hub.type_in("sess-ffffffff@old", "", b"x")).0, 404);
+
+    // What does not fit is lost, so nobody is told; its list would tell, and the next one is read in a minute.
+    wait_for("its list to be read", || {
+        spoke.asked().iter().any(|asked| asked == "GET /v1/sessions?").then_some(())
+    });
+    spoke.hold(true);
+    for number in 0..100 {
+        spoke.change(&own, |session| session["title"] = json!(number));
+    }
+    spoke.forgets(&ended);
+    data(&hub.act(&format!("{ended}@old"), "dismiss"));
+    assert_eq!(hub.ids(), [id]);
+    spoke.hold(false);
+    assert_eq!(refusal(&hub.act("sess-ffffffff@old", "dismiss")).0, 404, "it was never shown");
+}
+
 /// P5: output, pasted files, and waits with the time that was asked for.
 #[test]
 fn queries_and_large_bodies_reach_gmux() {

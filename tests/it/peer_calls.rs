@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 use crate::http_raw::{Answer, ask_with, send};
 use crate::support::api::{Api, data, refusal};
 use crate::support::hub::{PeerLine, hub, machine};
-use crate::support::{Home, PATIENCE, is_alive, signal, wait_for};
+use crate::support::{Home, PATIENCE, freeze, is_alive, signal, wait_for};
 
 /// A hub with one spoke, `desk`.
 fn pair() -> (Api, Api) {
@@ -182,7 +182,7 @@ fn a_machine_that_is_away_is_said_to_be() {
     let here = hub.launch(&["cat"]);
     is(&hub, &id, |session| session["alive"] == true);
     let pid = spoke.daemon.process.pid();
-    signal(pid, "STOP");
+    freeze(pid);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| hub.act(&id, "read"));
         let begun = Instant::now();

@@ -152,6 +152,47 @@ fn a_refused_command_runs_again_and_a_damaged_roster_changes_nothing() {
     assert_eq!(hub.peer("desk")["status"], "connected");
 }
 
+/// Puts a roster in its place that has this length and moment, as one has whose rights alone are others.
+fn put_roster(hub: &Api, text: &str, at: std::time::SystemTime) {
+    let (file, new) = (hub.home.darkmux().join("fleet.json"), hub.home.darkmux().join("fleet.json.new"));
+    std::fs::write(&new, format!("{text:400}")).unwrap();
+    std::fs::File::options().write(true).open(&new).unwrap().set_modified(at).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+/// A roster that can't be read is said once, by `doctor` as well, and counts as soon as it can be read.
+#[test]
+fn a_roster_that_can_be_read_again_counts_and_its_fault_is_said_once() {
+    let spoke = Api::of(machine("desk"));
+    let id = format!("{}@desk", spoke.launch(&["sleep", "60"]));
+    let hub = hub("hub", &[]);
+    let (url, token) = (spoke.daemon.url(""), spoke.home.darkmux().join("auth-token"));
+    let address = url.strip_prefix("http://").unwrap();
+    hub.home.ok(["fleet", "add", "desk", "--address", address, "--token-file", &token.display().to_string()]);
+    hub.shows(&[&id]);
+    let good = std::fs::read_to_string(hub.home.darkmux().join("fleet.json")).unwrap();
+    let mut none: serde_json::Value = serde_json::from_str(&good).unwrap();
+    none["machines"].as_object_mut().expect("machines by name").clear();
+    let said = || {
+        let log = std::fs::read_to_string(hub.home.path().join("serve.log")).unwrap();
+        log.matches("the peers stay as they were").count()
+    };
+    let now = std::time::SystemTime::now();
+    put_roster(&hub, "{", now - Duration::from_mins(1));
+    wait_for("the fault to be noticed", || (said() == 1).then_some(()));
+    let doctor = describe(&hub.home.run(["doctor"]));
+    assert!(doctor.contains("the daemon goes on with those of before"), "{doctor}");
+    // Read once more, together with a file that names another peer.
+    put_roster(&hub, "{", now);
+    let gone = Spoke::start();
+    set_peers(&hub.home, &[at("gone", &gone)]);
+    wait_for("the other file to be read", || hub.peer("gone").is_object().then_some(()));
+    assert_eq!(hub.ids(), [id]);
+    put_roster(&hub, &none.to_string(), now);
+    hub.shows(&[]);
+    assert_eq!(said(), 1);
+}
+
 /// A mistake in `host.toml` is said by the lists that people look at.
 #[test]
 fn lists_of_machines_say_what_is_wrong_in_the_file() {

@@ -1,9 +1,11 @@
 //! Machines that vanish without a word, in a network of its own in which the kernel drops what they say. Linux only.
 
+use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::discovery_door::in_a_network;
+use crate::http_raw::Answer;
 use crate::support::api::{data, refusal};
 use crate::support::hub::{PeerLine, hub, machine};
 use crate::support::{api::Api, describe, wait_for};
@@ -40,6 +42,19 @@ fn vanishes() {
     let hub = hub("hub", &[PeerLine::of("gone", &gone), PeerLine::of("other", &other)]);
     let (lost, kept) = (format!("{lost}@gone"), format!("{kept}@other"));
     hub.shows(&[&lost, &kept]);
+    let (port, token) = (hub.daemon.port, hub.token.clone());
+    let waiting = {
+        let path = format!("/v1/sessions/{lost}/wait?for=exit&timeout=3600");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(110))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    // Asked after it, and answered from there: that is on its way, too.
+    data(&hub.act(&lost, "read"));
     drop_all_from(gone.daemon.port);
     let began = Instant::now();
     let answer = hub.act(&lost, "read");
@@ -62,6 +77,12 @@ fn vanishes() {
     assert!(hub.session(&lost)["disconnected_since"].is_string());
     assert_eq!(hub.peer("other")["status"], "connected");
     hub.shows(&[&lost, &kept]);
+    // So is a wait of an hour that was on its way: the machine's kernel confirms no more that it is there.
+    let mut answer = Vec::new();
+    (&waiting).read_to_end(&mut answer).expect("the wait ends");
+    let answer = Answer::parse(&answer).expect("an answer");
+    assert_eq!(refusal(&answer), (502, "peer_unavailable".to_owned()));
+    assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
     // Tries to connect end in time, too.
     hub.peer_says("gone", "connection timed out");
     ip(&["rule", "del", "pref", "10"]);

@@ -78,6 +78,22 @@ fn an_array_and_its_stream_have_no_hole_between_them() {
     assert_eq!(numbers(&events.next(10)), (10..20).collect::<Vec<_>>());
 }
 
+/// The day of a client whose clock is ahead has not begun here; what is written until then is none of it.
+#[test]
+fn a_stream_after_the_array_of_a_day_to_come_tells_what_is_written_now() {
+    let home = Home::new();
+    let flows = Flows::of(&home);
+    let day = today();
+    flows.append(&day, 0..3);
+    let daemon = Daemon::start(&home);
+    let array = get(daemon.port, "/flow/2999-01-01?limit=10");
+    assert_eq!(array.body, b"[]");
+    let from = array.header("darkmux-position").unwrap().to_owned();
+    let mut events = Events::open(daemon.port, &format!("/flow/2999-01-01/stream?from={from}"), &[]);
+    flows.append(&day, 3..5);
+    assert_eq!(numbers(&events.next(2)), [3, 4]);
+}
+
 #[test]
 fn a_client_goes_on_where_it_was_after_the_daemon_is_killed() {
     let home = Home::new();

@@ -274,7 +274,7 @@ async fn a_viewer_that_stands_still_slows_nobody() {
 #[tokio::test]
 async fn what_is_said_is_told_at_once_and_stands_in_the_state_file() {
     let session = Session::start(
-        r"read x; printf '\033]2;a \033]2;title\007'; read x; printf '\033]9;look\007\033]777;notify;who;what\007\007'; read x",
+        r"read x; printf '\033]2;a \033]2;title\007'; read x; printf '\033]9;look\007\033]777;notify;who;what\007\007'; read x; printf '\007'; read x",
     );
     let mut events = session.client().await.events().await.unwrap();
     assert!(matches!(next_event(&mut events).await, Some(HostEvent::Status { .. })), "the state comes first");
@@ -294,6 +294,14 @@ async fn what_is_said_is_told_at_once_and_stands_in_the_state_file() {
     }
     let notice = |title: &str, body: &str| (title.to_owned(), body.to_owned());
     assert_eq!(notices, [notice("", "look"), notice("who", "what"), notice("", "")]);
+    assert!(session.client().await.status().await.unwrap().unread, "nobody has looked at it since");
+    // Who looks has seen it, and hears the next one.
+    let mut viewer = session.attach(None).await;
+    begin(&mut viewer).await;
+    state_that(&mut events, |status| !status.unread).await;
+    session.client().await.input(b"\r").await.unwrap();
+    while !matches!(next_event(&mut events).await, Some(HostEvent::Notice { .. })) {}
+    assert!(!session.client().await.status().await.unwrap().unread);
     session.client().await.stop(None).await.unwrap();
     let mut last = None;
     while let Some(event) = next_event(&mut events).await {
@@ -353,6 +361,10 @@ async fn an_agent_names_itself_types_and_ends_the_session() {
     let screen = session.shows("TERM_PROGRAM").await;
     for word in ["got typed", "GMUX=1", "GMUX_SESSION_ID=", "GMUX_SOCKET=", "COLORTERM=truecolor"] {
         assert!(session.shows(word).await.contains(word), "{word} in {screen}");
+    }
+    for name in ["TERM_PROGRAM_VERSION", "GMUX_RUNNER_VERSION"] {
+        let line = format!("{name}={}", env!("CARGO_PKG_VERSION"));
+        assert!(session.shows(&line).await.lines().any(|row| row.trim_end() == line), "{line} in {screen}");
     }
     assert!(session.ask("GET /scrollback/text", "").await.1.contains("got typed"));
     assert_eq!(session.ask("GET /scrollback/tail?n=1", "").await.1.lines().count(), 1);

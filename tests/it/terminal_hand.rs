@@ -11,7 +11,7 @@ use darkmux::store::FileLock;
 use darkmux::wire::SessionStatus;
 use futures_util::{SinkExt, StreamExt};
 use http::header::AUTHORIZATION;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -217,28 +217,38 @@ async fn two_hundred_terminals_leave_no_descriptor_open() {
     kept.until("still here\r\nstill here\r\n").await;
 }
 
-/// A host of a program that takes no sockets: it attaches, and knows nothing else.
-fn older_host(home: &Home) -> FileLock {
+/// The host of an older program, which speaks this protocol and answers as it does.
+fn older_host(home: &Home, protocol: u32, answers: fn(UnixStream)) -> FileLock {
     let folder = home.darkmux().join("sessions/old");
     std::fs::create_dir_all(folder.join("output")).unwrap();
-    let (id, machine) = (SessionId::new("old").unwrap(), MachineId::new("m").unwrap());
-    let mut status = SessionStatus::unknown(id, machine, "2026-01-01T00:00:00.000Z".to_owned());
-    (status.state, status.protocol) = (SessionState::Running, 2);
-    std::fs::write(folder.join("state.json"), serde_json::to_vec(&status).unwrap()).unwrap();
+    std::fs::write(folder.join("state.json"), older_state(protocol)).unwrap();
     let listener = UnixListener::bind(folder.join("host.sock")).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || older_answers(stream));
+            std::thread::spawn(move || answers(stream));
         }
     });
     FileLock::try_take(&folder.join("lease")).unwrap().unwrap()
 }
 
-fn older_answers(mut stream: UnixStream) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+fn older_state(protocol: u32) -> Vec<u8> {
+    let (id, machine) = (SessionId::new("old").unwrap(), MachineId::new("m").unwrap());
+    let mut status = SessionStatus::unknown(id, machine, "2026-01-01T00:00:00.000Z".to_owned());
+    (status.state, status.protocol, status.output.end) = (SessionState::Running, protocol, 15);
+    serde_json::to_vec(&status).unwrap()
+}
+
+/// The head of the next request.
+fn head(reader: &mut BufReader<UnixStream>) -> String {
     let mut head = String::new();
     while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
-    if !head.starts_with("GET /v1/attach") {
+    head
+}
+
+/// It attaches with a picture, and knows nothing else.
+fn answers_2(mut stream: UnixStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    if !head(&mut reader).starts_with("GET /v1/attach") {
         let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 15\r\n\r\n{\"error\":\"old\"}");
         return;
     }
@@ -251,13 +261,80 @@ fn older_answers(mut stream: UnixStream) {
     let _ = reader.read_to_end(&mut Vec::new());
 }
 
+/// It has no pictures, shows the sizes that it takes, and breaks off at a frame that it does not know.
+fn answers_1(mut stream: UnixStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let head = head(&mut reader);
+        if head.starts_with("GET /v1/attach") {
+            break;
+        }
+        let (status, body) = match head.split(' ').nth(1) {
+            Some("/v1/status") => ("200 OK", older_state(1)),
+            Some(_) => ("404 Not Found", b"{\"error\":\"old\"}".to_vec()),
+            None => return,
+        };
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    }
+    let answer =
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: darkmux-attach\r\nconnection: upgrade\r\n\r\n";
+    stream.write_all(&[&answer[..], b"O\0\0\0\x0fold but present"].concat()).unwrap();
+    let mut frame = [0; 9];
+    while reader.read_exact(&mut frame).is_ok() && frame.starts_with(b"R\0\0\0\x04") {
+        let [cols, rows] = [5, 7].map(|at| u16::from_be_bytes([frame[at], frame[at + 1]]));
+        let size = format!("now {cols:4} x {rows:4}");
+        stream.write_all(&[&b"O\0\0\0\x0f"[..], size.as_bytes()].concat()).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_host_of_an_older_program_is_carried() {
     let home = Home::new();
-    let _lease = older_host(&home);
+    let _lease = older_host(&home, 2, answers_2);
     let api = Api::of(home);
     wait_for("the session", || (api.get("/v1/sessions/old").status == 200).then_some(()));
     let mut ws = Ws::open(&api, "old", "?darkmux=1").await;
     assert_eq!(ws.bytes().await, b"pic");
     ws.until("more").await;
+}
+
+#[tokio::test]
+async fn a_host_without_pictures_shows_its_output_and_takes_sizes() {
+    let home = Home::new();
+    let _lease = older_host(&home, 1, answers_1);
+    let api = Api::of(home);
+    wait_for("the session", || (api.get("/v1/sessions/old").status == 200).then_some(()));
+    let mut ws = Ws::open(&api, "old", "?darkmux=1&cols=90&rows=30").await;
+    let resized = |cols: u16, rows: u16| json!({ "type": "terminal_resize", "cols": cols, "rows": rows, "source": "web_client", "owner": true });
+    // What it sends is told to begin with the oldest byte, and to be old so far.
+    let attached = json!({ "type": "attached", "at": 0, "end": 15, "snapshot": false, "read_only": false });
+    assert_eq!(ws.told().await, attached);
+    assert_eq!(ws.told().await, resized(90, 30));
+    ws.until("now   90 x   30").await;
+    // Whoever only says how large it is has the size, too: such a host knows no owner.
+    ws.say(r#"{"type":"resize","cols":100,"rows":40,"claim":false}"#).await;
+    ws.until("now  100 x   40").await;
+
+    let mut again = Ws::open(&api, "old", "?darkmux=1&from=7").await;
+    assert_eq!(again.told().await["at"], 7);
+}
+
+/// Each picture is drawn beside the host's own thread, one after another: a crowd costs no crowd of threads, which would
+/// stay for a while, and their parts of the heap for ever. Nobody of it is refused.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_is_served_without_a_crowd_of_threads() {
+    let api = Api::start();
+    let id = api.sh("seq 1 10000; exec cat");
+    let mut first = Ws::open(&api, &id, "").await;
+    first.until("10000\r\n").await;
+    let comes = || async {
+        let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
+        ws.bytes().await;
+        ws
+    };
+    let crowd = futures_util::future::join_all((0..40).map(|_| comes())).await;
+    let threads = std::fs::read_dir(format!("/proc/{}/task", host(&api, &id))).unwrap().count();
+    assert!(threads <= 7, "{threads} threads for {} who look", crowd.len());
 }

@@ -48,6 +48,30 @@ fn a_resumed_session_goes_on_under_its_id() {
 }
 
 #[test]
+fn who_asks_again_with_the_same_key_gets_the_session_of_the_first_time() {
+    let api = Api::start();
+    let ask = |key: &str| api.post("/v1/launch", &json!({ "command": ["sleep", "60"], "key": key }));
+    let id = |key: &str| data(&ask(key))["session_id"].as_str().unwrap().to_owned();
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| id("one"))).collect();
+        asked.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|one| *one == ids[0]), "{ids:?}");
+    let session = api.session(&ids[0]);
+    assert_eq!((&session["alive"], &session["runs"]), (&json!(true), &json!(1)));
+    assert_eq!(folders(&api), 1);
+    assert_ne!(id("two"), ids[0]);
+    data(&api.act(&ids[0], "kill"));
+    assert_eq!(id("one"), ids[0], "an ended session is the one of its key until it is dismissed");
+    data(&api.act(&ids[0], "dismiss"));
+    assert_eq!(id("one"), ids[0]);
+    assert_eq!(api.session(&ids[0])["alive"], true);
+    for wrong in ["", "a\nb", &"k".repeat(201)] {
+        assert_eq!(refusal(&ask(wrong)), (400, "validation_error".to_owned()), "{wrong}");
+    }
+}
+
+#[test]
 fn a_session_is_run_again_once_by_many_who_ask() {
     let api = Api::start();
     let id = api.sh("exec sleep 60");

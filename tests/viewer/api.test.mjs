@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
-import { backoff, getRecords, openStream, StatusError } from '../../assets/viewer/api.js';
+import { backoff, getDays, getRecords, mayPass, openSessionEvents, openStream, StatusError, untilMade } from '../../assets/viewer/api.js';
 
 /** What the browser does with an EventSource, driven by the test. */
 class FakeEventSource {
@@ -159,7 +159,11 @@ test('records come with the position of their answer; a failure is an error', as
     assert.equal(path, '/flow/2026-11-22?limit=5');
     return new Response('[{"a":1},{"b":22}]', { headers: { 'darkmux-position': FROM } });
   };
-  assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 }, size: 9 }, { raw: { b: 22 }, size: 9 }], position: FROM });
+  assert.deepEqual(await getRecords('2026-11-22', 5), { batch: [{ raw: { a: 1 }, size: 9 }, { raw: { b: 22 }, size: 9 }], position: FROM, others: 'all' });
+  for (const [name, value, others] of [['x-darkmux-source', 'local', 'none'], ['x-darkmux-source', 'fleet', 'all'], ['darkmux-others-kept', '9', 'newest']]) {
+    globalThis.fetch = async () => new Response('[]', { headers: { [name]: value } });
+    assert.equal((await getRecords('2026-11-22', 5)).others, others);
+  }
   globalThis.fetch = async () => new Response('', { status: 503 });
   await assert.rejects(getRecords('2026-11-22', 5), StatusError);
 });
@@ -184,4 +188,59 @@ test('what the page asked for while the viewer was on its way is taken once, and
   first('/flow/2026-11-22?limit=5', Promise.resolve(new Response('', { status: 503 })));
   await assert.rejects(getRecords('2026-11-22', 5), StatusError);
   assert.equal(asked.length, 4);
+});
+
+test('the events of the sessions are opened anew for a page that was away, and once', () => {
+  const lost = [];
+  const events = openSessionEvents({ onUpsert() {}, onRemove() {}, onComplete() {}, onPeer() {}, onLost: (refused) => lost.push(refused) });
+  newest().open();
+  const [first] = FakeEventSource.made;
+  events.reopen();
+  assert.deepEqual([FakeEventSource.made.length, first.readyState], [2, FakeEventSource.CLOSED]);
+  first.onerror();
+  newest().fail(FakeEventSource.CLOSED);
+  assert.deepEqual(lost, [true], 'the one that was left is heard');
+  events.reopen();
+  mock.timers.tick(60_000);
+  assert.equal(FakeEventSource.made.length, 3, 'it is opened twice');
+});
+
+test('what could not be made is made later, with a word, and not when nobody wants it any more', async () => {
+  const settle = async () => { for (let n = 0; n < 20; n += 1) await Promise.resolve(); };
+  let tries = 0;
+  let missing = 0;
+  const make = async () => {
+    tries += 1;
+    if (tries < 3) throw new TypeError('Failed to fetch dynamically imported module');
+    return tries;
+  };
+  let made;
+  void untilMade(make, () => true, () => { missing += 1; }).then((value) => { made = value; });
+  for (let n = 0; n < 3; n += 1) {
+    await settle();
+    mock.timers.tick(15_000);
+  }
+  await settle();
+  assert.deepEqual([made, tries, missing], [3, 3, 2]);
+  let wanted = true;
+  void untilMade(async () => { tries += 1; throw new TypeError(); }, () => wanted).then((value) => { made = value; });
+  await settle();
+  wanted = false;
+  mock.timers.tick(15_000);
+  await settle();
+  assert.deepEqual([made, tries], [null, 4]);
+});
+
+test('a failure has the words of the daemon, and is asked for again only where it can pass', async () => {
+  const refusal = async (status, body) => {
+    globalThis.fetch = async () => new Response(body, { status });
+    return getDays().catch((error) => error);
+  };
+  const said = await refusal(400, '{"error":{"code":"bad_date","message":"a day is written YYYY-MM-DD"}}');
+  assert.deepEqual([said.message, said.status, mayPass(said)], ['a day is written YYYY-MM-DD', 400, false]);
+  assert.equal((await refusal(500, 'no JSON')).message, '/flow-days answered 500');
+  const passing = [];
+  for (const status of [400, 401, 403, 404, 429, 500, 503]) passing.push(mayPass(await refusal(status, '')));
+  assert.deepEqual(passing, [false, false, false, false, true, true, true]);
+  assert.ok(mayPass(new TypeError('connection refused')));
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { createFeed } from '../../assets/viewer/feed.js';
+import { initialState, reduce } from '../../assets/viewer/store.js';
+import { notLoaded } from '../../assets/viewer/views/nothing.js';
 
 const NOW = Date.UTC(2026, 10, 22, 12);
 const POSITION = '2026-11-22:000000000100';
@@ -143,6 +145,26 @@ test('a lost stream: reconnecting, no daemon only after the probe failed, live o
   assert.equal(streams.length, 2);
 });
 
+test('a stream that is refused is asked for again with a pause, and so is one that is lost before it opens', async () => {
+  const it = await live();
+  for (const readyState of [2, 0]) {
+    const before = streams.length;
+    const probes = asked.filter((path) => path === '/health').length;
+    for (let at = before - 1; at < streams.length && at < before + 10; at += 1) {
+      streams[at].readyState = readyState;
+      streams[at].onerror();
+      await settle();
+    }
+    assert.ok(streams.length <= before + 1, `${streams.length - before} streams in one moment`);
+    assert.ok(asked.filter((path) => path === '/health').length <= probes + 1, 'it is asked for without a pause');
+    mock.timers.tick(15_000);
+    await settle();
+  }
+  streams.at(-1).readyState = 1;
+  streams.at(-1).onopen();
+  assert.equal(it.source(), 'live');
+});
+
 test('a daemon that hangs behind an open stream is found out and left', async () => {
   const it = await live();
   answers.delete('/health');
@@ -200,4 +222,78 @@ test('what is seen first comes first, the rest of a full day after it, and a sma
   await settle();
   assert.deepEqual(limits(), ['100']);
   assert.equal(small.of('records/loaded').length, 1);
+});
+
+test('the whole day that does not come is said, is asked for once, and says nothing of the daemon', async () => {
+  const day = (limit) => asked.filter((path) => path.startsWith('/flow/2026-11-22') && path.endsWith(`=${limit}`)).length;
+  const last = () => Number(asked.at(-1).split('limit=')[1]);
+  answers.set('/flow/2026-11-22', () => records(Math.min(last(), 2_000))());
+  const it = await live();
+  answers.set('/flow/2026-11-22', () => { throw new DOMException('', 'TimeoutError'); });
+  it.more();
+  await settle();
+  assert.equal(it.source(), 'live');
+  assert.match(it.of('toast/raised').at(-1).text, /whole day could not be loaded/);
+  mock.timers.tick(60_000);
+  await settle();
+  assert.equal(day(100_000), 1, 'it is asked for again and again');
+  assert.deepEqual(it.of('records/loaded').at(-1).partial, true);
+});
+
+test('the whole day that is asked for while less is on its way is what counts', async () => {
+  /** @type {(() => void)[]} */
+  const waiting = [];
+  globalThis.fetch = (path) => new Promise((resolve) => {
+    const limit = Number(path.split('limit=')[1]);
+    waiting.push(() => resolve(records(Math.min(limit, 3_000))()));
+  });
+  const it = feed();
+  it.start();
+  await settle();
+  waiting.shift()();
+  await settle();
+  it.more();
+  await settle();
+  assert.equal(waiting.length, 2);
+  waiting.shift()();
+  await settle();
+  assert.deepEqual(it.of('records/loaded').map(({ batch, partial }) => [batch.length, partial]), [[100, true]]);
+  waiting.shift()();
+  await settle();
+  assert.deepEqual(it.of('records/loaded').map(({ batch, partial }) => [batch.length, partial]), [[100, true], [3_000, false]]);
+});
+
+test('after a gap the records are loaded, however often that is refused, and whatever happens meanwhile', async () => {
+  const heard = {};
+  FakeEventSource.prototype.addEventListener = (name, listener) => { heard[name] = listener; };
+  const day = answers.get('/flow/2026-11-22');
+  const it = await live();
+  answers.set('/flow/2026-11-22', () => new Response('', { status: 503 }));
+  heard.gap({ data: '{}', lastEventId: '' });
+  await settle();
+  streams[0].onopen();
+  assert.equal(it.source(), 'live');
+  answers.set('/flow/2026-11-22', day);
+  it.resume();
+  await settle();
+  assert.equal(it.of('records/loaded').length, 2, 'it is forgotten');
+  answers.set('/flow/2026-11-22', () => new Response('', { status: 503 }));
+  heard.gap({ data: '{}', lastEventId: '' });
+  await settle();
+  streams.at(-1).readyState = 1;
+  streams.at(-1).onopen();
+  answers.set('/flow/2026-11-22', day);
+  mock.timers.tick(2_000);
+  await settle();
+  assert.equal(it.of('records/loaded').length, 3, 'an open stream took the next try away');
+  FakeEventSource.prototype.addEventListener = () => {};
+});
+
+test('a day without the records of other machines is told from one that has them', async () => {
+  answers.set('/flow/2026-11-22', () => new Response('[]', { headers: { 'darkmux-position': POSITION, 'x-darkmux-source': 'local' } }));
+  const it = await live();
+  const state = it.of('records/loaded').reduce(reduce, initialState({ kind: 'live', label: '', src: '', query: '', at: NaN }, NOW));
+  assert.equal(state.others, 'none');
+  assert.match(notLoaded(state), /other machines/);
+  assert.equal(notLoaded({ ...state, others: 'all', partial: false }), '');
 });

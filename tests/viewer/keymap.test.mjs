@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { barKey, isReport, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
+import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
 
 const press = (code, held = '', key = '') => ({
   key, code, ctrlKey: held.includes('c'), metaKey: held.includes('m'), altKey: held.includes('a'), shiftKey: held.includes('s'),
@@ -10,16 +10,23 @@ const PC = { mac: false, selection: false };
 const MAC = { mac: true, selection: false };
 
 test('what is not the viewer\'s is the terminal\'s', () => {
-  for (const event of [press('KeyC', 'c'), press('Enter', '', 'Enter'), press('Escape'), press('KeyV', 'c'), press('KeyK', 'm'), press('KeyX', 'cs')]) {
+  for (const event of [press('KeyC', 'c'), press('Enter', '', 'Enter'), press('Escape'), press('KeyV', 'ca'), press('KeyK', 'm'), press('KeyX', 'cs')]) {
     assert.equal(meaning(event, PC), null, event.code);
   }
   assert.equal(meaning(press('KeyC', 'c'), { ...MAC, selection: true }), null, 'on a Mac Ctrl+C interrupts');
+  assert.equal(meaning(press('KeyV', 'c'), MAC), null, 'on a Mac Ctrl+V is typed');
 });
 
 test('copying needs a selection where the key also interrupts', () => {
   assert.deepEqual(meaning(press('KeyC', 'c'), { ...PC, selection: true }), { do: 'copy' });
   assert.deepEqual(meaning(press('KeyC', 'cs'), PC), { do: 'copy' });
   assert.deepEqual(meaning(press('KeyC', 'm'), { ...MAC, selection: true }), { do: 'copy' });
+});
+
+test('pasting is text with Shift, and a picture without', () => {
+  assert.deepEqual(meaning(press('KeyV', 'cs'), PC), { do: 'paste' });
+  assert.deepEqual(meaning(press('KeyV', 'c'), PC), { do: 'picture' });
+  assert.deepEqual(meaning(press('KeyV', 'm'), MAC), { do: 'paste' });
 });
 
 test('keys that type something else', () => {
@@ -47,4 +54,12 @@ test('with Ctrl armed an arrow goes by words', () => {
 test('reports are told from what somebody does', () => {
   for (const report of ['\x1b[I', '\x1b[O', '\x1b[<35;4;5M', '\x1b[<39;1;1M']) assert.ok(isReport(report), JSON.stringify(report));
   for (const typed of ['\x1b', '\x1b[A', '\x1b[<0;4;5M', '\x1b[<32;4;5M', '\x1b[<36;4;5M', '\x1b[<64;4;5M', '\x1bOA', 'I', '\x1b[Ix']) assert.ok(!isReport(typed), JSON.stringify(typed));
+});
+
+test('the mouse that only moves is a report in the old encoding, too; a click, a drag and the wheel are typed', () => {
+  const old = (button) => `\x1b[M${String.fromCharCode(32 + button)}!!`;
+  for (const hover of [35, 39, 43, 51]) assert.ok(isOldReport(old(hover)), String(hover));
+  for (const typed of [0, 1, 2, 3, 32, 33, 34, 64, 65]) assert.ok(!isOldReport(old(typed)), String(typed));
+  for (const text of ['', '\x1b[M', '\x1b[C', 'C']) assert.ok(!isOldReport(text), JSON.stringify(text));
+  assert.deepEqual([...bytesOf('\x1b[M\xff')], [27, 91, 77, 255]);
 });

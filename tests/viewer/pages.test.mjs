@@ -6,7 +6,7 @@ import { hasKey, sizeOf, withKeys, withoutOldest } from '../../assets/viewer/key
 import { offers, ranked } from '../../assets/viewer/palette.js';
 import { toEntry } from '../../assets/viewer/record.js';
 import { changeOf } from '../../assets/viewer/records.js';
-import { attemptsOf, countAt, ofAttempt, playedTo, rowsFor } from '../../assets/viewer/replay.js';
+import { attemptsOf, countAt, kept, ofAttempt, playedTo, rowsFor, toWrite } from '../../assets/viewer/replay.js';
 import { busyLines, lanesOf, ticks } from '../../assets/viewer/spans.js';
 import { initialState } from '../../assets/viewer/store.js';
 import { layout, pulseOf, sparkline } from '../../assets/viewer/topology.js';
@@ -97,6 +97,8 @@ test('the palette finds by what a name begins with, then by its words, then by i
   const state = initialState({ kind: 'live', label: '', src: '' }, 0);
   const keys = (more) => offers({ ...state, ...more }).map(({ key }) => key);
   assert.ok(!keys({}).includes('launch') && keys({ access: 'act' }).includes('launch'), 'only who may act is offered to');
+  const played = offers({ ...state, mode: { kind: 'play', label: '2026-11-20', src: '2026-11-20' } });
+  assert.equal(played.find(({ key }) => key === 'lanes').path, '/flow/2026-11-20?view=lanes', 'it leads out of the day');
   assert.ok(!keys({ access: 'act' }).includes('dispatch'), 'without a queue nothing is dispatched');
 });
 
@@ -111,6 +113,21 @@ test('what is replayed is each byte once, of one attempt, by its time', () => {
   assert.equal(playedTo(second, 8_500, 100), 8_600);
   assert.deepEqual([rowsFor([piece(1, 1, 0, 'a\r\nb\r\nc\r\nd\r\ne')], 24), rowsFor([piece(1, 1, 0, '\x1b[2Ja')], 24), rowsFor([], 24)], [5, 24, 4]);
   assert.equal(rowsFor([piece(1, 1, 0, 'a\r\n\x1b[1;3'), piece(2, 1, 8, '2mb\x1b[0m\r\nc\r\nd\r\ne')], 24), 5, 'colours move nothing');
+});
+
+test('a screen is written on where the output goes on, and anew where it begins elsewhere; what is missing is known', () => {
+  const piece = (offset, text, attempt = 1) => ({ at: offset + 1, attempt, offset, bytes: new TextEncoder().encode(text) });
+  const [a, b, c, d] = [piece(0, 'aa'), piece(2, 'bb'), piece(4, 'cc'), piece(6, 'dd')];
+  const texts = ({ anew, fresh }) => [anew, fresh.map(({ offset }) => offset)];
+  assert.deepEqual(texts(toWrite({ first: undefined, count: 0 }, [a, b], 2)), [false, [0, 2]]);
+  assert.deepEqual(texts(toWrite({ first: a, count: 2 }, [a, b, c], 3)), [false, [4]]);
+  assert.deepEqual(texts(toWrite({ first: a, count: 2 }, [a, b], 2)), [false, []]);
+  assert.deepEqual(texts(toWrite({ first: a, count: 2 }, [a, b], 1)), [true, [0]]);
+  // As many came as have gone, and fewer, and more.
+  assert.deepEqual(texts(toWrite({ first: a, count: 3 }, [b, c, d], 3)), [true, [2, 4, 6]]);
+  assert.deepEqual(texts(toWrite({ first: a, count: 3 }, [c, d], 2)), [true, [4, 6]]);
+  assert.deepEqual(texts(toWrite({ first: a, count: 1 }, [b, c, d], 3)), [true, [2, 4, 6]]);
+  assert.deepEqual([[a, b, c], [b, c], [a, c], [b, d], []].map(kept), ['whole', 'cut', 'gap', 'gap', 'whole']);
 });
 
 test('a set of keys grows without changing the one before, and what came is told from what was', () => {

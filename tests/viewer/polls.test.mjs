@@ -23,6 +23,9 @@ beforeEach(() => {
   }));
   mock.timers.reset();
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+  // The clock that nobody sets goes on with the timers.
+  const { now } = Date;
+  performance.now = () => now.call(Date);
 });
 
 const polls = () => createPolls((action) => told.push(action.type), () => told.push('unreachable'), () => follows, () => fleetIsSeen);
@@ -84,6 +87,26 @@ test('nothing is asked for every few seconds but machines that are looked at, an
   assert.ok(told.includes('fleet/failed'));
   mock.timers.tick(5_000);
   assert.ok((await answered()).includes('/fleet/machines/live'), 'what was refused is not asked for soon');
+});
+
+test('a clock that is set back, or on, changes nothing of what is asked for', async () => {
+  fleetIsSeen = true;
+  for (const jump of [-3_600_000, 3_600_000]) {
+    const it = polls();
+    it.start();
+    await answered();
+    const now = Date.now() + jump;
+    Date.now = () => now;
+    let times = 0;
+    for (let ms = 0; ms < 60_000; ms += 2_500) {
+      mock.timers.tick(2_500);
+      times += (await answered()).filter((path) => path === '/fleet/machines/live').length;
+    }
+    assert.ok(times >= 11 && times <= 26, `the machines are asked for ${times} times in a minute`);
+    it.told(['queue']);
+    mock.timers.tick(1_000);
+    assert.ok((await answered()).includes('/queue'), 'what is told of is not asked for');
+  }
 });
 
 test('a hidden page asks for nothing', async () => {

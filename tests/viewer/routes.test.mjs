@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { noFilters } from '../../assets/viewer/filters.js';
-import { parsePlace, parseRoute, placePath, recordPath, sectionOf, tilesPath } from '../../assets/viewer/routes.js';
+import { jobPath, parsePlace, parseRoute, placePath, recordPath, sectionOf, sessionPath, tilesPath } from '../../assets/viewer/routes.js';
 
 const at = (path) => {
   const { pathname, search } = new URL(path, 'http://localhost');
@@ -24,6 +24,7 @@ test('what is no address of ours is the flow, and ids are bounded', () => {
 
 test('the records of a session or a job are what is shown of it', () => {
   assert.deepEqual(at('/session/s1?level=warn').filters, { ...noFilters(), level: 'warn', session: 's1' });
+  assert.equal(at('/session/s1%40dev%40desk').filters.session, 's1', 'records have the id of the machine itself');
   assert.equal(at('/job/j1').filters.session, 'j1');
   assert.equal(at('/?session=s1').route.page, 'flow');
 });
@@ -36,4 +37,11 @@ test('played days are days of the flow, and a record has an address on its day',
 
 test('each page is in one section of the rail', () => {
   assert.deepEqual(['/machine/x', '/job/x', '/session/x', '/inbox', '/'].map((path) => sectionOf(parseRoute(path))), ['fleet', 'queue', 'sessions', 'inbox', 'flow']);
+});
+
+test('half a character in an id is no reason to have no address', () => {
+  assert.equal(sessionPath('a\ud800b'), '/session/a%EF%BF%BDb');
+  assert.equal(jobPath('\udc00'), '/job/%EF%BF%BD');
+  assert.equal(tilesPath(['\ud800', '😀']), '/sessions?show=%EF%BF%BD,%F0%9F%98%80');
+  assert.equal(recordPath('\ud800', '2026-11-22'), '/flow/2026-11-22?record=%EF%BF%BD');
 });

@@ -137,6 +137,42 @@ test('what has no place of its own is told to all, and a gap to those who have n
   assert.ok(!ahead.types().includes('stale'));
 });
 
+test('a gap that goes back is told to all, who then hear what comes after it', () => {
+  const sharing = createSharing();
+  const [one, ahead] = [tab(sharing), tab(sharing)];
+  one.follow(place(100));
+  flows()[0].open();
+  ahead.follow(place(9_000));
+  flows()[0].record(place(9_000), 'a');
+  flows()[0].heard.gap({ data: '{}', lastEventId: place(0) });
+  for (const it of [one, ahead]) assert.equal(it.types().at(-1), 'stale');
+  for (const it of [one, ahead]) it.follow(place(50));
+  flows()[0].record(place(60), 'b');
+  passed();
+  assert.deepEqual([one.records(), ahead.records()], [['a', 'b'], ['b']]);
+  assert.equal(open().length, 1);
+});
+
+test('a place that is refused again and again is given up for those that the tabs come back with', () => {
+  const sharing = createSharing();
+  const tabs = [tab(sharing), tab(sharing)];
+  for (const one of tabs) one.follow(place(100));
+  for (let n = 0; n < 3; n += 1) {
+    flows().at(-1).readyState = FakeEventSource.CLOSED;
+    flows().at(-1).onerror();
+    if (n < 2) mock.timers.tick(15_000);
+  }
+  for (const one of tabs) assert.equal(one.types().at(-1), 'stale');
+  const before = flows().length;
+  for (const one of tabs) {
+    one.say({ type: 'flow-end' });
+    one.follow(place(700));
+  }
+  assert.deepEqual(flows().slice(before).map(from), [place(700)]);
+  mock.timers.tick(60_000);
+  assert.equal(open().length, 1, 'the refused one is tried on');
+});
+
 test('a lost stream is told to all, and so is that it is back', () => {
   const sharing = createSharing();
   const tabs = [tab(sharing), tab(sharing)];

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { beforeEach, mock, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { modeOf, withQuery, withoutReplay } from '../../assets/viewer/mode.js';
+import { flowPath, modeOf, showsDay, withQuery, withoutReplay } from '../../assets/viewer/mode.js';
 import { createPlayback } from '../../assets/viewer/playback.js';
 import { createRecordedJob, recordedTerminals } from '../../assets/viewer/recorded.js';
 import { ofRecords, readRecording } from '../../assets/viewer/recording.js';
@@ -197,4 +197,13 @@ test('times are moved and names replaced, wherever they stand', () => {
   assert.equal(Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16), BEGAN);
   assert.equal(renamed('/t/a/b /t/a', [['/t/a', '~'], ['/t/a/b', '/b']]), '/b ~');
   assert.equal(traces('{"x":"http://127.0.0.1:1 /tmp/x"}', ['127']).length, 3);
+});
+
+test('a page shows its own day and no other: what leads to the flow stays with it, and any other day is another page', () => {
+  const [live, play, demo] = ['/flow/2026-11-22', '/flow/2026-11-20', '/?replay=showcase'].map((path) => modeOf('', path.split('?')[0], path.split('?')[1] ?? '', NOW));
+  assert.deepEqual([live, play, demo].map(flowPath), ['/', '/flow/2026-11-20', '/']);
+  const days = ['', '2026-11-20', '2026-11-22'];
+  assert.deepEqual(days.map((day) => showsDay(live, day, NOW)), [true, false, true]);
+  assert.deepEqual(days.map((day) => showsDay(play, day, NOW)), [false, true, false]);
+  assert.deepEqual(days.map((day) => showsDay(demo, day, NOW)), [true, true, true]);
 });

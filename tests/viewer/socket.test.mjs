@@ -57,6 +57,44 @@ test('begins with a snapshot and goes on at the byte where it was lost', (contex
   assert.equal(sockets.length, 2, 'an end is not retried');
 });
 
+test('a page that was away opens it anew, also where it looks open: what is typed must not go nowhere', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const { sockets, seen, terminal } = open();
+  sockets[0].tell({ type: 'attached', at: 0, end: 0, snapshot: true, read_only: false });
+  sockets[0].show('screen');
+  sockets[0].show('abc');
+  terminal.wake();
+  assert.equal(sockets.length, 2, 'a connection that can be dead is kept');
+  assert.deepEqual([sockets[0].readyState, sockets[1].url.searchParams.get('from')], [3, '3']);
+  sockets[0].show('late');
+  sockets[0].drop(1006);
+  sockets[1].tell({ type: 'attached', at: 3, end: 3, snapshot: false, read_only: false });
+  sockets[1].show('d');
+  assert.deepEqual([seen.shown, seen.lost], [['[screen]', 'abc', 'd'], 0]);
+  context.mock.timers.tick(60_000);
+  assert.equal(sockets.length, 2);
+  terminal.close();
+  terminal.wake();
+  assert.equal(sockets.length, 2, 'one that is over is opened again');
+});
+
+test('a daemon that tells no places begins with a picture, again and again', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const { sockets, seen } = open();
+  assert.equal(seen.readOnly, undefined);
+  sockets[0].show('screen');
+  assert.equal(seen.readOnly, false, 'the terminal is there');
+  sockets[0].show('abc');
+  assert.deepEqual(seen.shown, ['[screen]', 'abc']);
+  sockets[0].drop(1006);
+  context.mock.timers.tick(200);
+  assert.equal(sockets[1].url.searchParams.get('from'), null);
+  sockets[1].show('screen with abc');
+  sockets[1].show('d');
+  assert.deepEqual(seen.shown, ['[screen with abc]', 'd']);
+  assert.deepEqual(seen.old, []);
+});
+
 test('a picture that never came is asked for again, and what is known is told from what is new', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   const { sockets, seen } = open();

@@ -5,7 +5,8 @@
  */
 
 /**
- * @typedef {{do: 'copy' | 'paste' | 'search' | 'leave' | 'all'} | {send: string} | null} Meaning null: the terminal decides
+ * @typedef {{do: 'copy' | 'paste' | 'picture' | 'search' | 'leave' | 'all'} | {send: string} | null} Meaning null: the terminal
+ *   decides; `picture`: a picture is pasted, and without one the key is typed
  */
 
 /**
@@ -21,6 +22,8 @@ export function meaning(event, { mac, selection }) {
   if (mac && only(metaKey, !ctrlKey, !altKey)) return withCommand(code, selection);
   // Copying what is selected; with nothing selected it interrupts, as ever.
   if (!mac && selection && only(ctrlKey, !shiftKey, !altKey, !metaKey) && code === 'KeyC') return { do: 'copy' };
+  // Browsers give a page no picture with Ctrl+Shift+V, which pastes plain text.
+  if (!mac && only(ctrlKey, !shiftKey, !altKey, !metaKey) && code === 'KeyV') return { do: 'picture' };
   return null;
 }
 
@@ -73,6 +76,12 @@ const REPORT = /^\x1b\[(?:[IO]$|<(?:35|39|43|47|51|55|59|63);)/;
 export function isReport(text) {
   return REPORT.test(text);
 }
+
+/** The same in the encoding that has a byte for each, of which xterm sends by itself. @param {string} text a character for each byte */
+export const isOldReport = (text) => text.startsWith('\x1b[M') && ((text.charCodeAt(3) - 32) & 35) === 35;
+
+/** @param {string} text a character for each byte */
+export const bytesOf = (text) => Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff);
 
 /**
  * @param {string} text as typed with the bar's Ctrl armed

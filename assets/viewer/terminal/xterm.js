@@ -5,6 +5,8 @@
  * @module
  */
 
+import { untilMade } from '../api.js';
+
 /** @typedef {import('@xterm/xterm').Terminal} Terminal */
 
 const FONT = 'ui-monospace, "SF Mono", SFMono-Regular, "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
@@ -117,6 +119,21 @@ export async function createXterm(parent, { mayAnswer, openLink }) {
       term.dispose();
     },
   };
+}
+
+/**
+ * As `createXterm`, however often its program must be asked for: a daemon that restarts, or a network that is away, is none
+ * of the page's life.
+ *
+ * @param {HTMLElement} parent
+ * @param {Parameters<typeof createXterm>[1] & {onMissing?: () => void}} hooks `onMissing`: it could not be loaded, and is asked for again
+ * @param {() => boolean} wanted whether it still is
+ * @returns {Promise<Awaited<ReturnType<typeof createXterm>> | null>} null when it is wanted no more
+ */
+export async function bringXterm(parent, hooks, wanted) {
+  const made = await untilMade(() => createXterm(parent, hooks), wanted, hooks.onMissing);
+  if (made && !wanted()) made.dispose();
+  return made && wanted() ? made : null;
 }
 
 /** Without a graphics card, or when it lets go, the terminal draws itself with elements. @param {Terminal} term */

@@ -96,6 +96,12 @@ export function createBoard(go, tileActions) {
     { name: 'Ended', kind: 'dim', text: (s, { now }) => (isOpen(s.state) ? '' : age(now - (s.ended || s.created))) },
   ];
 
+  /** @param {string} id of a session that is shown */
+  function close(id) {
+    const left = (last?.place.tiles ?? []).filter((one) => one !== id);
+    go(left.length > 0 ? tilesPath(left) : '/sessions');
+  }
+
   /** @param {State} state */
   function renderTiles({ place, sessions, access }) {
     const wanted = place.tiles.map((id) => sessions.find((one) => one.id === id)).filter((one) => one !== undefined);
@@ -103,7 +109,7 @@ export function createBoard(go, tileActions) {
     const may = access === 'act' || access === 'watch';
     for (const session of may ? wanted : []) {
       const key = `${session.id} ${session.runs}`;
-      const tile = tiles.get(key) ?? createTile(session, tileActions, () => go(place.tiles.length > 1 ? tilesPath(place.tiles.filter((id) => id !== session.id)) : '/sessions'));
+      const tile = tiles.get(key) ?? createTile(session, tileActions, () => close(session.id));
       tile.update(session);
       next.set(key, tile);
     }
@@ -155,5 +161,5 @@ export function createBoard(go, tileActions) {
     return { element: h('section', {}, title, table.element), title, table };
   }
 
-  return { render };
+  return { render, wake: () => tiles.forEach((tile) => tile.wake()) };
 }

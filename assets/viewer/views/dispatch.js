@@ -4,6 +4,7 @@
  * @module
  */
 
+import { newKey } from '../act.js';
 import { oneLine } from '../sanitize.js';
 import { byId, h, replace, setText } from './dom.js';
 
@@ -11,8 +12,6 @@ import { byId, h, replace, setText } from './dom.js';
 /** @typedef {import('../act.js').Dispatch} Dispatch */
 
 const MAX_CHOICES = 200;
-
-const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /** @param {import('../types.js').Judgement[]} machines */
 export function judgementTable(machines) {

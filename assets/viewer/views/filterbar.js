@@ -49,10 +49,13 @@ export function createFilterBar(actions) {
   let last = null;
   /** @type {State['records']} */
   let offeredOf = [];
+  /** By the clock of who looks: that of a replay can stand still. */
   let offeredAt = -Infinity;
   let pause = OFFER_MS;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let typing;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let offering;
 
   search.addEventListener('input', () => {
     clearTimeout(typing);
@@ -88,6 +91,18 @@ export function createFilterBar(actions) {
     }
   }
 
+  /** @param {State} state */
+  function offer(state) {
+    clearTimeout(offering);
+    offering = undefined;
+    offeredAt = performance.now();
+    renderChoices(state);
+    level.value = state.filters.level;
+    setAttribute(level, 'data-active', state.filters.level !== '');
+    if (document.activeElement !== search) search.value = state.filters.q;
+    clear.hidden = !anyFilter(state.filters);
+  }
+
   return {
     /** @param {State} state */
     render(state) {
@@ -96,13 +111,13 @@ export function createFilterBar(actions) {
       last = state;
       follow.hidden = state.mode.kind !== 'live' && !state.playback;
       if (before?.follow !== state.follow) follow.setAttribute('aria-pressed', String(state.follow));
-      if (before?.filters === state.filters && (offeredOf === state.records || Math.abs(state.now - offeredAt) < pause)) return;
-      offeredAt = state.now;
-      renderChoices(state);
-      level.value = state.filters.level;
-      setAttribute(level, 'data-active', state.filters.level !== '');
-      if (document.activeElement !== search) search.value = state.filters.q;
-      clear.hidden = !anyFilter(state.filters);
+      if (before?.filters === state.filters && offeredOf === state.records) return;
+      const soon = offeredAt + pause - performance.now();
+      if (before?.filters === state.filters && soon > 0) {
+        offering ??= setTimeout(() => last && offer(last), soon);
+        return;
+      }
+      offer(state);
     },
   };
 }

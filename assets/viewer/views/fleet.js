@@ -117,7 +117,7 @@ export function createFleet(actions) {
         state.peers.length > 0 && `${state.peers.filter((one) => one.status === 'connected').length} of ${count(state.peers.length, 'peer')} connected`,
         gone > 0 && `${gone} without a sign of life`,
       ].filter(Boolean).join(' · '));
-      alone.hidden = state.fleet.length > 1 || state.peers.length > 0 || (state.machine?.redis ?? '') !== '' || state.fleetProblem !== '';
+      alone.hidden = state.fleet.length > 1 || state.peers.length > 0 || state.machine?.redis !== '' || state.fleetProblem !== '';
     },
   };
 }

@@ -55,16 +55,28 @@ function inboxRow(id, actions) {
   const question = h('p', { class: 'inbox-question' });
   const field = h('input', { class: 'search', type: 'text', 'data-acts': true, placeholder: 'Answer', 'aria-label': 'Answer', autocomplete: 'off', maxlength: MAX_ANSWER });
   const form = h('form', { class: 'inbox-answer' }, field, h('button', { type: 'submit', 'data-acts': true }, 'Send'));
+  const other = h('p', { class: 'note', role: 'status', hidden: true }, 'It asks something else than when you began to type. Send again to send it all the same.');
+  /** What it asks, and what it asked when the answer was begun. */
+  let asked = '';
+  /** @type {string | null} */
+  let begun = null;
+  field.addEventListener('input', () => { begun = field.value === '' ? null : begun ?? asked; });
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const line = field.value;
     if (line === '' || field.readOnly) return;
+    other.hidden = begun === asked;
+    begun = asked;
+    if (!other.hidden) return;
     field.readOnly = true;
-    if (await actions.answer(id, line)) field.value = '';
+    if (await actions.answer(id, line)) {
+      field.value = '';
+      begun = null;
+    }
     field.readOnly = false;
   });
   const element = h('li', { class: 'inbox-item', data: { sessionId: id } },
-    h('div', { class: 'session-line' }, title, when), where, question, form);
+    h('div', { class: 'session-line' }, title, when), where, question, form, other);
   return {
     element,
     /** @param {Session} session @param {State} state */
@@ -74,7 +86,8 @@ function inboxRow(id, actions) {
       const at = [session.role || session.kind, way(session.machine), session.cwd].map((one) => oneLine(one, MAX_WHERE)).filter(Boolean).join(' · ');
       setText(where, at);
       setAttribute(where, 'title', at);
-      setText(question, session.needsYou.trim().slice(0, MAX_QUESTION));
+      asked = session.needsYou;
+      setText(question, asked.trim().slice(0, MAX_QUESTION));
       form.hidden = state.access !== 'act';
     },
   };

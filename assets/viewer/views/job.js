@@ -50,12 +50,13 @@ export function createJob(actions, tileActions) {
   const output = h('section', { class: 'job-output' });
   const list = h('ol', { class: 'job-records', 'aria-label': 'Records of the job' });
   const recordsSection = h('section', {}, h('h3', {}, 'Records', h('span', { class: 'note' }, 'a click shows the output at that moment')), list);
-  page.append(head, facts, terminal, output, recordsSection);
+  const trouble = h('p', { class: 'banner', role: 'status', hidden: true });
+  page.append(head, trouble, facts, terminal, output, recordsSection);
   let shown = '';
   let shownRecords = '';
   /** The job's records among those that there were. @type {{id: string, of: readonly Entry[], found: readonly Entry[]}} */
   let mine = { id: '', of: [], found: [] };
-  /** @type {{id: string, player: ReturnType<typeof createPlayer>, loaded: number} | null} */
+  /** `barred`: this browser may not see it. @type {{id: string, barred: boolean, player: ReturnType<typeof createPlayer>, loaded: number} | null} */
   let playing = null;
   /** The terminal of a job that runs. @type {{key: string, tile: ReturnType<typeof createTile>} | null} */
   let live = null;
@@ -92,12 +93,15 @@ export function createJob(actions, tileActions) {
 
   /** @param {State} state @param {string} id */
   function renderOutput(state, id) {
-    if (playing?.id !== id) {
+    const barred = state.access === 'none';
+    // Who is signed in no more sees nothing of what was shown, nor what waits to be.
+    if (playing?.id !== id || playing.barred !== barred) {
       playing?.player.dispose();
       const player = createPlayer(actions.moment, actions.openLink);
-      playing = { id, player, loaded: -1 };
+      playing = { id, barred, player, loaded: -1 };
       waiting = null;
-      if (state.access === 'none') replace(output, h('h3', {}, 'Output'), h('div', { class: 'sign-in' }, ...signInHint('To see its output, sign this browser in:')));
+      trouble.hidden = true;
+      if (barred) replace(output, h('h3', {}, 'Output'), h('div', { class: 'sign-in' }, ...signInHint('To see its output, sign this browser in:')));
       else replace(output, h('h3', {}, 'Output'), h('p', { class: 'note', id: 'job-output-note' }, 'Asking for the output…'));
     }
   }
@@ -129,7 +133,7 @@ export function createJob(actions, tileActions) {
 
   /** @param {string} id @param {Piece[]} pieces @param {State} state */
   function showOutput(id, pieces, state) {
-    if (playing?.id !== id) return;
+    if (playing?.id !== id || playing.barred) return;
     if (live) {
       // What is not seen has no size, which a terminal has to measure.
       waiting = pieces;
@@ -144,7 +148,7 @@ export function createJob(actions, tileActions) {
     const size = { cols: session?.cols || 80, rows: rowsFor(pieces, session?.rows || 24) };
     if (!playing.player.element.isConnected) replace(output, h('h3', {}, 'Output'), playing.player.element);
     void playing.player.open().then(() => playing?.player.resize(size.cols, size.rows));
-    playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size, cut: pieces[0].offset > 0 });
+    playing.player.load(pieces, { seconds: playing.loaded < 0 ? state.place.at : NaN, size });
     playing.player.setRecords(state.records.filter((one) => one.session === id));
     playing.loaded = pieces.length;
   }
@@ -198,10 +202,12 @@ export function createJob(actions, tileActions) {
       renderRecords(state);
     },
     showOutput,
-    /** @param {string} id @param {string} why */
+    wake: () => live?.tile.wake(),
+    /** How the job stands, or its output, could not be had; or, with no reason, could again. @param {string} id @param {string} why */
     failOutput(id, why) {
-      const note = document.getElementById('job-output-note');
-      if (playing?.id === id && note) setText(note, why);
+      if (playing?.id !== id) return;
+      trouble.hidden = why === '';
+      setText(trouble, trouble.hidden ? '' : `What is shown may be old: ${oneLine(why, MAX_FACT)}`);
     },
   };
 }

@@ -26,7 +26,7 @@ export function createLanes(openRecord) {
   const body = h('div', { class: 'lanes-body' });
   const note = h('p', { class: 'note lanes-note' });
   let span = 3_600_000;
-  const buttons = WINDOWS.map(([name, ms]) => h('button', { type: 'button', on: { click: () => { span = ms; drawn = 0; draw(); } } }, name));
+  const buttons = WINDOWS.map(([name, ms]) => h('button', { type: 'button', on: { click: () => { span = ms; draw(); } } }, name));
   frame.append(h('div', { class: 'lanes-head' }, h('span', { class: 'tabs', role: 'group', 'aria-label': 'How much time is shown' }, ...buttons), note), body);
   body.addEventListener('click', ({ target }) => {
     const key = target instanceof HTMLElement ? target.dataset.record : undefined;
@@ -36,10 +36,16 @@ export function createLanes(openRecord) {
   let last = null;
   /** @type {{matches: unknown, lanes: Lane[]}} */
   let kept = { matches: null, lanes: [] };
-  let drawn = 0;
+  /** When it was drawn, by the clock of who looks: that of a replay can stand still. */
+  let drawn = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let pending;
 
   function draw() {
+    clearTimeout(pending);
+    pending = undefined;
     if (!last) return;
+    drawn = performance.now();
     const { matches, now, mode, playback } = last;
     if (kept.matches !== matches) kept = { matches, lanes: lanesOf(matches.newest(matches.total)) };
     const newest = Math.max(...kept.lanes.map(({ last: at }) => at), -Infinity);
@@ -80,12 +86,13 @@ export function createLanes(openRecord) {
         last = null;
         return;
       }
-      const changed = last?.matches !== state.matches || last?.place.lens !== state.place.lens;
+      // What somebody chooses is shown at once.
+      const chosen = last?.filters !== state.filters || state.playback?.playing === false;
       last = state;
       // Bars of what runs grow; a burst of records is not drawn for each of them.
-      if (Math.abs(state.now - drawn) < REDRAW_MS && !(changed && drawn === 0)) return;
-      drawn = state.now;
-      draw();
+      const soon = drawn + REDRAW_MS - performance.now();
+      if (chosen || soon <= 0) draw();
+      else pending ??= setTimeout(draw, soon);
     },
   };
 }

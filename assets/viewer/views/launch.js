@@ -4,6 +4,7 @@
  * @module
  */
 
+import { newKey, Refused } from '../act.js';
 import { splitCommand } from '../commands.js';
 import { way } from '../format.js';
 import { oneLine } from '../sanitize.js';
@@ -31,7 +32,7 @@ export function lookedAt({ place, sessions }) {
   return page === 'machine' ? id : sessions.find((one) => page === 'session' && one.id === id)?.machine ?? HERE;
 }
 
-/** @param {(launch: Launch) => Promise<string>} start resolves to why it did not start, or to nothing */
+/** @param {(launch: Launch) => Promise<void>} start throws with the reason */
 export function createLaunch(start) {
   const dialog = byId('launch', HTMLDialogElement);
   const open = byId('launch-button', HTMLButtonElement);
@@ -46,6 +47,8 @@ export function createLaunch(start) {
   let last = null;
   /** @type {State['launchers'] | null} */
   let offered = null;
+  // What is asked again because no answer came is one session; what was changed is another.
+  let key = newKey();
 
   const choose = () => {
     byId('launch-command-row', HTMLElement).hidden = launcher.value !== OWN;
@@ -55,25 +58,39 @@ export function createLaunch(start) {
   machine.addEventListener('change', () => { offer(); choose(); });
   byId('launch-cancel', HTMLButtonElement).addEventListener('click', () => dialog.close());
   open.addEventListener('click', show);
+  form.addEventListener('input', () => { key = newKey(); });
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const own = launcher.value === OWN;
     const argv = own ? splitCommand(command.value) : [];
     if (argv === null) return setText(problem, 'A quote is not closed.');
-    const why = await start({
-      peer: machine.value === HERE ? undefined : machine.value,
-      launcher: own || launcher.value === USUAL ? undefined : launcher.value,
-      command: own ? argv : undefined,
-      cwd: folder.value.trim() || undefined,
-      name: name.value.trim() || undefined,
-    });
-    setText(problem, why);
-    if (why === '') dialog.close();
+    const asked = form.querySelectorAll('button');
+    for (const button of asked) button.disabled = true;
+    setText(problem, 'Starting…');
+    try {
+      await start({
+        peer: machine.value === HERE ? undefined : machine.value,
+        launcher: own || launcher.value === USUAL ? undefined : launcher.value,
+        command: own ? argv : undefined,
+        cwd: folder.value.trim() || undefined,
+        name: name.value.trim() || undefined,
+        key,
+      });
+      setText(problem, '');
+      dialog.close();
+    } catch (error) {
+      const unknown = error instanceof Refused && (error.status === 0 || error.status >= 500);
+      if (!unknown) key = newKey();
+      const why = error instanceof Error ? error.message : String(error);
+      setText(problem, unknown && error.status === 0 ? 'No answer came: it may have been started. Look in the list of sessions before you start it again.' : why);
+    }
+    for (const button of asked) button.disabled = false;
   });
 
   function show() {
     if (open.hidden || open.disabled || dialog.open) return;
     setText(problem, '');
+    key = newKey();
     if (last) machines(last);
     offer();
     choose();

@@ -10,9 +10,15 @@ import { commandLine, h } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
 
+/** @type {{[others in import('../types.js').State['others']]: string}} */
+const OTHERS = {
+  all: '', newest: 'Older records of other machines are no longer kept by Redis.',
+  none: 'Redis did not answer: those of other machines are not among them.',
+};
+
 /** @param {State} state @returns {string} what this page does not have, or nothing */
 export function notLoaded(state) {
-  return [unreadable(state), left(state)].filter(Boolean).join(' ');
+  return [unreadable(state), left(state), OTHERS[state.others]].filter(Boolean).join(' ');
 }
 
 /** @param {State} state */

@@ -5,17 +5,19 @@
  */
 
 import { clock, duration } from '../format.js';
-import { attemptsOf, countAt, ofAttempt, playedTo } from '../replay.js';
+import { attemptsOf, countAt, kept, ofAttempt, playedTo, toWrite } from '../replay.js';
 import { oneLine } from '../sanitize.js';
-import { createXterm } from '../terminal/xterm.js';
+import { bringXterm } from '../terminal/xterm.js';
 import { h, replace, setAttribute, setText } from './dom.js';
 
 /** @typedef {import('../types.js').Piece} Piece */
 /** @typedef {import('../types.js').Entry} Entry */
-/** @typedef {Awaited<ReturnType<typeof createXterm>>} Xterm */
+/** @typedef {NonNullable<Awaited<ReturnType<typeof bringXterm>>>} Xterm */
 
 const SPEEDS = [1, 4, 16];
 const MAX_MARKS = 200;
+/** An empty screen. @type {{first: Piece | undefined, count: number}} */
+const NOTHING = { first: undefined, count: 0 };
 
 /**
  * @param {(seconds: number) => void} onMoment the reader went there; NaN for the end
@@ -43,7 +45,7 @@ export function createPlayer(onMoment, openLink) {
   /** @type {readonly Entry[]} */
   let records = [];
   let attempt = 0;
-  let written = 0;
+  let written = NOTHING;
   let at = NaN;
   let rate = SPEEDS[0];
   let playing = 0;
@@ -55,12 +57,14 @@ export function createPlayer(onMoment, openLink) {
   async function open() {
     if (opening || xterm || !screen.isConnected) return;
     opening = true;
-    const made = await createXterm(screen, { mayAnswer: () => false, openLink });
+    const missing = h('p', { class: 'note' }, 'The terminal could not be loaded; it is tried again. If this stays, reload the page.');
+    const made = await bringXterm(screen, { mayAnswer: () => false, openLink, onMissing: () => screen.replaceChildren(missing) }, () => !disposed);
+    missing.remove();
     opening = false;
-    if (disposed) return made.dispose();
+    if (!made) return;
     xterm = made;
     xterm.term.options.disableStdin = true;
-    written = 0;
+    written = NOTHING;
     show();
   }
 
@@ -75,14 +79,13 @@ export function createPlayer(onMoment, openLink) {
 
   function show() {
     const wanted = countAt(pieces, shownAt());
-    if (xterm && wanted !== written) {
-      if (wanted < written) {
-        xterm.term.reset();
-        written = 0;
-      }
-      for (; written < wanted; written += 1) xterm.term.write(pieces[written].bytes);
+    const { anew, fresh } = toWrite(written, pieces, wanted);
+    if (xterm && (anew || fresh.length > 0)) {
+      if (anew) xterm.term.reset();
+      for (const { bytes } of fresh) xterm.term.write(bytes);
       // Its picture has no cursor; nobody types here.
       xterm.term.write('\x1b[?25l');
+      written = { first: pieces[0], count: wanted };
     }
     label();
   }
@@ -116,11 +119,16 @@ export function createPlayer(onMoment, openLink) {
   function choose(wanted) {
     attempt = wanted;
     pieces = ofAttempt(all, attempt);
-    xterm?.term.reset();
-    written = 0;
     at = NaN;
+    tellKept();
     drawMarks();
     show();
+  }
+
+  function tellKept() {
+    const how = kept(pieces);
+    setText(note, how === 'whole' ? '' : `${how === 'cut' ? 'The beginning of its output is' : 'Parts of its output are'} no longer kept; the machine that ran it has all of it.`);
+    note.hidden = how === 'whole';
   }
 
   function drawMarks() {
@@ -142,8 +150,8 @@ export function createPlayer(onMoment, openLink) {
   return {
     element,
     open,
-    /** @param {Piece[]} found @param {{seconds: number, size: {cols: number, rows: number}, cut: boolean}} how */
-    load(found, { seconds, size, cut }) {
+    /** @param {Piece[]} found @param {{seconds: number, size: {cols: number, rows: number}}} how */
+    load(found, { seconds, size }) {
       const before = all.length;
       all = found;
       const attempts = attemptsOf(found);
@@ -154,8 +162,7 @@ export function createPlayer(onMoment, openLink) {
       pieces = ofAttempt(found, attempt);
       if (before === 0 && seconds >= 0) at = start() + seconds * 1000;
       xterm?.term.resize(size.cols, size.rows);
-      setText(note, cut ? 'The beginning of its output is no longer kept; the machine that ran it has all of it.' : '');
-      note.hidden = !cut;
+      tellKept();
       drawMarks();
       show();
     },

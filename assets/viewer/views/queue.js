@@ -99,7 +99,7 @@ export function createQueue(actions) {
   function renderNone({ queue, jobs: listed, queueProblem, machine, access }) {
     none.hidden = !(queue === null || listed.length === 0) || queueProblem !== '';
     // What is not known yet is not said.
-    const about = queue !== null ? 'jobs' : machine !== null ? 'queue' : '';
+    const about = queue !== null ? 'jobs' : machine?.redis === '' ? 'queue' : '';
     if (none.hidden || none.dataset.about === about) return;
     none.dataset.about = about;
     if (about === 'queue') {

@@ -6,6 +6,7 @@
 
 import { isOpen } from '../commands.js';
 import { count } from '../format.js';
+import { flowPath } from '../mode.js';
 import { sectionOf } from '../routes.js';
 import { waiting } from '../v1.js';
 import { byId, setAttribute, setText } from './dom.js';
@@ -52,6 +53,7 @@ export function createRail() {
       for (const link of links) {
         const name = link.dataset.pane ?? '';
         setAttribute(link, 'aria-current', name === section && 'page');
+        if (name === 'flow') setAttribute(link, 'href', flowPath(state.mode));
         const tally = counts[name];
         const badge = link.querySelector('.tally');
         if (!tally || !badge) continue;

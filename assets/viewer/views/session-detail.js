@@ -7,7 +7,7 @@
 
 import { isOpen, sessionCommands } from '../commands.js';
 import { moment, utc } from '../format.js';
-import { jobPath, machinePath, sessionOf } from '../routes.js';
+import { jobPath, machinePath, ownId, sessionOf } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { signInHint } from './account.js';
 import { byId, commandLine, copyButton, h, replace, setText } from './dom.js';
@@ -43,7 +43,7 @@ export function createSessionDetail(actions) {
         session && h('span', { class: 'session-outcome', data: { tone: tone(session) } }, outcome(session)),
         may && tabs(state.view, actions),
         h('span', { class: 'spacer' }),
-        state.jobs.some((job) => job.id === id) && h('a', { class: 'mini', href: jobPath(id) }, 'Job'),
+        state.jobs.some((job) => job.id === ownId(id)) && h('a', { class: 'mini', href: jobPath(ownId(id)) }, 'Job'),
         session && state.access === 'act' && buttons(session, actions),
         h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: actions.closeSession } }, '✕')),
       facts && h('p', { class: 'detail-line' }, ...idParts(id)),
@@ -62,7 +62,7 @@ export function createSessionDetail(actions) {
         return;
       }
       const session = state.sessions.find((one) => one.id === id);
-      const now = JSON.stringify([id, session, state.access, state.view, state.jobs.some((job) => job.id === id)]);
+      const now = JSON.stringify([id, session, state.access, state.view, state.jobs.some((job) => job.id === ownId(id))]);
       if (now !== shown) {
         shown = now;
         build(state, session);

@@ -52,13 +52,14 @@ export function createSource() {
 /** @param {State} state */
 function links(state) {
   if (state.source === 'replay') return replayed(state);
-  const redis = oneLine(state.machine?.redis ?? '', MAX_TEXT);
+  const url = state.machine?.redis ?? null;
+  const redis = oneLine(url ?? '', MAX_TEXT);
   const newest = state.records.at(-1);
   const down = state.fleetProblem !== '' || state.queueProblem !== '';
   return [
     ...row('Daemon', `${state.source === 'no daemon' ? 'no answer' : state.source} since ${clock(state.since)} (${duration(state.now - state.since)})`, utc(state.since)),
-    ...row('Records', redis === '' ? 'this machine alone' : 'the whole fleet, by Redis'),
-    ...row('Redis', redis === '' ? 'none: this machine works alone' : `${redis}${down ? ', which does not answer' : ''}`),
+    ...(url === null ? [] : row('Records', redis === '' ? 'this machine alone' : 'the whole fleet, by Redis')),
+    ...(url === null ? [] : row('Redis', redis === '' ? 'none: this machine works alone' : `${redis}${down ? ', which does not answer' : ''}`)),
     ...state.peers.filter(({ status }) => status !== 'connected').slice(0, 20)
       .flatMap((peer) => row(oneLine(peer.name, 64), `${oneLine(peer.status, 40)} since ${clock(peer.since)}${peer.problem === '' ? '' : `: ${oneLine(peer.problem, MAX_TEXT)}`}`, utc(peer.since))),
     ...row('Newest', newest ? age(Math.max(0, state.now - newest.at)) : 'none', newest ? utc(newest.at) : ''),

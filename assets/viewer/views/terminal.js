@@ -7,18 +7,20 @@
 
 import { uploadPicture } from '../act.js';
 import { sessionOf } from '../routes.js';
-import { barKey, isReport, meaning, withCtrl } from '../terminal/keymap.js';
-import { createXterm, FONT_SIZE } from '../terminal/xterm.js';
+import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../terminal/keymap.js';
+import { bringXterm, FONT_SIZE } from '../terminal/xterm.js';
 import { byId, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
-/** @typedef {Awaited<ReturnType<typeof createXterm>>} Xterm */
+/** @typedef {NonNullable<Awaited<ReturnType<typeof bringXterm>>>} Xterm */
 /** @typedef {typeof import('../socket.js').openTerminal} OpenTerminal */
 /** @typedef {ReturnType<OpenTerminal>} Connection */
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const MIN_FONT = 6;
 const MAX_PICTURE = 10 * 1024 * 1024;
+/** How long Ctrl+V waits for a browser that may have nothing to paste. */
+const PASTE_MS = 300;
 const encoder = new TextEncoder();
 
 /**
@@ -41,6 +43,8 @@ export function createTerminal(actions) {
   const ctrl = byId('keybar-ctrl', HTMLButtonElement);
   /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean, next: boolean, over: string} | null} */
   let shown = null;
+  /** Ctrl+V was pressed, and waits for what the browser pastes. */
+  let quoting = 0;
 
   /** @param {string} text @param {string} [tone] */
   function say(text, tone = '') {
@@ -102,12 +106,14 @@ export function createTerminal(actions) {
     close();
     shown = mine;
     say('Connecting…');
-    const xterm = await createXterm(screen, {
+    const xterm = await bringXterm(screen, {
       mayAnswer: () => mine.live && mine.own && !mine.readOnly,
       openLink: actions.openLink,
-    });
+      onMissing: () => say('The terminal could not be loaded; it is tried again. If this stays, reload the page', 'warn'),
+    }, () => shown === mine);
     // Another one was opened meanwhile.
-    if (shown !== mine) return xterm.dispose();
+    if (!xterm) return;
+    say('Connecting…');
     mine.xterm = xterm;
     const { term } = xterm;
     const size = xterm.fits() ?? { cols: 80, rows: 24 };
@@ -143,7 +149,10 @@ export function createTerminal(actions) {
       },
     });
     term.onData(type);
-    term.onBinary((text) => !mine.readOnly && mine.connection?.type(Uint8Array.from(text, (char) => char.charCodeAt(0) & 0xff)));
+    term.onBinary((text) => {
+      if (mine.readOnly || mine.over !== '' || (isOldReport(text) && !mine.own)) return;
+      mine.connection?.type(bytesOf(text));
+    });
     term.attachCustomKeyEventHandler((event) => keyed(event, xterm));
     focus();
   }
@@ -156,9 +165,14 @@ export function createTerminal(actions) {
   /** @param {KeyboardEvent} event @param {Xterm} xterm @returns {boolean} whether the terminal is to take it */
   function keyed(event, { term }) {
     const means = meaning(event, { mac: MAC, selection: term.hasSelection() });
+    if (event.type === 'keydown') quote();
     if (means === null) return true;
     // The browser pastes by itself.
     if ('do' in means && means.do === 'paste') return false;
+    if ('do' in means && means.do === 'picture') {
+      if (event.type === 'keydown') quoting = setTimeout(quote, PASTE_MS);
+      return false;
+    }
     event.preventDefault();
     if (event.type !== 'keydown') return false;
     if ('send' in means) type(means.send);
@@ -169,6 +183,19 @@ export function createTerminal(actions) {
     return false;
   }
 
+  /** There was no picture: Ctrl+V is what it always was. @returns {boolean} whether it was pressed */
+  function quote() {
+    const pressed = quoting !== 0;
+    unquote();
+    if (pressed) type('\x16');
+    return pressed;
+  }
+
+  function unquote() {
+    clearTimeout(quoting);
+    quoting = 0;
+  }
+
   /** @param {boolean} show */
   function showFinder(show) {
     finder.hidden = !show;
@@ -177,6 +204,7 @@ export function createTerminal(actions) {
   }
 
   function close() {
+    unquote();
     shown?.connection?.close();
     shown?.xterm?.dispose();
     shown = null;
@@ -188,10 +216,17 @@ export function createTerminal(actions) {
 
   /** @param {ClipboardEvent} event */
   async function pasted(event) {
-    const file = [...(event.clipboardData?.items ?? [])].find((item) => item.type.startsWith('image/'))?.getAsFile();
+    const items = [...(event.clipboardData?.items ?? [])];
+    const file = items.find((item) => item.type.startsWith('image/'))?.getAsFile();
+    const taken = () => {
+      event.preventDefault();
+      event.stopPropagation();
+    };
+    if (!file && quote()) return taken();
+    if (items.length === 0 && !MAC) actions.warn('There is no text to paste. Ctrl+V pastes a picture.', 'note');
     if (!file || !shown) return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken();
+    unquote();
     if (file.size > MAX_PICTURE) return actions.warn('The picture is larger than 10 MiB.');
     try {
       const mine = shown;

@@ -6,8 +6,8 @@
  */
 
 import { sessionPath } from '../routes.js';
-import { isReport } from '../terminal/keymap.js';
-import { createXterm } from '../terminal/xterm.js';
+import { bytesOf, isOldReport, isReport } from '../terminal/keymap.js';
+import { bringXterm } from '../terminal/xterm.js';
 import { h, setText } from './dom.js';
 import { label, outcome, tone } from './sessions.js';
 
@@ -35,7 +35,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
   const element = h('article', { class: 'grid-tile', data: { sessionId: session.id } },
     h('div', { class: 'grid-head' }, title, state, h('span', { class: 'spacer' }),
       close && h('button', { type: 'button', class: 'icon-button', 'aria-label': `Close ${label(session)}`, on: { click: close } }, '✕')), screen);
-  /** @type {Awaited<ReturnType<typeof createXterm>> | null} */
+  /** @type {Awaited<ReturnType<typeof bringXterm>>} */
   let xterm = null;
   /** @type {ReturnType<typeof connect> | null} */
   let connection = null;
@@ -53,8 +53,10 @@ export function createTile(session, { warn, openLink, connect }, close) {
   async function open() {
     if (begun) return;
     begun = true;
-    const made = await createXterm(screen, { mayAnswer: () => own && live && !readOnly, openLink });
-    if (over) return made.dispose();
+    const missing = h('p', { class: 'note' }, 'The terminal could not be loaded; it is tried again. If this stays, reload the page.');
+    const made = await bringXterm(screen, { mayAnswer: () => own && live && !readOnly, openLink, onMissing: () => screen.replaceChildren(missing) }, () => !over);
+    missing.remove();
+    if (!made) return;
     xterm = made;
     const { term } = made;
     term.options.fontSize = font();
@@ -92,6 +94,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
       if (readOnly) return warn('This page may watch and not type.', 'note');
       if (!connection?.type(encoder.encode(text)) && !report) warn('Not connected: what you typed was not sent.');
     });
+    term.onBinary((text) => void (!readOnly && (own || !isOldReport(text)) && connection?.type(bytesOf(text))));
     resizing = new ResizeObserver(() => {
       const fit = made.fits();
       if (!fit) return;
@@ -104,6 +107,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
   return {
     element,
     open: () => void open(),
+    wake: () => connection?.wake(),
     /** @param {Session} now */
     update(now) {
       setText(title, label(now));

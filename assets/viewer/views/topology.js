@@ -49,7 +49,7 @@ export function createTopology() {
     setAttribute(picture, 'viewBox', `0 0 ${width} ${height}`);
     const links = shared ? nodes.map(({ x, y, machine }) => svg('path', { class: 'link', d: (isNarrow() ? bend : curve)({ x, y }, middle), 'data-down': (away || machine.gone) && 'true' })) : [];
     replace(picture, ...links, shared && hub(state, middle, away), ...nodes.map((node) => machineNode(node, node.name === state.machine?.id)));
-    replace(note, [shared ? '' : 'This machine works alone. A shared Redis makes a fleet: darkmux fleet --help', hidden > 0 && `${count(hidden, 'more machine')} in the table below`].filter(Boolean).join(' · '));
+    replace(note, [state.machine?.redis === '' && 'This machine works alone. A shared Redis makes a fleet: darkmux fleet --help', hidden > 0 && `${count(hidden, 'more machine')} in the table below`].filter(Boolean).join(' · '));
     note.hidden = note.textContent === '';
   }
 

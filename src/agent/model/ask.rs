@@ -127,7 +127,15 @@ pub struct Usage {
     pub total_tokens: u64,
 }
 
+/// Most tokens that one answer may be said to have cost.
+const TOKENS_MAX: u64 = 1_000_000_000;
+
 impl Usage {
+    /// Whether it can be true: servers send zeros where they do not count, and some send nonsense.
+    pub fn is_plausible(&self) -> bool {
+        (1..=TOKENS_MAX).contains(&self.total()) && self.total() > self.completion_tokens
+    }
+
     /// The sum of both, also where the server left it out.
     pub fn total(&self) -> u64 {
         self.total_tokens.max(self.prompt_tokens.saturating_add(self.completion_tokens))

@@ -1,5 +1,6 @@
 //! An answer from its pieces.
 
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -47,9 +48,8 @@ impl Assembler {
         if chunk.get("error").is_some_and(|error| !error.is_null()) {
             return Err(AskError::of_event(chunk));
         }
-        if let Some(usage) = chunk.get("usage").and_then(|usage| serde_json::from_value(usage.clone()).ok()) {
-            self.usage = Some(usage);
-        }
+        let usage = chunk.get("usage").and_then(|usage| Usage::deserialize(usage).ok());
+        self.usage = usage.filter(Usage::is_plausible).or(self.usage);
         let Some(choice) = chunk["choices"].get(0) else { return Ok(()) };
         let delta = choice.get("delta").or_else(|| choice.get("message")).unwrap_or(&Value::Null);
         self.take_reasoning(delta, tell);
@@ -81,7 +81,13 @@ impl Assembler {
         let found = REASONING_FIELDS.iter().find_map(|field| Some((*field, delta[*field].as_str()?)));
         let Some((field, text)) = found.filter(|(_, text)| !text.is_empty()) else { return };
         self.grow(text.len());
-        self.format.get_or_insert(field);
+        self.reason(field, text, tell);
+    }
+
+    /// Takes reasoning that comes beside the text.
+    fn reason(&mut self, format: &'static str, text: &str, tell: &mut dyn FnMut(Piece<'_>)) {
+        self.splitter.reasons_apart();
+        self.format.get_or_insert(format);
         self.reasoning.push_str(text);
         tell(Piece::Reasoning(text));
     }
@@ -99,9 +105,7 @@ impl Assembler {
                         part["thinking"].as_str().or_else(|| part.pointer("/thinking/0/text")?.as_str());
                     if let Some(thought) = thought {
                         self.grow(thought.len());
-                        self.format.get_or_insert("thinking-parts");
-                        self.reasoning.push_str(thought);
-                        tell(Piece::Reasoning(thought));
+                        self.reason("thinking-parts", thought, tell);
                     } else if let Some(text) = part["text"].as_str() {
                         self.grow(text.len());
                         self.splitter.push(text, tell);
@@ -300,6 +304,32 @@ mod tests {
             assert_eq!((found.reasoning.as_str(), found.text.as_str()), ("hm", "yes"), "{delta}");
             assert_eq!(found.reasoning_format, Some(format));
         }
+    }
+
+    #[test]
+    fn where_reasoning_has_a_field_a_mark_of_its_end_is_a_word() {
+        let text = "Fixed: it closes\n</think>\nat the end of a line.";
+        let found = answer(&[json!({"reasoning_content": "hm"}), json!({"content": text})]);
+        assert_eq!((found.reasoning.as_str(), found.text.as_str()), ("hm", text));
+    }
+
+    #[test]
+    fn usage_that_can_t_be_true_is_none() {
+        let used = |usages: &[Value]| {
+            let mut assembler = Assembler::default();
+            for usage in usages {
+                assembler.take(&json!({ "choices": [], "usage": usage }), &mut |_| {}).unwrap();
+            }
+            assembler.finish(&[], &mut |_| {}).usage
+        };
+        let zeros = json!({ "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 });
+        let most = json!({ "prompt_tokens": u64::MAX, "completion_tokens": u64::MAX });
+        let half = json!({ "completion_tokens": 20 });
+        for odd in [json!({}), zeros.clone(), most, half, json!(null), json!("7")] {
+            assert_eq!(used(std::slice::from_ref(&odd)), None, "{odd}");
+        }
+        let real = json!({ "prompt_tokens": 100, "completion_tokens": 20 });
+        assert_eq!(used(&[real, zeros]).map(|usage| usage.total()), Some(120));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response};
@@ -17,7 +16,7 @@ use super::request;
 use super::stream::{self, Read};
 use crate::config::Endpoint;
 use crate::fleet::key_of;
-use crate::util::{Clock, Secret, root_cause};
+use crate::util::{Clock, Secret, read_body, root_cause};
 
 /// How long a server may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -129,8 +128,8 @@ impl ModelClient {
     ) -> Result<Read, AskError> {
         let left = self.limits.answer.saturating_sub(asked.elapsed());
         let body =
-            timeout(left, body(response, WHOLE_MAX)).await.map_err(|_| AskError::Slow(Phase::Answer))?;
-        let body = body.map_err(AskError::Broken)?;
+            timeout(left, read_body(response, WHOLE_MAX)).await.map_err(|_| AskError::Slow(Phase::Answer))?;
+        let body = body.map_err(|error| AskError::Broken(error.to_string()))?;
         let document: Value =
             serde_json::from_slice(&body).map_err(|_| AskError::Broken("it is no JSON".to_owned()))?;
         into.take(&document, &mut |piece| {
@@ -151,7 +150,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 async fn refusal(response: Response, patience: Duration) -> AskError {
     let status = response.status().as_u16();
     let after = retry_after(response.headers(), &Clock::System);
-    let body = timeout(patience.min(ERROR_PATIENCE), body(response, ERROR_MAX)).await;
+    let body = timeout(patience.min(ERROR_PATIENCE), read_body(response, ERROR_MAX)).await;
     AskError::of_answer(status, &body.ok().and_then(Result::ok).unwrap_or_default(), after)
 }
 
@@ -169,17 +168,6 @@ fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
     let now = date(DATE.as_str()).unwrap_or_else(|| clock.now());
     // One that is over already asks for nothing.
     Some(Duration::try_from(then.duration_since(now)).unwrap_or_default())
-}
-
-async fn body(mut response: Response, most: usize) -> Result<BytesMut, String> {
-    let mut body = BytesMut::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| root_cause(&error))? {
-        if body.len() + piece.len() > most {
-            return Err(format!("it is larger than {most} bytes"));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ const THINKING: &[(&str, &str)] = &[
     ("<|channel|>analysis<|message|>", "<|end|>"),
 ];
 
-/// What ends reasoning whose beginning was part of the question.
+/// What ends reasoning whose beginning was part of the question: at the beginning or the end of a line. Within one it is
+/// a word of who writes about the mark.
 const STRAY_END: &str = "</think>";
 
 /// Marks that say nothing.
@@ -96,9 +97,16 @@ pub struct Splitter {
     state: State,
     held: String,
     parts: Parts,
+    /// Whether reasoning comes beside the text.
+    reasons_apart: bool,
 }
 
 impl Splitter {
+    /// Reasoning comes in a field of its own: none of the text is any, unless it is marked so.
+    pub fn reasons_apart(&mut self) {
+        self.reasons_apart = true;
+    }
+
     /// Takes the next piece, and tells what of it is known to be text or reasoning.
     pub fn push(&mut self, piece: &str, tell: &mut dyn FnMut(Piece<'_>)) {
         self.held.push_str(piece);
@@ -173,12 +181,12 @@ impl Splitter {
     fn text(&mut self, tell: &mut dyn FnMut(Piece<'_>)) -> bool {
         let call = first(&self.held, CALLS.iter().map(|(mark, ..)| *mark));
         let silent = first(&self.held, SILENT.iter().copied());
-        let stray = first(&self.held, std::iter::once(STRAY_END)).filter(|_| self.parts.reasoning.is_empty());
-        let found = [call, silent, stray].into_iter().flatten().min();
+        let stray = self.stray_end();
+        let found = [call, silent, stray.ok()].into_iter().flatten().min();
         let Some((at, mark)) = found else {
             let marks = CALLS.iter().map(|(mark, ..)| *mark).chain(SILENT.iter().copied());
             let sure = self.held.len() - may_begin(&self.held, marks.chain(std::iter::once(STRAY_END)));
-            let said: String = self.held.drain(..sure).collect();
+            let said: String = self.held.drain(..sure.min(stray.err().unwrap_or(sure))).collect();
             self.say(&said, tell);
             return false;
         };
@@ -192,6 +200,25 @@ impl Splitter {
             tell(Piece::Call(""));
         }
         true
+    }
+
+    /// Where reasoning without a beginning ends; else how much of the text can be said without knowing more of it.
+    fn stray_end(&self) -> Result<(usize, &'static str), usize> {
+        let none = Err(self.held.len());
+        if self.reasons_apart || !self.parts.reasoning.is_empty() {
+            return none;
+        }
+        for (at, _) in self.held.match_indices(STRAY_END) {
+            let (before, after) = (&self.held[..at], &self.held[at + STRAY_END.len()..]);
+            let line = if before.is_empty() { self.parts.text.as_str() } else { before };
+            if line.is_empty() || line.ends_with('\n') || after.starts_with(['\r', '\n']) {
+                return Ok((at, STRAY_END));
+            }
+            if after.is_empty() {
+                return Err(at);
+            }
+        }
+        none
     }
 
     fn say(&mut self, text: &str, tell: &mut dyn FnMut(Piece<'_>)) {
@@ -258,7 +285,13 @@ mod tests {
             assert_eq!((parts.reasoning.trim(), parts.text.as_str()), ("hm", "Yes"), "{text}");
         }
         // Who writes about the marks does not think.
-        assert_eq!(whole("The tag <think> begins it").text, "The tag <think> begins it");
+        for text in [
+            "The tag <think> begins it",
+            "It closes `</think>` at the end of a line.\nAll is well.",
+            "BLOCKED: a </think> b\nIt ends with </think>",
+        ] {
+            assert_eq!(whole(text), Parts { text: text.to_owned(), ..Parts::default() });
+        }
     }
 
     #[test]
@@ -295,7 +328,7 @@ mod tests {
         fn the_parts_do_not_depend_on_the_pieces(
             words in prop::collection::vec(prop::sample::select(vec![
                 "<think>", "</think>", "a", " ", "\n", "<tool_call>", "</tool_call>", "{\"x\":1}", "[TOOL", "_CALLS]", "é",
-                "<function=", "</function>", "<|", "end|>", "```json\n{", "<",
+                "<function=", "</function>", "<|", "end|>", "```json\n{", "<", "\n</think>", "</think>\r\n",
             ]), 0..12),
             size in 1usize..6,
         ) {

@@ -7,16 +7,22 @@ use std::ops::Range;
 use memchr::memmem;
 use serde::Deserialize;
 
-use super::near;
+use super::{near, text};
 
 /// Most edits of a call.
 pub const EDITS_MAX: usize = 200;
+
+/// Largest text that is edited, and that edits may make, in bytes.
+pub const TEXT_MAX: usize = 16 * 1024 * 1024;
+
+/// Places that are told of with their lines.
+const CHANGES_MAX: usize = 20;
 
 /// Places of an ambiguous text that are named.
 const PLACES_NAMED: usize = 8;
 
 /// One replacement.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Edit {
     /// What is there.
     #[serde(alias = "old", alias = "old_text", alias = "oldText")]
@@ -34,8 +40,10 @@ pub struct Edit {
 pub struct Edited {
     /// The text.
     pub bytes: Vec<u8>,
-    /// What was replaced, one entry a place.
+    /// What was replaced at the first places.
     pub changes: Vec<Change>,
+    /// How many places were replaced.
+    pub places: usize,
 }
 
 /// One place that was replaced.
@@ -59,7 +67,7 @@ pub fn apply(text: &[u8], edits: &[Edit]) -> Result<Edited, String> {
     }
     let crlf = is_crlf(text);
     let mut bytes = text.to_vec();
-    let mut changes = Vec::new();
+    let (mut changes, mut all) = (Vec::new(), 0);
     for (number, edit) in edits.iter().enumerate() {
         let name = if edits.len() == 1 {
             "old_string".to_owned()
@@ -82,41 +90,57 @@ pub fn apply(text: &[u8], edits: &[Edit]) -> Result<Edited, String> {
         if old == new {
             return Err(wrong("is the same as new_string; there is nothing to change".into()));
         }
-        let places: Vec<usize> = memmem::find_iter(&bytes, old.as_bytes()).collect();
-        match places.as_slice() {
-            [] => return Err(wrong(near::miss(&bytes, &old))),
+        let finder = memmem::Finder::new(&old);
+        // There may be millions of them: they are counted, and kept nowhere.
+        let count = finder.find_iter(&bytes).count();
+        match count {
+            0 => return Err(wrong(near::miss(&bytes, &old))),
             _ if edit.replace_all => {}
             // A text that may be meant one row further is ambiguous too: `}\n}\n` where there are three of them.
-            [only] => {
-                if let Some(next) = memmem::find(&bytes[only + 1..], old.as_bytes()) {
-                    return Err(wrong(ambiguous(&bytes, &[*only, only + 1 + next])));
+            1 => {
+                let only = finder.find(&bytes).unwrap_or_default();
+                if let Some(next) = finder.find(&bytes[only + 1..]) {
+                    return Err(wrong(ambiguous(&bytes, [only, only + 1 + next].into_iter(), 2)));
                 }
             }
-            many => return Err(wrong(ambiguous(&bytes, many))),
+            many => return Err(wrong(ambiguous(&bytes, finder.find_iter(&bytes), many))),
         }
-        changes.extend(places.iter().map(|at| change(&bytes, *at..*at + old.len(), &new)));
-        bytes = replaced(&bytes, &places, old.len(), new.as_bytes());
+        let size = (bytes.len() - count * old.len()).saturating_add(count.saturating_mul(new.len()));
+        if size > TEXT_MAX {
+            return Err(wrong(format!(
+                "is there {}; with new_string in its place the file would be larger than {TEXT_MAX} bytes; make \
+                 large files with `bash`",
+                text::count(count, "time")
+            )));
+        }
+        let (mut line, mut counted) = (1, 0);
+        for at in finder.find_iter(&bytes).take(CHANGES_MAX - changes.len()) {
+            (line, counted) = (line + breaks(&bytes[counted..at]), at);
+            changes.push(change(&bytes, at..at + old.len(), line, &new));
+        }
+        all += count;
+        bytes = replaced(&bytes, &finder, new.as_bytes(), size);
     }
-    Ok(Edited { bytes, changes })
+    Ok(Edited { bytes, changes, places: all })
 }
 
-fn ambiguous(bytes: &[u8], places: &[usize]) -> String {
-    let lines: Vec<_> = places.iter().take(PLACES_NAMED).map(|at| line_of(bytes, *at).to_string()).collect();
-    let more = if places.len() > PLACES_NAMED { ", …" } else { "" };
+fn ambiguous(bytes: &[u8], places: impl Iterator<Item = usize>, count: usize) -> String {
+    let lines: Vec<_> = places.take(PLACES_NAMED).map(|at| (breaks(&bytes[..at]) + 1).to_string()).collect();
+    let more = if count > PLACES_NAMED { ", …" } else { "" };
     format!(
-        "is there {} times (lines {}{more}); add lines around it until it is unique, or set replace_all",
-        places.len(),
+        "is there {count} times (lines {}{more}); add lines around it until it is unique, or set replace_all",
         lines.join(", ")
     )
 }
 
-fn replaced(bytes: &[u8], places: &[usize], length: usize, new: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + places.len() * new.len());
+/// The text with `new` in the place of what is looked for, which makes it so large.
+fn replaced(bytes: &[u8], old: &memmem::Finder<'_>, new: &[u8], size: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(size);
     let mut from = 0;
-    for at in places {
-        out.extend_from_slice(&bytes[from..*at]);
+    for at in old.find_iter(bytes) {
+        out.extend_from_slice(&bytes[from..at]);
         out.extend_from_slice(new);
-        from = at + length;
+        from = at + old.needle().len();
     }
     out.extend_from_slice(&bytes[from..]);
     out
@@ -125,7 +149,7 @@ fn replaced(bytes: &[u8], places: &[usize], length: usize, new: &[u8]) -> Vec<u8
 /// Bytes around a place that are shown at most.
 const AROUND: usize = 400;
 
-fn change(bytes: &[u8], place: Range<usize>, new: &str) -> Change {
+fn change(bytes: &[u8], place: Range<usize>, line: usize, new: &str) -> Change {
     let low = place.start.saturating_sub(AROUND);
     let start = memchr::memrchr(b'\n', &bytes[low..place.start]).map_or(low, |at| low + at + 1);
     let high = (place.end + AROUND).min(bytes.len());
@@ -138,14 +162,14 @@ fn change(bytes: &[u8], place: Range<usize>, new: &str) -> Change {
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Change {
-        line: line_of(bytes, place.start),
+        line,
         old: text(&bytes[start..end]),
         new: format!("{}{new}{}", text(&bytes[start..place.start]), text(&bytes[place.end..end])),
     }
 }
 
-fn line_of(bytes: &[u8], at: usize) -> usize {
-    memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1
+fn breaks(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes).count()
 }
 
 /// Whether every line ends with CRLF.
@@ -177,6 +201,19 @@ mod tests {
         let text: String = many.iter().map(|edit| edit.old_string.clone()).collect();
         assert!(edited(&text, &many).unwrap_err().contains("more than 200 edits"));
         assert!(edited(&text, &many[1..]).is_ok());
+    }
+
+    #[test]
+    fn what_edits_make_has_a_bound_in_bytes_and_what_is_told_of_them_in_places() {
+        let grow = Edit { replace_all: true, ..edit("a", &"a".repeat(32)) };
+        let words = edited("a", &vec![grow; 5]).unwrap_err();
+        assert!(words.starts_with("old_string of edit 5 is there 1048576 times;"), "{words}");
+        assert!(words.contains("larger than 16777216 bytes") && words.ends_with("was made."), "{words}");
+        let all = Edit { replace_all: true, ..edit("a", "b") };
+        let done = apply("a\n\na\n".repeat(10_000).as_bytes(), &[all]).unwrap();
+        assert_eq!((done.places, done.bytes.len()), (20_000, 50_000));
+        let lines: Vec<usize> = done.changes.iter().map(|change| change.line).collect();
+        assert_eq!((lines.len(), &lines[..4]), (CHANGES_MAX, &[1, 3, 4, 6][..]));
     }
 
     #[test]

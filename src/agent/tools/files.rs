@@ -7,13 +7,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::edit::{Change, Edit, apply};
+use super::edit::{Edit, Edited, TEXT_MAX, apply};
 use super::root::{Root, Slot, is_git_own, read_whole, show};
 use super::text::{self, Kind};
 use super::{Done, Refusal};
-
-/// Largest file that is edited, in bytes.
-const FILE_MAX: usize = 16 * 1024 * 1024;
 
 /// What `edit` takes.
 #[derive(Debug, Deserialize)]
@@ -22,7 +19,7 @@ pub struct EditArgs {
     path: String,
     #[serde(default)]
     edits: Vec<Edit>,
-    /// Some models write one edit without the list.
+    /// Some models write one edit without the list, or beside it.
     #[serde(flatten)]
     single: Option<Edit>,
 }
@@ -54,18 +51,19 @@ pub fn edit(root: &Root, args: &EditArgs) -> Result<Done, Refusal> {
             "`{shown}` is binary or UTF-16 and can't be edited; change it with `bash`"
         )));
     }
-    let single = args.single.iter().filter(|_| args.edits.is_empty()).cloned();
-    let edits: Vec<Edit> = args.edits.iter().cloned().chain(single).collect();
+    let single = args.single.iter().filter(|single| !args.edits.contains(single));
+    let edits: Vec<Edit> = args.edits.iter().chain(single).cloned().collect();
     let edited = apply(&old.bytes, &edits).map_err(|why| Refusal::new(format!("`{shown}`: {why}")))?;
     unchanged(&slot, &old, &shown).map_err(refuse)??;
     slot.replace(&edited.bytes, Some(old.mode)).map_err(refuse)?;
-    let lines: Vec<_> = edited.changes.iter().take(20).map(|change| change.line.to_string()).collect();
-    let more = if edited.changes.len() > 20 { ", …" } else { "" };
-    let places = text::count(edited.changes.len(), "place");
+    let lines: Vec<_> = edited.changes.iter().map(|change| change.line.to_string()).collect();
+    let more = if edited.places > lines.len() { ", …" } else { "" };
+    let places = text::count(edited.places, "place");
     Ok(Done {
         ok: true,
+        steady: None,
         text: format!("Edited `{shown}`: {places} (line {}{more}).", lines.join(", ")),
-        shown: diff(&shown, &edited.changes),
+        shown: diff(&shown, &edited),
         changed: vec![slot.at],
     })
 }
@@ -91,6 +89,7 @@ pub fn write(root: &Root, args: &WriteArgs) -> Result<Done, Refusal> {
     let what = if mode.is_some() { "Replaced" } else { "Made" };
     Ok(Done {
         ok: true,
+        steady: None,
         text: format!("{what} `{shown}`: {lines}, {} bytes.", args.content.len()),
         shown: vec![format!("{} {shown} ({lines})", what.to_lowercase())],
         changed: vec![slot.at],
@@ -113,10 +112,10 @@ fn old(slot: &Slot, shown: &str) -> io::Result<Result<Old, Refusal>> {
     if !meta.is_file() {
         return Ok(Err(Refusal::new(format!("`{shown}` is no file"))));
     }
-    Ok(match read_whole(&file, FILE_MAX)? {
+    Ok(match read_whole(&file, TEXT_MAX)? {
         Some(bytes) => Ok(Old { bytes, file, mode: meta.mode() }),
         None => Err(Refusal::new(format!(
-            "`{shown}` is larger than {FILE_MAX} bytes; change it with `bash`, as by `sed -i`"
+            "`{shown}` is larger than {TEXT_MAX} bytes; change it with `bash`, as by `sed -i`"
         ))),
     })
 }
@@ -135,10 +134,15 @@ fn unchanged(slot: &Slot, old: &Old, shown: &str) -> io::Result<Result<(), Refus
     })
 }
 
-/// What was changed, line by line.
-fn diff(shown: &str, changes: &[Change]) -> Vec<String> {
-    let mut lines = vec![format!("edited {shown}")];
-    for change in changes {
+/// What was changed at the first places, line by line.
+fn diff(shown: &str, edited: &Edited) -> Vec<String> {
+    let all = if edited.places > edited.changes.len() {
+        format!(" in {} places", edited.places)
+    } else {
+        String::new()
+    };
+    let mut lines = vec![format!("edited {shown}{all}")];
+    for change in &edited.changes {
         let marked = |mark: char, text: &str| {
             text.lines().map(|line| format!("{mark} {}", line.trim_end())).collect::<Vec<_>>()
         };

@@ -63,6 +63,9 @@ pub struct ToolOutcome {
     pub ok: bool,
     /// The answer for the model, bounded. Bytes of files and commands stand in it as they are.
     pub text: String,
+    /// Bytes at the beginning of `text` that are the same when the same comes of a call again: how long it took is behind
+    /// them.
+    pub steady: usize,
     /// The answer for a person: few short lines without control characters.
     pub shown: Vec<String>,
     /// Files that were changed, relative to the work directory.
@@ -157,6 +160,8 @@ impl Refusal {
 struct Done {
     ok: bool,
     text: String,
+    /// See [`ToolOutcome`]; `None` is all of it.
+    steady: Option<usize>,
     shown: Vec<String>,
     changed: Vec<PathBuf>,
 }
@@ -209,7 +214,7 @@ impl Toolbox {
             Ok(done) => outcome(done),
             Err(Refusal(text)) => {
                 let shown = text.lines().take(1).map(str::to_owned).collect();
-                outcome(Done { ok: false, text, shown, changed: Vec::new() })
+                outcome(Done { ok: false, text, steady: None, shown, changed: Vec::new() })
             }
         }
     }
@@ -267,14 +272,15 @@ impl Toolbox {
 }
 
 fn outcome(done: Done) -> ToolOutcome {
-    let Done { ok, text, shown, changed } = done;
+    let Done { ok, text, steady, shown, changed } = done;
+    let steady = steady.unwrap_or(text.len());
     let more = shown.len().saturating_sub(SHOWN_LINES);
     let mut shown: Vec<String> =
         shown.iter().take(SHOWN_LINES).map(|line| text::cut(&visible_line(line), SHOWN_WIDTH)).collect();
     if more > 0 {
         shown.push(format!("… {more} more"));
     }
-    ToolOutcome { ok, text, shown, changed }
+    ToolOutcome { ok, text, steady, shown, changed }
 }
 
 /// A folder of our own for commands' temporary files. Its path is short, because sockets are made in it.

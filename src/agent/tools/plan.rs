@@ -66,6 +66,7 @@ pub fn run(plan: &mut Vec<PlanItem>, args: Args) -> Result<Done, Refusal> {
     *plan = args.items.into_iter().map(line).filter(|item| !item.text.is_empty()).collect();
     let done = plan.iter().filter(|item| item.state == PlanState::Done).count();
     Ok(Done {
+        steady: None,
         ok: true,
         text: format!("The plan is kept: {done} of {} done.", plan.len()),
         shown: plan.iter().map(|item| format!("{} {}", item.state.mark(), item.text)).collect(),

@@ -95,6 +95,7 @@ fn folder(root: &Root, place: &Path) -> Result<Done, Refusal> {
     Ok(Done {
         ok: true,
         text,
+        steady: None,
         shown: vec![format!("{shown}/: {}", text::count(names.len(), "name"))],
         changed: Vec::new(),
     })
@@ -152,6 +153,15 @@ impl Page {
     fn done(self, shown: &str) -> Result<Done, Refusal> {
         if self.from == self.until && self.from > 1 {
             let lines = text::count(usize::try_from(self.lines).unwrap_or(usize::MAX), "line");
+            if !self.whole {
+                return Err(Refusal::new(format!(
+                    "only the first {} of `{shown}` are looked through ({lines}), line {} lies behind them; show it \
+                     with `bash`, as by `sed -n {from},+99p`",
+                    human::bytes(SCAN_MAX),
+                    self.from,
+                    from = self.from
+                )));
+            }
             return Err(Refusal::new(format!("`{shown}` has {lines}; there is none from {} on", self.from)));
         }
         let mut text = self.text;
@@ -171,7 +181,8 @@ impl Page {
         } else {
             text::count(usize::try_from(self.lines).unwrap_or(usize::MAX), "line")
         };
-        Ok(Done { ok: true, text, shown: vec![format!("{shown}: {lines}")], changed: Vec::new() })
+        let shown = vec![format!("{shown}: {lines}")];
+        Ok(Done { ok: true, text, steady: None, shown, changed: Vec::new() })
     }
 }
 
@@ -226,4 +237,18 @@ fn utf16(reader: BufReader<File>, big: bool, wanted: Wanted) -> io::Result<Optio
     let mut page = page(text::from_utf16(&bytes, big).as_bytes(), wanted)?;
     page.note("it is UTF-16, shown as UTF-8; `edit` can't change it");
     Ok(Some(page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_not_looked_through_to_its_end_may_have_the_line() {
+        let behind = |whole| Page { from: 900, until: 900, lines: 700, whole, ..Page::default() };
+        let Refusal(words) = behind(false).done("big").unwrap_err();
+        assert!(words.contains("first 256") && words.contains("sed -n 900,"), "{words}");
+        let Refusal(words) = behind(true).done("big").unwrap_err();
+        assert_eq!(words, "`big` has 700 lines; there is none from 900 on");
+    }
 }

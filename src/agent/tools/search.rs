@@ -23,7 +23,7 @@ use super::args::number;
 use super::root::{Root, show};
 use super::text::{count, cut};
 use super::{Done, Refusal, ToolLimits};
-use crate::util::visible_line;
+use crate::util::{human, visible_line};
 
 /// Results when the call does not say, and at most.
 const RESULTS: usize = 50;
@@ -37,6 +37,9 @@ const LINE_MAX: usize = 300;
 
 /// Largest file that is looked through.
 const FILE_MAX: u64 = 256 * 1024 * 1024;
+
+/// Longest line that is looked through, in bytes: a file may be one line, and each thread holds one.
+const HEAP_MAX: usize = 16 * 1024 * 1024;
 
 /// Threads that look.
 const THREADS_MAX: usize = 8;
@@ -75,8 +78,9 @@ struct Hunt {
     deadline: Instant,
     stop: CancellationToken,
     found: AtomicUsize,
-    /// Whether something was not looked at, because of the time, the number of results or a file's size.
+    /// Whether something was not looked at, because of the time or the number of results.
     late: AtomicBool,
+    /// Files that were not looked at to their end.
     skipped: AtomicUsize,
 }
 
@@ -229,7 +233,10 @@ impl Hunt {
             return Ok(Vec::new());
         }
         let mut lines = Lines { hunt: self, path, found: Vec::new() };
-        searcher.search_file(matcher, &file, &mut lines)?;
+        // What was found before something went wrong is found.
+        if searcher.search_file(matcher, &file, &mut lines).is_err() {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(lines.found)
     }
 
@@ -248,6 +255,7 @@ fn searcher() -> Searcher {
     SearcherBuilder::new()
         .binary_detection(BinaryDetection::quit(0))
         .line_number(true)
+        .heap_limit(Some(HEAP_MAX))
         // A file that shrinks under a map would end the process.
         .memory_map(MmapChoice::never())
         .build()
@@ -309,11 +317,18 @@ fn answer_of(
     }
     let skipped = hunt.skipped.load(Ordering::Relaxed);
     if skipped > 0 {
-        let _ = writeln!(text, "({} larger than {FILE_MAX} bytes not looked at)", count(skipped, "file"));
+        let _ = writeln!(
+            text,
+            "({} not looked at to the end: larger than {}, with a line longer than {}, or broken)",
+            count(skipped, "file"),
+            human::bytes(FILE_MAX),
+            human::bytes(HEAP_MAX as u64)
+        );
     }
     if let Some(note) = note {
         let _ = writeln!(text, "(note: {note})");
     }
     let shown = if is_files { args.glob.as_deref().unwrap_or("files") } else { args.pattern.as_str() };
-    Done { ok: true, text, shown: vec![format!("{shown}: {}", count(total, what))], changed: Vec::new() }
+    let shown = vec![format!("{shown}: {}", count(total, what))];
+    Done { ok: true, text, steady: None, shown, changed: Vec::new() }
 }

@@ -83,12 +83,13 @@ impl Dispatch<'_> {
             Some(source) => Some(Parcel::send(self.cx, self.here, queue, source, &mut spec).await?),
             None => None,
         };
-        if let Some(parcel) = parcel.as_ref().filter(|parcel| parcel.is_fetched()) {
-            parcel.keep(self.cx).await;
-        }
+        let kept = match &parcel {
+            Some(parcel) if parcel.is_fetched() => parcel.keep_ahead(self.cx).await,
+            _ => false,
+        };
         match tokio::time::timeout(ACCEPT_WITHIN, queue.publish(&work, &spec)).await {
             Ok(Ok(Published::New)) => {
-                if let Some(parcel) = parcel.as_ref().filter(|parcel| !parcel.is_fetched()) {
+                if let Some(parcel) = parcel.as_ref().filter(|_| !kept) {
                     parcel.keep(self.cx).await;
                 }
                 self.remember(&work, &spec);
@@ -96,13 +97,19 @@ impl Dispatch<'_> {
                 self.wait(queue, &spec.id, (Map::new(), is_told)).await
             }
             Ok(Ok(Published::Before(id))) => {
-                if let Some(parcel) = parcel.filter(|_| id != spec.id) {
-                    parcel.drop_bundle(queue).await;
+                if let Some(parcel) = parcel {
+                    parcel.give_way(self.cx, queue, (&id, kept)).await;
                 }
                 let more = self.tell_before(queue, &id, &work).await?;
                 self.wait(queue, &id, (more, false)).await
             }
-            Ok(Err(error)) => Err(not_accepted(&error, Some(&spec.id))),
+            Ok(Err(error)) => {
+                // What has no answer may have been accepted.
+                if let Some(parcel) = parcel.filter(|_| !matches!(error, WorkError::Redis(_))) {
+                    parcel.withdraw(self.cx, queue, kept).await;
+                }
+                Err(not_accepted(&error, Some(&spec.id)))
+            }
             Err(_) => Err(unanswered(queue, &spec.id)),
         }
     }

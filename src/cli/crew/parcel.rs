@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::args::DispatchArgs;
-use crate::cli::job::{self, workspace_failure};
+use crate::cli::job::{self, records, workspace_failure};
 use crate::cli::{Cx, Exit, Failure};
 use crate::client;
 use crate::model::{MachineId, SessionId};
 use crate::util::{clock, human};
 use crate::wire::{BUNDLE_MAX, Bundle, JobSpec, Lane, Workspace};
 use crate::work::{NOT_AFTER, Queue};
-use crate::workspace::{self, Packed, Record, Records, Source, Where, WorkspaceError};
+use crate::workspace::{self, Packed, Record, Source, Where, WorkspaceError};
 
 /// How long a bundle stays after the last moment at which its job may start: a retry finds it.
 const KEPT_LONGER: Duration = Duration::from_hours(24);
@@ -114,9 +114,23 @@ impl<'a> Parcel<'a> {
 
     /// The job was accepted: this machine remembers where its result belongs.
     pub async fn keep(&self, cx: &Cx) {
+        self.remember(cx, &self.record).await;
+    }
+
+    /// As [`keep`](Self::keep), before it is accepted; whether that was done. What is known of its id may be of a job that
+    /// was accepted before, and stays.
+    pub async fn keep_ahead(&self, cx: &Cx) -> bool {
+        let is_new = self.is_unknown(cx);
+        if is_new {
+            self.keep(cx).await;
+        }
+        is_new
+    }
+
+    async fn remember(&self, cx: &Cx, record: &Record) {
         let kept = async {
-            self.source.keep(&self.record.id, &self.record.state).await?;
-            Records::new(cx.config()?.paths.workspaces()).keep(&self.record)?;
+            self.source.keep(&record.id, &record.state).await?;
+            records(cx)?.keep(record)?;
             Ok::<_, Failure>(())
         };
         if let Err(failure) = kept.await {
@@ -127,8 +141,51 @@ impl<'a> Parcel<'a> {
         }
     }
 
-    /// Another job came in its place.
-    pub async fn drop_bundle(&self, queue: &Queue) {
+    /// The queue has a job already that this one came to: `id`. What was sent and kept for this one goes; where it is the same
+    /// one, whose answer was lost, the result belongs to the state that it was accepted with.
+    pub async fn give_way(&self, cx: &Cx, queue: &Queue, (id, kept): (&SessionId, bool)) {
+        // Without an answer all of it stays, until its time is over.
+        let Ok(Some(job)) = queue.job(id).await else { return };
+        let accepted = job.spec.and_then(|spec| spec.workspace);
+        if accepted.as_ref().is_none_or(|accepted| accepted.bundle.key != self.workspace.bundle.key) {
+            self.drop_bundle(queue).await;
+        }
+        let is_ours = *id == self.record.id;
+        match accepted.filter(|_| is_ours) {
+            Some(accepted) if kept || self.is_unknown(cx) => {
+                let Workspace { base, state, repo, .. } = accepted;
+                self.remember(cx, &Record { base, state, repo, ..self.record.clone() }).await;
+            }
+            None if kept => self.forget(cx).await,
+            _ => {}
+        }
+    }
+
+    /// The job was refused for good.
+    pub async fn withdraw(&self, cx: &Cx, queue: &Queue, kept: bool) {
+        self.drop_bundle(queue).await;
+        if kept {
+            self.forget(cx).await;
+        }
+    }
+
+    fn is_unknown(&self, cx: &Cx) -> bool {
+        records(cx).is_ok_and(|records| matches!(records.get(&self.record.id), Ok(None)))
+    }
+
+    async fn forget(&self, cx: &Cx) {
+        let id = &self.record.id;
+        if let Err(error) = self.source.release(id).await {
+            tracing::debug!(job = %id, %error, "its snapshot stays");
+        }
+        if let Ok(records) = records(cx)
+            && let Err(error) = records.forget(id)
+        {
+            tracing::debug!(job = %id, %error, "its record stays");
+        }
+    }
+
+    async fn drop_bundle(&self, queue: &Queue) {
         if let Err(error) = queue.drop_bundle(&self.workspace.bundle).await {
             tracing::debug!(%error, "a bundle that no job needs stays until its time is over");
         }

@@ -11,9 +11,10 @@ use crate::cli::printer::{BOLD, GOOD, WARN};
 use crate::cli::remote::Machines;
 use crate::cli::service::Running;
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, block_on};
-use crate::client::{self, Client, JoinError, JoiningError, Places, Plan, Share, Visit};
+use crate::client::{Client, JoinError, Visit};
 use crate::fleet::PeerAddress;
 use crate::fleet::join::InviteCode;
+use crate::joining::{self, JoiningError, Places, Plan, Share};
 use crate::model::MachineId;
 use crate::util::visible_line;
 use crate::wire::{JoinAnswer, JoinHello};
@@ -89,7 +90,7 @@ pub fn run(args: &JoinArgs, cx: &Cx) -> Outcome {
                 ("--yes joins, --dry-run looks first", "nothing was changed; the code is still good");
             agreed(cx, &format!("join {}?", plan.machine_id), args.json, (instead, kept))?;
         }
-        let answer = client::join(&places, &plan, &visit, &code, &cx.clock).await.map_err(failure)?;
+        let answer = joining::join(&places, &plan, &visit, &code, &cx.clock).await.map_err(failure)?;
         super::tell_daemon(&config.paths).await;
         let link = linked(cx, &plan.machine_id).await;
         if args.json {

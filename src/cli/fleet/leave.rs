@@ -7,8 +7,8 @@ use super::asking::agreed;
 use super::join::failure;
 use crate::cli::printer::BOLD;
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on};
-use crate::client::{self, Left, Places, part};
 use crate::fleet::join::{Joined, Took};
+use crate::joining::{Left, Places, part, would_go};
 use crate::model::MachineId;
 use crate::util::{closest, visible_line};
 
@@ -45,7 +45,7 @@ pub fn run(args: &LeaveArgs, cx: &Cx) -> Outcome {
     let is_last = leaving.len() == count;
     if args.dry_run && args.json {
         let names: Vec<&MachineId> = leaving.iter().map(|joined| &joined.machine_id).collect();
-        let would = client::would_go(&leaving, is_last);
+        let would = would_go(&leaving, is_last);
         cx.printer.json(
             &json!({ "dry_run": true, "left": [], "schema": 1, "would_leave": names, "would_undo": would }),
         )?;
@@ -90,7 +90,7 @@ fn plan(leaving: &[Joined], is_last: bool, cx: &Cx) {
         let place = joined.address.as_deref().map(|place| format!(" at {}", visible_line(place)));
         cx.printer.note(&format!("{BOLD}{}{BOLD:#}{}", joined.machine_id, place.unwrap_or_default()));
     }
-    for (at, what) in client::would_go(leaving, is_last).iter().enumerate() {
+    for (at, what) in would_go(leaving, is_last).iter().enumerate() {
         let head = if at == 0 { "goes" } else { "" };
         cx.printer.note(&format!("  {head:<6} {what}"));
     }

@@ -45,7 +45,7 @@ impl Links {
             let why = peer.last_error.as_deref().unwrap_or("it does not answer");
             let (name, why) = (visible_line(&peer.name), visible_line(why));
             cx.printer.note(&format!(
-                "{BAD}{name}{BAD:#}: its sessions are not seen: {why} (`darkmux doctor` says what mends it)"
+                "{BAD}{name}{BAD:#}: its sessions are shown as they were last: {why} (`darkmux doctor` says what mends it)"
             ));
         }
         if let Some(found) = &self.found {

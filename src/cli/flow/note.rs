@@ -74,6 +74,12 @@ fn each_line(record: &FlowRecord, mut input: impl BufRead, cx: &Cx) -> Outcome {
                 flow.sync()?;
                 return Ok(Exit::Ok);
             }
+            if line.len() as u64 >= LINE_BOUND && !line.ends_with(b"\n") {
+                let words = format!(
+                    "a line is longer than {LINE_BOUND} bytes (the {kept} records before it are kept)"
+                );
+                return Err(Failure::new(Exit::Failed, words));
+            }
             let text = String::from_utf8_lossy(&line);
             if !text.trim().is_empty() {
                 break text.trim_end_matches(['\r', '\n']).to_owned();

@@ -115,14 +115,17 @@ async fn requeue(cx: &Cx, queue: &Queue, which: &str) -> Outcome {
 }
 
 async fn drop_letters(cx: &Cx, queue: &Queue, which: &str) -> Outcome {
-    let letters = match which {
-        "all" => queue.dead(SEARCHED).await.map_err(|error| link::failure(&error))?,
-        which => letters(queue, which).await?,
-    };
+    let all = || async { queue.dead(SEARCHED).await.map_err(|error| link::failure(&error)) };
+    let mut found = if which == "all" { all().await? } else { letters(queue, which).await? };
     let mut dropped = 0_u64;
-    for letter in letters {
-        let gone = queue.drop_dead(&letter.entry).await.map_err(|error| link::failure(&error))?;
-        dropped += u64::from(gone);
+    while !found.is_empty() {
+        for letter in &found {
+            let gone = queue.drop_dead(&letter.entry).await.map_err(|error| link::failure(&error))?;
+            dropped += u64::from(gone);
+        }
+        // There may be more than are read at once.
+        let is_rest = which == "all" && found.len() >= SEARCHED;
+        found = if is_rest { all().await? } else { Vec::new() };
     }
     cx.printer.note(&format!("taken away: {}", human::count(dropped, "dead letter")));
     Ok(Exit::Ok)

@@ -59,8 +59,7 @@ pub fn run(args: &LogsArgs, cx: &Cx) -> Outcome {
             return Err(Failure::new(Exit::Failed, message));
         }
         // The session has all of the newest attempt.
-        let is_ours =
-            job.machine.as_deref() == Some(machine.as_str()) && job.attempts.len() <= 1 && !args.json;
+        let is_ours = job.machine.as_deref() == Some(machine.as_str()) && job.attempt <= 1 && !args.json;
         match here(job.id.as_str()).filter(|_| is_ours) {
             Some(session) => Ok(Shown::Here(Box::new(session))),
             None => from_redis(args, cx, &queue, &job).await.map(Shown::Already),
@@ -69,7 +68,11 @@ pub fn run(args: &LogsArgs, cx: &Cx) -> Outcome {
     let tail = Tail { follow: args.follow, lines: args.lines.map(|lines| lines as u64), json: args.json };
     match shown {
         Ok(Shown::Already(exit)) => Ok(exit),
-        Ok(Shown::Here(session)) => tail_session(cx, &session, tail),
+        Ok(Shown::Here(session)) => {
+            let exit = tail_session(cx, &session, tail)?;
+            let has_ended = here(session.id.as_str()).is_none_or(|session| session.state.is_final());
+            if args.follow && has_ended { to_end(args, cx, &session.id) } else { Ok(exit) }
+        }
         // What ran here can be read without Redis.
         Err(failure) => match here(&args.job).filter(|_| failure.exit() == Exit::Unreachable) {
             Some(session) => tail_session(cx, &session, tail),
@@ -84,6 +87,13 @@ enum Shown {
     Here(Box<SessionStatus>),
 }
 
+/// The session of the first attempt has ended and was shown; the job ends with the last one.
+fn to_end(args: &LogsArgs, cx: &Cx, id: &SessionId) -> Outcome {
+    let queue = link::queue(cx, "following a job")?;
+    let further = Part { first: 2, last: args.attempt, from: 0, marked: args.attempt.is_none() };
+    block_on(follow_on(args, cx, (&queue, id), further))
+}
+
 async fn from_redis(args: &LogsArgs, cx: &Cx, queue: &Queue, job: &JobView) -> Outcome {
     let id: &SessionId = &job.id;
     let part = part(args, queue, job).await?;
@@ -92,6 +102,11 @@ async fn from_redis(args: &LogsArgs, cx: &Cx, queue: &Queue, job: &JobView) -> O
         Output::of(cx, Some(screen), part).show_all(queue, id).await?;
         return last_line(args, cx, job, Exit::Ok);
     }
+    follow_on(args, cx, (queue, id), part).await
+}
+
+/// Shows this part of the output until the job has ended, and ends with its status.
+async fn follow_on(args: &LogsArgs, cx: &Cx, (queue, id): (&Queue, &SessionId), part: Part) -> Outcome {
     let tells = !args.json;
     let (target, interrupts) = (None, Interrupts::Leave);
     let how = Follow { cx, queue, id, tells, is_told: false, target, interrupts, until: None };

@@ -73,7 +73,7 @@ impl LsArgs {
         {
             (_, false) => 0,
             (true, true) => ENDED_MAX,
-            (false, true) => ENDED,
+            (false, true) => self.limit.map_or(ENDED, |limit| limit.clamp(ENDED, ENDED_MAX)),
         }
     }
 }

@@ -23,7 +23,7 @@ use clap::Subcommand;
 use super::{Cx, Outcome, link};
 
 pub use crate::work::JobView;
-pub use delivery::{Delivery, workspace_failure};
+pub use delivery::{Delivery, records, workspace_failure};
 pub use ending::{document, report_with_workspace, with};
 pub use explain::print_rows;
 pub use fleet::{all as members, known_machines, needs_accept, presence};

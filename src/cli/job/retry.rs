@@ -5,7 +5,8 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::link;
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
-use crate::work::Retried;
+use crate::model::SessionId;
+use crate::work::{Queue, Retried};
 
 /// Put ended jobs into the queue once more; their attempts are counted on.
 #[derive(Debug, Args)]
@@ -19,18 +20,29 @@ pub struct RetryArgs {
 pub fn run(args: &RetryArgs, cx: &Cx) -> Outcome {
     let queue = link::queue(cx, "trying a job again")?;
     block_on(async {
+        let mut exit = Exit::Ok;
         for text in &args.jobs {
-            let id = link::find(&queue, text).await?;
-            match queue.retry(&id).await.map_err(|error| link::failure(&error))? {
-                Retried::Queued => {
-                    cx.printer.note(&format!("job {id} is in the queue again"));
+            match again(&queue, text).await {
+                Ok(id) => cx.printer.note(&format!("job {id} is in the queue again")),
+                // The others are still to be tried; a Redis that is away is away for all.
+                Err(failure) if failure.exit() == Exit::Failed && args.jobs.len() > 1 => {
+                    cx.printer.error(failure.words());
+                    exit = Exit::Failed;
                 }
-                Retried::Live(state) => {
-                    let words = format!("job {id} has not ended: it is {}", state.as_str());
-                    return Err(Failure::new(Exit::Failed, words));
-                }
+                Err(failure) => return Err(failure),
             }
         }
-        Ok(Exit::Ok)
+        Ok(exit)
     })
+}
+
+async fn again(queue: &Queue, text: &str) -> Result<SessionId, Failure> {
+    let id = link::find(queue, text).await?;
+    match queue.retry(&id).await.map_err(|error| link::failure(&error))? {
+        Retried::Queued => Ok(id),
+        Retried::Live(state) => {
+            let words = format!("job {id} has not ended: it is {}", state.as_str());
+            Err(Failure::new(Exit::Failed, words))
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::{Machines, Remote, connect, failure};
 use crate::cli::session::{Keys, Typing, on_terminal};
 use crate::cli::{Cx, Exit, Failure, Outcome};
 use crate::client::Sent;
+use crate::peer::RemoteId;
 use crate::wire::WindowSize;
 
 /// How long an action may take: longer than the daemon waits for the other machine.
@@ -133,7 +134,8 @@ pub async fn launch(cx: &Cx, new: NewThere<'_>, detach: bool) -> Outcome {
     }
     let sent = Sent::Json(Value::Object(body));
     let launched = client.act("/v1/launch", sent, QUICK_TIME).await.map_err(failure)?;
-    let Some(id) = launched["session_id"].as_str() else {
+    // What is none would be shown, and be part of an address.
+    let Some(id) = launched["session_id"].as_str().filter(|id| RemoteId::parse(id).is_some()) else {
         let machine = new.machine;
         cx.printer.note(&format!(
             "it runs; {machine} does not say its id: `darkmux session ls --machine {machine}`"

@@ -1,6 +1,8 @@
 //! The output of a session of another machine: what is held, and what comes. Following heals: it goes on at the byte
 //! where it broke off.
 
+use std::io::{self, IsTerminal};
+
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -29,6 +31,9 @@ pub struct Tail {
 pub async fn tail(cx: &Cx, remote: Remote, how: Tail) -> Outcome {
     let screen = |from| match how {
         Tail { json: true, .. } => Screen::json_lines(from),
+        Tail { raw: true, .. } if io::stdout().is_terminal() => {
+            Screen::stdout(Form::Raw).of_another_machine()
+        }
         Tail { raw: true, .. } => Screen::stdout(Form::Raw),
         _ => Screen::later(),
     };
@@ -76,13 +81,20 @@ async fn held(remote: &Remote, from: u64, most: usize) -> Result<(u64, Vec<u8>),
     let (mut start, mut all) = (output.start, Vec::new());
     while let Some(bytes) = output.next().await.map_err(failure)? {
         all.extend_from_slice(&bytes);
-        if all.len() > most {
-            let over = all.len() - most;
-            all.drain(..over);
-            start += over as u64;
+        // Twice as much, so that not every piece moves all of it.
+        if all.len() > most.saturating_mul(2) {
+            start += keep_last(&mut all, most);
         }
     }
+    start += keep_last(&mut all, most);
     Ok((start, all))
+}
+
+/// Lets all but the last `most` bytes go; how many went.
+fn keep_last(all: &mut Vec<u8>, most: usize) -> u64 {
+    let over = all.len().saturating_sub(most);
+    all.drain(..over);
+    over as u64
 }
 
 /// Where the last `lines` lines begin.

@@ -71,7 +71,7 @@ struct Look<'a> {
 /// Shows a session on this terminal until it ends or the user leaves it: from an offset on, or beginning with its
 /// screen.
 pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Outcome {
-    let mut screen = Screen::stdout(Form::Raw).keeping_rows();
+    let mut screen = Screen::stdout(Form::Raw).of_another_machine().keeping_rows();
     if keys == Keys::Looking {
         // Nothing that this terminal answers may be typed.
         screen = screen.with_past(u64::MAX);

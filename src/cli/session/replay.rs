@@ -1,21 +1,29 @@
-//! Output of the past, or of another machine: everything but the questions that programs asked their terminal. The
-//! terminal of here and now would answer, and the answers would be typed into the wrong place.
+//! Output of the past: everything but the questions that programs asked their terminal. The terminal of here and now
+//! would answer, and the answers would be typed into the wrong place. And output of another machine, without what
+//! reaches beyond the text.
 
-/// Longest sequence that is looked at, in bytes; a longer one is shown as it is.
+/// Longest sequence that is held until it is whole, in bytes. What is longer is shown as it comes, unless it reaches out.
 const SEQUENCE_MAX: usize = 4096;
 
 /// Asks a terminal for its name.
 const ENQUIRY: u8 = 0x05;
 const ESCAPE: u8 = 0x1b;
 const BELL: u8 = 0x07;
+/// Both end a sequence before it is whole.
+const CANCEL: u8 = 0x18;
+const SUBSTITUTE: u8 = 0x1a;
+/// The first byte of the control characters above ASCII, as UTF-8. Some terminals take them for sequences.
+const HIGH_CONTROL: u8 = 0xc2;
 
-/// Leaves out the questions of a stream, whatever pieces it comes in.
+/// Leaves sequences out of a stream, whatever pieces it comes in.
 #[derive(Debug, Default)]
 pub struct Replay {
     /// A sequence that has begun.
     sequence: Vec<u8>,
     /// What reaches beyond the text is left out, too.
     foreign: bool,
+    /// The rest of a sequence that was too long to be held is left out.
+    dropping: bool,
 }
 
 impl Replay {
@@ -24,26 +32,72 @@ impl Replay {
         Self { foreign: true, ..Self::default() }
     }
 
-    /// What of `bytes` is to be shown, with what was held back before.
-    pub fn filter(&mut self, bytes: &[u8]) -> Vec<u8> {
+    /// Whether something is left out also of what comes now.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// What of `bytes` is to be shown, with what was held back before; of the past, without questions.
+    pub fn filter(&mut self, bytes: &[u8], of_past: bool) -> Vec<u8> {
         let mut shown = Vec::with_capacity(bytes.len());
         for &byte in bytes {
-            match (self.sequence.is_empty(), byte) {
-                (true, ESCAPE) => self.sequence.push(byte),
-                (true, ENQUIRY) => {}
-                (true, _) => shown.push(byte),
-                (false, _) => {
-                    self.sequence.push(byte);
-                    if is_whole(&self.sequence) || self.sequence.len() >= SEQUENCE_MAX {
-                        let sequence = std::mem::take(&mut self.sequence);
-                        if !(is_question(&sequence) || self.foreign && reaches_out(&sequence)) {
-                            shown.extend_from_slice(&sequence);
-                        }
-                    }
-                }
-            }
+            self.take(byte, of_past, &mut shown);
         }
         shown
+    }
+
+    fn take(&mut self, byte: u8, of_past: bool, shown: &mut Vec<u8>) {
+        if self.dropping {
+            self.dropping = !matches!(byte, BELL | CANCEL | SUBSTITUTE | ESCAPE);
+            if byte != ESCAPE {
+                return;
+            }
+        }
+        let is_aborted = match (self.sequence.first(), self.sequence.last()) {
+            (None, _) => {
+                match byte {
+                    ESCAPE => self.sequence.push(byte),
+                    HIGH_CONTROL if self.foreign => self.sequence.push(byte),
+                    ENQUIRY if of_past => {}
+                    _ => shown.push(byte),
+                }
+                return;
+            }
+            (Some(&HIGH_CONTROL), _) => {
+                let held = std::mem::take(&mut self.sequence);
+                if !(0x80..=0x9f).contains(&byte) {
+                    shown.extend_from_slice(&held);
+                    self.take(byte, of_past, shown);
+                }
+                return;
+            }
+            // Within a string, ESC begins its end, or another sequence.
+            (_, Some(&ESCAPE)) if self.sequence.len() > 1 => byte != b'\\',
+            _ => byte == ESCAPE && !is_string(&self.sequence),
+        };
+        if is_aborted {
+            let begun = self.sequence.last() == Some(&ESCAPE);
+            self.sequence.truncate(self.sequence.len() - usize::from(begun));
+            self.end(of_past, shown);
+            if begun {
+                self.sequence.push(ESCAPE);
+            }
+        }
+        self.sequence.push(byte);
+        if is_whole(&self.sequence) || matches!(byte, CANCEL | SUBSTITUTE) {
+            self.end(of_past, shown);
+        } else if self.sequence.len() >= SEQUENCE_MAX {
+            self.dropping = self.foreign && reaches_out(&self.sequence);
+            self.end(of_past, shown);
+        }
+    }
+
+    /// The sequence is over: it is shown, or left out.
+    fn end(&mut self, of_past: bool, shown: &mut Vec<u8>) {
+        let sequence = std::mem::take(&mut self.sequence);
+        if !(of_past && is_question(&sequence) || self.foreign && reaches_out(&sequence)) {
+            shown.extend_from_slice(&sequence);
+        }
     }
 
     /// The beginning of a sequence that was held back.
@@ -52,12 +106,17 @@ impl Replay {
     }
 }
 
+/// Whether it is one of those that go on until they are ended.
+fn is_string(sequence: &[u8]) -> bool {
+    matches!(sequence, [_, b']' | b'P' | b'X' | b'^' | b'_', ..])
+}
+
 /// Whether nothing more belongs to a sequence that begins with ESC.
 fn is_whole(sequence: &[u8]) -> bool {
     match sequence {
         [_, b'[', .., last] if sequence.len() > 2 => (0x40..=0x7e).contains(last),
         // Strings end with BEL or ESC \.
-        [_, b']' | b'P' | b'X' | b'^' | b'_', rest @ ..] => {
+        [_, _, rest @ ..] if is_string(sequence) => {
             rest.ends_with(&[BELL]) || rest.ends_with(&[ESCAPE, b'\\'])
         }
         [_, b'['] => false,
@@ -106,7 +165,7 @@ mod tests {
         let mut replay = Replay::default();
         let mut shown = Vec::new();
         for piece in text.as_bytes().chunks(piece) {
-            shown.extend(replay.filter(piece));
+            shown.extend(replay.filter(piece, true));
         }
         shown.extend(replay.rest());
         String::from_utf8(shown).unwrap()
@@ -160,12 +219,26 @@ mod tests {
 
     #[test]
     fn another_machine_sets_neither_title_nor_clipboard() {
-        let mut replay = Replay::of_another_machine();
-        for foreign in ["\x1b]0;title\x07", "\x1b]2;t\x1b\\", "\x1b]52;c;aGk=\x07"] {
-            assert_eq!(replay.filter(format!("a{foreign}b").as_bytes()), b"ab", "{foreign:?}");
+        let long = format!("\x1b]52;c;{}\x07", "A".repeat(3 * SEQUENCE_MAX));
+        let hidden = "\x1b]9;x\x1b]52;c;aGk=\x07";
+        let foreign = ["\x1b]0;title\x07", "\x1b]2;t\x1b\\", "\x1b]52;c;aGk=\x07", "\u{9d}", &long];
+        for piece in [1, 2, 5, 100_000] {
+            let filtered = |text: &str| {
+                let mut replay = Replay::of_another_machine();
+                let pieces = text.as_bytes().chunks(piece);
+                String::from_utf8(pieces.flat_map(|piece| replay.filter(piece, false)).collect()).unwrap()
+            };
+            for foreign in foreign {
+                assert_eq!(filtered(&format!("a{foreign}b")), "ab", "{foreign:?}");
+            }
+            // A terminal takes the second one for a sequence of its own.
+            assert_eq!(filtered(&format!("a{hidden}b")), "a\x1b]9;xb");
+            assert_eq!(filtered("a\x1b[1\x1b]52;c;aGk=\x07b"), "a\x1b[1b");
+            for kept in ["\x1b]8;;http://x/\x1b\\", "\x1b[6n", "\u{e9}\u{a0}\u{e4}", "\x1b]8;;\x18c", "\x05"]
+            {
+                assert_eq!(filtered(&format!("a{kept}b")), format!("a{kept}b"));
+            }
         }
-        let link = b"\x1b]8;;http://x/\x1b\\";
-        assert_eq!(replay.filter(link), link);
     }
 
     proptest! {

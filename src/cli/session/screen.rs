@@ -103,9 +103,15 @@ impl<'a> Screen<'a> {
 
     /// For a job on another machine: as live, without the questions that this terminal would answer to nobody.
     pub fn of_job() -> Self {
-        let screen = Self::live();
-        let past = if screen.form == Form::Raw { u64::MAX } else { 0 };
-        Self { replay: Replay::of_another_machine(), ..screen.with_past(past) }
+        Self::live().with_past(u64::MAX).of_another_machine()
+    }
+
+    /// The bytes are another machine's: on a terminal, they set neither its title nor its clipboard.
+    pub fn of_another_machine(self) -> Self {
+        match self.form {
+            Form::Raw => Self { replay: Replay::of_another_machine(), ..self },
+            Form::Program | Form::Text => Self { past: 0, ..self },
+        }
     }
 
     /// For output that is looked at later: text on a terminal, else what the program wrote.
@@ -228,6 +234,12 @@ impl<'a> Screen<'a> {
             self.past = 0;
         }
         self.out.raw(before)?;
+        if self.replay.is_foreign() {
+            // It begins anew with a picture.
+            drop(self.replay.rest());
+            let shown = self.replay.filter(after, false);
+            return self.put(&shown);
+        }
         self.put(after)
     }
 
@@ -242,16 +254,20 @@ impl<'a> Screen<'a> {
             self.out.to.write_all(&json.output(bytes))?;
             return self.out.to.flush();
         }
-        if self.past == 0 {
+        let is_foreign = self.replay.is_foreign();
+        if self.past == 0 && !is_foreign {
             return self.put(bytes);
         }
         let of_past = bytes.len().min(usize::try_from(self.past).unwrap_or(usize::MAX));
+        let (past, new) = bytes.split_at(of_past);
         self.past -= of_past as u64;
-        let mut shown = self.replay.filter(&bytes[..of_past]);
-        if self.past == 0 {
-            shown.extend(self.replay.rest());
+        let mut shown = self.replay.filter(past, true);
+        if is_foreign {
+            shown.extend(self.replay.filter(new, false));
+        } else {
+            shown.extend(if self.past == 0 { self.replay.rest() } else { Vec::new() });
+            shown.extend_from_slice(new);
         }
-        shown.extend_from_slice(&bytes[of_past..]);
         self.put(&shown)
     }
 

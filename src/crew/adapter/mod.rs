@@ -24,7 +24,7 @@ use serde_json::Value;
 use super::SessionFile;
 use crate::config::Environment;
 
-pub use said::{Said, clean, question_in};
+pub use said::{Said, blocked_in, clean, question_in};
 
 /// Largest text of a hook that is read, in bytes.
 pub const HOOK_MAX: u64 = 1024 * 1024;

@@ -138,8 +138,15 @@ pub fn question_in(message: &str) -> Option<String> {
     if last.trim_end_matches(['*', '_', '"', '”', ')', '`']).ends_with(['?', '？']) {
         return Some(last.to_owned());
     }
+    blocked_in(message).map(|why| format!("BLOCKED: {why}"))
+}
+
+/// Why a message says that it cannot go on: its first line begins with `BLOCKED:`, as roles are told, however it is marked
+/// up.
+pub fn blocked_in(message: &str) -> Option<String> {
     let first = message.lines().map(str::trim).find(|line| !line.is_empty())?;
-    first.starts_with("BLOCKED:").then(|| first.to_owned())
+    let why = first.trim_start_matches(['*', '#', '_', ' ', '`']).strip_prefix("BLOCKED:")?;
+    Some(clean(why.trim_matches(['*', '_', ' ', '`']), QUESTION_MAX))
 }
 
 #[cfg(test)]
@@ -154,7 +161,15 @@ mod tests {
         assert_eq!(question("Done.\n\nShall I **push** it?**\n").as_deref(), Some("Shall I **push** it?**"));
         assert_eq!(question("Why? Because.\nAll is done."), None);
         assert_eq!(question("BLOCKED: no network\nI tried.").as_deref(), Some("BLOCKED: no network"));
+        assert_eq!(question("**BLOCKED: no network**\n\nI tried.").as_deref(), Some("BLOCKED: no network"));
         assert_eq!(question(""), None);
+    }
+
+    #[test]
+    fn a_blocked_message_is_known_by_its_first_line() {
+        assert_eq!(blocked_in("\n**BLOCKED: no network**\nI tried").as_deref(), Some("no network"));
+        assert_eq!(blocked_in("BLOCKED: a\u{1b}b").as_deref(), Some("a\\u{1b}b"));
+        assert_eq!(blocked_in("Done.\nBLOCKED: x"), None);
     }
 
     #[test]

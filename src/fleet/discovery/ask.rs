@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{Kind, peer_name};
 use crate::fleet::PeerAddress;
 use crate::fleet::hostile::bounded;
+use crate::util::{BodyError, read_body};
 
 /// How long one device may take.
 pub const ASK_TIME: Duration = Duration::from_secs(3);
@@ -152,15 +153,12 @@ enum Broken {
 
 async fn get(client: &Client, url: &str) -> Result<(StatusCode, Value), Broken> {
     let broken = |error: reqwest::Error| if error.is_timeout() { Broken::Late } else { Broken::Other };
-    let mut response = client.get(url).send().await.map_err(broken)?;
+    let response = client.get(url).send().await.map_err(broken)?;
     let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > ANSWER_MAX {
-            return Err(Broken::Other);
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = read_body(response, ANSWER_MAX).await.map_err(|error| match error {
+        BodyError::Broken(error) => broken(error),
+        BodyError::TooLarge(_) => Broken::Other,
+    })?;
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::util::{Secret, visible_line};
+use crate::util::{BodyError, Secret, read_body, visible_line};
 
 /// How long connecting, and how long a whole answer may take.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
@@ -113,15 +113,12 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LocalError> {
     serde_json::from_slice(bytes).map_err(|error| LocalError::Shape(visible_line(&error.to_string()).into()))
 }
 
-async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, LocalError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| away(&error))? {
-        if bytes.len() + chunk.len() > most {
-            return Err(LocalError::Shape(format!("it is larger than {most} bytes")));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+async fn read(response: Response, most: usize) -> Result<Vec<u8>, LocalError> {
+    let body = read_body(response, most).await.map_err(|error| match error {
+        BodyError::Broken(error) => away(&error),
+        too_large @ BodyError::TooLarge(_) => LocalError::Shape(too_large.to_string()),
+    })?;
+    Ok(body.into())
 }
 
 /// Clients that ask nobody else: no proxy, no redirect, no certificates.

@@ -18,7 +18,7 @@ use super::super::read_ahead::{self, Pieces};
 use super::flow::{self, ARRAY_PIECE, POSITION, reading};
 use crate::flow::read::holds;
 use crate::flow::shared::{Foreign, RECORDS_MAX, Timed, Union, survey};
-use crate::model::{Day, Place, Position};
+use crate::model::{Day, Place};
 use crate::serve::app::{FleetFlow, json};
 use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
@@ -70,7 +70,8 @@ async fn union(
     let kept = records.len();
     let dir = app.flow.dir.clone();
     let put = app.blocking("reading the day's file", move || put(&dir, day, limit, records)).await?;
-    let position = Place { local: Position { day, offset: put.end }, fleet: Some(at) };
+    let local = flow::after(app, day, put.end).map_err(|error| ApiError::day_file(&error))?;
+    let position = Place { local, fleet: Some(at) };
     let pieces = Array { union: put.union, any: false, over: false, _permits: (permit, place) };
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),

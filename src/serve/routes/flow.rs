@@ -15,7 +15,7 @@ use super::super::read_ahead::{self, Pieces};
 use super::super::stream::{Keep, events};
 use super::super::takeover;
 use super::{day_file, fleet_day};
-use crate::flow::read::{DayReader, newest};
+use crate::flow::read::{DayReader, FlowTail, newest};
 use crate::flow::shared::probe;
 use crate::model::{Day, EntryId, FleetAt, Place, Position};
 use crate::serve::app::json;
@@ -89,7 +89,7 @@ pub(super) fn array(app: &App, caller: &Caller, day: Day, limit: usize) -> Resul
     let (reader, end) = open(&app.flow.dir, day, limit).map_err(|error| ApiError::day_file(&error))?;
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),
-        (POSITION, Position { day, offset: end }.to_string()),
+        (POSITION, after(app, day, end).map_err(|error| ApiError::day_file(&error))?.to_string()),
     ];
     let body = match reader {
         None => Body::from("[]"),
@@ -99,6 +99,17 @@ pub(super) fn array(app: &App, caller: &Caller, day: Day, limit: usize) -> Resul
         }
     };
     Ok((headers, body).into_response())
+}
+
+/// Where a stream goes on after the array of a day that ended there. A day to come, as a clock that is ahead asks for it,
+/// has nothing yet: until it begins, records are written to an earlier one.
+pub(super) fn after(app: &App, day: Day, end: u64) -> io::Result<Position> {
+    let position = Position { day, offset: end };
+    if end > 0 {
+        return Ok(position);
+    }
+    let now = tokio::task::block_in_place(|| FlowTail::now(&app.flow.dir, &app.clock))?;
+    Ok(now.min(position))
 }
 
 /// The reader of the newest `limit` records, and the offset after the last of them. Later ones are the

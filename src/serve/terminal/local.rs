@@ -2,18 +2,23 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::TerminalQuery;
 use super::hand;
-use super::shown::{self, Ended};
+use super::shown::{self, Alive, Ended};
 use super::upgrade::{self, Connection};
 use crate::serve::App;
 use crate::serve::auth::Caller;
 use crate::session::live::LiveSession;
-use crate::session::terminal::{self, Client, Close, Living};
+use crate::session::terminal::{self, Client, Close};
 use crate::session::{HostClient, OldHost, OpenHand, ScreenAttach};
+
+/// How often a host is asked to take a socket, and the pause before it is asked again, which grows: of a crowd that comes
+/// at once it lets go who has not shown its key yet.
+const ASKED: (u32, Duration) = (6, Duration::from_millis(15));
 
 /// What a socket needs.
 #[derive(Debug)]
@@ -74,9 +79,25 @@ pub async fn serve(connection: Connection, ready: Ready, _place: OwnedSemaphoreP
 /// The host of a living session that takes sockets.
 async fn open_hand(ready: &Ready, client: Client) -> io::Result<OpenHand> {
     let session = ready.session.as_ref().filter(|session| session.is_alive());
-    let session = session.ok_or(io::ErrorKind::NotFound)?;
-    let host = HostClient::connect(&ready.app.live.folder(session.id())).await?;
-    host.open_hand(ready.how(client), client).await
+    let folder = ready.app.live.folder(session.ok_or(io::ErrorKind::NotFound)?.id());
+    let (most, pause) = ASKED;
+    let mut tries = 1;
+    loop {
+        let opened = async { HostClient::connect(&folder).await?.open_hand(ready.how(client), client).await };
+        match opened.await {
+            Err(error) if tries < most && was_let_go(&error) => {
+                tokio::time::sleep(pause * tries).await;
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether the host ended the connection without an answer.
+fn was_let_go(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, Other, UnexpectedEof};
+    matches!(error.kind(), Other | ConnectionReset | BrokenPipe | UnexpectedEof)
 }
 
 /// Serves the client while the session lives; gives it back where it does not.
@@ -108,9 +129,11 @@ async fn alive(
     };
     let how = ready.how(client);
     match shown::living(&ready.app, session, how).await {
-        Ok(attached) => {
-            let end = attached.end.unwrap_or(0);
-            let living = Living { events: attached.events, keys: attached.input, from: how.from, end };
+        Ok(Alive::Screen(living)) => {
+            terminal::relay(opened.socket().await, client, living, ready.over()).await;
+            None
+        }
+        Ok(Alive::Older(living)) => {
             terminal::relay(opened.socket().await, client, living, ready.over()).await;
             None
         }

@@ -8,6 +8,7 @@
 pub mod away;
 mod hand;
 mod local;
+mod older;
 mod query;
 mod shown;
 mod upgrade;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 
+use super::older;
 use crate::serve::App;
 use crate::session::live::LiveSession;
-use crate::session::{Attachment, HostClient, OldHost, ScreenAttach, last_screen};
+use crate::session::terminal::Living;
+use crate::session::{Attachment, Events, HostClient, Input, OldHost, ScreenAttach, last_screen};
 use crate::wire::SessionStatus;
 
 /// The last picture of an ended session.
@@ -21,17 +23,24 @@ pub struct Ended {
     pub exit_code: Option<i32>,
 }
 
+/// The terminal of a living session.
+#[derive(Debug)]
+pub enum Alive {
+    /// With its picture.
+    Screen(Living<Events, Input>),
+    /// Of a host of an older program.
+    Older(Living<older::Shown, older::Typed>),
+}
+
 /// Connects with the host of a living session.
-pub async fn living(app: &App, session: &Arc<LiveSession>, how: ScreenAttach) -> io::Result<Attachment> {
+pub async fn living(app: &App, session: &Arc<LiveSession>, how: ScreenAttach) -> io::Result<Alive> {
     let folder = app.live.folder(session.id());
     match HostClient::connect(&folder).await?.attach_screen(how).await {
-        // A host of an older program has no picture: its output from the oldest byte on draws one.
-        Err(error) if OldHost::is(&error) => {
-            let mut host = HostClient::connect(&folder).await?;
-            let end = host.status().await?.output.end;
-            Ok(Attachment { end: Some(end), ..host.attach(Some(how.from.unwrap_or(0)), false).await? })
+        Err(error) if OldHost::is(&error) => older::attach(&folder, how).await.map(Alive::Older),
+        attached => {
+            let Attachment { events, input, end } = attached?;
+            Ok(Alive::Screen(Living { events, keys: input, from: how.from, end: end.unwrap_or(0) }))
         }
-        attached => attached,
     }
 }
 

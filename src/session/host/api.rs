@@ -47,7 +47,7 @@ use crate::session::terminal::Client;
 use crate::store::shown_bearer;
 use crate::util::Shutdown;
 use crate::wire::frames::{HANDING, MAX_PAYLOAD, OUTPUT_END, PROTOCOL_HEADER, UPGRADE};
-use crate::wire::{HOST_PROTOCOL, WindowSize};
+use crate::wire::{HOST_PROTOCOL, OUTPUT_START, WindowSize};
 
 /// A response's body.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -63,9 +63,6 @@ const INPUT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest time that the daemon may give a client whose socket it hands over.
 const CLIENT_TIME_MAX: Duration = Duration::from_hours(24);
-
-/// Header that tells the offset of the first byte of output in the body.
-pub const OUTPUT_START: &str = "darkmux-output-start";
 
 /// Answers one request.
 pub(super) async fn answer(

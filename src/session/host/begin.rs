@@ -102,6 +102,9 @@ fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) ->
     set("GMUX_ADAPTER", spec.kind.as_deref().unwrap_or(SHELL).as_ref());
     set("TERM", "xterm-256color".as_ref());
     set("TERM_PROGRAM", "darkmux".as_ref());
+    for name in ["TERM_PROGRAM_VERSION", "GMUX_RUNNER_VERSION"] {
+        set(name, env!("CARGO_PKG_VERSION").as_ref());
+    }
     set("COLORTERM", "truecolor".as_ref());
     set("PWD", spec.cwd.as_os_str());
     let stdin = spec.stdin_file.as_ref().map(|name| File::open(folder.join(name))).transpose()?;

@@ -42,6 +42,9 @@ struct Behind {
 #[derive(Debug)]
 pub(super) struct Model {
     behind: Mutex<Behind>,
+    /// Who looks has a thread meanwhile. One after another they have the same one: of a crowd each would bring a thread,
+    /// and its own part of the heap, which stays, to wait for the lock.
+    turn: tokio::sync::Mutex<()>,
     /// Sizes the terminal got, with the offset of the first byte that was put out after.
     resizes: Mutex<VecDeque<(u64, WindowSize)>>,
     output: Arc<Output>,
@@ -58,6 +61,7 @@ impl Model {
         output.screen_is_at(reader.at());
         Self {
             behind: Mutex::new(Behind { screen: Screen::new(size), reader }),
+            turn: tokio::sync::Mutex::default(),
             resizes: Mutex::default(),
             output,
         }
@@ -121,6 +125,7 @@ impl Model {
         self: &Arc<Self>,
         look: impl FnOnce(&mut Screen, u64) -> T + Send + 'static,
     ) -> Option<T> {
+        let _turn = self.turn.lock().await;
         let model = Arc::clone(self);
         tokio::task::spawn_blocking(move || model.with(look)).await.ok()
     }

@@ -109,8 +109,12 @@ impl Host {
         });
     }
 
-    /// The program wants somebody to see something.
+    /// The program wants somebody to see something, also one that no adapter knows. Where nobody looks, it waits for
+    /// somebody.
     pub(super) fn notice(&self, notice: Notice) {
+        if !self.viewers.attended() {
+            self.change(|status| !std::mem::replace(&mut status.unread, true));
+        }
         // Nobody may be listening.
         let _ = self.told.notices.send(notice);
     }

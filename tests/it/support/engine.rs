@@ -6,16 +6,23 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::lacks;
+
 /// The script, and what it was asked.
 pub struct Engine(TempDir);
 
 impl Engine {
-    /// A `docker` in a folder of its own; `None` where the kernel gives no namespaces to who is not the superuser of it.
+    /// A `docker` in a folder of its own; `None` where the kernel is known to give no namespaces to who is not the superuser
+    /// of it.
     pub fn new() -> Option<Self> {
         let args = ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "true"];
         let works = Command::new("unshare").args(args).output().is_ok_and(|output| output.status.success());
         if !works {
-            eprintln!("not tried: this kernel gives no user namespaces");
+            assert!(
+                lacks("namespaces"),
+                "this kernel gives no user namespaces: `unshare {}` fails",
+                args.join(" ")
+            );
             return None;
         }
         let dir = tempfile::tempdir().unwrap();

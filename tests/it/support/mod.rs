@@ -153,6 +153,11 @@ impl Home {
     }
 }
 
+/// Whether `tests/run` found that this machine's kernel has no such thing. What a test misses and is not named makes it fail.
+pub fn lacks(what: &str) -> bool {
+    std::env::var("DARKMUX_TEST_LACKS").is_ok_and(|all| all.split(' ').any(|one| one == what))
+}
+
 impl Drop for Home {
     fn drop(&mut self) {
         // What still runs in this home was started by the test and must not outlive it.

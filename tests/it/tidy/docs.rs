@@ -56,12 +56,14 @@ const GIVEN: &[(&str, &str)] = &[
     ("DARKMUX_SESSION_ID", "the session's id"),
     ("DARKMUX_SOCKET", "the socket of the session's host"),
     ("COLORTERM", "`truecolor`"),
-    ("GMUX", "`1`: hooks made for gmux find what they look for, here and in the three below"),
+    ("GMUX", "`1`: hooks made for gmux find what they look for, here and in the four below"),
     ("GMUX_ADAPTER", "the adapter that knows the session's program, else `shell`"),
+    ("GMUX_RUNNER_VERSION", "as `TERM_PROGRAM_VERSION`"),
     ("GMUX_SESSION_ID", "as `DARKMUX_SESSION_ID`"),
     ("GMUX_SOCKET", "as `DARKMUX_SOCKET`"),
     ("TERM", "kind of the terminal"),
     ("TERM_PROGRAM", "`darkmux`"),
+    ("TERM_PROGRAM_VERSION", "the version of the darkmux that hosts the session, without its commit"),
 ];
 
 fn kind(kind: Kind) -> String {

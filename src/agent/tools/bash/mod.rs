@@ -52,6 +52,9 @@ const GUARD_SLACK: Duration = Duration::from_secs(20);
 /// How long output may still come after the report: somebody who was not ended holds the pipe.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 
+/// Largest piece of output that is taken at once, in bytes.
+const PIECE: usize = 64 * 1024;
+
 /// Longest path of the folder that a command ended in.
 const CWD_MAX: u64 = 4096;
 
@@ -139,6 +142,9 @@ struct Run {
     output: Output,
     report: Option<Report>,
     took: Duration,
+    /// Whether the guard has its order, and what became of it where it was lost after that.
+    ordered: bool,
+    lost: Option<io::Error>,
     /// Why the guard was told to stop, where it was.
     stopped: Option<&'static str>,
 }
@@ -277,9 +283,16 @@ impl Bash {
             output: Output::new(room.limits.output_bytes, room.limits.overflow_bytes, whole),
             report: None,
             took: Duration::ZERO,
+            ordered: false,
+            lost: None,
             stopped: None,
         };
-        let collect = collect(&mut run, order, &mut link, &mut pipe, cancel, tell);
+        let mut lines = Teller::default();
+        let mut take = |run: &mut Run, piece: &[u8]| {
+            lines.tell(piece, tell);
+            run.output.push(piece)
+        };
+        let collect = collect(&mut run, order, (&mut link, &mut pipe), cancel, &mut take);
         let ended = tokio::time::timeout(order.timeout + GUARD_SLACK, collect).await;
         if !matches!(ended, Ok(Ok(()))) {
             // It was killed or hangs; what it left in its session ends here.
@@ -288,9 +301,20 @@ impl Bash {
             }
         }
         drop(link);
+        // What it printed last.
+        let mut piece = vec![0; PIECE];
+        let rest = async {
+            while let Ok(count @ 1..) = pipe.read(&mut piece).await {
+                lines.tell(&piece[..count], tell);
+                run.output.push(&piece[..count]);
+            }
+        };
+        let _ = tokio::time::timeout(LAST_OUTPUT, rest).await;
+        lines.end(tell);
         let _ = tokio::time::timeout(LAST_OUTPUT, child.wait()).await;
         run.took = began.elapsed();
         match ended {
+            Ok(Err(error)) if run.ordered => Ok(Run { lost: Some(error), ..run }),
             Ok(Err(error)) => Err(error),
             Ok(Ok(())) | Err(_) => Ok(run),
         }
@@ -333,16 +357,17 @@ fn refused(why: &str) -> Refusal {
     Refusal::new(format!("the command was not run: {why}"))
 }
 
+/// Gives the guard its order, and collects output until it has reported; `take` says whether there is room for more.
 async fn collect(
     run: &mut Run,
     order: &Order,
-    link: &mut UnixStream,
-    pipe: &mut pipe::Receiver,
+    (link, pipe): (&mut UnixStream, &mut pipe::Receiver),
     cancel: &CancellationToken,
-    tell: &mut dyn FnMut(&str),
+    take: &mut dyn FnMut(&mut Run, &[u8]) -> bool,
 ) -> io::Result<()> {
     link.write_all(&encode(order)?).await?;
-    let (mut piece, mut answer, mut lines) = (vec![0; 64 * 1024], Vec::new(), Teller::default());
+    run.ordered = true;
+    let (mut piece, mut answer) = (vec![0; PIECE], Vec::new());
     let mut open = true;
     // The report is the guard's last word; it comes whole or not at all.
     while run.report.is_none() {
@@ -350,8 +375,7 @@ async fn collect(
             read = pipe.read(&mut piece), if open => {
                 let count = read?;
                 open = count > 0;
-                lines.tell(&piece[..count], tell);
-                if !run.output.push(&piece[..count]) && run.stopped.is_none() {
+                if !take(run, &piece[..count]) && run.stopped.is_none() {
                     stop(run, link, "it printed too much").await?;
                 }
             }
@@ -364,18 +388,7 @@ async fn collect(
             () = cancel.cancelled(), if run.stopped.is_none() => stop(run, link, "it was cancelled").await?,
         }
     }
-    let rest = async {
-        while open {
-            let count = pipe.read(&mut piece).await?;
-            open = count > 0;
-            lines.tell(&piece[..count], tell);
-            run.output.push(&piece[..count]);
-        }
-        Ok::<_, io::Error>(())
-    };
-    let rest = tokio::time::timeout(LAST_OUTPUT, rest).await.unwrap_or(Ok(()));
-    lines.end(tell);
-    rest
+    Ok(())
 }
 
 async fn stop(run: &mut Run, link: &mut UnixStream, why: &'static str) -> io::Result<()> {
@@ -384,12 +397,16 @@ async fn stop(run: &mut Run, link: &mut UnixStream, why: &'static str) -> io::Re
 }
 
 fn answer(run: Run, timeout: Duration, limits: &ToolLimits, folder: Option<String>) -> Result<Done, Refusal> {
-    let Run { output, report, took, stopped } = run;
+    let Run { output, report, took, lost, stopped, ordered: _ } = run;
     let Some(Report { end, left, stuck }) = report else {
-        return Err(Refusal::new(format!(
-            "the command hung and its guard was given up; make it smaller\n{}",
-            output.text()
-        )));
+        let why = match lost {
+            Some(error) => format!(
+                "the command's guard was lost ({error}) and the command was ended; it may have done part of its work, \
+                 look before you repeat it"
+            ),
+            None => "the command hung and its guard was given up; make it smaller".to_owned(),
+        };
+        return Err(Refusal::new(format!("{why}\n{}", output.text())));
     };
     let took = human::duration(took);
     let end = match end {
@@ -409,7 +426,9 @@ fn answer(run: Run, timeout: Duration, limits: &ToolLimits, folder: Option<Strin
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    let _ = write!(text, "({how}, {took})");
+    let _ = write!(text, "({how}");
+    let steady = Some(text.len());
+    let _ = write!(text, ", {took})");
     if left > 0 {
         let _ = write!(text, "\n(processes left in the background were ended with the command: {left})");
     }
@@ -419,5 +438,5 @@ fn answer(run: Run, timeout: Duration, limits: &ToolLimits, folder: Option<Strin
     if let Some(folder) = folder {
         let _ = write!(text, "\n({folder})");
     }
-    Ok(Done { ok, text, shown: vec![format!("({how}, {took})")], changed: Vec::new() })
+    Ok(Done { ok, text, steady, shown: vec![format!("({how}, {took})")], changed: Vec::new() })
 }

@@ -54,7 +54,7 @@ pub struct Asked {
         ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was seen"),
     ),
     responses(
-        (status = 200, description = "`session-upsert`, `session-remove`, `session-activity`, `peer-status`, and ours: `session-snapshot` after the first part, `session-notice`", content_type = "text/event-stream", body = EventObject),
+        (status = 200, description = "`session-upsert`, `session-remove`, `session-activity`, `peer-status`, and ours: `discovery`, `session-snapshot` after the first part, `session-notice`", content_type = "text/event-stream", body = EventObject),
         (status = 400, description = "`bad_request`: no such scope", body = Refusal),
         (status = 503, description = "`too_many_streams`", body = Refusal),
     )
@@ -205,6 +205,7 @@ fn remote(out: &mut Vec<u8>, what: RemoteEvent) {
         RemoteEvent::Activity(id) => simple(out, "session-activity", &id),
         RemoteEvent::Notice(id, notice) => notice_of(out, &id, &notice),
         RemoteEvent::Status(name) => simple(out, "peer-status", &name),
+        RemoteEvent::Found => simple(out, "discovery", &""),
     }
 }
 

@@ -18,10 +18,8 @@ use crate::serve::app::data;
 use crate::serve::{ApiError, App};
 use crate::session::HostClient;
 use crate::util::visible_line;
+use crate::wire::RETURN;
 use crate::wire::v1::Refusal;
-
-/// What the return key types.
-const RETURN: &[u8] = b"\r";
 
 /// How long it may take until it is known that a session has ended.
 const END_PATIENCE: Duration = Duration::from_secs(1);

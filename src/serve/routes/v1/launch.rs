@@ -9,11 +9,12 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::{body, launchers, not_started, to_the_end};
+use crate::fleet::parse_key;
 use crate::model::SessionId;
 use crate::serve::app::data;
 use crate::serve::{ApiError, App, forward};
 use crate::session::live::LiveSession;
-use crate::session::{self, Command, StartError, new_session_id};
+use crate::session::{self, Command, StartError, new_session_id, session_id_of};
 use crate::util::visible_line;
 use crate::wire::WindowSize;
 use crate::wire::v1::{LaunchBody, Launched, Refusal};
@@ -59,21 +60,25 @@ pub async fn launch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Respons
         env: Vec::new(),
         size: asked.size.map(size).transpose()?.unwrap_or_default(),
     };
+    let key = asked.key.map(|key| parse_key(&key).map_err(invalid)).transpose()?;
     let launched = Arc::clone(&app);
-    data(&to_the_end(&app, async move { start(&launched, command).await }).await?)
+    data(&to_the_end(&app, async move { start(&launched, command, key).await }).await?)
 }
 
-async fn start(app: &App, command: Command) -> Result<Launched, ApiError> {
+async fn start(app: &App, command: Command, key: Option<String>) -> Result<Launched, ApiError> {
     let launching = &app.launching;
     let mut tries = 0;
     loop {
         tries += 1;
-        let id = new_session_id().map_err(|error| ApiError::internal("making an id", &error))?;
+        let id = key.as_deref().map_or_else(new_session_id, session_id_of);
+        let id = id.map_err(|error| ApiError::internal("making an id", &error))?;
         let machine = app.flow.provenance.machine_id.clone();
         let prepared = launching.prepare(command.clone(), &id);
         let spec = prepared.0.spec(id.clone(), &launching.session, (machine, app.clock.now()));
         match session::start(&launching.session.dir, &spec, &prepared.1, &launching.env).await {
             Ok(_) => return Ok(launched(app, &id).await),
+            // It was started the first time; the answer was lost, or is on its way.
+            Err(StartError::Exists(_)) if key.is_some() => return Ok(launched(app, &id).await),
             Err(StartError::Exists(_)) if tries < IDS_MAX => {}
             Err(error) => {
                 // What is left of it tells how it went.

@@ -16,13 +16,11 @@ use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
 use crate::session::{LogReader, files};
 use crate::util::Shutdown;
+use crate::wire::OUTPUT_START;
 use crate::wire::v1::Refusal;
 
 /// Bytes read at a time.
 const PIECE: usize = 256 * 1024;
-
-/// Header that tells the offset of the first byte of the body.
-const OUTPUT_START: &str = "darkmux-output-start";
 
 /// Query of `scrollback`.
 #[derive(Debug, Deserialize)]

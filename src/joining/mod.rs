@@ -1,14 +1,20 @@
-//! Joining a machine: what it would change here, and changing it.
+//! Joining a machine: what it would change here, and changing it. And leaving it.
 //!
 //! Invariants: a [`Plan`] changes nothing; every step of [`join`] can be done again, and what it takes over from the other
 //! machine is written down before it is taken, so that leaving can take it back.
+//!
+//! Not here: what is said to the other machine (`client`), what it does (`serve`), and asking the user (`cli`).
+
+mod leaving;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{ClientError, JoinError, Visit};
+pub use leaving::{Left, part, would_go};
+
+use crate::client::{self, ClientError, JoinError, Visit};
 use crate::config::{Config, ConfigError, edit, key_named};
 use crate::fleet::join::{InviteCode, Joined, PeerFiles, Took};
 use crate::fleet::{PeerAddress, RosterError, RosterFile};
@@ -123,7 +129,7 @@ impl<'a> Places<'a> {
     }
 
     /// An error of a file in the folder of other machines.
-    pub(super) fn failed(&self, source: std::io::Error) -> JoiningError {
+    fn failed(&self, source: std::io::Error) -> JoiningError {
         JoiningError::File { path: self.config.paths.peers(), source }
     }
 }
@@ -207,7 +213,7 @@ fn server(url: &str) -> String {
 /// Where another machine reaches the daemon of this one; `None` where it can't.
 fn own_address(config: &Config, came_by: &PeerAddress) -> Result<Option<String>, JoiningError> {
     let configured = SocketAddr::new(config.serve().bind, config.serve().port);
-    let listen = super::find(&config.paths)?.map_or(configured, |info| info.address());
+    let listen = client::find(&config.paths)?.map_or(configured, |info| info.address());
     let outside = SocketAddr::new(reach::outside(listen.ip()), listen.port());
     // Loopback means the same machine only if both sides say it.
     let is_of_use = listen.port() != 0 && (!outside.ip().is_loopback() || came_by.is_loopback());

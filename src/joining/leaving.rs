@@ -3,8 +3,8 @@
 //! Invariants: what is kept of the machine goes last, so that leaving can be done again; what other joined machines
 //! still share stays.
 
-use super::joining::{JoiningError, Places};
-use super::leave;
+use super::{JoiningError, Places};
+use crate::client::leave;
 use crate::config::{ConfigFile, edit, key_named};
 use crate::fleet::join::{Joined, Took};
 use crate::fleet::{PeerAddress, read_token};

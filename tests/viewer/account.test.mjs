@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { beforeEach, mock, test } from 'node:test';
+import { createAccount } from '../../assets/viewer/account.js';
+
+/** @type {FakeEventSource[]} */
+let made = [];
+/** @type {Map<string, () => Response>} */
+let answers = new Map();
+/** @type {string[]} */
+let asked = [];
+
+class FakeEventSource {
+  static OPEN = 1;
+  static CLOSED = 2;
+
+  constructor() {
+    this.readyState = 0;
+    this.heard = {};
+    made.push(this);
+  }
+
+  addEventListener(name, listener) {
+    this.heard[name] = listener;
+  }
+
+  refuse() {
+    this.readyState = FakeEventSource.CLOSED;
+    this.onerror();
+  }
+
+  close() {
+    this.readyState = FakeEventSource.CLOSED;
+  }
+}
+
+const json = (body) => () => new Response(JSON.stringify(body));
+
+beforeEach(() => {
+  made = [];
+  asked = [];
+  answers = new Map([['/auth/me', json({ scope: 'act' })], ['/v1/health', json({ data: {} })], ['/v1/discovery', json({ data: {} })]]);
+  globalThis.document = /** @type {any} */ ({ hidden: false, visibilityState: 'visible', addEventListener() {}, removeEventListener() {} });
+  globalThis.EventSource = /** @type {any} */ (FakeEventSource);
+  globalThis.fetch = /** @type {any} */ (async (path) => {
+    asked.push(path);
+    return answers.get(path)?.() ?? new Response('', { status: 500 });
+  });
+  mock.timers.reset();
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+});
+
+async function settle() {
+  for (let turn = 0; turn < 30; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('sessions are asked for until their events have come, and again once those are refused, with a word', async () => {
+  const told = [];
+  const account = createAccount((action) => told.push(action), () => {});
+  account.look();
+  await settle();
+  assert.equal(account.follows(), false, 'nothing has come yet');
+  made[0].heard['session-snapshot']({ data: '{"ids":[]}' });
+  assert.equal(account.follows(), true);
+  made[0].refuse();
+  await settle();
+  assert.equal(account.follows(), false);
+  assert.ok(told.some(({ type, key }) => type === 'toast/raised' && key === 'events'));
+  mock.timers.tick(15_000);
+  assert.equal(made.length, 2);
+  made[1].heard['session-upsert']({ data: '{"session":{"id":"a"}}' });
+  assert.equal(account.follows(), true);
+  assert.ok(told.some(({ type, key }) => type === 'toast/closed' && key === 'events'));
+});
+
+test('what is not answered is asked for with growing pauses, also where the first question of a look is', async () => {
+  answers.set('/v1/health', () => new Response('', { status: 500 }));
+  const account = createAccount(() => {}, () => {});
+  account.look();
+  await settle();
+  for (let ms = 0; ms < 60_000; ms += 500) {
+    mock.timers.tick(500);
+    await settle();
+  }
+  const times = asked.filter((path) => path === '/auth/me').length;
+  assert.ok(times >= 4 && times <= 10, `asked for ${times} times in a minute`);
+});
