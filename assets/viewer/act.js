@@ -5,7 +5,7 @@
  */
 
 import { readAccess, readFound, readLaunchers, readPeers, readRefusal, readSession } from './v1.js';
-import { fields, list, readJudgement, readOutput } from './wire.js';
+import { fields, list, readAgent, readJudgement, readOutput } from './wire.js';
 import { text } from './record.js';
 
 /** @typedef {import('./types.js').Access} Access */
@@ -92,6 +92,9 @@ const at = (id) => `/v1/sessions/${encodeURIComponent(id)}`;
 
 /** @param {string} id @param {SessionAction} action */
 export const sessionAction = (id, action) => ask('POST', `${at(id)}/${action}`, { timeout: SLOW_MS });
+
+/** @param {string} id @returns {Promise<import('./wire.js').AgentResult | null>} what the built-in agent came to, where it left that */
+export const sessionResult = (id) => ask('GET', `${at(id)}/result`).then((answer) => readAgent(fields(answer).data), () => null);
 
 /** @param {string} id @param {string} name */
 export const rename = (id, name) => ask('POST', `${at(id)}/rename`, { json: { name } });

@@ -170,8 +170,8 @@ function attempt(value) {
   return { number: number(a.attempt), machine: text(a.machine), started: number(a.started_ms), ended: number(a.ended_ms), how: text(a.ended) };
 }
 
-/** @param {unknown} value of a job's result @returns {AgentResult | null} */
-function agentOf(value) {
+/** @param {unknown} value of a job's result, or a session's @returns {AgentResult | null} */
+export function readAgent(value) {
   const a = fields(value);
   if (text(a.result) === '') return null;
   const totals = fields(a.totals);
@@ -216,7 +216,7 @@ function job(value) {
     workdir: text(result.workdir) || text(fields(j.spec).workdir),
     outputBytes: number(result.output_bytes),
     declined: Object.entries(fields(j.declined)).map(([machine, why]) => [machine, text(why)]),
-    agent: agentOf(fields(result.details).agent),
+    agent: readAgent(fields(result.details).agent),
     came: number(fields(result.workspace).changed) > 0,
   };
 }

@@ -297,6 +297,24 @@ mod tests {
     }
 
     #[test]
+    fn the_same_words_are_noticed_and_other_ones_or_few_are_not() {
+        let says =
+            |text: &str, call: Call| Answer { text: text.into(), calls: vec![call], ..Answer::default() };
+        let words = "I will look at the file once more to be sure.";
+        let found = |text: &str, with: &dyn Fn(usize) -> String| {
+            let mut watch = Detectors::default();
+            (0..4)
+                .filter_map(|n| watch.answer(&says(&with(n), call(&format!("{text}{n}")))))
+                .collect::<Vec<_>>()
+        };
+        let same = found("x", &|_| words.to_owned());
+        assert_eq!(same.len(), 1, "at the fourth time: {same:?}");
+        assert!(same[0].kind == Kind::ReasoningLoop && !same[0].is_last, "{same:?}");
+        assert_eq!(found("x", &|n| format!("{words} {n}")), []);
+        assert_eq!(found("x", &|_| "Next.".to_owned()), []);
+    }
+
+    #[test]
     fn empty_and_cut_answers_are_noticed() {
         let mut watch = Detectors::default();
         assert_eq!(watch.answer(&Answer::default()).unwrap().kind, Kind::ReasoningLoop);

@@ -27,8 +27,9 @@ mod transcript;
 mod turn;
 mod typing;
 mod work;
+mod wrap;
 
 pub use checkpoint::{Left, checkpoint, checkpoint_stamp, left, moved};
 pub use pick::{Chosen, pick};
 pub use run::{Ended, Start, run};
-pub use transcript::Screen;
+pub use transcript::{STYLE_BEGIN, Screen};

@@ -26,11 +26,9 @@ use crate::store::{Durability, read_bounded, write_atomic};
 use crate::util::Clock;
 use crate::wire::{
     AGENT_SCHEMA, AgentResult, AgentTask, RESULT_FILE, RESULT_MAX, Sandbox, SessionReport, TASK_FILE,
+    TASK_MAX,
 };
 use crate::workspace;
-
-/// Largest task, in bytes: a message and a prompt with room for JSON.
-const TASK_MAX: u64 = 4 * 1024 * 1024;
 
 /// Where whole outputs are kept that were cut for the model, in the session's folder.
 const OUTPUTS: &str = "outputs";
@@ -333,7 +331,8 @@ fn finish(work: &mut Work, ending: Ending) -> Ended {
         let to = result.hand_off_to.as_ref().map(|role| format!(" (hand it to {role})")).unwrap_or_default();
         report.needs_you = Some(clean(&format!("BLOCKED: {why}{to}"), QUESTION_MAX));
         "blocked".clone_into(&mut report.label);
-        work.desk.line(Look::Person, &format!("BLOCKED: {why}{to}"));
+        // Why stands above, in the words of the model or of the limit.
+        work.desk.line(Look::Person, &format!("blocked{to}; it waits in the inbox"));
     } else if result.result == "error" {
         (report.label, report.error) = (clean(&result.last, 40), true);
     }

@@ -2,13 +2,12 @@
 //! line that a person types.
 //!
 //! Invariants: nothing of a model's, a tool's or a server's text reaches the terminal raw; every piece is written at
-//! once. A line that is being typed stays below what is shown.
+//! once, but for less than a word at the end of a line ([`Wrap`]). A line that is being typed stays below what is shown.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
-use unicode_width::UnicodeWidthChar;
-
+use super::wrap::{Wrap, columns_of, wrapped};
 use crate::util::visible;
 
 /// Longest text that is shown of one thing, in characters; the model gets all of it.
@@ -19,6 +18,13 @@ const PROMPT: &str = "› ";
 
 /// What asks a terminal to mark what is pasted, and no longer to.
 const MARK_PASTES: (&str, &str) = ("\x1b[?2004h", "\x1b[?2004l");
+
+/// What every style of the transcript begins with. No other program writes it so (`0` twice), which is how who reads a
+/// transcript without wanting colours leaves just these out.
+pub const STYLE_BEGIN: &[u8] = b"\x1b[;0";
+
+/// What ends a style.
+const PLAIN: &str = "\x1b[;0m";
 
 /// How a text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +47,11 @@ impl Look {
     fn code(self) -> &'static str {
         match self {
             Self::Plain => "",
-            Self::Dim => "\x1b[2m",
-            Self::Call => "\x1b[36m",
-            Self::Good => "\x1b[32m",
-            Self::Bad => "\x1b[31m",
-            Self::Person => "\x1b[1;33m",
+            Self::Dim => "\x1b[;0;2m",
+            Self::Call => "\x1b[;0;36m",
+            Self::Good => "\x1b[;0;32m",
+            Self::Bad => "\x1b[;0;31m",
+            Self::Person => "\x1b[;0;1;33m",
         }
     }
 }
@@ -63,8 +69,7 @@ pub struct Screen {
 /// The transcript of one run.
 pub struct Transcript {
     screen: Screen,
-    /// The column that what is shown ends in.
-    column: usize,
+    wrap: Wrap,
     look: Look,
     /// What is being typed, and the rows that it takes at the moment.
     typed: Option<(String, usize)>,
@@ -72,14 +77,14 @@ pub struct Transcript {
 
 impl std::fmt::Debug for Transcript {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transcript").field("column", &self.column).finish_non_exhaustive()
+        f.debug_struct("Transcript").field("wrap", &self.wrap).finish_non_exhaustive()
     }
 }
 
 impl Transcript {
     /// Nothing shown yet.
     pub fn new(screen: Screen) -> Self {
-        Self { screen, column: 0, look: Look::Plain, typed: None }
+        Self { screen, wrap: Wrap::default(), look: Look::Plain, typed: None }
     }
 
     /// A piece of running text.
@@ -88,16 +93,26 @@ impl Transcript {
             return;
         }
         let mut out = self.lifted();
-        if look != self.look && self.column > 0 {
-            out.push('\n');
-            self.column = 0;
+        if look != self.look {
+            self.broken_off(&mut out);
         }
         self.look = look;
         let shown = visible(text);
         // A carriage return would overwrite what is shown, and says nothing beside a newline.
         let shown = shown.replace("\\u{d}", "");
-        self.count(&shown);
-        self.styled(&mut out, look, &shown);
+        let mut now = String::with_capacity(shown.len() + 1);
+        self.wrap.take(&shown, (self.screen.width)(), &mut now);
+        self.styled(&mut out, look, &now);
+        self.put(out);
+    }
+
+    /// Shows what waits for the end of its word: nothing more may come for a while.
+    pub fn settle(&mut self) {
+        if !self.wrap.waits() {
+            return;
+        }
+        let mut out = self.lifted();
+        self.settled(&mut out);
         self.put(out);
     }
 
@@ -108,13 +123,10 @@ impl Transcript {
             shown.push('…');
         }
         let mut out = self.lifted();
-        if self.column > 0 {
-            out.push('\n');
-        }
+        self.broken_off(&mut out);
         self.look = Look::Plain;
-        self.styled(&mut out, look, &visible(shown.trim_end()));
+        self.styled(&mut out, look, &wrapped(&visible(shown.trim_end()), (self.screen.width)()));
         out.push('\n');
-        self.column = 0;
         self.put(out);
     }
 
@@ -125,15 +137,36 @@ impl Transcript {
         self.put(if mark { on } else { off }.to_owned());
     }
 
+    /// An empty line: what follows is something new.
+    pub fn gap(&mut self) {
+        let mut out = self.lifted();
+        self.broken_off(&mut out);
+        out.push('\n');
+        self.put(out);
+        self.look = Look::Plain;
+    }
+
     /// Ends a running text.
     pub fn end(&mut self) {
-        if self.column > 0 {
-            let mut out = self.lifted();
-            out.push('\n');
-            self.column = 0;
-            self.put(out);
-        }
+        let mut out = self.lifted();
+        self.broken_off(&mut out);
+        self.put(out);
         self.look = Look::Plain;
+    }
+
+    fn settled(&mut self, out: &mut String) {
+        let mut rest = String::new();
+        self.wrap.flush((self.screen.width)(), &mut rest);
+        self.styled(out, self.look, &rest);
+    }
+
+    /// What follows begins a line.
+    fn broken_off(&mut self, out: &mut String) {
+        self.settled(out);
+        if self.wrap.column() > 0 {
+            out.push('\n');
+        }
+        self.wrap.begin();
     }
 
     /// What a person is typing now; `None` once it is done.
@@ -151,8 +184,13 @@ impl Transcript {
             let _ = write!(out, "\x1b[{}A", rows - 1);
         }
         out.push_str("\x1b[J");
-        if self.column > 0 {
-            let _ = write!(out, "\x1b[1A\x1b[{}G", self.column + 1);
+        match self.wrap.column() {
+            0 => {}
+            // The line is full, and this is where it goes on.
+            column if column >= self.width() => self.wrap.broken(),
+            column => {
+                let _ = write!(out, "\x1b[1A\x1b[{}G", column + 1);
+            }
         }
         if let Some((_, rows)) = &mut self.typed {
             *rows = 0;
@@ -163,10 +201,10 @@ impl Transcript {
     /// Writes, with the typed line below.
     fn put(&mut self, mut out: String) {
         let width = self.width();
-        let below = if self.column > 0 { "\n" } else { "" };
+        let below = if self.wrap.column() > 0 { "\n" } else { "" };
         if let Some((line, rows)) = &mut self.typed {
             let shown = format!("{PROMPT}{}", visible(line).replace('\n', "⏎"));
-            *rows = columns(&shown) / width + 1;
+            *rows = columns_of(&shown) / width + 1;
             out.push_str(below);
             out.push_str(&shown);
         }
@@ -178,34 +216,15 @@ impl Transcript {
         if self.screen.styles && look != Look::Plain && !text.is_empty() {
             out.push_str(look.code());
             out.push_str(text);
-            out.push_str("\x1b[0m");
+            out.push_str(PLAIN);
         } else {
             out.push_str(text);
-        }
-    }
-
-    /// Follows the column over a text that was made visible.
-    fn count(&mut self, text: &str) {
-        let width = self.width();
-        for c in text.chars() {
-            self.column = match c {
-                '\n' => 0,
-                '\t' => (self.column / 8 + 1) * 8,
-                c => self.column + c.width().unwrap_or(0),
-            };
-            if self.column > width {
-                self.column = c.width().unwrap_or(0);
-            }
         }
     }
 
     fn width(&self) -> usize {
         (self.screen.width)().unwrap_or(80).max(10)
     }
-}
-
-fn columns(text: &str) -> usize {
-    text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
 #[cfg(test)]
@@ -251,6 +270,34 @@ pub mod tests {
         let shown = paper.text();
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
         assert!(shown.starts_with("a\\u{1b}[2Jb\nc"), "{shown:?}");
+    }
+
+    #[test]
+    fn a_word_that_waits_is_shown_before_anything_else() {
+        let (mut transcript, paper) = transcript();
+        transcript.piece(Look::Dim, "I think of wor");
+        assert_eq!(paper.text(), "I think of", "twenty columns have no room for it");
+        transcript.settle();
+        assert_eq!(paper.text(), "I think of wor");
+        transcript.piece(Look::Plain, "So: this is wor");
+        transcript.line(Look::Call, "● read a.txt");
+        transcript.piece(Look::Plain, "It is a longer wo");
+        transcript.end();
+        let shown = "I think of wor\nSo: this is wor\n● read a.txt\nIt is a longer wo\n";
+        assert_eq!(paper.text(), shown);
+    }
+
+    #[test]
+    fn what_is_shown_goes_on_where_a_full_line_ended() {
+        let (mut transcript, paper) = transcript();
+        transcript.piece(Look::Plain, "0123456789abcdefghij");
+        transcript.typing(Some("stop"));
+        transcript.piece(Look::Plain, "klm");
+        transcript.typing(None);
+        let size = |size| std::num::NonZeroU16::new(size).unwrap();
+        let mut screen = vt100::Parser::new(size(10), size(20), 0);
+        screen.process(paper.text().replace('\n', "\r\n").as_bytes());
+        assert_eq!(screen.screen().contents().trim_end(), "0123456789abcdefghij\nklm");
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::wire::{Check, SessionReport};
 const CHECKS_MAX: usize = 20;
 const COMMAND_MAX: usize = 120;
 
+/// Longest line about a call, in characters.
+const ABOUT_MAX: usize = 160;
+
 /// Files that a result names at most.
 const CHANGED_MAX: usize = 500;
 
@@ -42,7 +45,11 @@ impl Listener for Shows<'_> {
         let (look, text) = match piece {
             Piece::Text(text) => (Look::Plain, text),
             Piece::Reasoning(text) => (Look::Dim, text),
-            Piece::Call(_) => return true,
+            Piece::Call(_) => {
+                // Its arguments are not shown, and may take long.
+                self.transcript.borrow_mut().settle();
+                return true;
+            }
         };
         self.transcript.borrow_mut().piece(look, text);
         self.chars += text.len();
@@ -64,6 +71,7 @@ impl Work {
     pub(super) async fn ask(&mut self) -> (Result<Answer, AskError>, Option<Break>) {
         self.records.turn_begins();
         self.report("thinking");
+        self.desk.transcript().borrow_mut().gap();
         let cancel = CancellationToken::new();
         let max_tokens = Some(self.answer_tokens());
         let patience = self.patience();
@@ -169,6 +177,10 @@ impl Work {
 fn about(call: &Call) -> String {
     let Ok(arguments) = serde_json::from_str::<Value>(&call.arguments) else { return String::new() };
     let keys = ["command", "path", "pattern", "glob"];
-    let found = keys.iter().find_map(|key| arguments[*key].as_str());
-    human::headline(found.unwrap_or_default(), 160).unwrap_or_default()
+    let found = keys.iter().find_map(|key| arguments[*key].as_str()).unwrap_or_default();
+    let mut line = human::headline(found, ABOUT_MAX).unwrap_or_default();
+    if line.len() < found.trim().len() {
+        line.push('…');
+    }
+    line
 }

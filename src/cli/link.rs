@@ -44,17 +44,27 @@ pub fn exit_of(error: &WorkError) -> Exit {
 
 /// The job that the user named: an id, a name, the beginning of an id, or its end with four characters and more.
 pub async fn find(queue: &Queue, text: &str) -> Result<SessionId, Failure> {
+    find_if_there(queue, text).await?.ok_or_else(|| no_job(text))
+}
+
+/// As [`find`]; `None` where there is no such job.
+pub async fn find_if_there(queue: &Queue, text: &str) -> Result<Option<SessionId>, Failure> {
     let mut found = queue.find(text).await.map_err(|error| failure(&error))?;
-    let shown: String = crate::util::visible_line(text).chars().take(80).collect();
-    match found.len() {
-        0 => Err(Failure::new(Exit::Failed, format!("no job `{shown}`; `darkmux job ls --all` lists them"))),
-        1 => Ok(found.remove(0)),
-        _ => {
-            let named: Vec<&str> = found.iter().take(NAMED).map(SessionId::as_str).collect();
-            let message = format!("`{shown}` could be {}; write more of the id", named.join(", "));
-            Err(Failure::new(Exit::Failed, message))
-        }
+    if found.len() <= 1 {
+        return Ok(found.pop());
     }
+    let named: Vec<&str> = found.iter().take(NAMED).map(SessionId::as_str).collect();
+    let message = format!("`{}` could be {}; write more of the id", shown(text), named.join(", "));
+    Err(Failure::new(Exit::Failed, message))
+}
+
+/// What is said where there is no such job.
+pub fn no_job(text: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("no job `{}`; `darkmux job ls --all` lists them", shown(text)))
+}
+
+fn shown(text: &str) -> String {
+    crate::util::visible_line(text).chars().take(80).collect()
 }
 
 /// As [`find`], with what the job is.

@@ -107,10 +107,27 @@ pub async fn kept(runner: &Runner, claim: &Claim, known: u32) -> Option<KeptChec
         return None;
     }
     match runner.queue.checkpoint(&claim.id).await {
-        Ok(kept) => kept.filter(|kept| (known + 1..claim.attempt).contains(&kept.attempt)),
+        Ok(kept) => kept.filter(|kept| counts(kept.attempt, known, claim.attempt)),
         Err(error) => {
             tracing::warn!(job = %claim.id, %error, "it begins anew");
             None
         }
+    }
+}
+
+/// Whether what attempt `of` was remembered by is for attempt `now`: it is newer than number `known`, and over.
+fn counts(of: u32, known: u32, now: u32) -> bool {
+    known < of && of < now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_attempts_between_what_is_known_and_this_one_count() {
+        let counted: Vec<u32> = (0..7).filter(|of| counts(*of, 2, 5)).collect();
+        assert_eq!(counted, [3, 4]);
+        assert!(!(0..7).any(|of| counts(of, u32::MAX, 5)));
     }
 }

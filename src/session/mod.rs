@@ -44,7 +44,7 @@ pub use last_screen::{drawn_row, drawn_rows, last_rows, last_screen};
 pub use log::{LogReader, LogWriter};
 pub use name::{name_taken, parse_name};
 pub use rename::{first_spec_in, rename, spec_in};
-pub use result::agent_result;
+pub use result::{agent_result, task_message};
 pub use settle::settle;
 pub use spare::Spares;
 pub use spawn::{Command, StartError, start, start_again};

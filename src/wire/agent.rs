@@ -13,6 +13,9 @@ pub const AGENT_SCHEMA: u32 = 1;
 /// The task's file in a session's folder.
 pub const TASK_FILE: &str = "agent.json";
 
+/// Largest task, in bytes: a message and a prompt with room for JSON.
+pub const TASK_MAX: u64 = 4 * 1024 * 1024;
+
 /// The result's file there.
 pub const RESULT_FILE: &str = "result.json";
 

@@ -13,7 +13,8 @@ mod work;
 mod workspace;
 
 pub use agent::{
-    AGENT_SCHEMA, AgentResult, AgentTask, Check, RESULT_FILE, RESULT_MAX, Sandbox, TASK_FILE, Totals,
+    AGENT_SCHEMA, AgentResult, AgentTask, Check, RESULT_FILE, RESULT_MAX, Sandbox, TASK_FILE, TASK_MAX,
+    Totals,
 };
 pub use daemon::DaemonInfo;
 pub use fleet::{MachineBeat, RunnerBeat, SessionBeat, Slots};

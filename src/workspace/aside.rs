@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::WorkspaceError;
 use super::git::{Git, Pieces};
 use super::pack;
+use crate::wire::FETCH_MAX;
 
 /// What the folders' names begin with. Git itself deletes what a killed process left under such a name.
 const PREFIX: &str = "tmp_objdir-darkmux-";
@@ -17,7 +18,7 @@ const PREFIX: &str = "tmp_objdir-darkmux-";
 /// lead to it.
 pub async fn take_in(git: &Git, objects: &Path, pieces: Pieces) -> Result<(), WorkspaceError> {
     let aside = make(objects)?;
-    pack::take_in(&git.clone().var("GIT_OBJECT_DIRECTORY", aside.path()), pieces).await?;
+    pack::take_in(&git.clone().var("GIT_OBJECT_DIRECTORY", aside.path()), pieces, FETCH_MAX).await?;
     take_over(aside.path(), &objects.join("pack"))
 }
 

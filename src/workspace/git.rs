@@ -129,8 +129,8 @@ impl Git {
         }
     }
 
-    /// Starts git; what it prints comes piece by piece. `input` is short.
-    pub async fn prints(&self, args: &[&str], input: &[u8]) -> Result<Printed, WorkspaceError> {
+    /// Starts git; what it prints, at most `most` bytes, comes piece by piece. `input` is short.
+    pub async fn prints(&self, args: &[&str], input: &[u8], most: u64) -> Result<Printed, WorkspaceError> {
         let failed = |error: io::Error| self.failed(args, &error);
         let mut child = self.command(args).stderr(Stdio::null()).spawn().map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -138,7 +138,7 @@ impl Git {
         }
         let verb = args.first().copied().unwrap_or_default().to_owned();
         let stdout = child.stdout.take().ok_or_else(|| failed(io::Error::other("it has no pipe")))?;
-        Ok(Printed { verb, child, stdout })
+        Ok(Printed { verb, child, stdout, most, left: most })
     }
 
     /// Runs git to its end with input that comes piece by piece; one that breaks off ends it.
@@ -233,16 +233,24 @@ pub struct Printed {
     verb: String,
     child: Child,
     stdout: ChildStdout,
+    /// How much it may be, and how much of that is left.
+    most: u64,
+    left: u64,
 }
 
 impl Printed {
-    /// The next piece; `None` once git has ended well.
+    /// The next piece; `None` once git has ended well. Fails where there is more than was asked for at most.
     pub async fn next(&mut self) -> Result<Option<Bytes>, WorkspaceError> {
         let failed = |why: String| WorkspaceError::Git { verb: self.verb.clone(), why };
         let mut piece = BytesMut::with_capacity(PIECE);
         let read = tokio::time::timeout(TIME_MAX, self.stdout.read_buf(&mut piece)).await;
         let count = read.map_err(io::Error::from).and_then(|count| count);
-        if count.map_err(|error| failed(error.to_string()))? > 0 {
+        let count = count.map_err(|error| failed(error.to_string()))? as u64;
+        if count > self.left {
+            return Err(WorkspaceError::Refused(format!("it has more than {} bytes", self.most)));
+        }
+        if count > 0 {
+            self.left -= count;
             return Ok(Some(piece.freeze()));
         }
         let ended = self.child.wait().await.map_err(|error| failed(error.to_string()))?;
@@ -276,4 +284,51 @@ async fn read_error(mut from: impl AsyncRead + Unpin) -> io::Result<String> {
     (&mut from).take(ERROR_MAX).read_to_end(&mut bytes).await?;
     tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Git in a new repository.
+    async fn git(dir: &Path) -> Git {
+        let env = Environment::of_process().with("HOME", dir);
+        let git = Git::of_user(&env, dir);
+        git.bytes(&["init", "-q"], b"").await.unwrap();
+        git
+    }
+
+    #[tokio::test]
+    async fn what_is_carried_has_a_bound_on_both_sides() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (from, to) = (git(from.path()).await, git(to.path()).await);
+        let noise: Vec<u8> =
+            (0..300_000_u32).flat_map(|n| blake3::hash(&n.to_le_bytes()).as_bytes()[..1].to_vec()).collect();
+        let blob = from.bytes(&["hash-object", "-w", "--stdin"], &noise).await.unwrap();
+        let pack = from.bytes(&["pack-objects", "--stdout", "-q"], &blob).await.unwrap();
+        let printed = async |most| {
+            let mut printed = from.prints(&["pack-objects", "--stdout", "-q"], &blob, most).await.unwrap();
+            let mut all = Vec::new();
+            while let Some(piece) = printed.next().await? {
+                all.extend_from_slice(&piece);
+            }
+            Ok::<_, WorkspaceError>(all)
+        };
+        assert_eq!(printed(pack.len() as u64).await.unwrap(), pack);
+        let refused = printed(pack.len() as u64 - 1).await.unwrap_err().to_string();
+        assert!(refused.contains("it has more than 300"), "{refused}");
+        let taken = async |most| {
+            let (send, pieces) = mpsc::channel(1);
+            let feed = async {
+                for piece in pack.chunks(64 * 1024) {
+                    let _ = send.send(Ok(Bytes::copy_from_slice(piece))).await;
+                }
+                drop(send);
+            };
+            tokio::join!(super::super::pack::take_in(&to, pieces, most), feed).0
+        };
+        let refused = taken(100_000).await.unwrap_err().to_string();
+        assert!(refused.contains("exceeds maximum"), "{refused}");
+        taken(pack.len() as u64).await.unwrap();
+    }
 }

@@ -108,22 +108,22 @@ pub async fn unpack(git: &Git, bytes: &[u8]) -> Result<(), WorkspaceError> {
     git.bytes(&["index-pack", "--stdin", "--fix-thin", &most], bytes).await.map(|_| ())
 }
 
-/// As [`unpack`], of a pack that comes piece by piece.
-pub async fn take_in(git: &Git, pieces: Pieces) -> Result<(), WorkspaceError> {
-    let most = format!("--max-input-size={FETCH_MAX}");
+/// As [`unpack`], of a pack of at most so many bytes that comes piece by piece.
+pub async fn take_in(git: &Git, pieces: Pieces, most: u64) -> Result<(), WorkspaceError> {
+    let most = format!("--max-input-size={most}");
     git.feed(&["index-pack", "--stdin", &most], pieces).await
 }
 
 /// A commit and everything that it leads to but the history before `base`, as a pack that comes piece by piece.
 pub async fn without_history(git: &Git, base: &str, commit: &str) -> Result<Printed, WorkspaceError> {
     let args = ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"];
-    git.prints(&args, format!("--shallow {base}\n{commit}\n").as_bytes()).await
+    git.prints(&args, format!("--shallow {base}\n{commit}\n").as_bytes(), FETCH_MAX).await
 }
 
 /// What a commit adds to another one, as a pack that comes piece by piece and leans on nothing.
 pub async fn upon(git: &Git, known: &str, commit: &str) -> Result<Printed, WorkspaceError> {
     let args = ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q"];
-    git.prints(&args, without(commit, &[known.to_owned()]).as_bytes()).await
+    git.prints(&args, without(commit, &[known.to_owned()]).as_bytes(), FETCH_MAX).await
 }
 
 /// Whether everything that a commit leads to is there.

@@ -1,4 +1,7 @@
-/** The page of a job that the built-in agent did: its last message, the files and the commands, all as text. */
+/**
+ * The page of a job that the built-in agent did: its last message, the files and the commands, all as text. Of a session that
+ * no queue knows the page of the session has them.
+ */
 
 import { browserTest, check, checkFaults, until } from './harness.mjs';
 import { signIn } from './terminals.mjs';
@@ -15,5 +18,10 @@ await browserTest(async (page, faults) => {
   }
   check(await result.locator('img').count() === 0, 'what the model said became a part of the page');
   check(await result.locator('.check[data-ok="false"]').count() === 1, 'the command that failed is not marked');
+  await page.goto(new URL('/session/alone', page.url()).href);
+  await page.locator('#session-detail').getByRole('button', { name: 'Records', exact: true }).click();
+  const alone = page.locator('#session-detail .agent-result');
+  await until('the result of the session is shown', () => alone.isVisible());
+  check((await alone.innerText()).includes('Done here alone.'), `its last message is missing: ${await alone.innerText()}`);
   checkFaults(faults);
 });

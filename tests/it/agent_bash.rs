@@ -181,11 +181,57 @@ fn without_a_sandbox_nothing_runs_unless_somebody_said_so() {
     let mut free = Tools::with(ToolLimits::default(), |_, _| Confinement::Off);
     assert!(free.bash("cat ../.ssh/id").text.starts_with("the secret key"));
     assert!(free.toolbox.confinement().to_string().contains("not confined (--no-sandbox)"));
-    for arguments in
-        [json!({"command": " "}), json!({"command": "a\0b"}), json!({"command": "x".repeat(200_000)})]
-    {
-        free.refused("bash", &arguments);
+    for (command, why) in [
+        (" ".to_owned(), "is empty or holds a NUL"),
+        ("touch y; a\0b".to_owned(), "is empty or holds a NUL"),
+        (format!("true {}", "x".repeat(120 * 1024)), "put long texts into a file"),
+    ] {
+        let words = free.refused("bash", &json!({ "command": command }));
+        assert!(words.contains(why), "{why}: {words}");
     }
+    assert!(!free.root.join("y").exists());
+}
+
+#[test]
+fn no_command_gets_more_time_than_there_is() {
+    let limits = ToolLimits { bash_timeout_max: Duration::from_secs(1), ..ToolLimits::default() };
+    let mut tools = Tools::with(limits, |_, _| Confinement::Off);
+    let done = tools.call("bash", &json!({"command": "exec sleep 600", "timeout_seconds": 600}));
+    assert!(
+        !done.ok && done.text.contains("ended after 1 s, its time; timeout_seconds may be up to 1"),
+        "{}",
+        done.text
+    );
+    let limits = ToolLimits { bash_timeout: Duration::from_secs(1), ..ToolLimits::default() };
+    let done = Tools::with(limits, |_, _| Confinement::Off).bash("exec sleep 600");
+    assert!(done.text.contains("ended after 1 s"), "who asks for no time has the usual one: {}", done.text);
+}
+
+#[test]
+fn a_command_may_clean_up_before_it_is_killed() {
+    let mut tools = Tools::with(ToolLimits::default(), |_, _| Confinement::Off);
+    let command = "trap 'echo cleaned >ended; exit 0' TERM; while :; do sleep 0.05; done";
+    let done = tools.call("bash", &json!({"command": command, "timeout_seconds": 1}));
+    assert!(done.text.contains("ended after 1 s"), "{}", done.text);
+    assert_eq!(tools.file("ended"), "cleaned\n");
+    // One that is stopped is woken up for it.
+    let command = "trap 'echo woken >ended; exit 0' TERM; kill -STOP $$; sleep 600";
+    tools.call("bash", &json!({"command": command, "timeout_seconds": 1}));
+    assert_eq!(tools.file("ended"), "woken\n");
+}
+
+#[test]
+fn a_command_leaves_no_core_and_has_a_bound_on_processes() {
+    let limits = ToolLimits { processes: 40, ..ToolLimits::default() };
+    let mut tools = Tools::with(limits, |_, _| Confinement::Off);
+    let text = tools.bash("ulimit -Sc; ulimit -Hc; ulimit -Hu").text;
+    let mut lines = text.lines();
+    assert_eq!((lines.next(), lines.next()), (Some("0"), Some("0")), "{text}");
+    // All that this user runs, and forty more.
+    let most: usize = lines.next().unwrap().parse().unwrap();
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let tasks = all.filter_map(|process| fs::read_dir(process.path().join("task")).ok()).map(Iterator::count);
+    assert!((40..tasks.sum::<usize>() + 500).contains(&most), "{text}");
 }
 
 /// An engine that runs the container's command here, and notes how it was called.

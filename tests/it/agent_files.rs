@@ -57,6 +57,25 @@ fn read_shows_numbered_lines_in_pages_and_says_what_a_file_is() {
 }
 
 #[test]
+fn text_in_utf_16_is_read_and_not_edited() {
+    let mut tools = tools();
+    let wide = |text: &str, big: bool| -> Vec<u8> {
+        let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+        units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+    };
+    for (name, big) in [("little", false), ("big", true)] {
+        fs::write(tools.root.join(name), wide("grün\n🙂 two\n", big)).unwrap();
+        let read = tools.ok("read", &json!({"path": name}));
+        assert!(read.starts_with("     1\tgrün\n     2\t🙂 two\n") && read.contains("UTF-16"), "{read}");
+        let words = tools.refused("edit", &json!({"path": name, "old_string": "two", "new_string": "2"}));
+        assert!(words.contains("binary or UTF-16"), "{words}");
+        assert_eq!(fs::read(tools.root.join(name)).unwrap(), wide("grün\n🙂 two\n", big));
+    }
+    fs::write(tools.root.join("huge"), wide(&"line\n".repeat(110_000), false)).unwrap();
+    assert!(tools.refused("read", &json!({"path": "huge"})).contains("UTF-16 and larger than"));
+}
+
+#[test]
 fn a_pipe_or_a_device_in_the_place_of_a_file_holds_nobody_up() {
     let mut tools = tools();
     let pipe = tools.root.join("pipe");

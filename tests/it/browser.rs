@@ -167,11 +167,13 @@ fn the_page_of_an_agents_job_shows_what_it_came_to() {
             ("bash", json!({ "command": "exit 3" })),
         ]),
         Reply::text("Done.\n<img src=x onerror=alert(1)>\u{1b}[31m"),
+        Reply::text("Done here alone."),
     ]);
     let home = member("testbox", &redis.url());
     let home = home.with("DARKMUX_LMSTUDIO_URL", model.url()).with("DARKMUX_CREW_AGENTS", "agent");
     let daemon = Daemon::start(&home);
     home.ok(["crew", "dispatch", "coder", "--fleet", "-m", "go"]);
+    home.ok(["crew", "dispatch", "coder", "--session-id", "alone", "-m", "go on"]);
     let output = script(&home, &daemon, "agent.mjs").output().unwrap();
     assert!(output.status.success(), "{}", describe(&output));
 }

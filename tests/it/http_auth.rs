@@ -7,10 +7,11 @@ use crate::http_raw::{Answer, ask_socket, ask_with};
 use crate::support::{Door, Home, forged};
 
 /// What is read of one session or job, which is not there.
-const OF_ONE: [&str; 5] = [
+const OF_ONE: [&str; 6] = [
     "/v1/jobs/{id}/changes",
     "/v1/jobs/{id}/repository",
     "/v1/sessions/{id}",
+    "/v1/sessions/{id}/result",
     "/v1/sessions/{id}/scrollback",
     "/ws/{id}",
 ];

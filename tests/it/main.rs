@@ -10,6 +10,7 @@
 )]
 
 mod agent_bash;
+mod agent_bounds;
 mod agent_container;
 mod agent_crowd;
 mod agent_ends;
@@ -19,6 +20,7 @@ mod agent_fleet;
 mod agent_loop;
 mod agent_model;
 mod agent_real;
+mod agent_shown;
 mod agent_window;
 mod agents;
 mod auth;

@@ -204,10 +204,10 @@ fn a_machine_that_is_away_is_said_to_be() {
 }
 
 /// Output that is being taken, slowly, by who holds this token.
-struct Taking(TcpStream);
+pub struct Taking(TcpStream);
 
 impl Taking {
-    fn begin(api: &Api, path: &str, token: &str) -> Self {
+    pub fn begin(api: &Api, path: &str, token: &str) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         // What the kernel takes in advance is a small part of it.
         socket.set_recv_buffer_size(64 * 1024).unwrap();
@@ -232,7 +232,7 @@ impl Taking {
     }
 
     /// Takes the rest: how much it was, and whether it is said that this is all.
-    fn end(mut self) -> (usize, bool) {
+    pub fn end(mut self) -> (usize, bool) {
         let mut rest = Vec::new();
         let ended = self.0.read_to_end(&mut rest);
         (rest.len(), ended.is_ok() && rest.ends_with(b"\r\n0\r\n\r\n"))

@@ -363,3 +363,27 @@ async fn a_hostile_result_gets_no_branch_and_touches_no_file() {
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     assert!(!repo.path(".git/post-checkout").exists());
 }
+
+#[tokio::test]
+async fn another_commit_of_a_submodule_is_not_brought_into_the_files() {
+    let server = RedisServer::start();
+    let (here, studio) = (laptop(&server.url()), member("studio", &server.url()));
+    let daemon = Daemon::start(&studio);
+    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
+    repo.ok(&["crew", "dispatch", "shell", "--fleet", "-d", "--session-id", "job-1", "-m", "true"]);
+    let queue = queue(&server.url());
+    let view = ended(&queue, &"job-1".parse().unwrap()).await;
+    drop(daemon);
+    // A job cannot make this; whoever forges its result can.
+    let (file, elsewhere) = (repo.git(&["hash-object", "a.txt"]), "a".repeat(40));
+    let (commit, pack) = hostile(&repo, &[("100644", "a.txt", &file), ("160000", "lib", &elsewhere)]);
+    let mut result = serde_json::to_value(view.result.as_ref().unwrap()).unwrap();
+    result["workspace"]["commit"] = Value::from(commit);
+    result["workspace"]["bundle"] = serde_json::to_value(bundle(&queue, "job-1", &pack).await).unwrap();
+    server.cli(&["HSET", "darkmux:job:job-1", "result", &result.to_string()]);
+    let output = repo.darkmux("", &["job", "apply", "job-1"]);
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("lib: it is another commit of a submodule"), "{said}");
+    assert!(!repo.path("lib").exists() && repo.git(&["status", "--porcelain"]).is_empty());
+}

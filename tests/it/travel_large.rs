@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use darkmux::model::JobState;
 
+use crate::peer_calls::Taking;
 use crate::runner::{ended, until};
 use crate::support::api::Api;
 use crate::support::hub::{PeerLine, set_peers};
 use crate::support::queue::queue;
 use crate::support::repo::Repo;
 use crate::support::runner::member;
-use crate::support::{Daemon, Home, RedisServer, describe};
+use crate::support::{Daemon, Home, RedisServer, describe, wait_for};
 use crate::travel::{blake3_noise, dispatch, laptop, stderr};
 
 /// More than goes through Redis, however it is compressed.
@@ -116,6 +117,44 @@ async fn a_repository_that_is_too_large_for_redis_comes_from_its_machine_also_wh
     // What broke off left nothing behind.
     let mirror = std::fs::read_dir(studio.darkmux().join("mirrors")).unwrap().next().unwrap().unwrap().path();
     assert_eq!(unfinished(&mirror.join("objects")), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_is_refused_a_large_repository_gives_its_job_back_at_once() {
+    let server = RedisServer::start();
+    let laptop = caller(&server, "laptop.example");
+    let studio = member("studio", &server.url());
+    set_peers(&studio, &[PeerLine { token: Some("f".repeat(64)), ..PeerLine::of("laptop", &laptop) }]);
+    let _daemon = Daemon::start(&studio);
+    let repo = large(&laptop.home);
+    repo.ok(&["crew", "dispatch", "shell", "--fleet", "--no-wait", "--session-id", "job-1", "-m", "true"]);
+    let queue = queue(&server.url());
+    let id = "job-1".parse().unwrap();
+    let view = until(&queue, &id, "its refusal", |view| !view.declined.is_empty()).await;
+    let why = &view.declined["studio"];
+    assert!(
+        why.contains("laptop does not give its repository to this machine: authentication failed"),
+        "{why}"
+    );
+}
+
+/// A token that is worth nothing any more gets nothing more of a repository that is on its way.
+#[test]
+fn a_repository_ends_with_the_token_that_asked_for_it() {
+    const BYTES: usize = 24 * 1024 * 1024;
+    let server = RedisServer::start();
+    let laptop = caller(&server, "laptop.example");
+    let repo = Repo::new(&laptop.home, "site", &[("a.txt", "one\n")]);
+    repo.write("noise.bin", &blake3_noise(BYTES));
+    repo.ok(&["crew", "dispatch", "shell", "--fleet", "--no-wait", "--session-id", "job-1", "-m", "true"]);
+    let path = "/v1/jobs/job-1/repository";
+    let (count, whole) = Taking::begin(&laptop, path, &laptop.token).end();
+    assert!(whole && count > BYTES, "{count} bytes");
+    let taking = Taking::begin(&laptop, path, &laptop.token);
+    laptop.home.ok(["auth", "rotate"]);
+    wait_for("the token to be refused", || (laptop.get("/v1/sessions").status == 401).then_some(()));
+    let (count, whole) = taking.end();
+    assert!(!whole && count < BYTES / 2, "{count} bytes came after the token was worth nothing");
 }
 
 #[tokio::test]

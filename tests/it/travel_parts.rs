@@ -1,5 +1,5 @@
 //! What of a repository does not travel with a job: submodules, and the content of Git LFS files. It is said, and what
-//! the job changes besides comes back without touching them.
+//! the job changes besides comes back without touching them, nor a branch that somebody works on.
 
 use crate::runner::ended;
 use crate::support::queue::queue;
@@ -64,4 +64,24 @@ async fn files_of_git_lfs_travel_as_pointers_and_come_back_as_they_were() {
     assert_eq!(repo.git(&["diff", "--name-only", "HEAD", "darkmux/job-1"]), "a.txt");
     repo.ok(&["job", "apply", "job-1"]);
     assert_eq!((repo.read("a.txt"), repo.read("art/logo.psd")), ("two\n".into(), "the content\n".into()));
+}
+
+#[tokio::test]
+async fn a_branch_that_is_checked_out_elsewhere_is_not_moved() {
+    let server = RedisServer::start();
+    let (here, studio) = (laptop(&server.url()), member("studio", &server.url()));
+    let _daemon = Daemon::start(&studio);
+    let repo = Repo::new(&here, "site", &[("a.txt", "one\n")]);
+    // Of that name, and without a commit so far: nothing but its being checked out keeps it.
+    repo.git(&["worktree", "add", "-q", "--detach", "../other"]);
+    let other = Repo::at(&here, "other");
+    other.git(&["checkout", "-q", "--orphan", "darkmux/job-1"]);
+    let output = dispatch(&repo, "job-1", "echo two > a.txt");
+    assert_eq!(output.status.code(), Some(0), "{}", describe(&output));
+    let said = stderr(&output);
+    assert!(said.contains("the branch darkmux/job-1 is in use or was moved, and stays as it is"), "{said}");
+    assert_eq!(repo.git(&["branch", "--list", "darkmux/job-1"]), "", "it has no commit still");
+    assert_eq!(other.git(&["status", "--porcelain"]), "A  a.txt");
+    repo.ok(&["job", "apply", "job-1"]);
+    assert_eq!(repo.read("a.txt"), "two\n");
 }

@@ -10,6 +10,7 @@ import { moment, utc } from '../format.js';
 import { jobPath, machinePath, ownId, sessionOf } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { signInHint } from './account.js';
+import { agentResult } from './agent-result.js';
 import { byId, commandLine, copyButton, h, replace, setText } from './dom.js';
 import { label, outcome, ranFor, tone } from './sessions.js';
 
@@ -24,6 +25,7 @@ const MAX_FACT = 500;
  * @property {(view: import('../types.js').SessionView) => void} show
  * @property {(id: string, action: import('../act.js').SessionAction) => void} act
  * @property {(id: string, name: string) => void} rename
+ * @property {(id: string) => Promise<import('../wire.js').AgentResult | null>} sessionResult
  */
 
 /** @param {DetailActions} actions */
@@ -31,6 +33,26 @@ export function createSessionDetail(actions) {
   const panel = byId('session-detail', HTMLElement);
   const ran = h('dd', {});
   let shown = '';
+  /** What the built-in agent came to in one run of one session. @type {{of: string, result: import('../wire.js').AgentResult | null}} */
+  let came = { of: '', result: null };
+  /** @type {State | undefined} */
+  let last;
+
+  /** Asks once for what an ended run of the built-in agent came to. @param {State} state @param {Session | undefined} session */
+  function askResult({ access, mode }, session) {
+    const may = mode.kind === 'live' && (access === 'act' || access === 'watch');
+    const ended = may && session?.kind === 'agent' && !isOpen(session.state);
+    const of = ended ? `${session.id} ${session.runs}` : '';
+    if (of === came.of) return;
+    came = { of, result: null };
+    if (!ended) return;
+    void actions.sessionResult(session.id).then((result) => {
+      if (came.of !== of || result === null) return;
+      came = { of, result };
+      shown = '';
+      if (last) render(last);
+    });
+  }
 
   /** @param {State} state @param {Session | undefined} session */
   function build(state, session) {
@@ -49,27 +71,30 @@ export function createSessionDetail(actions) {
       facts && h('p', { class: 'detail-line' }, ...idParts(id)),
       facts && (session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.')),
       session && state.access === 'none' && h('div', { class: 'sign-in' }, ...signInHint('To see its terminal here and to type into it, sign this browser in:')),
-      facts && session && h('dl', { class: 'facts' }, ...factsOf(session, ran)));
+      facts && session && h('dl', { class: 'facts' }, ...factsOf(session, ran)),
+      facts && session && came.result && agentResult(id, came.result, false));
   }
 
-  return {
-    /** @param {State} state */
-    render(state) {
-      const id = sessionOf(state.place.route);
-      panel.hidden = id === '';
-      if (id === '') {
-        shown = '';
-        return;
-      }
-      const session = state.sessions.find((one) => one.id === id);
-      const now = JSON.stringify([id, session, state.access, state.view, state.jobs.some((job) => job.id === ownId(id))]);
-      if (now !== shown) {
-        shown = now;
-        build(state, session);
-      }
-      if (session) setText(ran, ranFor(session, state.now));
-    },
-  };
+  /** @param {State} state */
+  function render(state) {
+    const id = sessionOf(state.place.route);
+    panel.hidden = id === '';
+    last = state;
+    if (id === '') {
+      shown = '';
+      return;
+    }
+    const session = state.sessions.find((one) => one.id === id);
+    askResult(state, session);
+    const now = JSON.stringify([id, session, state.access, state.view, state.jobs.some((job) => job.id === ownId(id))]);
+    if (now !== shown) {
+      shown = now;
+      build(state, session);
+    }
+    if (session) setText(ran, ranFor(session, state.now));
+  }
+
+  return { render };
 }
 
 /** @param {import('../types.js').SessionView} view @param {DetailActions} actions */

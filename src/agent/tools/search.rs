@@ -332,3 +332,37 @@ fn answer_of(
     let shown = vec![format!("{shown}: {}", count(total, what))];
     Done { ok: true, text, steady: None, shown, changed: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_is_cancelled_looks_no_further() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in 0..200 {
+            std::fs::write(dir.path().join(format!("{name}.txt")), "needle\n").unwrap();
+        }
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let args: Args = serde_json::from_value(serde_json::json!({ "pattern": "needle" })).unwrap();
+        let hunt = |cancelled: bool| {
+            let stop = CancellationToken::new();
+            if cancelled {
+                stop.cancel();
+            }
+            let hunt = Hunt {
+                root: Arc::clone(&root),
+                matcher: matcher(&args).unwrap().0,
+                deadline: Instant::now() + std::time::Duration::from_mins(1),
+                stop,
+                found: AtomicUsize::new(0),
+                late: AtomicBool::new(false),
+                skipped: AtomicUsize::new(0),
+            };
+            let found = hunt.run(walk(&root, Path::new("."), &args).unwrap());
+            (found.len(), hunt.late.into_inner())
+        };
+        assert_eq!(hunt(false), (200, false));
+        assert_eq!(hunt(true), (0, true));
+    }
+}

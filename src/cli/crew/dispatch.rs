@@ -65,7 +65,7 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         let keys =
             if args.interactive { Keys::Attached } else { Keys::Wait { cancel: args.cancel_on_interrupt } };
         let how = Watch { from: (!args.json).then_some(0), hold: true, keys, until: None, screen: false };
-        let seen = match watch(cx, &table, &job.spec.id, &how, Screen::live()).await {
+        let seen = match watch(cx, &table, &job.spec.id, &how, Screen::live(&cx.printer)).await {
             Err(failure) if failure.is_silent() => return Ok(outcome::unread(cx, &job.spec.id)),
             seen => seen?,
         };

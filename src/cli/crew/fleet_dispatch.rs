@@ -347,7 +347,7 @@ impl Dispatch<'_> {
             interrupts: if args.cancel_on_interrupt { Interrupts::Cancels } else { Interrupts::TwiceCancels },
             until: None,
         };
-        let screen = (!args.json).then(Screen::of_job);
+        let screen = (!args.json).then(|| Screen::of_job(&cx.printer));
         match job::follow(&how, screen).await {
             Err(failure) if failure.is_silent() => {
                 cx.printer.note(&format!(

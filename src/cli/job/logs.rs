@@ -98,7 +98,7 @@ async fn from_redis(args: &LogsArgs, cx: &Cx, queue: &Queue, job: &JobView) -> O
     let id: &SessionId = &job.id;
     let part = part(args, queue, job).await?;
     if !args.follow {
-        let screen = if args.json { Screen::json_lines(0) } else { Screen::later() };
+        let screen = if args.json { Screen::json_lines(0) } else { Screen::later(&cx.printer) };
         Output::of(cx, Some(screen), part).show_all(queue, id).await?;
         return last_line(args, cx, job, Exit::Ok);
     }
@@ -110,7 +110,7 @@ async fn follow_on(args: &LogsArgs, cx: &Cx, (queue, id): (&Queue, &SessionId), 
     let tells = !args.json;
     let (target, interrupts) = (None, Interrupts::Leave);
     let how = Follow { cx, queue, id, tells, is_told: false, target, interrupts, until: None };
-    let screen = if args.json { Screen::json_lines(0) } else { Screen::of_job() };
+    let screen = if args.json { Screen::json_lines(0) } else { Screen::of_job(&cx.printer) };
     match follow_part(&how, Some(screen), part).await? {
         Followed::Ended(job) | Followed::Cancelled(job) => last_line(args, cx, &job, words::exit_of(&job)),
         left => ending::report(cx, queue, id, left, ending::Telling::Words).await,

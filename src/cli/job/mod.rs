@@ -10,6 +10,7 @@ mod explain;
 mod fetch;
 mod fleet;
 mod follow;
+mod here;
 mod logs;
 mod ls;
 mod news;

@@ -7,15 +7,18 @@ use clap_complete::engine::ArgValueCompleter;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{link, words};
+use super::{here, link, words};
 use crate::cli::printer::{BOLD, DIM};
 use crate::cli::table::{Cell, Table};
-use crate::cli::{Cx, Exit, Outcome, block_on, completions};
+use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
 use crate::util::{clock, human, visible, visible_line};
 use crate::wire::{AgentResult, WorkspaceResult};
-use crate::work::JobView;
+use crate::work::{JobView, Queue};
 
 /// Show one job: its state, its attempts and how each ended, its times, who published it.
+///
+/// What was dispatched on this machine without the queue, or while Redis is away, is shown as this machine's session
+/// knows it.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// Job: an id, the beginning or the end of one, or a name
@@ -31,41 +34,66 @@ pub struct ShowArgs {
 
 /// Runs the verb.
 pub fn run(args: &ShowArgs, cx: &Cx) -> Outcome {
-    let queue = link::queue(cx, "showing a job")?;
-    block_on(async {
-        let job = link::find_view(&queue, &args.job).await?;
-        if args.message {
-            let message = queue.message(&job.id).await.map_err(|error| link::failure(&error))?;
-            cx.printer.bytes(message.unwrap_or_default().as_bytes())?;
-        } else if args.json {
-            cx.printer.json(&json!({ "schema": 1, "job": job }))?;
-        } else {
-            let now = clock::unix_ms(cx.clock.now());
-            for line in lines(&job, now) {
-                cx.printer.line(&line)?;
-            }
-            if let Some(last) = last_message(&job) {
-                cx.printer.line("")?;
-                cx.printer.line(&visible(last.trim_end()))?;
-                cx.printer.line("")?;
-            }
-            if !job.attempts.is_empty() {
-                attempts(&job).print(&cx.printer)?;
-            }
-        }
-        Ok(Exit::Ok)
-    })
+    let (why, is_away) =
+        match link::queue(cx, "showing a job").map(|queue| block_on(of_queue(args, cx, &queue))) {
+            Err(failure) => (failure, false),
+            Ok(Ok(Some(exit))) => return Ok(exit),
+            Ok(Ok(None)) => (link::no_job(&args.job), false),
+            Ok(Err(failure)) => (failure, true),
+        };
+    let here = match why.exit() {
+        Exit::Unreachable => here::find(cx, &args.job)?,
+        Exit::Failed if !is_away => here::find(cx, &args.job)?,
+        _ => None,
+    };
+    let Some(here) = here else { return Err(why) };
+    if is_away {
+        cx.printer.warn(&format!("{}; this is what the session on this machine says", why.words()));
+    }
+    match args {
+        ShowArgs { message: true, .. } => here.message(cx, why),
+        ShowArgs { json: true, .. } => here.document(cx),
+        ShowArgs { .. } => here.show(cx),
+    }
 }
 
-fn lines(job: &JobView, now: u64) -> Vec<String> {
-    let head = format!("{BOLD}{}{BOLD:#}  {}", job.id, words::end(job));
-    std::iter::once(head)
-        .chain(
-            facts(job, now)
-                .into_iter()
-                .map(|(name, value)| format!("  {DIM}{name:<10}{DIM:#}  {}", visible_line(&value))),
-        )
-        .collect()
+/// Shows the job of the queue; `None` where it has none that is called so.
+async fn of_queue(args: &ShowArgs, cx: &Cx, queue: &Queue) -> Result<Option<Exit>, Failure> {
+    let Some(id) = link::find_if_there(queue, &args.job).await? else { return Ok(None) };
+    // It may have gone between the two looks.
+    let Some(job) = queue.job(&id).await.map_err(|error| link::failure(&error))? else { return Ok(None) };
+    if args.message {
+        let message = queue.message(&job.id).await.map_err(|error| link::failure(&error))?;
+        cx.printer.bytes(message.unwrap_or_default().as_bytes())?;
+    } else if args.json {
+        cx.printer.json(&json!({ "schema": 1, "job": job }))?;
+    } else {
+        let now = clock::unix_ms(cx.clock.now());
+        print(cx, (job.id.as_str(), &words::end(&job)), &facts(&job, now), last_message(&job).as_deref())?;
+        if !job.attempts.is_empty() {
+            attempts(&job).print(&cx.printer)?;
+        }
+    }
+    Ok(Some(Exit::Ok))
+}
+
+/// Prints what is known of a job: which and how it ended, facts, and the built-in agent's last message.
+pub fn print(
+    cx: &Cx,
+    (id, end): (&str, &str),
+    facts: &[(&str, String)],
+    last: Option<&str>,
+) -> Result<(), Failure> {
+    cx.printer.line(&format!("{BOLD}{id}{BOLD:#}  {end}"))?;
+    for (name, value) in facts {
+        cx.printer.line(&format!("  {DIM}{name:<10}{DIM:#}  {}", visible_line(value)))?;
+    }
+    if let Some(last) = last.filter(|last| !last.is_empty()) {
+        cx.printer.line("")?;
+        cx.printer.line(&visible(last.trim_end()))?;
+        cx.printer.line("")?;
+    }
+    Ok(())
 }
 
 fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
@@ -105,28 +133,35 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     say("why", words::why(job));
     let agent = result.and_then(|result| result.details.get("agent"));
     let agent: Option<AgentResult> = agent.and_then(|agent| serde_json::from_value(agent.clone()).ok());
-    if let Some(agent) = &agent {
-        say("model", Some(format!("{} at {}", agent.model, agent.endpoint)));
-        let totals = agent.totals;
-        let took = [
-            human::count(totals.total_turns, "turn"),
-            human::count(totals.total_tools, "call"),
-            human::count(totals.total_tokens, "token"),
-        ];
-        say("took", Some(took.join(", ")));
-        say("hand it to", agent.hand_off_to.as_ref().map(ToString::to_string));
-        let changed: Vec<String> = agent.changed.iter().map(|path| path.display().to_string()).collect();
-        say("files", list(&changed));
-        for check in &agent.checks {
-            say("ran", Some(format!("{} {}", if check.ok { "✓" } else { "✗" }, check.command)));
-        }
-    }
+    facts.extend(agent.iter().flat_map(of_agent));
+    let mut say = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     say("parked", job.parked.clone());
     say("cancel", job.cancel.clone().filter(|_| !job.state.is_final()));
     for (machine, why) in &job.declined {
         say("refused by", Some(format!("{machine}: {why}")));
     }
     say("1.9 has it", job.legacy_runner.clone());
+    facts
+}
+
+/// What the built-in agent came to.
+pub fn of_agent(agent: &AgentResult) -> Vec<(&'static str, String)> {
+    let totals = agent.totals;
+    let took = [
+        human::count(totals.total_turns, "turn"),
+        human::count(totals.total_tools, "call"),
+        human::count(totals.total_tokens, "token"),
+    ];
+    let model = (!agent.model.is_empty()).then(|| format!("{} at {}", agent.model, agent.endpoint));
+    let changed: Vec<String> = agent.changed.iter().map(|path| path.display().to_string()).collect();
+    let mut facts: Vec<_> = model.map(|model| ("model", model)).into_iter().collect();
+    facts.push(("took", took.join(", ")));
+    facts.extend(agent.hand_off_to.as_ref().map(|role| ("hand it to", role.to_string())));
+    if !changed.is_empty() {
+        facts.push(("files", changed.join(", ")));
+    }
+    let mark = |ok| if ok { "✓" } else { "✗" };
+    facts.extend(agent.checks.iter().map(|check| ("ran", format!("{} {}", mark(check.ok), check.command))));
     facts
 }
 

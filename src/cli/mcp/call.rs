@@ -107,11 +107,16 @@ impl Call {
 
     /// Until when to wait, where this was asked for.
     pub fn until(&self, asked: Option<&String>) -> Result<Instant, Failure> {
-        let default = if self.is_followed { WAIT_FOLLOWED } else { WAIT };
-        let wait = asked.map_or(Ok(default), |text| human::parse_duration(text));
-        let wait = wait.map_err(|words| Failure::new(Exit::Usage, format!("wait_for: {words}")))?;
-        Ok(Instant::now() + wait.min(WAIT_MAX))
+        Ok(Instant::now() + time_to_wait(asked, self.is_followed)?)
     }
+}
+
+/// How long to wait where this was asked for, and the client hears how it goes or does not.
+fn time_to_wait(asked: Option<&String>, is_followed: bool) -> Result<Duration, Failure> {
+    let default = if is_followed { WAIT_FOLLOWED } else { WAIT };
+    let wait = asked.map_or(Ok(default), |text| human::parse_duration(text));
+    let wait = wait.map_err(|words| Failure::new(Exit::Usage, format!("wait_for: {words}")))?;
+    Ok(wait.min(WAIT_MAX))
 }
 
 /// clap's words without its hints on how to write a command line.
@@ -126,4 +131,22 @@ pub fn arguments<T: DeserializeOwned>(arguments: JsonObject) -> Result<T, Failur
     serde_json::from_value(arguments.into()).map_err(|error| {
         Failure::new(Exit::Usage, format!("arguments: {error}; the tool's inputSchema says which there are"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_short_where_nothing_is_heard_and_have_an_end() {
+        let wait = |asked: Option<&str>, is_followed| {
+            time_to_wait(asked.map(str::to_owned).as_ref(), is_followed).map(|wait| wait.as_secs())
+        };
+        // Clients give a silent call up after a minute.
+        assert!((30..60).contains(&wait(None, false).unwrap()));
+        assert_eq!(wait(None, true).unwrap(), 600);
+        assert_eq!(wait(Some("90s"), false).unwrap(), 90);
+        assert_eq!(wait(Some("300d"), false).unwrap(), 24 * 3600);
+        assert!(wait(Some("soon"), true).unwrap_err().words().starts_with("wait_for: "));
+    }
 }

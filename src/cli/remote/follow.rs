@@ -35,7 +35,7 @@ pub async fn tail(cx: &Cx, remote: Remote, how: Tail) -> Outcome {
             Screen::stdout(Form::Raw).of_another_machine()
         }
         Tail { raw: true, .. } => Screen::stdout(Form::Raw),
-        _ => Screen::later(),
+        _ => Screen::later(&cx.printer),
     };
     let (screen, at) = if let Some(lines) = how.lines {
         let (start, held) = held(&remote, 0, LINES_MAX).await?;

@@ -18,6 +18,7 @@ mod screen;
 mod send;
 mod shown;
 mod starting;
+mod styles;
 mod tail;
 mod terminal;
 mod wait;

@@ -84,7 +84,7 @@ pub(super) async fn follow(cx: &Cx, table: &Table, session: &SessionStatus, from
     let id = &session.id;
     let keys = Keys::Wait { cancel: false };
     let how = Watch { from: Some(from), hold: true, keys, until: None, screen: false };
-    match watch(cx, table, id, &how, Screen::live()).await? {
+    match watch(cx, table, id, &how, Screen::live(&cx.printer)).await? {
         Seen::Ended(status) => {
             if let (None, Some(why)) = (status.exit_code, &status.error) {
                 cx.printer.error(&format!("session {id} was lost: {}", visible_line(why)));

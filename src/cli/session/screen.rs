@@ -9,6 +9,9 @@ use super::json_lines::JsonLines;
 use super::modes::Modes;
 use super::replay::Replay;
 use super::shown::Shown;
+use super::styles::{Part, Styles};
+use crate::agent::STYLE_BEGIN;
+use crate::cli::Printer;
 use crate::util::visible_line;
 use crate::wire::WindowSize;
 
@@ -30,9 +33,10 @@ const BANNER_BEGIN: &[u8] = b"\x1b\\\x1b[?2026l\x1b7\x1b[?6l";
 pub enum Form {
     /// They stay as they are.
     Raw,
-    /// The terminal's translation of newlines is undone: what the program wrote.
+    /// The terminal's translation of newlines is undone: what the program wrote. Of our own program, the built-in agent,
+    /// without colours where they are not wanted.
     Program,
-    /// Text alone: no escape sequences, no control characters.
+    /// Text: no control characters, and no escape sequences but colours, where they are wanted.
     Text,
 }
 
@@ -48,6 +52,7 @@ pub struct Screen<'a> {
     past: u64,
     replay: Replay,
     strip: anstream::adapter::StripBytes,
+    styles: Styles,
     /// Makes JSON of it instead.
     json: Option<JsonLines>,
 }
@@ -97,13 +102,18 @@ impl Drop for Out<'_> {
 
 impl<'a> Screen<'a> {
     /// For a session that is watched: raw on a terminal, else what the program wrote.
-    pub fn live() -> Self {
-        Self::stdout(if io::stdout().is_terminal() { Form::Raw } else { Form::Program })
+    pub fn live(printer: &Printer) -> Self {
+        Self::of(printer, Form::Raw)
+    }
+
+    fn of(printer: &Printer, on_terminal: Form) -> Self {
+        let form = if io::stdout().is_terminal() { on_terminal } else { Form::Program };
+        Self { styles: Styles::new(printer.styles()), ..Self::stdout(form) }
     }
 
     /// For a job on another machine: as live, without the questions that this terminal would answer to nobody.
-    pub fn of_job() -> Self {
-        Self::live().with_past(u64::MAX).of_another_machine()
+    pub fn of_job(printer: &Printer) -> Self {
+        Self::live(printer).with_past(u64::MAX).of_another_machine()
     }
 
     /// The bytes are another machine's: on a terminal, they set neither its title nor its clipboard.
@@ -115,8 +125,8 @@ impl<'a> Screen<'a> {
     }
 
     /// For output that is looked at later: text on a terminal, else what the program wrote.
-    pub fn later() -> Self {
-        Self::stdout(if io::stdout().is_terminal() { Form::Text } else { Form::Program })
+    pub fn later(printer: &Printer) -> Self {
+        Self::of(printer, Form::Text)
     }
 
     /// stdout, in this form.
@@ -129,9 +139,9 @@ impl<'a> Screen<'a> {
         Self { json: Some(JsonLines::new(from)), ..Self::stdout(Form::Program) }
     }
 
-    /// Collects what the program wrote.
+    /// Collects what the program wrote, without our own colours.
     pub fn collect(into: &'a mut Vec<u8>) -> Self {
-        Self::new(Box::new(into), Form::Program)
+        Self { styles: Styles::new(false), ..Self::new(Box::new(into), Form::Program) }
     }
 
     fn new(out: Box<dyn Write + 'a>, form: Form) -> Self {
@@ -145,6 +155,7 @@ impl<'a> Screen<'a> {
             past: 0,
             replay: Replay::default(),
             strip,
+            styles: Styles::new(true),
             json: None,
         }
     }
@@ -278,13 +289,17 @@ impl<'a> Screen<'a> {
             return self.out.to.flush();
         }
         let bytes = undo_newlines(&mut self.held_cr, bytes);
-        if self.form == Form::Text {
-            for piece in self.strip.strip_next(&bytes) {
-                self.out.to.write_all(piece)?;
+        let Self { out, form, strip, styles, .. } = self;
+        let wanted = styles.are_wanted();
+        styles.split(&bytes, |part| match (part, *form) {
+            (Part::Style(style), Form::Program) if !wanted && style.starts_with(STYLE_BEGIN) => Ok(()),
+            (Part::Style(_), Form::Text) if !wanted => Ok(()),
+            (Part::Style(style), _) => out.to.write_all(style),
+            (Part::Rest(rest), Form::Text) => {
+                strip.strip_next(rest).try_for_each(|text| out.to.write_all(text))
             }
-        } else {
-            self.out.to.write_all(&bytes)?;
-        }
+            (Part::Rest(rest), _) => out.to.write_all(rest),
+        })?;
         self.out.to.flush()
     }
 
@@ -315,8 +330,14 @@ impl<'a> Screen<'a> {
             self.out.to.write_all(&json.end())?;
             return self.out.to.flush();
         }
+        if self.form == Form::Program {
+            self.out.to.write_all(&self.styles.rest())?;
+        }
         if std::mem::take(&mut self.held_cr) {
             self.out.to.write_all(b"\r")?;
+        }
+        if self.form == Form::Text {
+            self.out.to.write_all(self.styles.end())?;
         }
         self.out.restore()
     }
@@ -379,6 +400,26 @@ mod tests {
         terminal.process(&shown[undone..]);
         assert_eq!(terminal.screen().contents(), "one\ntwo\nthree");
         assert!(terminal.screen().bold(), "what comes next looks as before");
+    }
+
+    #[test]
+    fn colours_stay_where_they_are_wanted() {
+        let shown = |form, styled| {
+            let mut shown = Vec::new();
+            let styles = Styles::new(styled);
+            let mut screen = Screen { form, styles, ..Screen::collect(&mut shown) };
+            for piece in ["one \x1b[;0;3", "2mtwo\x1b[;0", "m\r\nth\x1b[Kree \x1b[1mfour"] {
+                screen.show(piece.as_bytes()).unwrap();
+            }
+            screen.end().unwrap();
+            drop(screen);
+            String::from_utf8(shown).unwrap()
+        };
+        assert_eq!(shown(Form::Program, true), "one \x1b[;0;32mtwo\x1b[;0m\nth\x1b[Kree \x1b[1mfour");
+        let others = "one two\nth\x1b[Kree \x1b[1mfour";
+        assert_eq!(shown(Form::Program, false), others, "what other programs write stays");
+        assert_eq!(shown(Form::Text, true), "one \x1b[;0;32mtwo\x1b[;0m\nthree \x1b[1mfour\x1b[0m");
+        assert_eq!(shown(Form::Text, false), "one two\nthree four");
     }
 
     proptest! {

@@ -18,7 +18,7 @@ const STEP: u64 = 64 * 1024;
 
 /// Print a session's output.
 ///
-/// On a terminal: its text, without escape sequences; elsewhere: what the program wrote.
+/// On a terminal: its text with its colours, without other escape sequences; elsewhere: what the program wrote.
 #[derive(Debug, Args)]
 pub struct TailArgs {
     /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
@@ -70,7 +70,7 @@ pub fn run(args: &TailArgs, cx: &Cx) -> Outcome {
     let mut screen = match args {
         TailArgs { json: true, .. } => Screen::json_lines(from),
         TailArgs { raw: true, .. } => Screen::stdout(Form::Raw),
-        _ => Screen::later(),
+        _ => Screen::later(&cx.printer),
     };
     if !args.follow {
         show_log(&mut log, from, &mut screen, |from, to| tell_gap(cx, from, to))?;

@@ -20,6 +20,8 @@ enum Act {
     Send(Vec<u8>),
     /// Nothing, until the client goes away.
     Hang,
+    /// Nothing, until the test says so.
+    Wait,
     /// The connection ends in the middle.
     Cut,
 }
@@ -40,9 +42,13 @@ impl Reply {
 
     /// A stream of these deltas, with a reason to end, usage and the end mark.
     pub fn deltas(deltas: impl IntoIterator<Item = Value>, finish: &str) -> Self {
-        let mut reply = Self::begun(deltas);
-        reply = reply.event(&json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": finish }] }));
-        reply = reply.event(&json!({ "choices": [], "usage": {
+        Self::begun(deltas).ends(finish)
+    }
+
+    /// Then it ends, for this reason.
+    pub fn ends(self, finish: &str) -> Self {
+        let reply = self.event(&json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": finish }] }));
+        let reply = reply.event(&json!({ "choices": [], "usage": {
             "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120 } }));
         reply.raw("data: [DONE]\n\n")
     }
@@ -113,6 +119,12 @@ impl Reply {
         self
     }
 
+    /// Then nothing comes until [`ModelServer::go_on`].
+    pub fn waits(mut self) -> Self {
+        self.acts.push(Act::Wait);
+        self
+    }
+
     /// Then the connection breaks.
     pub fn cut(mut self) -> Self {
         self.acts.push(Act::Cut);
@@ -143,6 +155,7 @@ struct Shared {
     heads: Mutex<Vec<String>>,
     models: Mutex<Value>,
     over: AtomicBool,
+    goes_on: AtomicBool,
 }
 
 /// The server.
@@ -178,8 +191,18 @@ impl ModelServer {
 
     /// What `/v1/models` answers.
     pub fn serves(self, models: &Value) -> Self {
-        *self.shared.models.lock().unwrap() = json!({ "data": models });
+        self.now_serves(models);
         self
+    }
+
+    /// As [`serves`](Self::serves), from now on.
+    pub fn now_serves(&self, models: &Value) {
+        *self.shared.models.lock().unwrap() = json!({ "data": models });
+    }
+
+    /// Lets an answer that waits go on.
+    pub fn go_on(&self) {
+        self.shared.goes_on.store(true, Ordering::SeqCst);
     }
 
     /// Adds to the script.
@@ -254,19 +277,20 @@ fn give(mut stream: &TcpStream, reply: Reply, shared: &Shared) -> std::io::Resul
                 stream.write_all(&chunk)?;
             }
             Act::Hang => {
-                hang(stream, shared);
+                hang(stream, shared, &AtomicBool::new(false));
                 return Ok(());
             }
+            Act::Wait => hang(stream, shared, &shared.goes_on),
             Act::Cut => return stream.shutdown(std::net::Shutdown::Both),
         }
     }
     stream.write_all(b"0\r\n\r\n")
 }
 
-/// Waits until the client is gone, or the test is over.
-fn hang(stream: &TcpStream, shared: &Shared) {
+/// Waits until the client is gone, the test is over, or it `ends`.
+fn hang(stream: &TcpStream, shared: &Shared, ends: &AtomicBool) {
     let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
-    while !shared.over.load(Ordering::Relaxed) {
+    while !shared.over.load(Ordering::Relaxed) && !ends.load(Ordering::SeqCst) {
         match stream.peek(&mut [0]) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             _ => return,

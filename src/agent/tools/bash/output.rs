@@ -104,6 +104,8 @@ mod tests {
         let text = output.text();
         assert!(text.starts_with("line 0\nline 1\n") && text.ends_with("\nline 199\n"), "{text}");
         assert!(text.len() < 400 && text.contains("left out"), "{text}");
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o600, "for nobody else");
         let whole = std::fs::read_to_string(path).unwrap();
         assert_eq!(whole.lines().count(), 200);
         assert!(!output.push(&vec![b'x'; 20_000]));

@@ -105,6 +105,7 @@ pub const V1: &[Route] = &[
         .taking(SMALL),
     Route::post("/v1/sessions/{id}/resume", "/v1/sessions/none/resume", Act, || post(act::resume))
         .taking(SMALL),
+    Route::get("/v1/sessions/{id}/result", "/v1/sessions/none/result", Watch, || get(sessions::result)),
     Route::get("/v1/sessions/{id}/scrollback", "/v1/sessions/none/scrollback", Watch, || {
         get(scrollback::scrollback)
     }),

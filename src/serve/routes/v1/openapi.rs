@@ -59,6 +59,7 @@ use crate::wire::v1::{ErrorObject, Refusal, StatusObject};
         sessions::attach,
         sessions::list,
         sessions::one,
+        sessions::result,
         wait::wait,
     ),
     components(schemas(ErrorObject, Refusal, StatusObject))

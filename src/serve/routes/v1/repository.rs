@@ -15,7 +15,6 @@ use super::queue::job_id;
 use crate::model::SessionId;
 use crate::serve::auth::Caller;
 use crate::serve::{ApiError, App};
-use crate::wire::FETCH_MAX;
 use crate::wire::v1::Refusal;
 use crate::workspace::{Printed, Records, Source, Where, WorkspaceError};
 
@@ -46,13 +45,8 @@ pub async fn repository(
 
 /// A pack as git writes it, for as long as the caller may have it.
 pub fn written(app: &App, caller: Caller, pack: (Printed, OwnedSemaphorePermit)) -> Response {
-    let pieces = stream::try_unfold((pack, 0_u64), async |((mut pack, permit), sent)| {
-        let Some(piece) = pack.next().await? else { return Ok(None) };
-        let sent = sent + piece.len() as u64;
-        if sent > FETCH_MAX {
-            return Err(WorkspaceError::Refused(format!("it has more than {FETCH_MAX} bytes")));
-        }
-        Ok(Some((piece, ((pack, permit), sent))))
+    let pieces = stream::try_unfold(pack, async |(mut pack, permit)| {
+        Ok::<_, WorkspaceError>(pack.next().await?.map(|piece| (piece, (pack, permit))))
     });
     let headers = [
         (header::CONTENT_TYPE.as_str(), "application/octet-stream"),

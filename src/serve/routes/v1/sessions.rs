@@ -11,6 +11,7 @@ use crate::peer::{Audience, VIA};
 use crate::serve::app::data;
 use crate::serve::auth::{Caller, Via};
 use crate::serve::{ApiError, App};
+use crate::session::agent_result;
 use crate::wire::v1::{AttachObject, Refusal, SessionObject};
 
 /// Every session, those of the peers too, newest first.
@@ -66,6 +67,23 @@ pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<
     let session = app.peers.find(id).map_err(not_found)?;
     let body = [&b"{\"data\":"[..], &session.json(), b",\"ok\":true}"].concat();
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// What the built-in agent came to.
+#[utoipa::path(get, path = "/v1/sessions/{id}/result", tag = "sessions",
+    params(("id" = String, Path, description = "id, the beginning or end of one, slug, or name")),
+    responses(
+        (status = 200, description = "`data`: its last message, files and commands, as in `crew dispatch --json`", body = Object),
+        (status = 404, description = "`not_found`: no such session, or it left no result", body = Refusal),
+    )
+)]
+pub async fn result(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let session = find(&app, &id)?;
+    let folder = app.live.folder(session.id());
+    let read = app.blocking("reading its result", move || Ok::<_, std::io::Error>(agent_result(&folder)));
+    let words =
+        || ApiError::not_found(format!("session `{}` left no result of the built-in agent", session.id()));
+    data(&read.await?.ok_or_else(words)?)
 }
 
 /// How to reach its terminal.
