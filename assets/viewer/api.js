@@ -40,6 +40,16 @@ export function backoff(attempt, random) {
   return Math.max(BACKOFF_MIN_MS, Math.min(BACKOFF_MAX_MS, base * (0.75 + random * 0.5)));
 }
 
+/** What the page itself asked for while the viewer was on its way (first.js). @typedef {{path: string, answer: Promise<Response | null> | null}} FirstAnswer */
+
+/** @param {string} path @returns {Promise<Response | null> | null} the answer that the page asked for, once; null where it did not, or got none */
+function askedFirst(path) {
+  const { firstAnswer: first } = /** @type {{firstAnswer?: FirstAnswer}} */ (globalThis);
+  if (first?.path !== path) return null;
+  Reflect.deleteProperty(globalThis, 'firstAnswer');
+  return first.answer;
+}
+
 /**
  * @template T
  * @param {() => Promise<T>} make what may fail because the daemon is not there
@@ -61,7 +71,9 @@ export async function untilMade(make, wanted, missing = () => {}) {
 
 /** @param {string} path @param {number} [timeout] */
 async function get(path, timeout = TIMEOUT_MS) {
-  const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
+  const ask = () => fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
+  const first = askedFirst(path);
+  const response = first ? await first ?? await ask() : await ask();
   if (!response.ok) throw new StatusError(path, response.status, readRefusal(await response.json().catch(() => undefined)));
   const text = await response.text();
   return { body: /** @type {unknown} */ (JSON.parse(text)), size: text.length, headers: response.headers };

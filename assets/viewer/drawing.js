@@ -43,6 +43,23 @@ export function createDrawing(views, failed) {
   };
 }
 
+/**
+ * A view of some pages, made when one of them is first shown: what is shown first does not wait for the others.
+ *
+ * @param {readonly State['place']['route']['page'][]} pages @param {() => View} make @returns {View}
+ */
+export function onPages(pages, make) {
+  /** @type {View | null} */
+  let view = null;
+  return {
+    render(state) {
+      if (!view && !pages.includes(state.place.route.page)) return;
+      view ??= make();
+      view.render(state);
+    },
+  };
+}
+
 /** @param {ReadonlyMap<keyof State, unknown>} seen @param {State} state */
 function sameAs(seen, state) {
   for (const [key, value] of seen) if (state[key] !== value) return false;

@@ -8,6 +8,7 @@
 
 import * as api from './api.js';
 import { count, shiftDay, utcDay } from './format.js';
+import { nextFrame } from './frame.js';
 import { canonicalAction, isRecord, text, touches } from './record.js';
 import { FIRST_RECORDS, MAX_RECORDS, SEEN_RECORDS } from './records.js';
 import { openStream } from './streams.js';
@@ -27,8 +28,9 @@ const BATCH_MAX = 500;
  * @param {(action: Action) => void} dispatch
  * @param {(topics: ReadonlySet<import('./record.js').Topic>) => void} onTouched Records say that something else may be other than before.
  * @param {() => void} onBack The daemon is there again: anything may be other than before.
+ * @param {() => Promise<void>} [drawn] What was told last is on the screen.
  */
-export function createFeed(dispatch, onTouched, onBack) {
+export function createFeed(dispatch, onTouched, onBack, drawn = nextFrame) {
   /** @type {ReturnType<typeof openStream> | null} */
   let stream = null;
   /** @type {Incoming[]} */
@@ -145,9 +147,10 @@ export function createFeed(dispatch, onTouched, onBack) {
       const newest = shown ? null : await api.getRecords(today, SEEN_RECORDS);
       shown = true;
       const all = newest !== null && newest.batch.length < SEEN_RECORDS;
-      // Shown while the others are on their way.
+      // Shown before the others are asked for.
       if (newest && !all) {
         dispatch({ type: 'records/loaded', ...newest, partial: true });
+        await drawn();
         seen();
       }
       const { batch: records, position, others } = all ? newest : await api.getRecords(today, asked);
@@ -168,6 +171,7 @@ export function createFeed(dispatch, onTouched, onBack) {
       }
       if (due) failed(error);
     } finally {
+      await drawn();
       seen();
     }
   }

@@ -8,7 +8,7 @@
 import * as act from './act.js';
 import { createAccount } from './account.js';
 import { createControl } from './control.js';
-import { createDrawing } from './drawing.js';
+import { createDrawing, onPages } from './drawing.js';
 import { createFeed } from './feed.js';
 import { noFilters } from './filters.js';
 import { utcDay } from './format.js';
@@ -181,11 +181,11 @@ const draw = createDrawing([
   createToasts((key) => store.dispatch({ type: 'toast/closed', key })),
   createTimeline(actions),
   createSessions(actions.openSession),
-  createFleet({ ...actions, launch: launcher.show }),
-  createQueue(actions),
+  onPages(['fleet', 'machine'], () => createFleet({ ...actions, launch: launcher.show })),
+  onPages(['queue'], () => createQueue(actions)),
   job,
   board,
-  createInboxPage(actions),
+  onPages(['inbox'], () => createInboxPage(actions)),
   ...(playback ? [createPlaybar(playback)] : []),
 ], reportError);
 const frozen = createFrozen();

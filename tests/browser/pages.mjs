@@ -21,6 +21,12 @@ await browserTest(async (page, faults) => {
     await visible(what);
     check(await page.locator('main > :visible').count() === 1, `more than one page is shown at ${path}`);
   }
+  // A machine that works alone is a fleet of one, and says why it has no queue: also to who comes there first.
+  await page.goto(`${url()}/fleet`);
+  await until('it is in the table and in the picture', async () => await page.locator('#fleet tr').count() === 1 && await page.locator('.topology .node').count() === 1);
+  await page.goto(`${url()}/queue`);
+  await until('it is said why there is no queue', () => page.locator('#page-queue h3', { hasText: 'This machine has no queue' }).isVisible());
+  await page.goto(url());
   await until('the records are shown', async () => await page.locator('li.record', { hasText: 'pages two' }).count() === 1);
 
   // By the keyboard.

@@ -87,6 +87,11 @@ fn more_tabs_than_connections_are_all_live() {
 }
 
 #[test]
+fn tabs_without_a_worker_follow_by_themselves_while_they_are_seen() {
+    passes("lone.mjs");
+}
+
+#[test]
 fn a_terminal_is_drawn_by_webgl() {
     passes("webgl.mjs");
 }

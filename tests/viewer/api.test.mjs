@@ -168,6 +168,28 @@ test('records come with the position of their answer; a failure is an error', as
   await assert.rejects(getRecords('2026-11-22', 5), StatusError);
 });
 
+test('what the page asked for while the viewer was on its way is taken once, and asked for where nothing came', async () => {
+  const asked = [];
+  globalThis.fetch = async (path) => {
+    asked.push(path);
+    return new Response('[]', { headers: { 'darkmux-position': 'own' } });
+  };
+  const first = (path, answer) => Object.assign(globalThis, { firstAnswer: { path, answer } });
+  const early = () => Promise.resolve(new Response('[{"a":1}]', { headers: { 'darkmux-position': 'early' } }));
+  first('/flow/2026-11-22?limit=5', early());
+  assert.equal((await getRecords('2026-11-22', 5)).position, 'early');
+  assert.deepEqual(asked, []);
+  assert.equal((await getRecords('2026-11-22', 5)).position, 'own');
+  // The viewer was faster, nothing was answered, or another day began meanwhile.
+  for (const [path, answer] of [['/flow/2026-11-22?limit=5', null], ['/flow/2026-11-22?limit=5', Promise.resolve(null)], ['/flow/2026-11-21?limit=5', early()]]) {
+    first(path, answer);
+    assert.equal((await getRecords('2026-11-22', 5)).position, 'own');
+  }
+  first('/flow/2026-11-22?limit=5', Promise.resolve(new Response('', { status: 503 })));
+  await assert.rejects(getRecords('2026-11-22', 5), StatusError);
+  assert.equal(asked.length, 4);
+});
+
 test('the events of the sessions are opened anew for a page that was away, and once', () => {
   const lost = [];
   const events = openSessionEvents({ onUpsert() {}, onRemove() {}, onComplete() {}, onPeer() {}, onLost: (refused) => lost.push(refused) });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createDrawing } from '../../assets/viewer/drawing.js';
+import { createDrawing, onPages } from '../../assets/viewer/drawing.js';
 import { initialState } from '../../assets/viewer/store.js';
 
 const start = () => initialState({ kind: 'live', label: '', src: '', query: '', at: NaN }, 0);
@@ -62,6 +62,22 @@ test('everything is drawn where that is asked for, and a view may spread the sta
   draw(state, true);
   draw({ ...state, unseen: 1 });
   assert.equal(view.drawn, 3);
+});
+
+test('a view of other pages is made when one of them is first shown, and once', () => {
+  let made = 0;
+  const view = counting((state) => state.place);
+  const draw = createDrawing([onPages(['queue', 'inbox'], () => { made += 1; return view; })], () => {});
+  const state = start();
+  draw(state);
+  draw({ ...state, records: [] }, true);
+  assert.deepEqual([made, view.drawn], [0, 0]);
+  draw(on(state, 'queue'));
+  draw(on(state, 'inbox'));
+  assert.deepEqual([made, view.drawn], [1, 2]);
+  // It takes itself away when its pages are left.
+  draw(on(state, 'flow'));
+  assert.deepEqual([made, view.drawn], [1, 3]);
 });
 
 test('a view that throws keeps no other from being drawn, and is drawn again when what it read is another', () => {

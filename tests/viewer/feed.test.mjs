@@ -61,7 +61,7 @@ function feed() {
   const actions = [];
   let sessions = 0;
   let back = 0;
-  const made = createFeed((action) => actions.push(action), (topics) => { if (topics.has('sessions')) sessions += 1; }, () => { back += 1; });
+  const made = createFeed((action) => actions.push(action), (topics) => { if (topics.has('sessions')) sessions += 1; }, () => { back += 1; }, async () => {});
   return {
     ...made,
     actions,

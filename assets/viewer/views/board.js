@@ -90,7 +90,7 @@ export function createBoard(go, tileActions) {
     },
     { name: 'Session', nodes: (s) => [`${label(s)}\n${s.id}`, () => [h('a', { href: sessionPath(s.id) }, label(s)), h('span', { class: 'sub' }, oneLine(s.id, MAX_NAME))]], title: (s) => oneLine(s.command, 300) },
     { name: 'State', nodes: (s) => [`${outcome(s)} ${tone(s)}`, () => [h('span', { class: 'session-outcome', data: { tone: tone(s) } }, outcome(s))]], title: (s) => oneLine(s.needsYou, 300) },
-    { name: 'Kind', kind: 'dim', text: (s) => oneLine(s.role || s.kind, MAX_NAME) },
+    { name: 'Kind', kind: 'dim wide-only', text: (s) => oneLine(s.role || s.kind, MAX_NAME) },
     { name: 'Folder', kind: 'dim', text: (s) => oneLine(s.cwd, MAX_NAME), title: (s) => oneLine(s.cwd, 300) },
     { name: 'Ran', kind: 'number dim', text: (s, { now }) => ranFor(s, now) },
     { name: 'Ended', kind: 'dim', text: (s, { now }) => (isOpen(s.state) ? '' : age(now - (s.ended || s.created))) },

@@ -10,7 +10,7 @@ import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, commandLine, h, setText } from './dom.js';
 import { createMachine } from './machine.js';
-import { doing, line, linkTone, skew, tone, turnOf } from './standing.js';
+import { doing, line, linkTone, machinesOf, skew, tone, turnOf } from './standing.js';
 import { createTable } from './table.js';
 import { createTopology } from './topology.js';
 
@@ -43,10 +43,10 @@ const COLUMNS = [
     nodes: (m, state) => [turnOf(state), () => [line(state, m)]],
   },
   { name: 'Memory', kind: 'number', text: (m) => (m.ramFree >= 0 ? `${bytes(m.ramFree)} free` : '') },
-  { name: 'Models', text: models, title: (m) => m.models.map((name) => oneLine(name, MAX_NAME)).join(', ').slice(0, 500) },
-  { name: 'System', kind: 'dim', text: (m) => oneLine(m.system, MAX_NAME) },
-  { name: 'Version', kind: 'dim', text: (m) => oneLine(m.version, MAX_NAME).split(' ')[0] || '1.x', title: (m) => oneLine(m.version, MAX_NAME) },
-  { name: 'Last seen', kind: 'dim', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
+  { name: 'Models', kind: 'wide-only', text: models, title: (m) => m.models.map((name) => oneLine(name, MAX_NAME)).join(', ').slice(0, 500) },
+  { name: 'System', kind: 'dim wide-only', text: (m) => oneLine(m.system, MAX_NAME) },
+  { name: 'Version', kind: 'dim wide-only', text: (m) => oneLine(m.version, MAX_NAME).split(' ')[0] || '1.x', title: (m) => oneLine(m.version, MAX_NAME) },
+  { name: 'Last seen', kind: 'dim wide-only', text: (m, state) => [age(m.age + Math.max(0, state.now - state.fleetAt)), skew(m)].filter(Boolean).join(' · ') },
 ];
 
 /** @type {import('./table.js').Column<import('../types.js').Peer, State>[]} */
@@ -106,7 +106,7 @@ export function createFleet(actions) {
       setText(problem, state.fleetProblem);
       picture.element.hidden = state.fleet.length === 0 && state.peers.length > 0;
       picture.render(state);
-      table.update(state.fleet.slice(0, MAX_ROWS), state);
+      table.update(machinesOf(state).slice(0, MAX_ROWS), state);
       links.hidden = state.peers.length === 0;
       peers.update(state.peers, state);
       others.hidden = state.found.length === 0;

@@ -4,10 +4,11 @@
  * @module
  */
 
-import { age } from '../format.js';
+import { age, way } from '../format.js';
+import { oneLine } from '../sanitize.js';
 import { waiting } from '../v1.js';
 import { label } from './sessions.js';
-import { h, reconcile, setText } from './dom.js';
+import { h, reconcile, setAttribute, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Session} Session */
@@ -15,6 +16,7 @@ import { h, reconcile, setText } from './dom.js';
 const MAX_ROWS = 50;
 const MAX_QUESTION = 1_000;
 const MAX_ANSWER = 10_000;
+const MAX_WHERE = 80;
 
 /**
  * @typedef {object} InboxActions
@@ -49,6 +51,7 @@ export function createInbox(actions, { panel, list, total }) {
 function inboxRow(id, actions) {
   const title = h('button', { type: 'button', class: 'inbox-title', on: { click: () => actions.openSession(id) } });
   const when = h('span', { class: 'session-when' });
+  const where = h('p', { class: 'session-what inbox-where' });
   const question = h('p', { class: 'inbox-question' });
   const field = h('input', { class: 'search', type: 'text', 'data-acts': true, placeholder: 'Answer', 'aria-label': 'Answer', autocomplete: 'off', maxlength: MAX_ANSWER });
   const form = h('form', { class: 'inbox-answer' }, field, h('button', { type: 'submit', 'data-acts': true }, 'Send'));
@@ -73,13 +76,16 @@ function inboxRow(id, actions) {
     field.readOnly = false;
   });
   const element = h('li', { class: 'inbox-item', data: { sessionId: id } },
-    h('div', { class: 'session-line' }, title, when), question, form, other);
+    h('div', { class: 'session-line' }, title, when), where, question, form, other);
   return {
     element,
     /** @param {Session} session @param {State} state */
     update(session, state) {
       setText(title, label(session));
       setText(when, age(state.now - session.created));
+      const at = [session.role || session.kind, way(session.machine), session.cwd].map((one) => oneLine(one, MAX_WHERE)).filter(Boolean).join(' · ');
+      setText(where, at);
+      setAttribute(where, 'title', at);
       asked = session.needsYou;
       setText(question, asked.trim().slice(0, MAX_QUESTION));
       form.hidden = state.access !== 'act';

@@ -80,14 +80,15 @@ export function createJob(actions, tileActions) {
         : h('p', { class: 'note' }, 'Asking the daemon…'));
       return;
     }
-    const why = oneLine(job.why || job.parked || job.cancel, MAX_FACT * 2);
+    const isJudged = !hasEnded(job) && job.state !== 'running' && detail !== null && detail.machines.length > 0;
+    // Why it waits is said of each machine below.
+    const why = oneLine(job.why || (isJudged ? '' : job.parked) || job.cancel, MAX_FACT * 2);
     replace(facts,
       why !== '' && h('p', { class: 'banner' }, why),
       h('dl', { class: 'facts job-facts' }, ...factsOf(job)),
       job.agent && agentResult(job.id, job.agent, job.came),
       job.attempts.length > 0 && h('section', {}, h('h3', {}, 'Attempts'), attempts(job)),
-      !hasEnded(job) && job.state !== 'running' && detail && detail.machines.length > 0
-        && h('section', {}, h('h3', {}, 'Which machines can run it', h('span', { class: 'note' }, oneLine(detail.why, MAX_FACT))), judgementTable(detail.machines)));
+      isJudged && h('section', {}, h('h3', {}, 'Which machines can run it', h('span', { class: 'note' }, oneLine(detail.why, MAX_FACT))), judgementTable(detail.machines)));
   }
 
   /** @param {State} state @param {string} id */
@@ -231,12 +232,19 @@ function factsOf(job) {
   ];
 }
 
+/** How an attempt stands, for colour; others failed. @type {{[how: string]: string}} */
+const TONES = { '': 'open', done: 'good', lost: 'lost', cancelled: 'lost' };
+
+/** The columns of attempts, and their kinds. @type {[string, string][]} */
+const ATTEMPTS = [['Attempt', 'number'], ['Machine', ''], ['Began', 'wide-only'], ['Took', 'number'], ['How it ended', 'rest']];
+
 /** @param {Job} job */
 function attempts({ attempts: all }) {
   // Nothing in it can have the focus, and it scrolls.
   return h('div', { class: 'table-frame', tabindex: 0, role: 'group', 'aria-label': 'Attempts' }, h('table', { class: 'table' },
-    h('thead', {}, h('tr', {}, ...['Attempt', 'Machine', 'Began', 'Took', 'How it ended'].map((name) => h('th', { scope: 'col' }, name)))),
+    h('thead', {}, h('tr', {}, ...ATTEMPTS.map(([name, kind]) => h('th', { scope: 'col', class: kind }, name)))),
     h('tbody', {}, ...all.slice(-50).map((one) => h('tr', {},
-      h('td', {}, String(one.number)), h('td', {}, oneLine(one.machine, 64)), h('td', { class: 'dim', title: utc(one.started) }, moment(one.started)),
-      h('td', { class: 'dim' }, duration(one.ended - one.started)), h('td', {}, oneLine(one.how, 60)))))));
+      h('td', { class: 'number' }, String(one.number)), h('td', {}, oneLine(one.machine, 64)), h('td', { class: 'dim wide-only', title: utc(one.started) }, moment(one.started)),
+      h('td', { class: 'number dim' }, duration(one.ended - one.started)),
+      h('td', { class: 'rest' }, h('span', { class: 'session-outcome', data: { tone: TONES[one.how] ?? 'bad' } }, oneLine(one.how || 'running', 60))))))));
 }

@@ -9,7 +9,7 @@ import { clock, count, duration, shortId, utc } from '../format.js';
 import { sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { lanesOf, ticks } from '../spans.js';
-import { byId, h, replace, setAttribute } from './dom.js';
+import { byId, h, replace, setAttribute, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../spans.js').Lane} Lane */
@@ -57,7 +57,9 @@ export function createLanes(openRecord) {
     const shown = seen.length > MAX_LANES ? [...seen].sort((a, b) => b.last - a.last).slice(0, MAX_LANES) : seen;
     const order = new Set(shown);
     const hidden = seen.length - shown.length;
-    replace(note, [`${clock(from)} – ${clock(to)}`, count(shown.length, 'lane'), hidden > 0 && `${hidden} older ones are not shown`].filter(Boolean).join(' · '));
+    const about = [`${clock(from)} – ${clock(to)}`, count(shown.length, 'lane'), hidden > 0 && `${hidden} older ones are not shown`].filter(Boolean).join(' · ');
+    setText(note, about);
+    setAttribute(note, 'title', about);
     if (seen.length === 0) return replace(body, h('p', { class: 'empty' }, 'Nothing happened in this time with these filters.'));
     const place = (/** @type {number} */ at) => `${(Math.max(0, Math.min(1, (at - from) / (to - from))) * 100).toFixed(3)}%`;
     const rows = [];

@@ -54,9 +54,10 @@ export function createMachine({ machineAct, launch }) {
             type: 'button', 'data-acts': true, title: drained ? 'Hand out jobs to it again' : 'Hand out no more jobs to it; running ones go on', on: { click: () => machineAct(name, drained ? 'undrain' : 'drain') },
           }, drained ? 'Give it jobs' : 'Drain')),
         ...body(state, member, own, peer),
-        ...listed('Behind it', behind.map((machine) => [machinePath(machine), oneLine(way(machine.slice(0, -name.length - 1)), MAX_FACT), 'reached through it', 'off']), ''),
-        ...listed('Sessions', sessions.slice(0, MAX_LISTED).map((one) => [sessionPath(one.id), label(one), outcome(one), sessionTone(one)]), member || peer ? 'Nothing runs in a terminal there.' : ''),
-        ...listed('Jobs', jobs.slice(0, MAX_LISTED).map((one) => [jobPath(one.id), oneLine(one.name || one.id, MAX_FACT), jobOutcome(one), jobTone(one)]), ''));
+        h('div', { class: 'machine-lists' },
+          ...listed('Behind it', behind.map((machine) => [machinePath(machine), oneLine(way(machine.slice(0, -name.length - 1)), MAX_FACT), 'reached through it', 'off']), ''),
+          ...listed('Sessions', sessions.slice(0, MAX_LISTED).map((one) => [sessionPath(one.id), label(one), outcome(one), sessionTone(one)]), member || peer ? 'Nothing runs in a terminal there.' : ''),
+          ...listed('Jobs', jobs.slice(0, MAX_LISTED).map((one) => [jobPath(one.id), oneLine(one.name || one.id, MAX_FACT), jobOutcome(one), jobTone(one)]), '')));
     },
   };
 }

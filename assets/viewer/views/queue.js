@@ -43,13 +43,13 @@ const JOBS = [
     title: (job) => oneLine(job.id, MAX_NAME),
   },
   { name: 'State', nodes: (job) => [outcome(job), () => [h('span', { class: 'session-outcome' }, outcome(job))]], title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
-  { name: 'Role', text: (job) => oneLine(job.role, MAX_NAME) },
-  { name: 'Machine', text: (job) => oneLine(job.machine || (job.pin && `only ${job.pin}`), MAX_NAME) },
+  { name: 'Role', kind: 'wide-only', text: (job) => oneLine(job.role, MAX_NAME) },
+  { name: 'Machine', kind: 'wide-only', text: (job) => oneLine(job.machine || (job.pin && `only ${job.pin}`), MAX_NAME) },
   { name: 'Time', kind: 'dim', text: (job, { now }) => times(job, now), title: (job) => utc(job.finished || job.started || job.queued) },
-  { name: 'Attempt', kind: 'number', text: (job) => (job.attempt > 0 ? String(job.attempt) : '') },
-  { name: 'Why', kind: 'dim rest', text: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY), title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
+  { name: 'Attempt', kind: 'number wide-only', text: (job) => (job.attempt > 0 ? String(job.attempt) : '') },
+  { name: 'Why', kind: 'dim rest wide-only', text: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY), title: (job) => oneLine(job.parked || job.why || job.cancel, MAX_WHY) },
   {
-    name: '', said: 'What can be done', kind: 'acts',
+    name: '', said: 'What can be done', kind: 'acts wide-only',
     nodes: (job, { may, actions }) => [`${may} ${job.state}`, () => (may ? [h('span', { class: 'row-acts' }, hasEnded(job)
       ? h('button', { type: 'button', 'data-acts': true, 'aria-label': `Retry ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'retry') } }, 'Retry')
       : h('button', { type: 'button', 'data-acts': true, 'aria-label': `Cancel ${oneLine(job.name || job.id, MAX_NAME)}`, on: { click: () => actions.jobAct(job.id, 'cancel') } }, 'Cancel'))] : [])],
@@ -98,12 +98,14 @@ export function createQueue(actions) {
   /** @param {State} state */
   function renderNone({ queue, jobs: listed, queueProblem, machine, access }) {
     none.hidden = !(queue === null || listed.length === 0) || queueProblem !== '';
-    if (none.hidden || none.dataset.queue === String(queue === null)) return;
-    none.dataset.queue = String(queue === null);
-    if (queue === null && machine?.redis === '') {
+    // What is not known yet is not said.
+    const about = queue !== null ? 'jobs' : machine?.redis === '' ? 'queue' : '';
+    if (none.hidden || none.dataset.about === about) return;
+    none.dataset.about = about;
+    if (about === 'queue') {
       replace(none, h('h3', {}, 'This machine has no queue'), h('p', {}, 'Machines that share a Redis hand jobs to each other. On each of them:'),
         commandLine('darkmux config set redis.url redis://hub:6379'), commandLine('darkmux serve'));
-    } else if (queue !== null) {
+    } else if (about === 'jobs') {
       replace(none, h('h3', {}, 'No jobs yet'), h('p', {}, access === 'act' ? 'Dispatch one here, or from any shell:' : 'Dispatch one from any shell:'), commandLine("darkmux crew dispatch shell --fleet --message 'echo hi'"));
     }
   }

@@ -14,6 +14,13 @@ import { svg } from './dom.js';
 /** A clock that is further off than this is told, in milliseconds. */
 const SKEW_MS = 2_000;
 
+/** @param {State} state @returns {readonly FleetMachine[]} the fleet; of a machine that works alone nobody tells, and it is one all the same */
+export function machinesOf({ fleet, fleetProblem, machine }) {
+  if (fleet.length > 0 || fleetProblem !== '' || machine === null || machine.redis !== '') return fleet;
+  const { id, version, os, ramFree, models } = machine;
+  return [{ uid: id, name: id, version, system: os, slots: NaN, busy: NaN, ramFree, age: 0, skew: 0, state: '', models, roles: [], gone: false, origin: '', clash: '' }];
+}
+
 /** @param {FleetMachine} machine @returns {string} what it does, and how many jobs of how many */
 export function doing(machine) {
   if (machine.gone) return 'no sign of life';

@@ -22,6 +22,9 @@ import { label, outcome, tone } from './sessions.js';
 
 const FONT = 11;
 const MIN_FONT = 6;
+/** As large as on a session's page where a tile has the room for it. */
+const ROOMY_FONT = 13;
+const ROOMY_PX = 900;
 const encoder = new TextEncoder();
 
 /** @param {Session} session @param {TileActions} actions @param {(() => void) | null} close what its button does; null for none */
@@ -45,6 +48,8 @@ export function createTile(session, { warn, openLink, connect }, close) {
   let begun = false;
   let over = false;
 
+  const font = () => (screen.clientWidth > ROOMY_PX ? ROOMY_FONT : FONT);
+
   async function open() {
     if (begun) return;
     begun = true;
@@ -54,7 +59,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
     if (!made) return;
     xterm = made;
     const { term } = made;
-    term.options.fontSize = FONT;
+    term.options.fontSize = font();
     const size = made.fits() ?? { cols: 80, rows: 24 };
     term.resize(size.cols, size.rows);
     connection = connect(session.id, size, {
@@ -75,9 +80,9 @@ export function createTile(session, { warn, openLink, connect }, close) {
       onSize(now) {
         own = now.own;
         // Another one's size is made to fit, as far as it can be read.
-        term.options.fontSize = FONT;
+        term.options.fontSize = font();
         const fit = made.fits();
-        if (!own && fit) term.options.fontSize = Math.max(MIN_FONT, Math.floor(FONT * Math.min(1, fit.cols / now.cols, fit.rows / now.rows)));
+        if (!own && fit) term.options.fontSize = Math.max(MIN_FONT, Math.floor(font() * Math.min(1, fit.cols / now.cols, fit.rows / now.rows)));
         if (term.cols !== now.cols || term.rows !== now.rows) term.resize(now.cols, now.rows);
       },
       onLost() {},

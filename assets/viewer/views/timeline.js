@@ -228,6 +228,13 @@ export function createTimeline(actions) {
     setText(unseen, state.unseen > 0 ? `${count(state.unseen, 'new', 'new')} ↓` : 'Newest ↓');
   }
 
+  /** What somebody opened at the edge is moved into view. @param {State | null} before @param {State} state */
+  function showOpened(before, { expanded }) {
+    if (!before || before.expanded === expanded) return;
+    const [opened] = [...expanded].filter((key) => !before.expanded.has(key));
+    rows.get(opened)?.querySelector('.record-detail')?.scrollIntoView({ block: 'nearest' });
+  }
+
   const busy = () => performance.now() < burst.until;
   /** More comes than anybody reads, and somebody sees the newest. */
   const bursting = () => busy() && last?.follow === true;
@@ -255,8 +262,10 @@ export function createTimeline(actions) {
     if (first?.isConnected && first !== list.querySelector('.record')) scroller.scrollTop += first.getBoundingClientRect().top - top;
     renderUnseen(state);
     showLinked(state);
+    showOpened(before, state);
     if (before && state.expanded.has(linked) && !before.expanded.has(linked)) rows.get(linked)?.scrollIntoView({ block: 'center' });
-    if (state.follow && !before?.follow) scroller.scrollTop = scroller.scrollHeight;
+    // Where there are no rows yet there is nowhere to go, and to look would have the page laid out.
+    if (state.follow && !before?.follow && rows.size > 0) scroller.scrollTop = scroller.scrollHeight;
   }
 
   return {

@@ -9,7 +9,7 @@ import { machinePath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { layout, pulseOf } from '../topology.js';
 import { h, replace, setAttribute, svg } from './dom.js';
-import { doing, tone } from './standing.js';
+import { doing, machinesOf, tone } from './standing.js';
 
 /** @typedef {import('../types.js').State} State */
 
@@ -39,8 +39,10 @@ export function createTopology() {
 
   /** @param {State} state */
   function draw(state) {
-    const { nodes, hub: at, width, height, hidden } = layout(state.fleet, state.machine?.id ?? '', isNarrow());
     const shared = (state.machine?.redis ?? '') !== '';
+    const { nodes, hub: at, width, height, hidden } = layout(machinesOf(state), state.machine?.id ?? '', isNarrow());
+    // With nothing to be linked to it is not beside anything.
+    if (!shared && nodes.length === 1) [nodes[0].x, nodes[0].y] = [width / 2, height / 2];
     const away = state.fleetProblem !== '';
     middle = at;
     places = new Map(nodes.map(({ name, x, y }) => [name, { x, y }]));
@@ -90,7 +92,7 @@ export function createTopology() {
     /** @param {State} state */
     render(state) {
       const now = JSON.stringify([
-        state.fleet.map((one) => [one.name, doing(one), tone(one), one.gone, one.slots, one.busy]), state.fleetProblem, state.queueProblem, state.machine?.id, state.machine?.redis,
+        machinesOf(state).map((one) => [one.name, doing(one), tone(one), one.gone, one.slots, one.busy]), state.fleetProblem, state.queueProblem, state.machine?.id, state.machine?.redis,
         isNarrow(), state.queue && [state.queue.queued, state.queue.waiting, state.queue.running, state.queue.paused, state.queue.dead],
       ]);
       if (now !== shown) {
