@@ -98,8 +98,8 @@ impl Claims {
         }
         while self.runner.free_slots() > 0 && !self.runner.shutdown.is_stopping() {
             match claim(&self.runner).await? {
-                Offer::Held => {
-                    self.runner.tell_gauge(Some(true));
+                offer @ (Offer::Paused | Offer::Drained) => {
+                    self.runner.tell_gauge(Some(offer == Offer::Drained));
                     return Ok(LANES_EVERY);
                 }
                 Offer::Nothing { wait_ms, marks } => {
@@ -137,7 +137,7 @@ async fn take(runner: &Arc<Runner>, offer: Offer) -> Result<(), WorkError> {
             runner.transitions.tell(transition).await;
         }
         Offer::Foreign(foreign) => take_foreign(runner, &foreign).await?,
-        Offer::Held | Offer::Nothing { .. } => {}
+        Offer::Paused | Offer::Drained | Offer::Nothing { .. } => {}
     }
     Ok(())
 }

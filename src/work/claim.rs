@@ -110,8 +110,10 @@ pub enum Offer {
         /// The newest entry of each stream: what to listen from.
         marks: Vec<String>,
     },
-    /// The queue is paused, or this machine is drained.
-    Held,
+    /// The queue is paused.
+    Paused,
+    /// This machine is drained.
+    Drained,
 }
 
 /// What a heartbeat learns.
@@ -210,7 +212,8 @@ impl Queue {
                 let marks = words[2..].to_vec();
                 Ok(Offer::Nothing { wait_ms: wait.parse().unwrap_or(0), marks })
             }
-            ["paused" | "drained"] => Ok(Offer::Held),
+            ["paused"] => Ok(Offer::Paused),
+            ["drained"] => Ok(Offer::Drained),
             _ => Err(strange(&words)),
         }
     }

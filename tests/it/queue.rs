@@ -274,10 +274,11 @@ async fn cancel_and_pause_and_drain() {
     let running = publish(&queue, "running").await;
     let me = seat("studio");
     queue.set_paused(true).await.unwrap();
-    assert_eq!(claim_now(&queue, &me).await, Offer::Held);
-    queue.set_paused(false).await.unwrap();
+    assert_eq!(claim_now(&queue, &me).await, Offer::Paused);
     queue.set_drained(&me.machine, true).await.unwrap();
-    assert_eq!(claim_now(&queue, &me).await, Offer::Held);
+    assert_eq!(claim_now(&queue, &me).await, Offer::Drained);
+    queue.set_paused(false).await.unwrap();
+    assert_eq!(claim_now(&queue, &me).await, Offer::Drained);
     queue.set_drained(&me.machine, false).await.unwrap();
     let mut bell = Doorbell::hang(&queue).await.unwrap();
     let claim = take(&queue, &me).await;

@@ -37,6 +37,6 @@ async fn the_end_of_a_job_and_the_next_claim_are_one_step_that_may_be_asked_twic
     queue.set_paused(true).await.unwrap();
     let stale = Told { id: &second.id, token: "1-other", ..told };
     let (finish, offer) = queue.finish_and_claim(stale, &seat, &streams, "third").await.unwrap();
-    assert_eq!((finish, offer), (Finish::Fenced, Offer::Held));
+    assert_eq!((finish, offer), (Finish::Fenced, Offer::Paused));
     assert_eq!(queue.job(&second.id).await.unwrap().unwrap().state, JobState::Running);
 }

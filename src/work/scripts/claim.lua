@@ -19,8 +19,8 @@ end
 -- All that keeps jobs back is rare: it is asked for at once, and told apart only when there is something.
 local hinted=false
 if redis.call('EXISTS',K..'paused',K..'drained',K..'hinted')>0 then
-  if redis.call('EXISTS',K..'paused')==1 then return {'paused'} end
   if redis.call('SISMEMBER',K..'drained',machine)==1 then return {'drained'} end
+  if redis.call('EXISTS',K..'paused')==1 then return {'paused'} end
   hinted=redis.call('EXISTS',K..'hinted')==1
 end
 local wait=0
