@@ -64,7 +64,11 @@ await browserTest(async (page, faults) => {
     palette: () => page.keyboard.press('Control+k'),
     help: () => page.keyboard.press('?'),
     launch: () => page.keyboard.press('n'),
-    dispatch: () => page.keyboard.press('d'),
+    // There is nothing to dispatch to until the page knows of a queue, which it asks for after the records.
+    dispatch: () => until('the key of the dispatch form counts', async () => {
+      await page.keyboard.press('d');
+      return page.locator('#dispatch').isVisible();
+    }),
     // On a phone there is no room for its button.
     account: () => byPalette('sign out'),
     source: () => page.locator('#source').click(),
