@@ -81,7 +81,8 @@ fn start(check: &'static dyn Check, machine: &Arc<Machine>) -> mpsc::Receiver<Fi
     answer
 }
 
-fn unanswered(error: mpsc::RecvTimeoutError, limit: Duration) -> Finding {
+/// What has no answer by itself.
+pub(super) fn unanswered(error: mpsc::RecvTimeoutError, limit: Duration) -> Finding {
     let finding = match error {
         mpsc::RecvTimeoutError::Timeout => format!("no answer within {} s", limit.as_secs_f32()),
         mpsc::RecvTimeoutError::Disconnected => "the check itself failed".to_owned(),

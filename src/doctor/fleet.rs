@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::checks::unanswered;
 use super::links::{describe, remedy};
 use super::versions::short;
 use super::{Finding, Machine, Outcome, duplicates, others, peers, question};
@@ -38,7 +39,7 @@ fn fleet(machine: &Machine) -> Vec<Outcome> {
     };
     let (probed, presence, links): Answers = match question(PROBE_TIME * 2, asked) {
         Ok(answers) => answers,
-        Err(why) => return nobody_asked(&why),
+        Err(why) => return vec![Outcome { name: "fleet".into(), finding: peers::not_known(&why) }],
     };
     let all = members(&roster, presence.as_ref());
     let beside = links.iter().flatten().filter(|peer| all.iter().all(|member| member.id != peer.name));
@@ -74,17 +75,10 @@ impl Asked {
 
     /// What they said.
     pub fn outcomes(self) -> Vec<Outcome> {
-        self.0.recv_timeout(LIMIT).unwrap_or_else(|error| {
-            nobody_asked(match error {
-                mpsc::RecvTimeoutError::Timeout => "a disk or a service that is asked hangs",
-                mpsc::RecvTimeoutError::Disconnected => "the check itself failed",
-            })
-        })
+        self.0
+            .recv_timeout(LIMIT)
+            .unwrap_or_else(|error| vec![Outcome { name: "fleet".into(), finding: unanswered(error, LIMIT) }])
     }
-}
-
-fn nobody_asked(why: &str) -> Vec<Outcome> {
-    vec![Outcome { name: "fleet".into(), finding: peers::not_known(why) }]
 }
 
 /// One that is known as a peer alone, by `host.toml` or because it was found.

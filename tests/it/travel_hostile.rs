@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Output;
 use std::time::Duration;
 
 use darkmux::model::JobState;
 use darkmux::wire::{Bundle, Workspace};
-use darkmux::work::Queue;
+use darkmux::work::{JobView, Queue};
 use serde_json::Value;
 
 use crate::runner::ended;
@@ -351,17 +352,27 @@ async fn a_hostile_result_gets_no_branch_and_touches_no_file() {
     let mut results = vec![without_history(&forge)];
     results.extend(hostile_trees(&forge, outside.path()));
     for (commit, pack) in results {
-        let mut result = serde_json::to_value(view.result.as_ref().unwrap()).unwrap();
-        result["workspace"]["commit"] = Value::from(commit);
-        result["workspace"]["bundle"] = serde_json::to_value(bundle(&queue, "job-1", &pack).await).unwrap();
-        server.cli(&["HSET", "darkmux:job:job-1", "result", &result.to_string()]);
-        let output = repo.darkmux("", &["job", "apply", "job-1"]);
+        let output = applied(&repo, (&server, &queue), &view, (commit, pack)).await;
         assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
         assert_eq!(repo.git(&["status", "--porcelain"]), "", "{}", describe(&output));
         assert_eq!(repo.git(&["branch", "--list", "darkmux/*"]), "", "{}", describe(&output));
     }
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     assert!(!repo.path(".git/post-checkout").exists());
+}
+
+/// `job apply`, after somebody forged that the job came to this commit and these objects.
+async fn applied(
+    repo: &Repo<'_>,
+    (server, queue): (&RedisServer, &Queue),
+    view: &JobView,
+    (commit, pack): (String, Vec<u8>),
+) -> Output {
+    let mut result = serde_json::to_value(view.result.as_ref().unwrap()).unwrap();
+    result["workspace"]["commit"] = Value::from(commit);
+    result["workspace"]["bundle"] = serde_json::to_value(bundle(queue, "job-1", &pack).await).unwrap();
+    server.cli(&["HSET", "darkmux:job:job-1", "result", &result.to_string()]);
+    repo.darkmux("", &["job", "apply", "job-1"])
 }
 
 #[tokio::test]
@@ -377,11 +388,7 @@ async fn another_commit_of_a_submodule_is_not_brought_into_the_files() {
     // A job cannot make this; whoever forges its result can.
     let (file, elsewhere) = (repo.git(&["hash-object", "a.txt"]), "a".repeat(40));
     let (commit, pack) = hostile(&repo, &[("100644", "a.txt", &file), ("160000", "lib", &elsewhere)]);
-    let mut result = serde_json::to_value(view.result.as_ref().unwrap()).unwrap();
-    result["workspace"]["commit"] = Value::from(commit);
-    result["workspace"]["bundle"] = serde_json::to_value(bundle(&queue, "job-1", &pack).await).unwrap();
-    server.cli(&["HSET", "darkmux:job:job-1", "result", &result.to_string()]);
-    let output = repo.darkmux("", &["job", "apply", "job-1"]);
+    let output = applied(&repo, (&server, &queue), &view, (commit, pack)).await;
     assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("lib: it is another commit of a submodule"), "{said}");

@@ -235,22 +235,22 @@ impl<'a> Screen<'a> {
         if let Some(shown) = &mut self.out.shown {
             shown.begin();
         }
+        let mut bytes = Cow::Borrowed(bytes);
+        if self.replay.is_foreign() {
+            // It begins anew with a picture.
+            self.replay = Replay::of_another_machine();
+            bytes = Cow::Owned(self.replay.filter(&bytes, false));
+        }
         // It begins with what erases the lines above the screen, which are the user's.
         let head = bytes.len().min(PICTURE_HEAD);
         let (before, after) = match memchr::memmem::find(&bytes[..head], ERASE_ABOVE) {
             Some(at) => (&bytes[..at], &bytes[at + ERASE_ABOVE.len()..]),
-            None => (&bytes[..0], bytes),
+            None => (&bytes[..0], &*bytes),
         };
         if self.past < u64::MAX / 2 {
             self.past = 0;
         }
         self.out.raw(before)?;
-        if self.replay.is_foreign() {
-            // It begins anew with a picture.
-            drop(self.replay.rest());
-            let shown = self.replay.filter(after, false);
-            return self.put(&shown);
-        }
         self.put(after)
     }
 
@@ -400,6 +400,19 @@ mod tests {
         terminal.process(&shown[undone..]);
         assert_eq!(terminal.screen().contents(), "one\ntwo\nthree");
         assert!(terminal.screen().bold(), "what comes next looks as before");
+    }
+
+    #[test]
+    fn a_picture_of_another_machine_reaches_no_further_than_its_output() {
+        let mut shown = Vec::new();
+        let mut screen = Screen { form: Form::Raw, ..Screen::collect(&mut shown) }.of_another_machine();
+        // What came before the picture was not whole.
+        screen.show(b"\x1b]52;c;").unwrap();
+        screen.picture(b"\x1b]52;c;aGk=\x07\x1b[3J\x1b]0;t\x07text", 2).unwrap();
+        screen.end().unwrap();
+        drop(screen);
+        let has = |what: &[u8]| memchr::memmem::find(&shown, what).is_some();
+        assert!(has(b"text") && !has(b"]52;") && !has(b"]0;"), "{}", shown.escape_ascii());
     }
 
     #[test]
