@@ -169,7 +169,6 @@ pub enum Finish {
 struct Claimed<'a> {
     id: &'a str,
     token: &'a str,
-    attempt: &'a str,
     before: Before,
     record: &'a str,
     sealed: &'a str,
@@ -202,10 +201,10 @@ impl Queue {
         }
         let words: Vec<String> = answer.into_iter().map(into_text).collect();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["run", id, token, attempt, record, sealed, lane, _, cancel, fails, losses, now] => {
+            ["run", id, token, record, sealed, lane, cancel, fails, losses, now] => {
                 let count = |text: &str| text.parse().unwrap_or(0);
                 let before = Before { fails: count(fails), losses: count(losses) };
-                let claimed = Claimed { id, token, attempt, before, record, sealed, lane, cancel, now };
+                let claimed = Claimed { id, token, before, record, sealed, lane, cancel, now };
                 self.open(claimed).await
             }
             ["none", wait, ..] => {
@@ -220,7 +219,7 @@ impl Queue {
 
     /// Checks what a claimed job's documents say; what must not run ends dead.
     async fn open(&self, claimed: Claimed<'_>) -> Result<Offer, WorkError> {
-        let Claimed { id, token, attempt, before, record, sealed, lane, cancel, now } = claimed;
+        let Claimed { id, token, before, record, sealed, lane, cancel, now } = claimed;
         let Ok(id) = SessionId::new(id) else {
             let why = "its id is none of a job".to_owned();
             self.refuse_id(id, token, &why).await?;
@@ -245,7 +244,7 @@ impl Queue {
             Ok((job, spec)) => Ok(Offer::Job(Box::new(Claim {
                 id,
                 token: token.to_owned(),
-                attempt: attempt.parse().unwrap_or(1),
+                attempt: token.split('-').next().and_then(|attempt| attempt.parse().ok()).unwrap_or(1),
                 job,
                 spec,
                 cancel: (!cancel.is_empty()).then(|| cancel.to_owned()),

@@ -5,6 +5,9 @@ use redis::Script;
 /// Ahead of each. All that stands here is made anew each time a script runs.
 const HEAD: &str = include_str!("scripts/lib.lua");
 
+/// Ahead of all but those that run for each job.
+const OTHERS: &str = include_str!("scripts/others.lua");
+
 /// Ahead of those, besides, that put jobs into lanes or tell runners of something.
 const QUEUEING: &str = include_str!("scripts/queueing.lua");
 
@@ -56,17 +59,19 @@ pub struct Scripts {
 impl Scripts {
     pub fn new() -> Self {
         let script = |flags: &str, body: &str| crate::store::script(&format!("{flags}{HEAD}{body}"));
-        let even_full = |body: &str| script(EVEN_FULL, body);
-        let queueing = |flags: &str, body: &str| script(flags, &format!("{QUEUEING}{body}"));
+        let of_each_job = |body: &str| script(EVEN_FULL, body);
+        let other = |flags: &str, body: &str| script(flags, &format!("{OTHERS}{body}"));
+        let even_full = |body: &str| other(EVEN_FULL, body);
+        let queueing = |flags: &str, body: &str| other(flags, &format!("{QUEUEING}{body}"));
         Self {
             publish: queueing(IF_ROOM, include_str!("scripts/publish.lua")),
-            claim: even_full(CLAIM),
+            claim: of_each_job(CLAIM),
             adopt: even_full(include_str!("scripts/adopt.lua")),
             reject: even_full(include_str!("scripts/reject.lua")),
             refuse: even_full(include_str!("scripts/refuse.lua")),
-            beat: even_full(include_str!("scripts/beat.lua")),
-            finish: even_full(FINISH),
-            turn: even_full(&format!(
+            beat: of_each_job(include_str!("scripts/beat.lua")),
+            finish: of_each_job(FINISH),
+            turn: of_each_job(&format!(
                 "local function finish(ARGV)\n{FINISH}end\nlocal function claim(ARGV)\n{CLAIM}end\n{TURN}"
             )),
             decline: queueing(EVEN_FULL, include_str!("scripts/decline.lua")),
@@ -85,7 +90,7 @@ impl Scripts {
             stray: even_full(include_str!("scripts/stray.lua")),
             sweep: even_full(include_str!("scripts/sweep.lua")),
             outlive: even_full(include_str!("scripts/outlive.lua")),
-            watch: script(IF_ROOM, include_str!("scripts/watch.lua")),
+            watch: other(IF_ROOM, include_str!("scripts/watch.lua")),
             checkpoint: script(IF_ROOM, include_str!("scripts/checkpoint.lua")),
         }
     }

@@ -10,6 +10,6 @@ if h[1] then drop(lane,entry); return {'dup',h[1]} end
 local tok='1-'..ARGV[4]
 redis.call('HSET',key,'id',id,'lane',lane,'entry',entry,'attempt',1,'losses',0,'fails',0,'hb',0,'created',now,'queued',now,
   'started',now,'state','running','tok',tok,'owner',consumer,'machine',ARGV[3],'record',ARGV[7],'spec',ARGV[8])
-redis.call('SADD',K..'live',id)
-redis.call('ZADD',K..'jobs',now,id)
+redis.call('SADD','darkmux:live',id)
+redis.call('ZADD','darkmux:jobs',now,id)
 return {'run',tok}

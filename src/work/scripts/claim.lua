@@ -8,9 +8,9 @@ if ARGV[4]=='1' then
       local found=redis.call('XRANGE',ARGV[i],one[1],one[1])
       local id=found[1] and job_of(found[1][2])
       if id then
-        local h=redis.pcall('HMGET',job_key(id),'state','tok','attempt','record','spec','lane','entry','cancel','fails','losses')
+        local h=redis.pcall('HMGET',job_key(id),'state','tok','record','spec','lane','cancel','fails','losses')
         if h[1]=='running' and string.match(h[2] or '','%-(.*)$')==nonce then
-          return {'run',id,h[2],h[3],h[4],h[5],h[6],h[7],h[8] or '',h[9] or 0,h[10] or 0,now}
+          return {'run',id,h[2],h[3],h[4],h[5],h[6] or '',h[7] or '0',h[8] or '0',now}
         end
       end
     end
@@ -18,10 +18,10 @@ if ARGV[4]=='1' then
 end
 -- All that keeps jobs back is rare: it is asked for at once, and told apart only when there is something.
 local hinted=false
-if redis.call('EXISTS',K..'paused',K..'drained',K..'hinted')>0 then
-  if redis.call('SISMEMBER',K..'drained',machine)==1 then return {'drained'} end
-  if redis.call('EXISTS',K..'paused')==1 then return {'paused'} end
-  hinted=redis.call('EXISTS',K..'hinted')==1
+if redis.call('EXISTS','darkmux:paused','darkmux:drained','darkmux:hinted')>0 then
+  if redis.call('SISMEMBER','darkmux:drained',machine)==1 then return {'drained'} end
+  if redis.call('EXISTS','darkmux:paused')==1 then return {'paused'} end
+  hinted=redis.call('EXISTS','darkmux:hinted')==1
 end
 local wait=0
 for i=5,#ARGV do
@@ -41,10 +41,11 @@ for i=5,#ARGV do
               local h=redis.pcall('HMGET',job_key(id),'hint','hint_until','queued')
               -- However the clock was set, nobody waits longer than five seconds.
               local queued=tonumber(h[3] or 0) or 0
-              local till=queued<=now and math.min(tonumber(h[2] or 0) or 0,queued+5000) or 0
-              if h[1] and not string.find(h[1],','..machine..',',1,true) and till>now then
+              local at=tonumber(now)
+              local till=queued<=at and math.min(tonumber(h[2] or 0) or 0,queued+5000) or 0
+              if h[1] and not string.find(h[1],','..machine..',',1,true) and till>at then
                 later=true
-                local left=till-now
+                local left=till-at
                 if wait==0 or left<wait then wait=left end
               end
             end
@@ -64,15 +65,15 @@ for i=5,#ARGV do
     local id=job_of(fields)
     if not id then return {'foreign',lane,entry,fields} end
     local key=job_key(id)
-    local h=redis.pcall('HMGET',key,'state','entry','record','spec','cancel','attempt','lane','fails','losses')
+    local h=redis.pcall('HMGET',key,'state','entry','lane','attempt','record','spec','cancel','fails','losses')
     -- What stands where its job should is none; the entry stays taken, and the next one may be better.
     if not h.err and not h[1] then return {'foreign',lane,entry,fields} end
     -- Two streams may have entries of one id.
-    if h[1]=='queued' and h[2]==entry and h[7]==lane then
-      local attempt=tonumber(h[6] or 0)+1
+    if h[1]=='queued' and h[2]==entry and h[3]==lane then
+      local attempt=tostring((h[4] or 0)+1)
       local tok=attempt..'-'..nonce
-      redis.call('HSET',key,'state','running','attempt',attempt,'tok',tok,'owner',consumer,'machine',machine,'hb',0,'started',now)
-      return {'run',id,tok,attempt,h[3],h[4],lane,entry,h[5] or '',h[8] or 0,h[9] or 0,now}
+      redis.call('HSET',key,'state','running','attempt',attempt,'tok',tok,'owner',consumer,'machine',machine,'hb','0','started',now)
+      return {'run',id,tok,h[5],h[6],lane,h[7] or '',h[8] or '0',h[9] or '0',now}
     end
     if not h.err then drop(lane,entry) end
   end

@@ -1,6 +1,6 @@
 -- The jobs that a list shows: those that run, the newest others that have not ended, the newest that have.
 -- Answers how many that have not ended are left out, then ids. ARGV: most_live most_ended
-local live,rest,out,known=redis.call('SMEMBERS',K..'live'),{},{'0'},{}
+local live,rest,out,known=redis.call('SMEMBERS','darkmux:live'),{},{'0'},{}
 for _,id in ipairs(live) do
   known[id]=true
   local h=redis.pcall('HMGET',job_key(id),'state','created')
@@ -13,7 +13,7 @@ table.sort(rest,function(a,b) if a[1]~=b[1] then return a[1]>b[1] end return a[2
 for i=1,math.min(#rest,most) do out[#out+1]=rest[i][2] end
 out[1]=tostring(math.max(0,#rest-most))
 if ended>0 then
-  for _,id in ipairs(redis.call('ZRANGE',K..'jobs',0,ended+#live,'REV')) do
+  for _,id in ipairs(redis.call('ZRANGE','darkmux:jobs',0,ended+#live,'REV')) do
     if not known[id] and ended>0 then out[#out+1]=id; ended=ended-1 end
   end
 end

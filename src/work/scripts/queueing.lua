@@ -1,8 +1,8 @@
 -- Further head of the scripts that put a job into a lane, or tell runners of something.
-local function hint(kind,what) redis.call('XADD',K..'hints','MAXLEN','~','1000','*','kind',kind,'what',what) end
+local function hint(kind,what) redis.call('XADD','darkmux:hints','MAXLEN','~','1000','*','kind',kind,'what',what) end
 -- Runners find the lane by its registration; `doc` is empty for the one that needs none.
 local function register(lane,doc)
-  if doc and doc~='' and redis.call('HSETNX',K..'lanes',lane,doc)==1 then hint('lane',lane) end
+  if doc and doc~='' and redis.call('HSETNX','darkmux:lanes',lane,doc)==1 then hint('lane',lane) end
 end
 local function enqueue(id,lane,record,doc)
   register(lane,doc)

@@ -10,7 +10,7 @@ if h[1] and h[1]~='running' and h[2]==tok then return {'already',h[1]} end
 drop(h[5],h[3])
 if not h[1] then
   redis.call('HSET',key,'id',id,'lane',ARGV[8],'lanedoc',ARGV[9],'created',now,'record',ARGV[7],'spec',ARGV[6],'losses',0,'fails',0)
-  redis.call('ZADD',K..'jobs',now,id)
+  redis.call('ZADD','darkmux:jobs',now,id)
   remember_key(id,ARGV[10],ARGV[11])
 end
 redis.call('HSET',key,'tok',tok,'result',ARGV[4],'attempt',a)

@@ -3,10 +3,10 @@ local id=ARGV[1]
 local key=job_key(id)
 local h=redis.call('HMGET',key,'state','tok','hb','cancel','entry','lane','due','losses','legacy','lanedoc')
 local st,e,lane=h[1],h[5],h[6]
-if not st then redis.call('SREM',K..'live',id); return {'forgotten'} end
-if TERMINAL[st] then redis.call('SREM',K..'live',id); return {'terminal'} end
+if not st then redis.call('SREM','darkmux:live',id); return {'forgotten'} end
+if TERMINAL[st] then redis.call('SREM','darkmux:live',id); return {'terminal'} end
 if st=='waiting' then
-  if now<tonumber(h[7]) then return {'wait'} end
+  if tonumber(now)<tonumber(h[7]) then return {'wait'} end
   requeue(key,id,lane,e)
   return {'promoted'}
 end

@@ -3,5 +3,5 @@
 local lane,entry=ARGV[1],ARGV[2]
 if redis.call('XACK',lane,G,entry)==0 then return {'gone'} end
 redis.call('XDEL',lane,entry)
-redis.call('XADD',K..'dead','MAXLEN','~','10000','*','entry',entry,'why',ARGV[3],'raw',ARGV[4])
+redis.call('XADD','darkmux:dead','MAXLEN','~','10000','*','entry',entry,'why',ARGV[3],'raw',ARGV[4])
 return {'ok'}

@@ -6,7 +6,7 @@ local key=job_key(id)
 local h=redis.call('HMGET',key,'state','lane','record','lanedoc','attempt')
 if not h[1] then return {'unknown'} end
 if not TERMINAL[h[1]] then return {'live',h[1]} end
-if redis.call('SCARD',K..'live')>=tonumber(ARGV[2]) then return {'full'} end
+if redis.call('SCARD','darkmux:live')>=tonumber(ARGV[2]) then return {'full'} end
 local lane,doc=h[2],h[4]
 redis.call('PERSIST',key)
 redis.call('HDEL',key,'cancel','result','finished','why','legacy','parked')
@@ -18,6 +18,6 @@ if ARGV[4]~='' then
   end
 end
 redis.call('HSET',key,'state','queued','tok','none','losses',0,'fails',0,'queued',now,'entry',enqueue(id,lane,h[3],doc),'since',h[5] or 0)
-redis.call('SADD',K..'live',id)
-redis.call('DEL',K..'log:'..id)
+redis.call('SADD','darkmux:live',id)
+redis.call('DEL','darkmux:log:'..id)
 return {'ok'}

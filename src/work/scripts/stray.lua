@@ -23,7 +23,7 @@ for _=1,50 do
           redis.call('XADD',lane,'*',unpack(fields))
           again=again+1
         else
-          redis.call('XADD',K..'dead','MAXLEN','~','10000','*','entry',entry,'why','it has too many fields')
+          redis.call('XADD','darkmux:dead','MAXLEN','~','10000','*','entry',entry,'why','it has too many fields')
         end
       end
     end

@@ -15,6 +15,7 @@ use crate::support::queue::{job, numbers, result, seat};
 const RECONCILE: &str = concat!(
     "#!lua flags=allow-oom\n",
     include_str!("../../../src/work/scripts/lib.lua"),
+    include_str!("../../../src/work/scripts/others.lua"),
     include_str!("../../../src/work/scripts/queueing.lua"),
     include_str!("../../../src/work/scripts/reconcile.lua")
 );
@@ -23,6 +24,7 @@ const RECONCILE: &str = concat!(
 const STRAY: &str = concat!(
     "#!lua flags=allow-oom\n",
     include_str!("../../../src/work/scripts/lib.lua"),
+    include_str!("../../../src/work/scripts/others.lua"),
     include_str!("../../../src/work/scripts/stray.lua")
 );
 
