@@ -12,6 +12,7 @@ import { createDrawing, onPages } from './drawing.js';
 import { createFeed } from './feed.js';
 import { noFilters } from './filters.js';
 import { utcDay } from './format.js';
+import { createFrames } from './frame.js';
 import { createJobFeed } from './job-feed.js';
 import { startKeys } from './keys.js';
 import { hasCode } from './login/signin.js';
@@ -192,12 +193,10 @@ const frozen = createFrozen();
 
 const tick = () => store.dispatch({ type: 'clock/ticked', now: Date.now() });
 
-let scheduled = false;
-/** @param {boolean} [all] something that views look at is another than it was, and is not in the state */
-function render(all = false) {
-  scheduled = false;
+const frames = createFrames((all) => {
   if (draw(store.state(), all)) frozen.render(store.state());
-}
+}, mode.kind === 'live');
+const render = frames.now;
 const matching = createMatching((matches) => store.dispatch({ type: 'matches/found', matches }), {
   clock: () => performance.now(),
   // After the next frame, which shows what was found so far. A hidden page has no frames, and nobody who waits.
@@ -206,8 +205,7 @@ const matching = createMatching((matches) => store.dispatch({ type: 'matches/fou
 store.subscribe(() => {
   const { records, filters } = store.state();
   matching.update(records, filters);
-  if (!scheduled) requestAnimationFrame(() => render());
-  scheduled = true;
+  frames.soon(records.length > 0);
   // A hidden page has no frames, and that is when this is for.
   if (document.hidden) notifier.render(store.state());
 });
@@ -290,7 +288,7 @@ setInterval(() => {
 nav.start();
 jobFeed.start();
 jobFeed.again();
-render();
+frames.start();
 playback?.start();
 if (!isDemo) void shown.then(() => {
   void account.start();

@@ -36,6 +36,37 @@ const RESIZES_MAX: usize = 256;
 struct Behind {
     screen: Screen,
     reader: OutputReader,
+    /// A run of plain lines from there on that was looked over and not drawn: most of it need never be.
+    passed: Option<Plain>,
+}
+
+impl Behind {
+    /// Looks over the run of plain lines at hand, up to `until` or its end; the reader stays where it is.
+    fn look_over(&mut self, until: u64) -> Plain {
+        let from = self.reader.at();
+        let begun = self.passed.take();
+        let mut plain = begun.unwrap_or_else(|| Plain::new(from, self.screen.size().rows));
+        self.reader.seek(plain.at());
+        while plain.at() < until {
+            let Some(Chunk::Bytes(bytes)) = self.reader.next_at_hand() else { break };
+            let count = usize::try_from(until - plain.at()).unwrap_or(usize::MAX).min(bytes.len());
+            if !plain.look(&bytes[..count]) {
+                break;
+            }
+        }
+        self.reader.seek(from);
+        plain
+    }
+
+    /// Passes over the lines of a long plain run that leave no trace; returns where the run ends.
+    fn skip(&mut self, until: u64) -> u64 {
+        let plain = self.look_over(until);
+        if let Some((begin, attributes)) = plain.begin() {
+            self.screen.skip(attributes);
+            self.reader.seek(begin);
+        }
+        plain.at()
+    }
 }
 
 /// The screen of one session.
@@ -60,7 +91,7 @@ impl Model {
         let reader = output.reader(None, false);
         output.screen_is_at(reader.at());
         Self {
-            behind: Mutex::new(Behind { screen: Screen::new(size), reader }),
+            behind: Mutex::new(Behind { screen: Screen::new(size), reader, passed: None }),
             turn: tokio::sync::Mutex::default(),
             resizes: Mutex::default(),
             output,
@@ -97,8 +128,9 @@ impl Model {
         let mut plain_until = 0;
         while behind.reader.at() < until {
             let at = behind.reader.at();
-            if until - at > SKIP_FROM && at >= plain_until && behind.screen.scrolls_whole() {
-                plain_until = skip(behind, until);
+            let is_long = until - at > SKIP_FROM && at >= plain_until && behind.screen.scrolls_whole();
+            if is_long || behind.passed.is_some() {
+                plain_until = behind.skip(until);
             }
             let at = behind.reader.at();
             match behind.reader.next_at_hand() {
@@ -113,6 +145,29 @@ impl Model {
             }
             self.output.screen_is_at(behind.reader.at());
         }
+    }
+
+    /// Looks over what was put out since, where those are plain lines of which most need never be drawn. `None` where
+    /// they have to be drawn; else the output's end.
+    async fn pass_over(self: &Arc<Self>) -> Option<u64> {
+        let _turn = self.turn.lock().await;
+        let model = Arc::clone(self);
+        tokio::task::spawn_blocking(move || model.passed_over()).await.ok().flatten()
+    }
+
+    fn passed_over(&self) -> Option<u64> {
+        let mut behind = lock(&self.behind);
+        let end = self.output.end();
+        // A size that comes later is at the end of then.
+        if !lock(&self.resizes).is_empty() || (behind.passed.is_none() && !behind.screen.scrolls_whole()) {
+            return None;
+        }
+        let plain = behind.look_over(end);
+        let begin = plain.begin().map(|(begin, _)| begin).filter(|_| plain.at() == end);
+        behind.passed = Some(plain);
+        let begin = begin.filter(|begin| end - begin < self.output.screen_lag_max() / 2)?;
+        self.output.screen_is_at(begin);
+        Some(end)
     }
 
     /// The bytes that draw the screen, and the offset of the output that follows.
@@ -131,42 +186,25 @@ impl Model {
     }
 }
 
-/// Passes over the lines of a long plain run that leave no trace; returns where the run ends.
-fn skip(behind: &mut Behind, until: u64) -> u64 {
-    let from = behind.reader.at();
-    let mut plain = Plain::new(from, behind.screen.size().rows);
-    let mut at = from;
-    while at < until {
-        let Some(Chunk::Bytes(bytes)) = behind.reader.next_at_hand() else { break };
-        let count = usize::try_from(until - at).unwrap_or(usize::MAX).min(bytes.len());
-        at += count as u64;
-        if !plain.look(&bytes[..count]) {
-            break;
-        }
-    }
-    behind.reader.seek(from);
-    if let Some((begin, attributes)) = plain.begin() {
-        behind.screen.skip(attributes);
-        behind.reader.seek(begin);
-    }
-    plain.at()
-}
-
 /// Lets the model follow the output until that ends, and passes on what the program said.
 pub(super) async fn follow(host: Arc<Host>) {
     let output = Arc::clone(&host.output);
     let mut seen = output.end();
     while output.grown(seen).await {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let mut end = output.end();
         loop {
             tokio::time::sleep(PAUSE).await;
             let now = output.end();
             let little = now - seen < LITTLE && begun.elapsed() >= AT_LEAST;
-            if now == end || little || now - seen > output.screen_lag_max() / 2 {
+            if now == end || little {
                 break;
             }
             end = now;
+            if now - seen > output.screen_lag_max() / 2 {
+                let Some(passed) = host.model.pass_over().await else { break };
+                (seen, begun) = (passed, Instant::now());
+            }
         }
         // A terminal that was there when the question came has answered it.
         let answered = host.viewers.answered();
@@ -201,5 +239,65 @@ pub(super) fn pass_on(host: &Arc<Host>, said: Said, answered: bool) {
     }
     for notice in said.notices {
         host.notice(notice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: WindowSize = WindowSize { cols: 80, rows: 24 };
+
+    /// So many lines, of which some change colours and some take that back.
+    fn lines(count: usize) -> Vec<u8> {
+        let line = |n: usize| {
+            format!("{}{n} of a long run{}\r\n", ["", "\x1b[31m", "\x1b[1m"][n % 3], ["\x1b[m", ""][n % 2])
+        };
+        (0..count).flat_map(|n| line(n).into_bytes()).collect()
+    }
+
+    async fn push(output: &Output, screen: &mut Screen, bytes: &[u8]) {
+        for piece in bytes.chunks(4000) {
+            output.push(piece).await;
+        }
+        screen.feed(bytes);
+    }
+
+    #[tokio::test]
+    async fn a_long_run_is_looked_over_and_not_drawn_and_the_picture_is_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let output = Arc::new(Output::create(root.path(), 256 * 1024, 16 << 20, 0).unwrap());
+        let model = Arc::new(Model::new(Arc::clone(&output), SIZE));
+        let mut screen = Screen::new(SIZE);
+        push(&output, &mut screen, b"a title\x1b]2;t\x07\r\n").await;
+        model.look(|_, _| ()).await.unwrap();
+        let from = output.end();
+        for _ in 0..3 {
+            push(&output, &mut screen, &lines(60_000)).await;
+            assert_eq!(model.pass_over().await, Some(output.end()));
+            assert_eq!(lock(&model.behind).reader.at(), from, "it was drawn");
+        }
+        push(&output, &mut screen, b"and its \x1b[32mtail").await;
+        assert!(model.snapshot().await == (output.end(), screen.snapshot()));
+        // What is no plain line has to be drawn, in its place.
+        push(&output, &mut screen, &lines(30_000)).await;
+        assert!(model.pass_over().await.is_some());
+        push(&output, &mut screen, b"\x1b[5;5Hhere\x1b[24;1H").await;
+        push(&output, &mut screen, &lines(30_000)).await;
+        assert_eq!(model.pass_over().await, None);
+        assert!(model.snapshot().await == (output.end(), screen.snapshot()));
+        // So has what is put out around a change of the size.
+        push(&output, &mut screen, &lines(30_000)).await;
+        assert!(model.pass_over().await.is_some());
+        let size = WindowSize { cols: 40, rows: 50 };
+        model.resized(size);
+        screen.resize(size);
+        push(&output, &mut screen, &lines(30_000)).await;
+        assert_eq!(model.pass_over().await, None);
+        assert!(model.snapshot().await == (output.end(), screen.snapshot()));
+        // A few lines that fill more than the terminal may be ahead are drawn.
+        push(&output, &mut screen, &"wide ".repeat(1 << 20).into_bytes()).await;
+        assert_eq!(model.pass_over().await, None);
+        assert!(model.snapshot().await == (output.end(), screen.snapshot()));
     }
 }
