@@ -288,6 +288,11 @@ fn what_was_found_is_back_at_once_and_a_restart_of_tailscale_costs_nothing() {
     let _late = Device::new("127.0.0.6", port, "200 OK", gmuxd("desk"));
     wait_for_names(&home, &[("desk", "identity"), ("desk-2", "identity")]);
 
+    // What is shown is kept a moment later.
+    wait_for("both in the cache", || {
+        std::fs::read_to_string(&cache).is_ok_and(|kept| kept.contains("\"desk-2\"")).then_some(())
+    });
+
     // Without Tailscale, what was known stays.
     daemon.process.kill();
     std::fs::remove_file(&socket).unwrap();
