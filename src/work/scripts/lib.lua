@@ -1,7 +1,7 @@
 -- Shared head of every script. G is the consumer group.
 local G='darkmux-runners'
 local t=redis.call('TIME')
--- Unix milliseconds, as text: a number costs Redis a dozen times as much to write down.
+-- Unix milliseconds, as text: to write a number down takes Redis longer than a text.
 local now=t[1]..string.sub('00000'..t[2],-6,-4)
 local function job_key(id) return 'darkmux:job:'..id end
 local function checkpoint_key(id) return 'darkmux:checkpoint:'..id end
