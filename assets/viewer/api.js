@@ -40,14 +40,21 @@ export function backoff(attempt, random) {
   return Math.max(BACKOFF_MIN_MS, Math.min(BACKOFF_MAX_MS, base * (0.75 + random * 0.5)));
 }
 
-/** What the page itself asked for while the viewer was on its way (first.js). @typedef {{path: string, answer: Promise<Response | null> | null}} FirstAnswer */
-
-/** @param {string} path @returns {Promise<Response | null> | null} the answer that the page asked for, once; null where it did not, or got none */
-function askedFirst(path) {
-  const { firstAnswer: first } = /** @type {{firstAnswer?: FirstAnswer}} */ (globalThis);
-  if (first?.path !== path) return null;
-  Reflect.deleteProperty(globalThis, 'firstAnswer');
-  return first.answer;
+/**
+ * What the page itself brought, so that what is seen first is not asked for once more.
+ *
+ * @param {string} path @returns {{body: unknown, size: number, headers: Headers} | null} once; null where it is the answer to something else
+ */
+function cameAlong(path) {
+  const script = globalThis.document?.getElementById('first-answer');
+  script?.remove();
+  try {
+    const text = script?.textContent ?? 'null';
+    const first = /** @type {{path: string, headers: {[name: string]: string}, body: unknown} | null} */ (JSON.parse(text));
+    return first?.path === path ? { body: first.body, size: text.length, headers: new Headers(first.headers) } : null;
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -71,9 +78,7 @@ export async function untilMade(make, wanted, missing = () => {}) {
 
 /** @param {string} path @param {number} [timeout] */
 async function get(path, timeout = TIMEOUT_MS) {
-  const ask = () => fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
-  const first = askedFirst(path);
-  const response = first ? await first ?? await ask() : await ask();
+  const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(timeout) });
   if (!response.ok) throw new StatusError(path, response.status, readRefusal(await response.json().catch(() => undefined)));
   const text = await response.text();
   return { body: /** @type {unknown} */ (JSON.parse(text)), size: text.length, headers: response.headers };
@@ -106,7 +111,8 @@ function incoming(body, characters) {
  *   stream goes on, and what there is of other machines
  */
 export async function getRecords(day, limit) {
-  const { body, size, headers } = await get(`/flow/${day}?limit=${limit}`, RECORDS_TIMEOUT_MS);
+  const path = `/flow/${day}?limit=${limit}`;
+  const { body, size, headers } = cameAlong(path) ?? await get(path, RECORDS_TIMEOUT_MS);
   const others = headers.get('x-darkmux-source') === 'local' ? 'none' : headers.has('darkmux-others-kept') ? 'newest' : 'all';
   return { batch: incoming(body, size), position: headers.get('darkmux-position') ?? '', others };
 }

@@ -134,6 +134,46 @@ fn the_page_says_its_mode_and_files_are_kept_by_the_browser() {
 }
 
 #[test]
+fn the_page_brings_the_newest_records_and_ends_where_it_should_whatever_they_say() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let bad = "</script><script>alert(1)</script><!-- </body>";
+    for n in 0..120 {
+        home.ok(["flow", "note", "--text", &format!("{n} {bad}")]);
+    }
+    let day = get(daemon.port, "/flow-days").json()["days"][0]["date"].as_str().unwrap().to_owned();
+    let path = format!("/flow/{day}?limit=100");
+    let asked = get(daemon.port, &path);
+    for page in ["/", "/fleet", "/session/job-1"] {
+        let page = get(daemon.port, page).text();
+        let (_, rest) = page.split_once("id=\"first-answer\">").expect("records");
+        let (first, after) = rest.split_once("</script>").unwrap();
+        assert_eq!(after.trim(), "</body>\n</html>", "the element ended early");
+        let first: Value = serde_json::from_str(first).unwrap();
+        assert_eq!(first["path"], path.as_str());
+        assert_eq!(first["body"], asked.json());
+        assert_eq!(first["body"][99]["handle"], format!("119 {bad}"));
+        assert_eq!(first["headers"]["darkmux-position"], asked.header("darkmux-position").unwrap());
+    }
+    // What shows another day, or nothing of today, does not.
+    for other in ["/play/2026-11-20", "/auth/login"] {
+        assert!(!get(daemon.port, other).text().contains("first-answer"), "{other}");
+    }
+}
+
+#[test]
+fn a_page_does_not_wait_for_records_that_are_too_many() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let long = "x".repeat(60_000);
+    for _ in 0..6 {
+        home.ok(["flow", "note", "--text", &long]);
+    }
+    let page = get(daemon.port, "/").text();
+    assert!(!page.contains("first-answer") && page.ends_with("</html>\n"), "{} bytes", page.len());
+}
+
+#[test]
 fn the_viewer_comes_as_few_files_that_are_kept_for_good() {
     let home = Home::new();
     let daemon = Daemon::start(&home);

@@ -168,26 +168,32 @@ test('records come with the position of their answer; a failure is an error', as
   await assert.rejects(getRecords('2026-11-22', 5), StatusError);
 });
 
-test('what the page asked for while the viewer was on its way is taken once, and asked for where nothing came', async () => {
+test('what came with the page is taken once, and asked for where something else came', async () => {
   const asked = [];
   globalThis.fetch = async (path) => {
     asked.push(path);
     return new Response('[]', { headers: { 'darkmux-position': 'own' } });
   };
-  const first = (path, answer) => Object.assign(globalThis, { firstAnswer: { path, answer } });
-  const early = () => Promise.resolve(new Response('[{"a":1}]', { headers: { 'darkmux-position': 'early' } }));
-  first('/flow/2026-11-22?limit=5', early());
-  assert.equal((await getRecords('2026-11-22', 5)).position, 'early');
-  assert.deepEqual(asked, []);
-  assert.equal((await getRecords('2026-11-22', 5)).position, 'own');
-  // The viewer was faster, nothing was answered, or another day began meanwhile.
-  for (const [path, answer] of [['/flow/2026-11-22?limit=5', null], ['/flow/2026-11-22?limit=5', Promise.resolve(null)], ['/flow/2026-11-21?limit=5', early()]]) {
-    first(path, answer);
+  /** @type {{textContent: string, remove: () => void} | null} */
+  let script = null;
+  const brought = (textContent) => { script = { textContent, remove: () => { script = null; } }; };
+  const answer = (path) => JSON.stringify({ path, headers: { 'darkmux-position': 'early', 'x-darkmux-source': 'local' }, body: [{ a: 1 }] });
+  globalThis.document = { getElementById: (id) => (id === 'first-answer' ? script : null) };
+  try {
+    brought(answer('/flow/2026-11-22?limit=5'));
+    const early = await getRecords('2026-11-22', 5);
+    assert.deepEqual([early.position, early.others, early.batch.map(({ raw }) => raw), asked], ['early', 'none', [{ a: 1 }], []]);
     assert.equal((await getRecords('2026-11-22', 5)).position, 'own');
+    // Another day began meanwhile, or half of the page came.
+    for (const text of [answer('/flow/2026-11-21?limit=5'), answer('/flow/2026-11-22?limit=5').slice(0, -3), '', 'null']) {
+      brought(text);
+      assert.equal((await getRecords('2026-11-22', 5)).position, 'own');
+      assert.equal(script, null, 'it would be taken for the answer to a later question');
+    }
+    assert.equal(asked.length, 5);
+  } finally {
+    delete globalThis.document;
   }
-  first('/flow/2026-11-22?limit=5', Promise.resolve(new Response('', { status: 503 })));
-  await assert.rejects(getRecords('2026-11-22', 5), StatusError);
-  assert.equal(asked.length, 4);
 });
 
 test('the events of the sessions are opened anew for a page that was away, and once', () => {

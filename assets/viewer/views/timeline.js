@@ -264,8 +264,8 @@ export function createTimeline(actions) {
     showLinked(state);
     showOpened(before, state);
     if (before && state.expanded.has(linked) && !before.expanded.has(linked)) rows.get(linked)?.scrollIntoView({ block: 'center' });
-    // Where there are no rows yet there is nowhere to go, and to look would have the page laid out.
-    if (state.follow && !before?.follow && rows.size > 0) scroller.scrollTop = scroller.scrollHeight;
+    // The first rows change the list's size, which is seen once they are laid out: to ask here would have that done twice.
+    if (state.follow && before && !before.follow) scroller.scrollTop = scroller.scrollHeight;
   }
 
   return {

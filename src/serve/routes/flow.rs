@@ -63,10 +63,19 @@ pub async fn day(
     if let Some(date) = date.strip_suffix(".jsonl") {
         return day_file::whole(&app, &caller, day_of(date)?, (&method, &headers)).await;
     }
-    let (day, limit) = (day_of(&date)?, limit_of(query.limit.as_deref())?);
+    records(&app, &caller, day_of(&date)?, limit_of(query.limit.as_deref())?).await
+}
+
+/// The newest `limit` records of a day as one JSON array, everybody's where they can be had.
+pub(super) async fn records(
+    app: &App,
+    caller: &Caller,
+    day: Day,
+    limit: usize,
+) -> Result<Response, ApiError> {
     match &app.fleet_flow {
-        None => array(&app, &caller, day, limit),
-        Some(fleet) => fleet_day::array(&app, fleet, &caller, (day, limit)).await,
+        None => array(app, caller, day, limit),
+        Some(fleet) => fleet_day::array(app, fleet, caller, (day, limit)).await,
     }
 }
 
