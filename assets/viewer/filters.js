@@ -25,22 +25,18 @@ export function anyFilter(filters) {
   return FILTER_NAMES.some((name) => filters[name] !== '');
 }
 
-/** @type {WeakMap<object, string>} */
-const haystacks = new WeakMap();
-
-/** @param {Entry} entry */
+/** @param {Entry} entry @returns {string} its JSON, put together when it is searched for the first time. It stands in the entry: a table of a
+ * hundred thousand is made anew as it grows, which holds the page up, and takes the collector longer than a search. */
 function haystack(entry) {
-  let found = haystacks.get(entry.raw);
-  if (found === undefined) {
+  if (entry.haystack === '') {
     const json = toJson(entry.raw);
     // Nobody searches for random digits, and short words would be found in them.
     const id = toJson(entry.raw.record_id);
     const at = id === '' ? -1 : json.indexOf(`"record_id":${id}`);
     const said = at < 0 ? json : json.slice(0, at) + json.slice(at + 12 + id.length);
-    found = `${said} ${entry.action}`.toLowerCase();
-    haystacks.set(entry.raw, found);
+    entry.haystack = `${said} ${entry.action}`.toLowerCase();
   }
-  return found;
+  return entry.haystack;
 }
 
 /** @param {string} word */

@@ -125,5 +125,6 @@ export function toEntry(raw, key, size = toJson(raw).length) {
     tier: text(raw.tier),
     machine: text(raw.machine_id),
     session: text(raw.session_id),
+    haystack: '',
   };
 }

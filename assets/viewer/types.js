@@ -30,6 +30,7 @@
  * @property {string} tier Who did it: operator, frontier or local.
  * @property {string} machine
  * @property {string} session
+ * @property {string} haystack What a search looks in; empty until one does.
  */
 
 /**
@@ -40,7 +41,6 @@
  */
 
 /** @typedef {'fleet' | 'flow' | 'queue' | 'sessions' | 'inbox' | 'session' | 'job' | 'machine'} Page */
-
 /** @typedef {{page: Page, id: string, day: string}} Route `day` is empty where the page is live. */
 
 /** @typedef {'list' | 'lanes' | 'raw'} Lens How the flow is shown. */

@@ -48,7 +48,7 @@ test('identity: the id, else the position, else what identified a record in 1.9'
 test('a record of wrong types becomes an entry all the same', () => {
   const entry = toEntry({ ts: {}, level: null, action: ['x'], handle: 5, session_id: false, payload: null }, 'k');
   assert.deepEqual({ ...entry, at: 0, size: 0 }, {
-    key: 'k', raw: entry.raw, size: 0, at: 0, level: 'info', category: '', action: '', handle: '5', role: '', tier: '', machine: '', session: 'false',
+    key: 'k', raw: entry.raw, size: 0, at: 0, level: 'info', category: '', action: '', handle: '5', role: '', tier: '', machine: '', session: 'false', haystack: '',
   });
   assert.equal(summarize(entry), '');
 });

@@ -91,7 +91,8 @@ export function replace(element, ...children) {
  */
 export function reconcile(parent, wanted) {
   const keep = new Set(wanted);
-  for (const child of [...parent.children]) if (!keep.has(child)) child.remove();
+  // From the end: a browser looks at what follows a row that goes.
+  for (const child of [...parent.children].reverse()) if (!keep.has(child)) child.remove();
   let at = parent.firstElementChild;
   for (const element of wanted) {
     if (element === at) at = at.nextElementSibling;
