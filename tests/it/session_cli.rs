@@ -43,6 +43,11 @@ fn new_off_a_terminal_follows_the_output_and_ends_with_the_status() {
     assert!(!home.ok(["flow", "tail"]).contains("dispatch"));
     let output = home.run(["session", "new", "/no/such/program"]);
     assert_eq!(output.status.code(), Some(126), "{}", describe(&output));
+    // What stands ahead of a program is meant for us.
+    let output = home.run(["session", "new", "--jsn", "--", "true"]);
+    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+    let output = home.run(["session", "new", "sh", "-c", "exit 4"]);
+    assert_eq!(output.status.code(), Some(4), "{}", describe(&output));
     let output = home.run(["session", "new", "--workdir", "/no/such/folder", "true"]);
     assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
     let sized = ["session", "new", "-d", "--cols", "91", "--rows", "17", "--", "stty", "size"];

@@ -45,7 +45,7 @@ pub struct NewArgs {
     #[command(flatten)]
     on: On,
     /// Program and arguments; your shell when there is none
-    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<String>,
 }
 
