@@ -4,6 +4,7 @@
 //! its output with [`HostClient::attach`] still works.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::attachment::{Attachment, Events, Input};
-use super::handing::OpenHand;
+use super::handing::Handed;
 use super::host_events::HostEvents;
 use super::terminal::Client;
 use super::{STATE_MAX, duplex, socket_key, socket_path};
@@ -97,30 +98,38 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the session host did not answer within 5 s")
 }
 
-pub(super) async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(ANSWER_TIMEOUT, what).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+async fn connected(folder: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(socket_path(folder)).await?;
+    if is_ours(&stream) {
+        Ok(stream)
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "another user listens in its place"))
+    }
+}
+
+/// The key of this user's sockets, as it is shown. No log has it.
+fn bearer(folder: &Path) -> Option<HeaderValue> {
+    let mut bearer = HeaderValue::from_str(socket_key(folder).bearer()?.expose()).ok()?;
+    bearer.set_sensitive(true);
+    Some(bearer)
 }
 
 impl HostClient {
     /// Connects to the host of the session in `folder`.
     pub async fn connect(folder: &Path) -> io::Result<Self> {
         in_time(async {
-            let stream = UnixStream::connect(socket_path(folder)).await?;
-            if !is_ours(&stream) {
-                return Err(io::Error::new(
-                    io::ErrorKind::PermissionDenied,
-                    "another user listens in its place",
-                ));
-            }
+            let stream = connected(folder).await?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             let mut driver = JoinSet::new();
             driver.spawn(async {
                 // Its end shows at the requests.
                 let _ = connection.with_upgrades().await;
             });
-            let bearer = socket_key(folder).bearer();
-            let bearer = bearer.and_then(|bearer| HeaderValue::from_str(bearer.expose()).ok());
-            Ok(Self { sender, bearer: bearer.map(sensitive), _driver: driver })
+            Ok(Self { sender, bearer: bearer(folder), _driver: driver })
         })
         .await
     }
@@ -184,15 +193,27 @@ impl HostClient {
         self.upgrade(&format!("/v1/attach?{}", how.query()), true).await
     }
 
-    /// Asks the host to take a client's socket, on which it will show `client` the screen as
-    /// [`attach_screen`](Self::attach_screen) does. [`OldHost`] where it takes none.
-    pub async fn open_hand(self, how: ScreenAttach, client: Client) -> io::Result<OpenHand> {
+    /// Gives the host of the session in `folder` a client's socket that has left HTTP, with what came `early`. It shows
+    /// `client` the screen there as [`attach_screen`](Self::attach_screen) does. [`OldHost`] where it takes none.
+    ///
+    /// After `TimedOut` and `ConnectionAborted` it may have the socket; after any other error it has not.
+    pub async fn hand(
+        folder: &Path,
+        (socket, early): (BorrowedFd<'_>, &[u8]),
+        how: ScreenAttach,
+        client: Client,
+    ) -> io::Result<Handed> {
         let times = [("stall", client.stall), ("ping", client.ping), ("pong", client.pong)];
         let times = times.map(|(name, time)| format!("&{name}={}", time.as_millis())).concat();
         let query = format!("{}&ours={}{times}", how.query(), u8::from(client.ours));
-        let path = format!("/v1/terminal?{query}");
-        let (_, upgraded) = self.upgraded(&path, HANDING).await.map_err(old_if_unknown)?;
-        in_time(OpenHand::of(upgraded)).await
+        let bearer = bearer(folder);
+        let bearer = bearer.as_ref().and_then(|bearer| bearer.to_str().ok()).unwrap_or_default();
+        let request = format!(
+            "POST /v1/terminal?{query} HTTP/1.1\r\nhost: darkmux\r\nauthorization: {bearer}\r\n\
+             connection: upgrade\r\nupgrade: {HANDING}\r\ncontent-length: {}\r\n\r\n",
+            early.len()
+        );
+        in_time(async { Handed::ask(connected(folder).await?, socket, &request, early).await }).await
     }
 
     /// The session's screen as it is now. [`OldHost`] where there is none.
@@ -287,10 +308,4 @@ async fn refused(response: Response<Incoming>) -> io::Error {
         StatusCode::UNAUTHORIZED => io::Error::new(io::ErrorKind::PermissionDenied, message),
         _ => foreign(message),
     }
-}
-
-/// What no log shows.
-fn sensitive(mut value: HeaderValue) -> HeaderValue {
-    value.set_sensitive(true);
-    value
 }

@@ -4,21 +4,14 @@
 //! the other end has read, and a runtime that watches for that wakes up once more for every key and every echo. Room is
 //! waited for only by who has found none.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as Socket;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use rustix::io::FdFlags;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags,
-};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
@@ -47,7 +40,7 @@ pub(super) fn split(upgraded: Upgraded) -> io::Result<(Incoming, Outgoing)> {
 }
 
 /// The two sides of a socket that does not block.
-fn both(socket: Socket, early: Bytes) -> io::Result<(Incoming, Outgoing)> {
+pub(super) fn both(socket: Socket, early: Bytes) -> io::Result<(Incoming, Outgoing)> {
     let socket = Arc::new(watched(socket, Interest::READABLE)?);
     let outgoing = Outgoing { socket: Arc::clone(&socket), room: None };
     Ok((Incoming { socket, early }, outgoing))
@@ -81,51 +74,7 @@ impl Incoming {
     }
 }
 
-impl Incoming {
-    /// Reads what there is, waiting for it, and the descriptor that came with it. What came with the head is not asked
-    /// for: a descriptor there is lost. Can be dropped while it waits.
-    pub async fn read_with_descriptor(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-        loop {
-            let mut ready = self.socket.readable().await?;
-            let received = ready.try_io(|socket| receive(socket.get_ref(), buffer));
-            let Ok(received) = received else { continue };
-            return received;
-        }
-    }
-}
-
-fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::empty())?;
-    let mut descriptor = None;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            descriptor = descriptors.last();
-        }
-    }
-    if let Some(descriptor) = &descriptor {
-        // Not every system does it as the descriptor comes.
-        rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
-    }
-    Ok((received.bytes, descriptor))
-}
-
 impl Outgoing {
-    /// Sends `bytes`, a few, with a descriptor, at once: to a socket that has room.
-    pub fn write_with_descriptor(&self, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [descriptor];
-        if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-            return Err(io::Error::other("no room for a descriptor"));
-        }
-        let socket = self.socket.get_ref();
-        let sent = rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())?;
-        if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
-    }
-
     /// Writes some of `bytes`, waiting for room. Can be dropped while it waits: nothing was written then.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {

@@ -36,7 +36,7 @@ mod title;
 pub use agent_side::AgentSide;
 pub use attachment::{Attachment, Event, Events, Input};
 pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
-pub use handing::{Handed, OpenHand};
+pub use handing::Handed;
 pub use host::{HostError, SpareError, run as run_host, run_spare};
 pub use host_events::{HostEvent, HostEvents};
 pub use id::{new_id, new_session_id, session_id_of};

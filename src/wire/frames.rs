@@ -4,7 +4,7 @@
 /// Name of the protocol in the `Upgrade` header.
 pub const UPGRADE: &str = "darkmux-attach";
 
-/// Name of the protocol by which a client's socket is handed to a host, in the `Upgrade` header.
+/// Name of the protocol by which the daemon and a host that has a client's socket speak of it, in the `Upgrade` header.
 pub const HANDING: &str = "darkmux-terminal";
 
 /// Header of the answer to an upgrade that tells the host's [`HOST_PROTOCOL`](super::HOST_PROTOCOL); hosts of 1 send none.

@@ -1,7 +1,9 @@
 //! A terminal's connection in the hands of the session's host: what that spares, what still ends it, and what is carried
 //! by the daemon instead.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -11,9 +13,10 @@ use darkmux::store::FileLock;
 use darkmux::wire::SessionStatus;
 use futures_util::{SinkExt, StreamExt};
 use http::header::AUTHORIZATION;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
@@ -68,17 +71,84 @@ async fn request(api: &Api, id: &str, early: &[u8]) -> TcpStream {
     stream
 }
 
-#[tokio::test]
-async fn what_comes_with_the_request_is_typed_first() {
-    let api = Api::start();
-    let id = api.sh("stty -echo; exec cat");
-    // One frame of six typed bytes, under a mask of zeros.
-    let frame = [&[0x82, 0x80 | 6, 0, 0, 0, 0], &b"early\n"[..]].concat();
-    let mut stream = request(&api, &id, &frame).await;
+/// One frame of six typed bytes, under a mask of zeros.
+fn typed_early() -> Vec<u8> {
+    [&[0x82, 0x80 | 6, 0, 0, 0, 0], &b"early\n"[..]].concat()
+}
+
+/// Reads on until these bytes are echoed.
+async fn reads_early(stream: &mut TcpStream) {
     let mut said = Vec::new();
     while memchr::memmem::find(&said, b"early\r\n").is_none() {
         assert!(stream.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
     }
+}
+
+#[tokio::test]
+async fn what_comes_with_the_request_is_typed_first() {
+    let api = Api::start();
+    let id = api.sh("stty -echo; exec cat");
+    reads_early(&mut request(&api, &id, &typed_early()).await).await;
+}
+
+/// A connection with a session's host, a descriptor of this socket ahead of all it says.
+async fn with_socket_ahead(api: &Api, id: &str, socket: TcpStream) -> tokio::net::UnixStream {
+    let path = api.home.darkmux().join("sessions").join(id).join("host.sock");
+    let host = tokio::net::UnixStream::connect(path).await.unwrap();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [socket.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    sendmsg(&host, &[IoSlice::new(b"\n")], &mut control, SendFlags::empty()).unwrap();
+    host
+}
+
+/// Sends a request and returns the status of its answer.
+async fn status(host: &mut tokio::net::UnixStream, request: &str, header: &str, body: &[u8]) -> String {
+    let length = body.len();
+    let head = format!("{request} HTTP/1.1\r\nHost: x\r\n{header}\r\nContent-Length: {length}\r\n\r\n");
+    host.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+    let mut answer = [0; 4096];
+    let count = timeout(PATIENCE, host.read(&mut answer)).await.expect("an answer").unwrap();
+    let answer = String::from_utf8_lossy(&answer[..count]);
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_host_takes_a_socket_that_comes_ahead_with_the_key_and_closes_any_other() {
+    let api = Api::start();
+    let id = api.sh("stty -echo; exec cat");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pair = || async {
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    };
+    let is_closed = |mut far: TcpStream| async move {
+        timeout(PATIENCE, far.read(&mut [0])).await.expect("the end").is_ok_and(|count| count == 0)
+    };
+    let terminal = "POST /v1/terminal?screen=1&stall=60000&ping=60000&pong=60000";
+    let upgrade = "Connection: upgrade\r\nUpgrade: darkmux-terminal";
+    let key = format!("{}\r\n{upgrade}", api.home.socket_key());
+
+    let (near, far) = pair().await;
+    let mut stranger = with_socket_ahead(&api, &id, near).await;
+    assert_eq!(status(&mut stranger, terminal, upgrade, b"").await, "401");
+    assert!(is_closed(far).await, "also while the connection is open");
+
+    let (near, far) = pair().await;
+    let mut other = with_socket_ahead(&api, &id, near).await;
+    assert_eq!(status(&mut other, "GET /v1/status", "X: y", b"").await, "200");
+    assert!(is_closed(far).await);
+    assert_eq!(status(&mut other, terminal, &key, b"").await, "400", "it had come with another request");
+
+    let (near, mut far) = pair().await;
+    let mut daemon = with_socket_ahead(&api, &id, near).await;
+    assert_eq!(status(&mut daemon, terminal, &key, &typed_early()).await, "101");
+    reads_early(&mut far).await;
+    drop(far);
+    let mut word = [0];
+    timeout(PATIENCE, daemon.read_exact(&mut word)).await.expect("a word").unwrap();
+    assert_eq!(&word, b"E");
 }
 
 #[tokio::test]
@@ -126,14 +196,15 @@ async fn a_connection_ends_with_its_session_while_the_daemon_stands_still() {
 }
 
 #[tokio::test]
-async fn a_host_that_stands_still_takes_nothing_and_goes_on_later() {
+async fn who_comes_while_the_host_stands_still_is_cut_off_and_comes_in_later() {
     let api = Api::start();
     let id = api.launch(&["cat"]);
     let host = host(&api, &id);
     signal(host, "STOP");
     let end = Ws::open(&api, &id, "?darkmux=1").await.end().await;
     signal(host, "CONT");
-    assert_eq!(end, (Vec::new(), Frame::Closed(Some(4004))));
+    // The host may take the socket at any moment, so the daemon says nothing on it.
+    assert_eq!(end, (Vec::new(), Frame::Cut));
     let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
     ws.bytes().await;
     ws.type_in("again\n").await;
@@ -241,6 +312,10 @@ fn older_state(protocol: u32) -> Vec<u8> {
 /// The head of the next request.
 fn head(reader: &mut BufReader<UnixStream>) -> String {
     let mut head = String::new();
+    // A server passes over an empty line, and reads no descriptor that comes with it.
+    while matches!(reader.fill_buf(), Ok([b'\n', ..])) {
+        reader.consume(1);
+    }
     while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
     head
 }

@@ -10,7 +10,7 @@
 //! | `POST /v1/stop?grace_ms=N` | TERM, HUP, and after the grace KILL to the whole session | 202 |
 //! | `GET /v1/attach?from=N&hold=1` | upgrade to [`frames`](crate::wire::frames) | 101 |
 //! | `GET /v1/attach?screen=1&from=N&cols=C&rows=R&read_only=1` | the same, beginning with the screen | 101 |
-//! | `GET /v1/terminal?screen=1&…&ours=1&stall=MS&ping=MS&pong=MS` | takes a client's socket over ([`handing`](crate::session::handing)) | 101 |
+//! | `POST /v1/terminal?screen=1&…&ours=1&stall=MS&ping=MS&pong=MS` | serves the client whose socket came ahead ([`handing`](crate::session::handing)) | 101 |
 //! | `GET /v1/screen?format=text` | | the screen's rows; with `ansi` the bytes that draw it |
 //! | `POST /v1/name` `{name}` | gives the session a name | 204 |
 //! | `GET /v1/events` | | what happens, one JSON object a line |
@@ -22,6 +22,7 @@
 //! says of itself, and what the session is, goes without ([`is_open`]).
 
 use std::convert::Infallible;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,11 +65,11 @@ const INPUT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest time that the daemon may give a client whose socket it hands over.
 const CLIENT_TIME_MAX: Duration = Duration::from_hours(24);
 
-/// Answers one request.
+/// Answers one request. The descriptor came ahead of it; it is closed where it is not asked for with the key.
 pub(super) async fn answer(
     host: Arc<Host>,
     (clients, place): (Shutdown, Arc<Place>),
-    request: Request<Incoming>,
+    (descriptor, request): (Option<OwnedFd>, Request<Incoming>),
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let is_open = is_open(request.method(), &path);
@@ -87,8 +88,10 @@ pub(super) async fn answer(
     Ok(match (request.method(), path.as_str()) {
         (&Method::GET, "/v1/status") => json_response(StatusCode::OK, &host.status_now()),
         (&Method::GET, "/v1/output") => output(&host, &request),
-        (&Method::GET, "/v1/attach") => upgrade(Upgraded::Attached, host, (&clients, &place), request),
-        (&Method::GET, "/v1/terminal") => upgrade(Upgraded::Handed, host, (&clients, &place), request),
+        (&Method::GET, "/v1/attach") => upgrade(Upgraded::Attached, host, (&clients, &place), request).await,
+        (&Method::POST, "/v1/terminal") => {
+            upgrade(Upgraded::Handed(descriptor), host, (&clients, &place), request).await
+        }
         (&Method::POST, "/v1/input") => input(&host, request).await,
         (&Method::POST, "/v1/resize") => resize(&host, request).await,
         (&Method::POST, "/v1/name") => name(&host, request).await,
@@ -180,7 +183,8 @@ async fn next_bytes(reader: &mut OutputReader, until: Option<u64>) -> Option<Byt
     }
 }
 
-async fn body(request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
+/// The body of a request that types.
+pub(super) async fn body(request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
     body_within(request, MAX_PAYLOAD).await
 }
 
@@ -301,15 +305,15 @@ fn follow_events(host: Arc<Host>) -> Response<Body> {
 }
 
 /// What an upgrade leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Upgraded {
     /// To the duplex stream.
     Attached,
-    /// To a client's socket that is handed over.
-    Handed,
+    /// To this client's socket.
+    Handed(Option<OwnedFd>),
 }
 
-fn upgrade(
+async fn upgrade(
     to: Upgraded,
     host: Arc<Host>,
     (clients, place): (&Shutdown, &Place),
@@ -317,7 +321,7 @@ fn upgrade(
 ) -> Response<Body> {
     let protocol = match to {
         Upgraded::Attached => UPGRADE,
-        Upgraded::Handed => HANDING,
+        Upgraded::Handed(_) => HANDING,
     };
     let wanted = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
     if wanted != Some(protocol) {
@@ -330,13 +334,22 @@ fn upgrade(
         );
     };
     let how = how(&request);
-    let client = client(&request, how.kind.read_only);
     let upgrade = hyper::upgrade::on(&mut request);
     let end = host.output.end();
+    let handed = match to {
+        Upgraded::Attached => None,
+        Upgraded::Handed(descriptor) => {
+            let client = client(&request, how.kind.read_only);
+            match terminal::take(descriptor, request).await {
+                Ok(socket) => Some((socket, client)),
+                Err(refused) => return refused,
+            }
+        }
+    };
     clients.spawn(async move {
-        match to {
-            Upgraded::Attached => attach::run(host, upgrade, how).await,
-            Upgraded::Handed => terminal::run(host, upgrade, how, client).await,
+        match handed {
+            None => attach::run(host, upgrade, how).await,
+            Some((socket, client)) => terminal::run(host, (socket, upgrade), how, client).await,
         }
         drop(place);
     });

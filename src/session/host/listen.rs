@@ -1,5 +1,6 @@
 //! The host's socket: HTTP/1.1 for this user alone.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 
 use super::places::{Place, Places};
 use super::{Host, api};
+use crate::session::handing;
 use crate::store::is_ours;
 use crate::util::Shutdown;
 
-/// How long a request's head may take.
+/// How long the first byte of a connection may take, and a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause after an error of `accept`, such as too many open files.
@@ -43,11 +46,20 @@ pub(super) async fn accept(host: Arc<Host>, listener: UnixListener, clients: Shu
 }
 
 async fn serve(host: Arc<Host>, stream: UnixStream, (clients, place): (Shutdown, Place)) {
+    let ahead = tokio::select! {
+        ahead = timeout(HEAD_TIMEOUT, handing::ahead(&stream)) => ahead,
+        () = place.let_go() => return,
+        () = clients.stopped() => return,
+    };
+    let Ok(Ok(descriptor)) = ahead else { return };
     let place = Arc::new(place);
     let service = {
+        // It goes with the first request alone.
+        let descriptor = Cell::new(descriptor);
         let (clients, place) = (clients.clone(), Arc::clone(&place));
         service_fn(move |request| {
-            api::answer(Arc::clone(&host), (clients.clone(), Arc::clone(&place)), request)
+            let client = (clients.clone(), Arc::clone(&place));
+            api::answer(Arc::clone(&host), client, (descriptor.take(), request))
         })
     };
     let connection = http1::Builder::new()

@@ -5,7 +5,7 @@
 //! next; those who have keep their places.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -36,6 +36,7 @@ pub(super) struct Place {
     id: u64,
     let_go: Arc<Notify>,
     known: OnceLock<OwnedSemaphorePermit>,
+    is_attached: AtomicBool,
 }
 
 impl Places {
@@ -61,7 +62,13 @@ impl Places {
             first.notify_one();
         }
         drop(guests);
-        Place { places: Arc::clone(self), id, let_go, known: OnceLock::new() }
+        Place {
+            places: Arc::clone(self),
+            id,
+            let_go,
+            known: OnceLock::new(),
+            is_attached: AtomicBool::new(false),
+        }
     }
 
     fn guests(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<Notify>)>> {
@@ -74,9 +81,13 @@ impl Places {
 }
 
 impl Place {
-    /// Resolves when this connection has to make room.
+    /// Resolves when this connection has to make room; never once it is attached, so that who gets no answer knows that
+    /// nothing was done.
     pub async fn let_go(&self) {
         self.let_go.notified().await;
+        if self.is_attached.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Whether it still has to show the key.
@@ -95,7 +106,9 @@ impl Place {
 
     /// A place on the duplex stream, which goes on after the connection's own end; `None` when there are too many.
     pub fn attach(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places.attached).try_acquire_owned().ok()
+        let place = Arc::clone(&self.places.attached).try_acquire_owned().ok()?;
+        self.is_attached.store(true, Ordering::Relaxed);
+        Some(place)
     }
 }
 
@@ -127,6 +140,9 @@ mod tests {
         guests.remove(0);
         guests.push(places.enter());
         assert!(!guests.iter().any(must_go), "a place that was given back is free");
+        let attached = guests[0].attach();
+        guests.push(places.enter());
+        assert!(attached.is_some() && !guests.iter().any(must_go), "it was answered");
         drop(guests);
         assert_eq!(places.guests().len(), 0);
 
