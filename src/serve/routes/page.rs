@@ -104,7 +104,8 @@ fn page(viewer: &Bundled, metas: &str, last: &str) -> Result<Response, ApiError>
         let (within, after) = rest.rsplit_once("</body>")?;
         Some(format!("{before}<head>\n{metas}{within}{last}</body>{after}"))
     });
-    let html = parts.ok_or_else(|| ApiError::internal("making the page", &"it has no <head> or no </body>"))?;
+    let html =
+        parts.ok_or_else(|| ApiError::internal("making the page", &"it has no <head> or no </body>"))?;
     let kind = (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned());
     Ok(([kind, (header::CONTENT_SECURITY_POLICY, guard::policy(&bundle.inline))], html).into_response())
 }

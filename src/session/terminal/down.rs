@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::Message;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::frames::{Close, Told};
 use super::heartbeat::Heartbeat;
@@ -21,6 +23,10 @@ const SLOWEST: u64 = 16;
 
 /// Output of this size is sent without waiting for more, in bytes.
 const ENOUGH: usize = 64 * 1024;
+
+/// Most bytes of one frame, above what output comes in: a picture goes in several. The library copies each into memory of
+/// its own, and a client reads the first ones while the next are copied.
+const FRAME: usize = 128 * 1024;
 
 /// A frame that took so long waited for the client.
 const WAITED: Duration = Duration::from_millis(100);
@@ -164,11 +170,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Down<S> {
         if self.ours { self.send(told.message()).await } else { Ok(()) }
     }
 
-    /// Sends one frame, unless the client takes nothing for too long.
+    /// Sends one message, unless the client takes nothing for too long.
     pub async fn send(&mut self, message: Message) -> Result<(), Close> {
         let begun = Instant::now();
         let patience = self.stall + Duration::from_millis(length(&message) / SLOWEST);
-        match tokio::time::timeout_at(begun + patience, self.sink.send(message)).await {
+        match tokio::time::timeout_at(begun + patience, self.write(message)).await {
             Ok(Ok(())) => {
                 self.took |= begun.elapsed() >= WAITED;
                 Ok(())
@@ -176,5 +182,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Down<S> {
             Ok(Err(_)) => Err(Close::Gone),
             Err(_) => Err(Close::TooSlow),
         }
+    }
+
+    async fn write(&mut self, message: Message) -> tungstenite::Result<()> {
+        let mut bytes = match message {
+            Message::Binary(bytes) if bytes.len() > FRAME => bytes,
+            message => return self.sink.send(message).await,
+        };
+        let mut kind = Data::Binary;
+        while !bytes.is_empty() {
+            let part = bytes.split_to(FRAME.min(bytes.len()));
+            let frame = Frame::message(part, OpCode::Data(kind), bytes.is_empty());
+            self.sink.send(Message::Frame(frame)).await?;
+            kind = Data::Continue;
+        }
+        Ok(())
     }
 }
