@@ -105,5 +105,8 @@ export function shortId(id) {
   return id.length > 14 ? `…${id.slice(-9)}` : id;
 }
 
+/** @param {string} path @returns {string} its last two names, which tell it from others */
+export const shortPath = (path) => path.replace(/^.*[^/\\]([/\\][^/\\]+[/\\][^/\\]+[/\\]?)$/, '…$1');
+
 /** @param {string} machine `dev@server` @returns {string} the machines on the way there, the next one first */
 export const way = (machine) => machine.split('@').reverse().join(' › ');

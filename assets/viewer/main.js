@@ -172,7 +172,7 @@ const draw = createDrawing([
   createFilterBar(actions),
   createRunning(),
   createLanes(openRecord),
-  createRaw(),
+  createRaw(actions),
   createSessionDetail({ ...actions, sessionResult: act.sessionResult }),
   terminal,
   createInbox(actions, { panel: byId('inbox-panel', HTMLElement), list: byId('inbox', HTMLOListElement), total: byId('inbox-count', HTMLElement) }),

@@ -5,27 +5,31 @@
  * @module
  */
 
-import { count, duration } from './format.js';
+import { count, duration, shortPath } from './format.js';
 import { text, toJson } from './record.js';
 import { oneLine } from './sanitize.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
 /** @typedef {{[key: string]: unknown}} Payload */
 
+/** More than the widest row shows: where its line ends is for its width to say. */
 const MAX_SUMMARY = 400;
-const MAX_VALUE = 120;
-const MAX_PAIRS = 6;
+const MAX_WHOLE = 2_000;
+const MAX_PAIRS = 30;
 
 /**
  * @param {Entry} entry
+ * @param {boolean} [whole] with all of what a row leaves out, for its title
  * @returns {string}
  */
-export function summarize(entry) {
+export function summarize(entry, whole = false) {
   const payload = entry.raw.payload;
-  const facts = isObject(payload) ? (SUMMARIES.get(entry.action) ?? pairs)(payload) : oneLine(text(payload), MAX_VALUE);
-  const reasoning = oneLine(text(entry.raw.reasoning), MAX_SUMMARY);
-  return oneLine([facts, reasoning].filter(Boolean).join(' · '), MAX_SUMMARY);
+  const facts = isObject(payload) ? (SUMMARIES.get(entry.action) ?? pairs)(payload, whole) : line(payload);
+  return oneLine(join(facts, line(entry.raw.reasoning)), whole ? MAX_WHOLE : MAX_SUMMARY);
 }
+
+/** @param {unknown} value */
+const line = (value) => oneLine(text(value), MAX_WHOLE);
 
 /** @param {unknown} value @returns {value is Payload} */
 function isObject(value) {
@@ -39,14 +43,15 @@ const join = (...parts) => parts.filter(Boolean).join(' · ');
 const amount = (value, one, many) => typeof value === 'number' && count(value, one, many);
 
 /** @param {unknown} value @param {string} label */
-const labelled = (value, label) => text(value) !== '' && `${label} ${oneLine(text(value), MAX_VALUE)}`;
+const labelled = (value, label) => text(value) !== '' && `${label} ${line(value)}`;
 
-/** @param {Payload} p */
-function started(p) {
+/** @param {Payload} p @param {boolean} whole */
+function started(p, whole) {
+  const folder = line(p.workspace);
   return join(
     labelled(p.runtime, 'runtime'),
+    whole ? folder : shortPath(folder),
     typeof p.prompt_chars === 'number' && `message of ${count(p.prompt_chars, 'character')}`,
-    oneLine(text(p.workspace), MAX_VALUE),
   );
 }
 
@@ -54,10 +59,10 @@ function started(p) {
 function ended(p) {
   return join(
     labelled(p.exit_code, 'exit'),
-    text(p.exit_code) === '' && oneLine(text(p.result_class), MAX_VALUE),
+    text(p.exit_code) === '' && line(p.result_class),
     labelled(p.signal, 'signal'),
-    oneLine(text(p.reason), MAX_VALUE),
-    oneLine(text(p.error), MAX_SUMMARY),
+    line(p.reason),
+    line(p.error),
     typeof p.wall_ms === 'number' && duration(p.wall_ms),
     amount(p.total_turns, 'turn'),
     amount(p.total_tokens, 'token'),
@@ -67,20 +72,20 @@ function ended(p) {
 /** @param {Payload} p */
 function turn(p) {
   const usage = isObject(p.usage) ? p.usage : {};
-  return join(labelled(p.turn_seq, 'turn'), oneLine(text(p.finish_reason), MAX_VALUE), amount(usage.total_tokens, 'token'));
+  return join(labelled(p.turn_seq, 'turn'), line(p.finish_reason), amount(usage.total_tokens, 'token'));
 }
 
 /** @param {Payload} p */
 function tool(p) {
   return join(
-    oneLine(text(p.tool_name), MAX_VALUE),
+    line(p.tool_name),
     p.ok === false ? 'failed' : false,
     typeof p.result_chars === 'number' && count(p.result_chars, 'character'),
   );
 }
 
 /** @param {Payload} p */
-const reasoning = (p) => oneLine(text(p.reasoning_text), MAX_SUMMARY);
+const reasoning = (p) => line(p.reasoning_text);
 
 /** @param {Payload} p */
 function pairs(p) {
@@ -93,12 +98,12 @@ function pairs(p) {
     const value = p[key];
     if (value === null) continue;
     const shown = typeof value === 'object' ? toJson(value) : text(value);
-    parts.push(`${oneLine(key, MAX_VALUE)} ${oneLine(shown, MAX_VALUE)}`);
+    parts.push(`${oneLine(key, MAX_WHOLE)} ${oneLine(shown, MAX_WHOLE)}`);
   }
   return parts.join(' · ');
 }
 
-/** @type {Map<string, (payload: Payload) => string>} */
+/** @type {Map<string, (payload: Payload, whole: boolean) => string>} */
 const SUMMARIES = new Map([
   ['dispatch start', started],
   ['dispatch complete', ended],

@@ -81,6 +81,19 @@ await browserTest(async (page, faults) => {
   await page.keyboard.type('x');
   await until('typing is refused', async () => /watch and not type/.test(await page.locator('.toasts').innerText().catch(() => '')));
 
+  // As it is written the flow ends at its newest, whatever takes of its height, until somebody reads on above.
+  await go(page, '/?view=raw', 100);
+  const raw = page.locator('.raw-lines');
+  const left = () => raw.evaluate((lines) => (lines.scrollTop === 0 ? Infinity : lines.scrollHeight - lines.scrollTop - lines.clientHeight));
+  await until('raw ends at its newest line', async () => await left() < 2);
+  await page.setViewportSize({ width: 1280, height: 560 });
+  await until('it still does in a lower window', async () => await raw.evaluate(({ clientHeight }) => clientHeight) < 400 && await left() < 2);
+  await raw.evaluate((lines) => lines.scrollBy(0, -200));
+  await until('who reads is not moved', async () => await page.locator('#follow').getAttribute('aria-pressed') === 'false' && await left() > 100);
+  await page.locator('#follow').click();
+  await until('it follows again', async () => await left() < 2);
+  await page.setViewportSize({ width: 1280, height: 800 });
+
   // The palette leads within the recording, and offers nothing that changes something.
   await go(page, '/inbox', 60);
   await until('an agent asks something', async () => /cargo test/.test(await text('#page-inbox').catch(() => '')));

@@ -10,6 +10,14 @@ test('durations use at most two units', () => {
   for (const [ms, text] of cases) assert.equal(format.duration(ms), text, String(ms));
 });
 
+test('of a folder the end is kept', () => {
+  const cases = [
+    ['/home/you/site', '…/you/site'], ['/site', '/site'], ['~', '~'], ['~/a/b/', '…/a/b/'], ['/', '/'], ['', ''], ['/srv/x', '/srv/x'], ['C:\\work\\api', '…\\work\\api'],
+    ['~/.darkmux/worktrees/shell-1', '…/worktrees/shell-1'],
+  ];
+  for (const [path, short] of cases) assert.equal(format.shortPath(path), short);
+});
+
 test('ages use one unit', () => {
   const cases = [[-1000, 'now'], [0, 'now'], [5_000, '5 s ago'], [60_000, '1 min ago'], [3_600_000, '1 h ago'], [172_800_000, '2 d ago'], [NaN, '']];
   for (const [ms, text] of cases) assert.equal(format.age(ms), text, String(ms));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../../assets/viewer/terminal/keymap.js';
+import { fontFor } from '../../assets/viewer/terminal/xterm.js';
 
 const press = (code, held = '', key = '') => ({
   key, code, ctrlKey: held.includes('c'), metaKey: held.includes('m'), altKey: held.includes('a'), shiftKey: held.includes('s'),
@@ -62,4 +63,13 @@ test('the mouse that only moves is a report in the old encoding, too; a click, a
   for (const typed of [0, 1, 2, 3, 32, 33, 34, 64, 65]) assert.ok(!isOldReport(old(typed)), String(typed));
   for (const text of ['', '\x1b[M', '\x1b[C', 'C']) assert.ok(!isOldReport(text), JSON.stringify(text));
   assert.deepEqual([...bytesOf('\x1b[M\xff')], [27, 91, 77, 255]);
+});
+
+test("a terminal of another one's size is shown as large as fits, and never too small to be read", () => {
+  const laptop = { cols: 100, rows: 40 };
+  assert.equal(fontFor(13, laptop, { cols: 80, rows: 24 }, 6), 13);
+  assert.equal(fontFor(13, laptop, { cols: 200, rows: 24 }, 6), 6);
+  assert.equal(fontFor(13, laptop, { cols: 120, rows: 50 }, 6), 10);
+  assert.equal(fontFor(13, { cols: 46, rows: 40 }, { cols: 80, rows: 24 }, 11), 11);
+  assert.equal(fontFor(10, laptop, { cols: 80, rows: 24 }, 11), 10);
 });

@@ -49,7 +49,7 @@ test('a queue that is not known is the last that was known, and the problem', ()
 test('a dead letter says in words why it is one and what to do, whatever it says itself', () => {
   const said = (/** @type {string} */ why, job = 'j') => lettered({ entry: '1-1', job, why });
   assert.equal(said('lease-lost').code, 'lease-lost');
-  assert.match(said('lease-lost').words, /runner was lost/);
+  assert.deepEqual([said('lease-lost').words, said('refused').words], ['its runner was lost', 'its runner gave it up']);
   assert.match(said('refused').advice, /Requeue/);
   assert.deepEqual([said('it has no record', '').code, said('it has no record', '').words], ['', 'it has no record']);
   assert.match(said('it has no record', '').advice, /Drop it/);

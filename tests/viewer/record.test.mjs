@@ -69,12 +69,22 @@ test('summaries say what a dispatch came to', () => {
 test('a summary of an unknown action lists its first values; reasoning follows', () => {
   const raw = { action: 'x', payload: { a: 1, none: null, b: { c: [2] }, d: 'text' }, reasoning: 'why\nnot' };
   assert.equal(summary(raw), 'a 1 · b {"c":[2]} · d text · why not');
-  const many = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`k${n}`, n]));
-  assert.ok(summary({ action: 'x', payload: many }).endsWith('k5 5 · …'));
+  const many = Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`k${n}`, n]));
+  assert.ok(summary({ action: 'x', payload: many }).endsWith('k29 29 · …'));
+});
+
+test('a summary leaves it to the row where it ends; of a folder it has the end, and its whole has all', () => {
+  const long = 'word '.repeat(60).trim();
+  assert.equal(summary({ action: 'dispatch error', payload: { reason: long } }), long);
+  const workspace = '/home/you/.darkmux/worktrees/shell-1';
+  const entry = toEntry({ action: 'dispatch start', payload: { runtime: 'shell', workspace, prompt_chars: 2 } }, 'k');
+  assert.equal(summarize(entry), 'runtime shell · …/worktrees/shell-1 · message of 2 characters');
+  assert.equal(summarize(entry, true), `runtime shell · ${workspace} · message of 2 characters`);
 });
 
 test('a summary is bounded whatever the record holds', () => {
   for (const payload of [{ reasoning_text: 'x'.repeat(300_000) }, 'y'.repeat(300_000), { k: 'z'.repeat(300_000) }]) {
     assert.ok(summary({ action: 'dispatch.reasoning', payload, reasoning: 'r'.repeat(300_000) }).length <= 401);
+    assert.ok(summarize(toEntry({ action: 'dispatch.reasoning', payload }, 'k'), true).length <= 2_001);
   }
 });

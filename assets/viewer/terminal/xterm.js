@@ -29,6 +29,22 @@ const PALETTE = {
   },
 };
 
+/** Smaller letters nobody reads; a terminal of another one's size is scrolled before its letters are smaller on a phone. */
+const leastFont = () => (matchMedia('(max-width: 860px), (pointer: coarse)').matches ? 11 : 6);
+
+/** @typedef {{cols: number, rows: number}} Size */
+
+/**
+ * @param {number} font the usual size of letters
+ * @param {Size} fits at that size
+ * @param {Size} size what is to be shown
+ * @param {number} [least]
+ * @returns {number} the size of letters at which all of it fits, as far as they can be read
+ */
+export function fontFor(font, fits, size, least = leastFont()) {
+  return Math.max(Math.min(font, least), Math.floor(font * Math.min(1, fits.cols / size.cols, fits.rows / size.rows)));
+}
+
 /** @returns {'light' | 'dark'} what the page shows now */
 function scheme() {
   const chosen = document.documentElement.dataset.theme;
@@ -82,7 +98,7 @@ export async function createXterm(parent, { mayAnswer, openLink }) {
     scrollback: SCROLLBACK,
     overviewRuler: { width: 8 },
     theme: PALETTE[scheme()],
-    minimumContrastRatio: 3,
+    minimumContrastRatio: 4.5,
     macOptionIsMeta: true,
     rightClickSelectsWord: true,
     screenReaderMode: false,
@@ -108,6 +124,11 @@ export async function createXterm(parent, { mayAnswer, openLink }) {
     fits() {
       const size = fitting.proposeDimensions();
       return size && size.cols > 1 && size.rows > 0 ? { cols: Math.min(size.cols, 1_000), rows: Math.min(size.rows, 500) } : null;
+    },
+    /** Where it is larger than its place: scrolls to what is written. */
+    showCursor() {
+      const height = (term.element?.querySelector('.xterm-screen')?.clientHeight ?? 0) / term.rows;
+      parent.scrollTop = Math.max(0, (term.buffer.active.cursorY + 1) * height - parent.clientHeight);
     },
     /** @param {string} text @param {'next' | 'previous'} where @returns {boolean} whether it is there */
     find(text, where) {

@@ -8,7 +8,7 @@ import { isOpen } from '../commands.js';
 import { age, count, way } from '../format.js';
 import { MAX_TILES, sessionPath, tilesPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { byId, commandLine, h, reconcile, replace, setText } from './dom.js';
+import { byId, commandLine, h, pathNode, reconcile, replace, setText } from './dom.js';
 import { label, outcome, ranFor, tone } from './sessions.js';
 import { createTable } from './table.js';
 import { createTile } from './tile.js';
@@ -19,11 +19,13 @@ import { createTile } from './tile.js';
 
 const MAX_ROWS = 300;
 const MAX_NAME = 80;
+/** Folders that differ are groups of their own. */
+const MAX_PATH = 4_096;
 
 /** @param {Session} session @param {Grouping} by @returns {string} */
 export function groupOf(session, by) {
   if (by === 'machine') return oneLine(way(session.machine), MAX_NAME) || 'unknown machine';
-  if (by === 'project') return oneLine(session.cwd, MAX_NAME) || 'no folder';
+  if (by === 'project') return oneLine(session.cwd, MAX_PATH) || 'no folder';
   if (session.needsYou !== '' && session.state === 'running') return 'Needs you';
   return isOpen(session.state) ? 'Running' : 'Ended';
 }
@@ -91,7 +93,7 @@ export function createBoard(go, tileActions) {
     { name: 'Session', nodes: (s) => [`${label(s)}\n${s.id}`, () => [h('a', { href: sessionPath(s.id) }, label(s)), h('span', { class: 'sub' }, oneLine(s.id, MAX_NAME))]], title: (s) => oneLine(s.command, 300) },
     { name: 'State', nodes: (s) => [`${outcome(s)} ${tone(s)}`, () => [h('span', { class: 'session-outcome', data: { tone: tone(s) } }, outcome(s))]], title: (s) => oneLine(s.needsYou, 300) },
     { name: 'Kind', kind: 'dim wide-only', text: (s) => oneLine(s.role || s.kind, MAX_NAME) },
-    { name: 'Folder', kind: 'dim', text: (s) => oneLine(s.cwd, MAX_NAME), title: (s) => oneLine(s.cwd, 300) },
+    { name: 'Folder', kind: 'dim', nodes: (s) => [s.cwd, () => [pathNode(s.cwd)]] },
     { name: 'Ran', kind: 'number dim', text: (s, { now }) => ranFor(s, now) },
     { name: 'Ended', kind: 'dim', text: (s, { now }) => (isOpen(s.state) ? '' : age(now - (s.ended || s.created))) },
   ];
@@ -142,7 +144,7 @@ export function createBoard(go, tileActions) {
     for (const [name, members] of grouped(shown, by)) {
       const section = sections.get(name) ?? sectionOf(name);
       section.table.update(members, state);
-      replace(section.title, name, h('span', { class: 'note' }, count(members.length, 'session')));
+      replace(section.title, by === 'project' ? pathNode(name) : name, h('span', { class: 'note' }, count(members.length, 'session')));
       next.set(name, section);
     }
     sections = next;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { sanitize } from '../sanitize.js';
+import { oneLine, sanitize } from '../sanitize.js';
 
 /** @typedef {string | number | boolean | null | undefined} Attribute */
 /** @typedef {Node | string | false | null | undefined} Child */
@@ -113,6 +113,8 @@ export function byId(id, type) {
 }
 
 const COPIED_MS = 1_500;
+/** No file system has longer ones. */
+const MAX_PATH = 4_096;
 
 /**
  * @param {() => string} text
@@ -145,6 +147,12 @@ export function copyButton(text, label, shown, what = '') {
 export function commandLine(line) {
   const code = h('code', {}, line);
   return h('div', { class: 'command' }, code, copyButton(() => line, line, code));
+}
+
+/** A folder, which is cut at its beginning where there is no room for all of it. @param {string} path */
+export function pathNode(path) {
+  const all = oneLine(path, MAX_PATH);
+  return h('span', { class: 'path', title: all }, h('bdi', { dir: 'ltr' }, all));
 }
 
 /** Puts a popover under the button that opens it. @param {HTMLElement} panel */

@@ -8,7 +8,7 @@ import { age, way } from '../format.js';
 import { oneLine } from '../sanitize.js';
 import { waiting } from '../v1.js';
 import { label } from './sessions.js';
-import { h, reconcile, setAttribute, setText } from './dom.js';
+import { h, pathNode, reconcile, replace, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Session} Session */
@@ -83,9 +83,11 @@ function inboxRow(id, actions) {
     update(session, state) {
       setText(title, label(session));
       setText(when, age(state.now - session.created));
-      const at = [session.role || session.kind, way(session.machine), session.cwd].map((one) => oneLine(one, MAX_WHERE)).filter(Boolean).join(' · ');
-      setText(where, at);
-      setAttribute(where, 'title', at);
+      const at = [session.role || session.kind, way(session.machine)].map((one) => oneLine(one, MAX_WHERE)).filter(Boolean).join(' · ');
+      if (where.dataset.at !== `${at}\n${session.cwd}`) {
+        where.dataset.at = `${at}\n${session.cwd}`;
+        replace(where, h('span', { title: at }, session.cwd === '' ? at : `${at} ·`), session.cwd !== '' && pathNode(session.cwd));
+      }
       asked = session.needsYou;
       setText(question, asked.trim().slice(0, MAX_QUESTION));
       form.hidden = state.access !== 'act';

@@ -172,7 +172,7 @@ export function createJob(actions, tileActions) {
     shownRecords = now;
     playing?.player.setRecords(found);
     replace(list, ...found.slice(-MAX_RECORDS).map((entry) => h('li', { data: { level: entry.level, tier: entry.tier } },
-      h('button', { type: 'button', class: 'job-record', title: oneLine(`${entry.action} ${summarize(entry)}`, MAX_FACT), on: { click: () => playing?.player.seekTo(entry.at) } },
+      h('button', { type: 'button', class: 'job-record', title: `${oneLine(entry.action, 60)} ${summarize(entry, true)}`, on: { click: () => playing?.player.seekTo(entry.at) } },
         h('time', { title: utc(entry.at) }, clock(entry.at)), h('span', { class: 'record-action' }, oneLine(entry.action, 60)), h('span', { class: 'record-summary' }, summarize(entry))))));
   }
 

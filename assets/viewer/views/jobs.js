@@ -40,8 +40,8 @@ export function times(job, now) {
 
 /** What the codes of dead letters mean, and what is to be thought of. @type {{[code: string]: [string, string]}} */
 const CODES = {
-  'lease-lost': ['Its runner was lost, and it may not be tried again by itself.', 'It may have done some of its work. Requeue it to run it again, or drop it.'],
-  refused: ['Its runner gave it up: trying it again would not help.', 'Its page says why. Requeue it when that is mended, or drop it.'],
+  'lease-lost': ['its runner was lost', 'It may have done some of its work. Requeue it to run it again, or drop it.'],
+  refused: ['its runner gave it up', 'Its page says why. Requeue it when that is mended, or drop it.'],
 };
 
 /** @param {Queue['letters'][number]} letter @returns {{code: string, words: string, advice: string}} why it is dead, and what to do; `code` is empty where the reason is in words */

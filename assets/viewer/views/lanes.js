@@ -102,7 +102,8 @@ function row(lane, { from, now, place }) {
   const name = lane.spans.at(-1)?.role || lane.role;
   const label = lane.session === ''
     ? h('span', { class: 'lane-name' }, lane.machine === '' ? 'records' : 'the machine')
-    : h('a', { class: 'lane-name', href: sessionPath(lane.session), title: oneLine(lane.session, 200) }, oneLine(name, MAX_NAME) || 'session', h('span', {}, shortId(oneLine(lane.session, MAX_NAME))));
+    : h('a', { class: 'lane-name', href: sessionPath(lane.session), title: [oneLine(name, MAX_NAME), oneLine(lane.session, 200)].filter(Boolean).join(' · ') },
+      h('span', { class: 'lane-role' }, oneLine(name, MAX_NAME) || 'session'), h('span', { class: 'lane-id' }, shortId(oneLine(lane.session, MAX_NAME))));
   const track = h('div', { class: 'lane-track' });
   for (const one of lane.spans) {
     const end = Number.isNaN(one.end) ? now : one.end;

@@ -137,7 +137,7 @@ export function createQueue(actions) {
       jobs.update(state.jobs.slice(0, MAX_JOBS), context);
       letters.update(queue.letters, context);
       dead.hidden = queue.dead === 0;
-      replace(deadTitle, count(queue.dead, 'dead letter'), h('span', { class: 'note' }, queue.dead > queue.letters.length ? `the newest ${queue.letters.length}; darkmux job dead lists all` : 'not tried again by themselves'));
+      replace(deadTitle, count(queue.dead, 'dead letter'), h('span', { class: 'note' }, `not tried again by themselves${queue.dead > queue.letters.length ? ` · the newest ${queue.letters.length}; darkmux job dead lists all` : ''}`));
     },
   };
 }

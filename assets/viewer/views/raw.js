@@ -14,6 +14,8 @@ import { byId, copyButton, h, replace } from './dom.js';
 
 const MAX_LINES = 300;
 const MAX_LINE = 4_000;
+/** Distance from the end, in pixels, that still counts as being there. */
+const AT_END_PX = 24;
 
 /** @param {State} state @returns {string} every matching record as a line of JSON, complete */
 export function exported({ records, filters }) {
@@ -29,13 +31,33 @@ export function save(name, text) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-export function createRaw() {
+/** @param {{follow: (follow: boolean) => void}} actions */
+export function createRaw(actions) {
   const frame = byId('raw', HTMLElement);
   const pre = h('pre', { class: 'raw-lines', role: 'group', tabindex: 0, 'aria-label': 'Records as lines of JSON' });
   const note = h('span', { class: 'note' });
   /** @type {State | null} */
   let last = null;
+  let lastTop = 0;
+  let lastHeight = 0;
   frame.append(h('div', { class: 'raw-head' }, note, h('span', { class: 'spacer' }), copyButton(() => (last ? exported(last) : ''), 'all matching records', pre)), pre);
+
+  const toEnd = () => {
+    if (last?.follow) pre.scrollTop = pre.scrollHeight;
+  };
+  // Who scrolls up reads, and who scrolls to the end follows; a change of a height is nobody's wish.
+  pre.addEventListener('scroll', () => {
+    const { scrollTop, scrollHeight, clientHeight } = pre;
+    if (last && scrollHeight - clientHeight === lastHeight) {
+      const atEnd = lastHeight - scrollTop < AT_END_PX;
+      if (last.follow && scrollTop < lastTop && !atEnd) actions.follow(false);
+      if (!last.follow && scrollTop > lastTop && atEnd) actions.follow(true);
+    }
+    lastTop = scrollTop;
+    lastHeight = scrollHeight - clientHeight;
+  }, { passive: true });
+  // What appears above or below it takes of its height.
+  new ResizeObserver(toEnd).observe(pre);
 
   return {
     /** @param {State} state */
@@ -46,17 +68,20 @@ export function createRaw() {
         last = null;
         return;
       }
-      if (last?.matches === state.matches) return;
+      const before = last;
       last = state;
+      if (before?.matches === state.matches) {
+        if (!before.follow) toEnd();
+        return;
+      }
       const { total, complete } = state.matches;
       const newest = state.matches.newest(MAX_LINES);
       replace(note, `${newest.length < total ? `the newest ${newest.length} of ` : ''}${count(total, 'record')}${complete ? '' : ' so far'}`);
-      const atEnd = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 24;
       pre.textContent = newest.map(({ raw }) => {
         const json = sanitizeJson(toJson(raw));
         return json.length > MAX_LINE ? `${json.slice(0, MAX_LINE)}… ${json.length - MAX_LINE} more characters` : json;
       }).join('\n');
-      if (state.follow && atEnd) pre.scrollTop = pre.scrollHeight;
+      toEnd();
     },
   };
 }

@@ -51,7 +51,7 @@ export function fill(element, entry) {
   setText(time, clock(entry.at));
   setText(level, oneLine(entry.level, 12));
   setText(action, does);
-  setAttribute(main, 'title', [handle, summary].filter(Boolean).join(' · '));
+  setAttribute(main, 'title', [handle, summary.includes('…') ? summarize(entry, true) : summary].filter(Boolean).join(' · '));
   setText(handleBox, handle);
   setText(summaryBox, summary);
   const where = oneLine(entry.machine, MAX_LABEL);

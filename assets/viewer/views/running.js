@@ -14,6 +14,9 @@ import { queueNow } from './jobs.js';
 /** @typedef {import('../types.js').State} State */
 
 const MAX_RINGS = 12;
+/** On a phone, two rows of them. */
+const MAX_NARROW = 4;
+const NARROW = matchMedia('(max-width: 860px)');
 const MAX_NAME = 40;
 const RADIUS = 6;
 const ROUND = 2 * Math.PI * RADIUS;
@@ -28,12 +31,16 @@ export function createRunning() {
   const list = byId('running', HTMLOListElement);
   /** @type {Map<string, ReturnType<typeof ring>>} */
   let rows = new Map();
+  const others = h('a', { href: '/sessions', class: 'ring' });
+  const more = h('li', {}, others);
 
   return {
     /** @param {State} state */
     render(state) {
       const { page } = state.place.route;
-      const shown = state.mode.kind !== 'play' && page === 'flow' ? dispatches(state).slice(0, MAX_RINGS) : [];
+      const all = state.mode.kind !== 'play' && page === 'flow' ? dispatches(state) : [];
+      const max = NARROW.matches ? MAX_NARROW : MAX_RINGS;
+      const shown = all.length > max ? all.slice(0, max - 1) : all;
       list.hidden = shown.length === 0;
       const next = new Map();
       for (const one of shown) {
@@ -42,7 +49,8 @@ export function createRunning() {
         next.set(one.id, row);
       }
       rows = next;
-      reconcile(list, [...next.values()].map(({ element }) => element));
+      setText(others, `and ${all.length - shown.length} more`);
+      reconcile(list, [...[...next.values()].map(({ element }) => element), ...(all.length > shown.length ? [more] : [])]);
     },
   };
 }
@@ -73,8 +81,9 @@ function ring(session) {
     /** @param {Dispatch} dispatch @param {number} now */
     update({ role, machine, start, path }, now) {
       setAttribute(link, 'href', path);
-      setAttribute(link, 'title', `${oneLine(session, 200)} · since ${utc(start)}`);
-      setText(what, [oneLine(role, MAX_NAME) || 'dispatch', oneLine(way(machine), MAX_NAME)].filter(Boolean).join(' · '));
+      const says = [oneLine(role, MAX_NAME) || 'dispatch', oneLine(way(machine), MAX_NAME)].filter(Boolean).join(' · ');
+      setAttribute(link, 'title', `${says} · ${oneLine(session, 200)} · since ${utc(start)}`);
+      setText(what, says);
       setText(time, duration(Math.max(0, now - start)).replace(/\.\d/, ''));
       setAttribute(arc, 'stroke-dashoffset', String(ROUND * (1 - turn(now - start))));
     },

@@ -8,7 +8,7 @@
 import { uploadPicture } from '../act.js';
 import { sessionOf } from '../routes.js';
 import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../terminal/keymap.js';
-import { bringXterm, FONT_SIZE } from '../terminal/xterm.js';
+import { bringXterm, fontFor, FONT_SIZE } from '../terminal/xterm.js';
 import { byId, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
@@ -17,7 +17,6 @@ import { byId, setText } from './dom.js';
 /** @typedef {ReturnType<OpenTerminal>} Connection */
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
-const MIN_FONT = 6;
 const MAX_PICTURE = 10 * 1024 * 1024;
 /** How long Ctrl+V waits for a browser that may have nothing to paste. */
 const PASTE_MS = 300;
@@ -75,6 +74,7 @@ export function createTerminal(actions) {
     if (!natural) return;
     shown.connection.resize(natural);
     if (shown.own) term.resize(natural.cols, natural.rows);
+    else shown.xterm.showCursor();
   }
 
   /** The size that this page would have by itself, at its own size of letters. @param {Xterm} xterm */
@@ -95,9 +95,9 @@ export function createTerminal(actions) {
     const boxed = natural !== null && !own && (natural.cols !== cols || natural.rows !== rows);
     claim.hidden = !boxed || shown.readOnly;
     pane.toggleAttribute('data-boxed', boxed);
-    const scale = boxed && natural ? Math.min(1, natural.cols / cols, natural.rows / rows) : 1;
-    term.options.fontSize = Math.max(MIN_FONT, Math.floor(FONT_SIZE * scale));
+    term.options.fontSize = boxed && natural ? fontFor(FONT_SIZE, natural, { cols, rows }) : FONT_SIZE;
     if (term.cols !== cols || term.rows !== rows) term.resize(cols, rows);
+    shown.xterm.showCursor();
   }
 
   /** @param {string} id @param {number} run */
@@ -131,7 +131,7 @@ export function createTerminal(actions) {
           mine.live = false;
           term.reset();
         });
-        term.write(bytes);
+        term.write(bytes, xterm.showCursor);
       },
       onOutput(bytes, live) {
         if (live !== mine.next) term.write('', () => { mine.live = live; });

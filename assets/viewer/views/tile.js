@@ -7,7 +7,7 @@
 
 import { sessionPath } from '../routes.js';
 import { bytesOf, isOldReport, isReport } from '../terminal/keymap.js';
-import { bringXterm } from '../terminal/xterm.js';
+import { bringXterm, fontFor } from '../terminal/xterm.js';
 import { h, setText } from './dom.js';
 import { label, outcome, tone } from './sessions.js';
 
@@ -21,7 +21,6 @@ import { label, outcome, tone } from './sessions.js';
  */
 
 const FONT = 11;
-const MIN_FONT = 6;
 /** As large as on a session's page where a tile has the room for it. */
 const ROOMY_FONT = 13;
 const ROOMY_PX = 900;
@@ -70,7 +69,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
           live = false;
           term.reset();
         });
-        term.write(bytes);
+        term.write(bytes, made.showCursor);
       },
       onOutput(bytes, fresh) {
         if (fresh !== next) term.write('', () => { live = fresh; });
@@ -82,8 +81,9 @@ export function createTile(session, { warn, openLink, connect }, close) {
         // Another one's size is made to fit, as far as it can be read.
         term.options.fontSize = font();
         const fit = made.fits();
-        if (!own && fit) term.options.fontSize = Math.max(MIN_FONT, Math.floor(font() * Math.min(1, fit.cols / now.cols, fit.rows / now.rows)));
+        if (!own && fit) term.options.fontSize = fontFor(font(), fit, now);
         if (term.cols !== now.cols || term.rows !== now.rows) term.resize(now.cols, now.rows);
+        made.showCursor();
       },
       onLost() {},
       onEnd: () => term.write('\x1b[?25l'),
@@ -100,6 +100,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
       if (!fit) return;
       connection?.resize(fit);
       if (own) term.resize(fit.cols, fit.rows);
+      else made.showCursor();
     });
     resizing.observe(screen);
   }
