@@ -124,7 +124,11 @@ impl Terminal {
             let is_output = kind == Kind::Output.byte() || kind == Kind::Snapshot.byte();
             return Some((is_output, u32::from_be_bytes(length.try_into().ok()?) as usize));
         }
-        let is_output = self.head.first()? & 0x0f == 2;
+        let is_output = match self.head.first()? & 0x0f {
+            // It goes on with the message before it.
+            0 => self.is_output,
+            kind => kind == 2,
+        };
         let length = match self.head.get(1)? {
             126 => usize::from(u16::from_be_bytes(self.head.get(2..4)?.try_into().ok()?)),
             127 => usize::try_from(u64::from_be_bytes(self.head.get(2..10)?.try_into().ok()?)).ok()?,
