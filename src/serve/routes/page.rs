@@ -34,7 +34,10 @@ pub async fn live(
     caller: Caller,
     Extension(viewer): Extension<Bundled>,
 ) -> Result<Response, ApiError> {
-    let first = timeout(FIRST_PATIENCE, first_records(&app, &caller)).await.ok().flatten();
+    // A disk that hangs holds up a task of its own.
+    let shutdown = app.shutdown.clone();
+    let first = shutdown.spawn(async move { first_records(&app, &caller).await });
+    let first = timeout(FIRST_PATIENCE, first).await.ok().and_then(Result::ok).flatten();
     page(&viewer, LIVE, first.as_deref().unwrap_or_default())
 }
 
