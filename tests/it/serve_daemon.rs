@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::http_raw::{ask, get};
-use crate::support::{Daemon, Home, describe, signal};
+use crate::support::{Daemon, Home, describe, signal, wait_for};
 
 #[test]
 fn a_second_daemon_names_the_first() {
@@ -145,8 +145,11 @@ fn the_page_brings_the_newest_records_and_ends_where_it_should_whatever_they_say
     let path = format!("/flow/{day}?limit=100");
     let asked = get(daemon.port, &path);
     for page in ["/", "/fleet", "/session/job-1"] {
-        let page = get(daemon.port, page).text();
-        let (_, rest) = page.split_once("id=\"first-answer\">").expect("records");
+        // A busy machine may take longer than the page waits.
+        let page = wait_for("records", || {
+            Some(get(daemon.port, page).text()).filter(|page| page.contains("first-answer"))
+        });
+        let (_, rest) = page.split_once("id=\"first-answer\">").unwrap();
         let (first, after) = rest.split_once("</script>").unwrap();
         assert_eq!(after.trim(), "</body>\n</html>", "the element ended early");
         let first: Value = serde_json::from_str(first).unwrap();

@@ -30,9 +30,6 @@ const SOURCE: HeaderName = HeaderName::from_static("x-darkmux-source");
 /// How long the list of days waits for Redis.
 const DAYS_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How many records of others are read for one that is wanted.
-const LATE_TIMES: usize = 10;
-
 /// There where older records of others were left out: how many were kept.
 const CUT: HeaderName = HeaderName::from_static("darkmux-others-kept");
 
@@ -48,9 +45,8 @@ pub(super) async fn array(
         let message = "too many days of the fleet are being put together; try again in a moment";
         return Err(ApiError::busy("busy", message, 1));
     };
-    // What comes late stands among the newest, whatever its time: more are read than are wanted.
-    let most = limit.saturating_mul(LATE_TIMES).min(RECORDS_MAX);
-    let others = fleet.shared.day(day, most, |pos| holds(&app.flow.dir, pos)).await;
+    // However few are wanted: what comes late stands among the newest of the stream, whatever its time.
+    let others = fleet.shared.day(day, RECORDS_MAX, |pos| holds(&app.flow.dir, pos)).await;
     let others = match others {
         Ok(others) => others,
         Err(error) => {
