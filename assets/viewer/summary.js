@@ -90,15 +90,19 @@ const reasoning = (p) => line(p.reasoning_text);
 /** @param {Payload} p */
 function pairs(p) {
   const parts = [];
+  let length = 0;
   for (const key of Object.keys(p)) {
-    if (parts.length === MAX_PAIRS) {
+    // What follows is cut in any case, and rows are made many a second.
+    if (parts.length === MAX_PAIRS || length > MAX_WHOLE) {
       parts.push('…');
       break;
     }
     const value = p[key];
     if (value === null) continue;
     const shown = typeof value === 'object' ? toJson(value) : text(value);
-    parts.push(`${oneLine(key, MAX_WHOLE)} ${oneLine(shown, MAX_WHOLE)}`);
+    const part = `${oneLine(key, MAX_WHOLE)} ${oneLine(shown, MAX_WHOLE)}`;
+    parts.push(part);
+    length += part.length;
   }
   return parts.join(' · ');
 }

@@ -8,7 +8,7 @@ import { isOpen } from '../commands.js';
 import { age, count, way } from '../format.js';
 import { MAX_TILES, sessionPath, tilesPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { byId, commandLine, h, pathNode, reconcile, replace, setText } from './dom.js';
+import { byId, commandLine, h, MAX_PATH, pathNode, reconcile, replace, setText } from './dom.js';
 import { label, outcome, ranFor, tone } from './sessions.js';
 import { createTable } from './table.js';
 import { createTile } from './tile.js';
@@ -19,8 +19,6 @@ import { createTile } from './tile.js';
 
 const MAX_ROWS = 300;
 const MAX_NAME = 80;
-/** Folders that differ are groups of their own. */
-const MAX_PATH = 4_096;
 
 /** @param {Session} session @param {Grouping} by @returns {string} */
 export function groupOf(session, by) {

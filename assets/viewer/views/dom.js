@@ -113,8 +113,8 @@ export function byId(id, type) {
 }
 
 const COPIED_MS = 1_500;
-/** No file system has longer ones. */
-const MAX_PATH = 4_096;
+/** Longest path that is shown, in characters: no file system has longer ones. */
+export const MAX_PATH = 4_096;
 
 /**
  * @param {() => string} text

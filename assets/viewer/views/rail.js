@@ -10,11 +10,10 @@ import { flowPath } from '../mode.js';
 import { sectionOf } from '../routes.js';
 import { waiting } from '../v1.js';
 import { byId, setAttribute, setText } from './dom.js';
+import { NARROW } from './narrow.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {{count: number, tone?: string, about: string}} Tally */
-
-const NARROW = matchMedia('(max-width: 860px)');
 
 /** @param {number} n */
 const short = (n) => (n > 999 ? `${Math.floor(n / 1000)}k` : String(n));

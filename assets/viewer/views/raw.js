@@ -9,13 +9,12 @@ import { count } from '../format.js';
 import { toJson } from '../record.js';
 import { sanitizeJson } from '../sanitize.js';
 import { byId, copyButton, h, replace } from './dom.js';
+import { heedScrolling } from './end.js';
 
 /** @typedef {import('../types.js').State} State */
 
 const MAX_LINES = 300;
 const MAX_LINE = 4_000;
-/** Distance from the end, in pixels, that still counts as being there. */
-const AT_END_PX = 24;
 
 /** @param {State} state @returns {string} every matching record as a line of JSON, complete */
 export function exported({ records, filters }) {
@@ -38,24 +37,12 @@ export function createRaw(actions) {
   const note = h('span', { class: 'note' });
   /** @type {State | null} */
   let last = null;
-  let lastTop = 0;
-  let lastHeight = 0;
   frame.append(h('div', { class: 'raw-head' }, note, h('span', { class: 'spacer' }), copyButton(() => (last ? exported(last) : ''), 'all matching records', pre)), pre);
 
   const toEnd = () => {
     if (last?.follow) pre.scrollTop = pre.scrollHeight;
   };
-  // Who scrolls up reads, and who scrolls to the end follows; a change of a height is nobody's wish.
-  pre.addEventListener('scroll', () => {
-    const { scrollTop, scrollHeight, clientHeight } = pre;
-    if (last && scrollHeight - clientHeight === lastHeight) {
-      const atEnd = lastHeight - scrollTop < AT_END_PX;
-      if (last.follow && scrollTop < lastTop && !atEnd) actions.follow(false);
-      if (!last.follow && scrollTop > lastTop && atEnd) actions.follow(true);
-    }
-    lastTop = scrollTop;
-    lastHeight = scrollHeight - clientHeight;
-  }, { passive: true });
+  heedScrolling(pre, () => last, actions.follow);
   // What appears above or below it takes of its height.
   new ResizeObserver(toEnd).observe(pre);
 

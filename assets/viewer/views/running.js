@@ -10,13 +10,13 @@ import { jobPath, sessionPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { byId, h, reconcile, setAttribute, setText, svg } from './dom.js';
 import { queueNow } from './jobs.js';
+import { NARROW } from './narrow.js';
 
 /** @typedef {import('../types.js').State} State */
 
 const MAX_RINGS = 12;
 /** On a phone, two rows of them. */
 const MAX_NARROW = 4;
-const NARROW = matchMedia('(max-width: 860px)');
 const MAX_NAME = 40;
 const RADIUS = 6;
 const ROUND = 2 * Math.PI * RADIUS;

@@ -11,6 +11,7 @@ import { anyFilter } from '../filters.js';
 import { count, localDay } from '../format.js';
 import { MAX_RECORDS } from '../records.js';
 import { byId, h, reconcile, replace, setText } from './dom.js';
+import { heedScrolling } from './end.js';
 import { emptyText, notLoaded } from './nothing.js';
 import { dayRow, fill, rowMaker, setExpanded } from './row.js';
 
@@ -19,8 +20,6 @@ import { dayRow, fill, rowMaker, setExpanded } from './row.js';
 
 /** Pages that show it. */
 const PAGES = new Set(['flow', 'session']);
-/** Distance from the end, in pixels, that still counts as being there. */
-const AT_END_PX = 24;
 /** Records within a moment that are more than anybody reads; how often they are then drawn, and until when. */
 const BURST = 15;
 const BURST_MS = 200;
@@ -79,8 +78,6 @@ export function createTimeline(actions) {
   let drawnOf = [];
   /** Rows in view, when the height is known. */
   let inView = FIRST_ROWS;
-  let lastTop = 0;
-  let lastHeight = 0;
 
   unseen.addEventListener('click', () => actions.follow(true));
   list.addEventListener('click', (event) => {
@@ -91,17 +88,7 @@ export function createTimeline(actions) {
     // A click that ends a selection of text is no wish to open the record.
     else if (target.matches('.record-toggle') || getSelection()?.isCollapsed !== false) actions.toggle(key);
   });
-  scroller.addEventListener('scroll', () => {
-    const { scrollTop, scrollHeight, clientHeight } = scroller;
-    // A change of the height moves the content without anybody having scrolled.
-    if (last && scrollHeight === lastHeight) {
-      const atEnd = scrollHeight - scrollTop - clientHeight < AT_END_PX;
-      if (last.follow && scrollTop < lastTop && !atEnd) actions.follow(false);
-      if (!last.follow && scrollTop > lastTop && atEnd) actions.follow(true);
-    }
-    lastTop = scrollTop;
-    lastHeight = scrollHeight;
-  }, { passive: true });
+  heedScrolling(scroller, () => last, actions.follow);
 
   // Also because rows are as high as they are only once they were in view. To ask for a height while drawing would have the
   // page laid out twice; here it has been.

@@ -36,8 +36,10 @@ pub async fn live(
 ) -> Result<Response, ApiError> {
     // A disk that hangs holds up a task of its own.
     let shutdown = app.shutdown.clone();
-    let first = shutdown.spawn(async move { first_records(&app, &caller).await });
-    let first = timeout(FIRST_PATIENCE, first).await.ok().and_then(Result::ok).flatten();
+    let mut asked = shutdown.spawn(async move { first_records(&app, &caller).await });
+    let first = timeout(FIRST_PATIENCE, &mut asked).await.ok().and_then(Result::ok).flatten();
+    // What comes too late keeps no place from the viewer, which asks for the same now.
+    asked.abort();
     page(&viewer, LIVE, first.as_deref().unwrap_or_default())
 }
 
