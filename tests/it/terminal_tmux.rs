@@ -1,16 +1,16 @@
 //! What a session's screen shows, beside what another terminal makes of the same bytes: tmux draws the whole output,
 //! and the picture that an attaching viewer gets, and both are compared cell by cell.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
 use darkmux::session::{Event, HostClient, ScreenAttach};
 use tokio::time::timeout;
+use unicode_width::UnicodeWidthChar;
 
 use crate::support::{Home, PATIENCE, describe, wait_for};
-
-const COLS: u16 = 80;
 
 /// What tmux shows in one of its windows.
 #[derive(Debug, PartialEq)]
@@ -74,8 +74,8 @@ impl Tmux {
         let cursor = self.ok(&["display-message", "-p", "-t", &window, format]);
         self.ok(&["kill-window", "-t", &window]);
         // Attributes last over the ends of rows.
-        let mut attributes = Vec::new();
-        let rows = drawn(&text).lines().map(|row| cells(row, &mut attributes)).collect();
+        let mut look = Look::default();
+        let rows = drawn(&text).lines().map(|row| cells(row, &mut look)).collect();
         Shown { rows, cursor }
     }
 
@@ -112,24 +112,79 @@ fn drawn(text: &str) -> String {
     out
 }
 
-/// The cells of a row as tmux writes it down, which begins with these attributes.
-fn cells(row: &str, attributes: &mut Vec<u8>) -> Vec<String> {
-    let mut parser = vt100::Parser::new(1.try_into().unwrap(), COLS.try_into().unwrap(), 0);
-    parser.process(attributes);
-    parser.process(row.as_bytes());
-    *attributes = parser.screen().attributes_formatted().into_bytes();
-    let look = |col| {
-        let cell = parser.screen().cell(0, col).unwrap();
-        let blank = cell.contents().trim().is_empty() && !cell.inverse() && !cell.underline();
+/// What tmux says of the characters that follow.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Look {
+    /// Parameters that are on, by what they are about: `31` by 38, `4:3` by 4.
+    on: BTreeMap<u16, String>,
+    link: String,
+}
+
+impl Look {
+    fn apply(&mut self, parameters: &str) {
+        let mut rest = parameters.split(';');
+        while let Some(parameter) = rest.next() {
+            let number: u16 = parameter.split(':').next().unwrap().parse().unwrap_or(0);
+            let is_short = !parameter.contains(':');
+            let about = match number {
+                0 => {
+                    self.on.clear();
+                    continue;
+                }
+                30..=37 | 90..=97 | 39 => 38,
+                40..=47 | 100..=107 | 49 => 48,
+                38 | 48 | 58 if is_short => {
+                    let kind = rest.next().unwrap();
+                    let count = if kind == "5" { 1 } else { 3 };
+                    let parts: Vec<&str> = rest.by_ref().take(count).collect();
+                    // The first sixteen have another name as well.
+                    let name = match (kind, parts[0].parse::<u16>().unwrap()) {
+                        ("5", index @ 0..8) => (number - 8 + index).to_string(),
+                        ("5", index @ 8..16) => (number + 44 + index).to_string(),
+                        _ => format!("{kind}:{}", parts.join(":")),
+                    };
+                    self.on.insert(number, name);
+                    continue;
+                }
+                _ => number,
+            };
+            self.on.insert(about, parameter.to_owned());
+        }
+    }
+
+    /// As it is seen on a character, or on none.
+    fn seen(&self, is_blank: bool) -> String {
         // Nobody sees the colour of no character.
-        let front = if blank { vt100::Color::Default } else { cell.fgcolor() };
-        let bold = [cell.bold(), cell.dim(), cell.italic()].map(|on| on && !blank);
-        let line = [cell.underline(), cell.inverse()];
-        format!("{:?} {front:?} {:?} {bold:?} {line:?}", cell.contents().trim(), cell.bgcolor())
-    };
-    let mut cells: Vec<String> = (0..COLS).map(look).collect();
-    let blank = "\"\" Default Default [false, false, false] [false, false]";
-    while cells.last().is_some_and(|cell| cell == blank) {
+        let seen = |about: u16| !is_blank || matches!(about, 4 | 7 | 9 | 48 | 53 | 58);
+        let on: Vec<&str> =
+            self.on.iter().filter(|(about, _)| seen(**about)).map(|(_, on)| &on[..]).collect();
+        format!("{} {}", on.join(" "), self.link)
+    }
+}
+
+/// The cells of a row as tmux writes it down, which begins with this look.
+fn cells(row: &str, look: &mut Look) -> Vec<String> {
+    let mut cells: Vec<String> = Vec::new();
+    let mut rest = row;
+    while let Some(char) = rest.chars().next() {
+        if let Some(sequence) = rest.strip_prefix("\x1b[") {
+            let (parameters, after) = sequence.split_once('m').expect("attributes");
+            look.apply(parameters);
+            rest = after;
+        } else if let Some(link) = rest.strip_prefix("\x1b]8;") {
+            let (link, after) = link.split_once("\x1b\\").expect("a link");
+            link.clone_into(&mut look.link);
+            rest = after;
+        } else {
+            if char.width() == Some(0) {
+                cells.last_mut().expect("a character").push(char);
+            } else {
+                cells.push(format!("{} {char}", look.seen(char == ' ')));
+            }
+            rest = &rest[char.len_utf8()..];
+        }
+    }
+    while cells.last().is_some_and(|cell| cell.trim().is_empty()) {
         cells.pop();
     }
     cells
@@ -243,6 +298,18 @@ fn streams() -> Vec<(&'static str, Vec<Vec<u8>>)> {
                 b"\x1b[1mbold\x1b[0m \x1b[2mdim\x1b[0m \x1b[3mitalic\x1b[0m ".to_vec(),
                 b"\x1b[4munder\x1b[24m \x1b[7minverse\x1b[27m \x1b[1;3;4;7;31;42mall".to_vec(),
                 b" of them\x1b[22;24m less\x1b[m none\r\n\x1b[90mbright\x1b[105mer".to_vec(),
+            ],
+        ),
+        (
+            "attributes beyond the common ones",
+            vec![
+                b"\x1b[5mblink\x1b[0m \x1b[8mhidden\x1b[28m shown \x1b[9mstruck\x1b[29m \x1b[53mover\x1b[55m\r\n".to_vec(),
+                b"\x1b[21mdouble\x1b[24m \x1b[4:3mcurly\x1b[4:0m \x1b[4:4mdots\x1b[4mline\x1b[m \x1b[1;2mboth\x1b[22;2mdim\x1b[22;1mbold".to_vec(),
+                b"\x1b[m\r\n\x1b[4;58;2;9;8;7mred\x1b[58:5:99mviolet\x1b[59mplain\x1b[m \x1b[38:2::1:2:3mtrue\x1b[48:5:20m colours\x1b[K".to_vec(),
+                b"\x1b[m\r\n\x1b]8;;http://x.example/a\x1b\\a link\x1b[1m in bold\x1b[m and\x1b]8;;\x1b\\ none\r\n".to_vec(),
+                b"\x1b[9;4:3;31m\x1b7\x1b]8;id=1;http://x.example/b\x07kept \x1b[m".to_vec(),
+                b"plain\x1b8here\x1b[7;53m\x1b[K\r\n\x1b[?1049h\x1b[Hover\x1b[m there".to_vec(),
+                b"\x1b[?1049l back\r\nend".to_vec(),
             ],
         ),
         (

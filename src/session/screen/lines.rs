@@ -8,6 +8,8 @@ use std::fmt::{self, Write};
 use memchr::memchr;
 use vt100::capture::{BasicFormattedCaptureRange, BasicFormattedCaptureState, RowContents};
 
+use super::styles::Styles;
+
 /// Most lines kept.
 pub(super) const LINES_MAX: usize = 10_000;
 
@@ -48,7 +50,7 @@ fn begins_line(
 
 impl Lines {
     /// A row has left the screen.
-    pub fn push(&mut self, row: &RowContents<'_>) {
+    pub fn push(&mut self, row: &RowContents<'_>, styles: &Styles) {
         let mut state = BasicFormattedCaptureState::new();
         self.row.clear();
         // Writing into a text does not fail.
@@ -64,12 +66,13 @@ impl Lines {
             self.count += 1;
         }
         self.last = Some(state);
-        let needed = self.bytes.len() + self.row.len() + 1;
+        let row = styles.write(&self.row);
+        let needed = self.bytes.len() + row.len() + 1;
         if needed > self.bytes.capacity() {
             let capacity = needed.max(self.bytes.capacity() * 2).min(BYTES_MAX.max(needed));
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
-        self.bytes.extend(self.row.as_bytes());
+        self.bytes.extend(row.as_bytes());
         while self.count > LINES_MAX || self.bytes.len() > BYTES_MAX {
             self.forget_one();
         }
@@ -158,6 +161,5 @@ impl Lines {
 
 /// A styled row as text, its blank end cut.
 pub(super) fn plain(styled: &str) -> String {
-    let text: String = vt100::capture::basic_formatted_to_plain(styled).collect();
-    text.trim_end().to_owned()
+    anstream::adapter::strip_str(styled).to_string().trim_end().to_owned()
 }

@@ -15,6 +15,8 @@ mod osc;
 mod sequence;
 mod skip;
 mod snapshot;
+mod style;
+mod styles;
 
 use std::num::NonZeroU16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +29,7 @@ use modes::Modes;
 pub(super) use osc::{Notice, bounded, title};
 use sequence::{Pending, Step};
 pub(super) use skip::Plain;
+use styles::Styles;
 
 /// Rows that `vt100` keeps itself, so that a terminal that grows shows again what had left it.
 const ROWS_KEPT: usize = 100;
@@ -67,6 +70,7 @@ pub(super) struct Said {
 #[derive(Default)]
 struct Capture {
     lines: Lines,
+    styles: Styles,
     bell: bool,
 }
 
@@ -77,7 +81,7 @@ impl vt100::Callbacks for Capture {
 
     fn on_scroll(&mut self, row: RowContents<'_>, alternate_screen: bool) {
         if !alternate_screen {
-            self.lines.push(&row);
+            self.lines.push(&row, &self.styles);
         }
     }
 }
@@ -187,6 +191,10 @@ impl Screen {
             b"\x1bD" => self.draw(b"\n"),
             b"\x1bE" => self.draw(b"\r\n"),
             b"\x1b[!p" => self.draw(b"\x1b[m\x1b[?1l\x1b>\x1b[?25h"),
+            [0x1b, b'[', parameters @ .., b'm'] if style::is_attributes(parameters) => {
+                self.attributes(parameters);
+            }
+            [0x1b, b'[', .., b'J' | b'K' | b'X'] => self.erase(sequence),
             b"\x1b[5n" => self.answer(b"\x1b[0n"),
             b"\x1b[6n" => {
                 let (row, col) = self.parser.screen().cursor_position();
@@ -199,6 +207,9 @@ impl Screen {
     }
 
     fn osc(&mut self, string: &[u8]) {
+        if let Some(link) = string.strip_prefix(b"\x1b]8;") {
+            return self.link(link);
+        }
         let (title, notice, working) = osc::read(string);
         if title.is_some() && title != self.title {
             self.title.clone_from(&title);

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::sequence::number;
+
 /// Private modes that are told to a viewer when the program has changed them.
 const PRIVATE: [u16; 9] = [5, 7, 45, 1004, 1007, 1015, 1016, 2031, 2048];
 
@@ -130,9 +132,4 @@ impl Modes {
             out.push('\x0e');
         }
     }
-}
-
-/// A parameter; what is none is 0.
-fn number(digits: &[u8]) -> u16 {
-    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }

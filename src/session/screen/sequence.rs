@@ -177,3 +177,8 @@ pub(super) fn unfinished(text: &[u8]) -> usize {
     }
     0
 }
+
+/// A parameter of a sequence; what is none is 0.
+pub(super) fn number(digits: &[u8]) -> u16 {
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}

@@ -190,7 +190,7 @@ impl Screen {
     /// Leaves lines out whose place is taken by the ones that follow.
     pub fn skip(&mut self, attributes: &[u8]) {
         let bottom = format!("\x1b[2J\x1b[{};1H", self.size().rows);
-        self.draw(attributes);
+        self.feed(attributes);
         self.draw(bottom.as_bytes());
         if !self.parser.screen().alternate_screen() {
             self.parser.callbacks_mut().lines.clear();

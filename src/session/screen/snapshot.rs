@@ -2,17 +2,19 @@
 //!
 //! Invariant: after them the other terminal stands where this one does, and goes on with the rest of the stream.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use vt100::{Parser, Screen as Cells};
 
-use super::Screen;
+use super::styles::END_LINK;
+use super::{Capture, Screen};
 
 /// Most bytes of a snapshot; the oldest lines are left out of a larger one.
 const SNAPSHOT_MAX: usize = 4 * 1024 * 1024;
 
 /// Brings any terminal into its first state: the main screen, no region, no modes, nothing on it and above it.
-const FIRST: &str = "\x1b[?1049l\x1b[?6l\x1b[?7h\x1b[4l\x1b[?5;9;1000;1002;1003;1004;1005;1006;1015;1016l\
+const FIRST: &str = "\x1b]8;;\x1b\\\x1b[?1049l\x1b[?6l\x1b[?7h\x1b[4l\x1b[?5;9;1000;1002;1003;1004;1005;1006;1015;1016l\
     \x1b(B\x1b)B\x0f\x1b[r\x1b[m\x1b[0 q\x1b[H\x1b[2J\x1b[3J";
 
 /// What cannot be read from the cells: it is found out with copies.
@@ -32,6 +34,13 @@ fn copy(cells: &Cells) -> Parser {
     let mut copy = Parser::new(rows, cols, 0);
     *copy.screen_mut() = cells.clone();
     copy
+}
+
+/// A copy that shows its main screen.
+fn main_screen(cells: &Cells) -> Parser {
+    let mut main = copy(cells);
+    main.process(b"\x1b[?47l");
+    main
 }
 
 /// Whether positions count from the region's top; leaves the copy useless.
@@ -136,7 +145,7 @@ impl Place {
 }
 
 /// What gives the next character a cell's attributes.
-fn style(cell: &vt100::Cell) -> String {
+pub(super) fn style(cell: &vt100::Cell) -> String {
     let mut out = String::from("\x1b[0");
     let flags =
         [(cell.bold(), 1), (cell.dim(), 2), (cell.italic(), 3), (cell.underline(), 4), (cell.inverse(), 7)];
@@ -173,14 +182,12 @@ impl Screen {
     /// Bytes that draw this screen with the lines above it and its modes on any terminal of this size.
     pub fn snapshot(&self) -> Vec<u8> {
         let cells = self.parser.screen();
-        let mut main = copy(cells);
-        main.process(b"\x1b[?47l");
+        let main = main_screen(cells);
         let main = main.screen();
         let kept = kept(main);
-        let mut bare = main.clone();
-        bare.clear_scrollback();
-        let drawn = self.drawn(cells, &bare);
-        let lines = &self.parser.callbacks().lines;
+        let drawn = self.drawn(cells, main);
+        let Capture { lines, styles, .. } = self.parser.callbacks();
+        let (kept, drawn) = (styles.write(&kept), styles.write(&drawn));
         let room = SNAPSHOT_MAX.saturating_sub(kept.len() + drawn.len() + lines.breaks());
         let mut out = Vec::with_capacity(lines.len() + lines.len() / 16 + kept.len() + drawn.len() + 1024);
         out.extend_from_slice(b"\x1b[?2026h");
@@ -200,16 +207,30 @@ impl Screen {
         out
     }
 
+    /// All that `vt100` has to say about its cells.
+    pub(super) fn written(&self) -> String {
+        let cells = self.parser.screen();
+        let main = main_screen(cells);
+        kept(main.screen()) + &self.drawn(cells, main.screen())
+    }
+
     /// Bytes that draw one row, from 1, from its begin. `None` on the alternate screen, and within a sequence.
     pub fn row(&self, row: u16) -> Option<Vec<u8>> {
         let cells = self.parser.screen();
         let is_between = self.pending.bytes().is_empty() && !cells.alternate_screen();
         let drawn = || cells.rows_formatted(0, cells.size().1.get()).nth(usize::from(row).checked_sub(1)?);
-        is_between.then(drawn).flatten().map(String::into_bytes)
+        let row = is_between.then(drawn).flatten()?;
+        Some(match self.parser.callbacks().styles.write(&row) {
+            Cow::Borrowed(row) => row.as_bytes().to_vec(),
+            Cow::Owned(row) => (row + END_LINK).into_bytes(),
+        })
     }
 
     /// Both screens and the modes.
     fn drawn(&self, cells: &Cells, main: &Cells) -> String {
+        let mut main = main.clone();
+        main.clear_scrollback();
+        let main = &main;
         let mut out = main.contents_formatted();
         out.push_str("\x1b[m");
         let place = Place::of(main);

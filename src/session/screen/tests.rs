@@ -1,5 +1,6 @@
 //! A snapshot at any cut and what follows show what the whole stream shows.
 
+use super::style::Style;
 use super::*;
 use proptest::prelude::*;
 use vt100::Parser;
@@ -30,6 +31,12 @@ fn seen(screen: &vt100::Screen) -> Vec<String> {
         let cell = screen.cell(row, col).unwrap();
         let colours = (cell.fgcolor(), cell.bgcolor());
         let flags = [cell.bold(), cell.dim(), cell.italic(), cell.underline(), cell.inverse()];
+        // Of a cell that was erased a terminal shows the colour behind it.
+        let (colours, flags) = if cell.has_contents() {
+            (colours, flags)
+        } else {
+            ((vt100::Color::Default, cell.bgcolor()), [false; 5])
+        };
         let is_blank =
             cell.contents().trim().is_empty() && flags == [false; 5] && colours == Default::default();
         let text = format!("{col}:{:?} {colours:?} {flags:?} {}", cell.contents().trim(), cell.is_wide());
@@ -45,6 +52,33 @@ fn seen(screen: &vt100::Screen) -> Vec<String> {
         screen.alternate_screen()
     ));
     seen
+}
+
+/// The rows with all that is known of them, and how text looks now, as it was kept, and on the main screen.
+fn styled(mut screen: Screen) -> Vec<String> {
+    let mut all = Vec::new();
+    for next in [&b""[..], b"\x1b8", b"\x1b[?47l"] {
+        screen.feed(next);
+        let (cells, styles) = (screen.parser.screen(), &screen.parser.callbacks().styles);
+        let cell = |row, col| {
+            let cell = cells.cell(row, col).unwrap();
+            let drawn = snapshot::style(cell);
+            let mut style = Style::default();
+            style.apply(&drawn.as_bytes()[2..drawn.len() - 1]);
+            // Of a cell that was erased a terminal shows the colour behind it.
+            let shown = if cell.has_contents() {
+                styles.shown(style)
+            } else {
+                Style { back: style.back, ..Style::default() }
+            };
+            let text = cell.contents().trim();
+            let is_blank = text.is_empty() && shown == Style::default();
+            if is_blank { String::new() } else { format!("{text}{shown:?}") }
+        };
+        all.extend((0..SIZE.rows).map(|row| (0..SIZE.cols).map(|col| cell(row, col)).collect()));
+        all.push(format!("{:?}", styles.current(cells)));
+    }
+    all
 }
 
 /// The rows above the screen as text.
@@ -73,6 +107,32 @@ fn everything(parser: &mut Parser) -> Vec<String> {
     all.extend(above(parser.screen()));
     all
 }
+
+/// Attributes that `vt100` does not know.
+const BEYOND: [&[u8]; 22] = [
+    b"\x1b[5m",
+    b"\x1b[6;25;8m",
+    b"\x1b[9m",
+    b"\x1b[29;28;53m",
+    b"\x1b[55m",
+    b"\x1b[1;2m",
+    b"\x1b[22m",
+    b"\x1b[4;31m",
+    b"\x1b[21m",
+    b"\x1b[4:3m",
+    b"\x1b[4:5;1;44m",
+    b"\x1b[4:0m",
+    b"\x1b[24m",
+    b"\x1b[4;58;2;9;8;7m",
+    b"\x1b[58:5:99m",
+    b"\x1b[58:2::1:2:3;38:2::3:2:1m",
+    b"\x1b[59;48:2:4:5:6m",
+    b"\x1b[38;2;1;0;7m",
+    b"\x1b[39m",
+    b"\x1b]8;;http://x.example/a\x1b\\",
+    b"\x1b]8;id=1;http://x.example/b\x07",
+    b"\x1b]8;;\x1b\\",
+];
 
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let fixed: Vec<&'static [u8]> = vec![
@@ -141,6 +201,12 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Output with more attributes, without what is known to be drawn in another way of the same look.
+fn styled_stream() -> impl Strategy<Value = Vec<u8>> {
+    let beyond = prop::sample::select(BEYOND.to_vec()).prop_map(<[u8]>::to_vec);
+    prop::collection::vec(prop_oneof![1 => piece(), 1 => beyond], 0..60).prop_map(|pieces| pieces.concat())
+}
+
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece(), 0..60).prop_map(|pieces| pieces.concat())
 }
@@ -158,6 +224,16 @@ proptest! {
         let at = differs.unwrap_or(shown.len().min(whole.len()));
         let before = String::from_utf8_lossy(&stream[..cut]).escape_debug().to_string();
         prop_assert_eq!(shown.get(at), whole.get(at), "line {} after {}", at, before);
+    }
+
+    #[test]
+    fn a_snapshot_keeps_what_the_cells_do_not(stream in styled_stream(), cut in any::<prop::sample::Index>()) {
+        let cut = cut.index(stream.len() + 1);
+        let (before, after) = stream.split_at(cut);
+        let mut bytes = model(before).snapshot();
+        bytes.extend_from_slice(after);
+        let before = String::from_utf8_lossy(before).escape_debug().to_string();
+        prop_assert_eq!(styled(model(&bytes)), styled(model(&stream)), "after {}", before);
     }
 
     #[test]
@@ -268,4 +344,31 @@ fn line_drawing_and_the_keyboards_modes_are_kept() {
     for mode in ["\x1b[>5u", "\x1b[?1004h", "\x1b)0", "\x0e"] {
         assert!(snapshot.contains(mode), "{mode:?}");
     }
+}
+
+#[test]
+fn styles_are_bounded_and_the_newest_are_shown() {
+    let mut screen = Screen::new(WindowSize { cols: 40, rows: 4 });
+    for number in 0..60_000_u32 {
+        let [_, r, g, b] = number.to_be_bytes();
+        screen.feed(
+            format!("\x1b[4:3;38;2;{r};{g};{b}m\x1b]8;;http://x.example/{number}\x07{number}\r\n").as_bytes(),
+        );
+    }
+    let snapshot = String::from_utf8(screen.snapshot()).unwrap();
+    for number in 59_900..60_000 {
+        assert!(snapshot.contains(&format!("\x1b]8;;http://x.example/{number}\x1b\\{number}")), "{number}");
+    }
+    let newest = u32::to_be_bytes(59_999);
+    assert!(snapshot.contains(&format!("38;2;{};{};{}m\x1b[4:3m", newest[1], newest[2], newest[3])));
+    let styles = &screen.parser.callbacks().styles;
+    assert!(format!("{styles:?}").len() < 1 << 24);
+    // More than are kept stand on one screen: what the cells hold themselves is left of them.
+    let mut screen = Screen::new(WindowSize { cols: 300, rows: 200 });
+    for number in 0..40_000_u32 {
+        let [_, r, g, b] = number.to_be_bytes();
+        screen.feed(format!("\x1b[9;38;2;{r};{g};{b}mx").as_bytes());
+    }
+    let snapshot = String::from_utf8(screen.snapshot()).unwrap();
+    assert!(snapshot.contains("\x1b[0;9;38;2;0;0;7mx") && snapshot.contains("\x1b[38;2;0;156;63mx"));
 }
