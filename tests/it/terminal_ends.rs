@@ -192,12 +192,6 @@ fn memory(pid: i64) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Open files and sockets of a process.
-#[cfg(target_os = "linux")]
-fn descriptors(pid: i64) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
 /// Linux only: what the processes take is read from /proc.
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -213,13 +207,12 @@ async fn a_client_that_reads_nothing_slows_nobody_and_goes_on_later() {
     alone.type_in("\r").await;
     let daemon = api.daemon.process.pid();
     let before = (memory(host), memory(daemon));
-    let open = descriptors(daemon);
     let mut bytes = 0;
     let mut longest = Duration::ZERO;
     let begun = Instant::now();
-    // The daemon lets the one go that takes nothing.
-    while bytes < 10_000_000 || descriptors(daemon) >= open {
-        assert!(begun.elapsed() < Duration::from_secs(80), "it is not let go");
+    // Longer than one that takes nothing is waited for.
+    while bytes < 10_000_000 || begun.elapsed() < Duration::from_secs(25) {
+        assert!(begun.elapsed() < Duration::from_secs(80), "{bytes} bytes");
         let asked = Instant::now();
         bytes += alone.bytes().await.len();
         longest = longest.max(asked.elapsed());
@@ -236,7 +229,7 @@ async fn a_client_that_reads_nothing_slows_nobody_and_goes_on_later() {
             Frame::Bytes(bytes) => at += bytes.len() as u64,
             Frame::Told(_) => {}
             Frame::Closed(code) => break assert_eq!(code, Some(4008)),
-            Frame::Cut => break,
+            Frame::Cut => panic!("it is not told why"),
         }
     }
     let mut again = Ws::open(&api, &id, &format!("?darkmux=1&from={at}")).await;

@@ -104,22 +104,24 @@ pub async fn relay(client: ClientSocket, peer: PeerSocket, name: String, ready: 
         () = caller.revoked() => End::Here(Close::SignedOut),
         () = app.shutdown.stopped() => End::Here(Close::ShuttingDown),
     };
+    let patience = terminal::patience(if let End::Here(close) = end { Some(close) } else { None });
     let (for_client, for_peer) = match end {
         End::Peer(close) => (close.map(|close| Message::Close(Some(close))), None),
         End::Client(close) => (None, Some(Message::Close(close))),
         End::Here(close) => (Some(close.message()), Some(Message::Close(None))),
         End::Lost(error) => (Some(Message::Close(Some(refusal(&name, &error)))), None),
     };
-    let goodbye = async {
-        if let Some(close) = for_peer {
-            let _ = timeout(GOODBYE / 2, to_peer.send(close)).await;
-        }
-        if let Some(close) = for_client {
-            let _ = down.sink.send(close).await;
-            while let Some(Ok(_)) = frames.next().await {}
-        }
+    if let Some(close) = for_peer {
+        let _ = timeout(GOODBYE / 2, to_peer.send(close)).await;
+    }
+    let Some(close) = for_client else { return };
+    let said = tokio::select! {
+        said = timeout(patience, down.sink.send(close)) => said,
+        () = app.shutdown.stopped(), if patience > GOODBYE => return,
     };
-    let _ = timeout(GOODBYE, goodbye).await;
+    if matches!(said, Ok(Ok(()))) {
+        let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = frames.next().await {} }).await;
+    }
 }
 
 /// Whether each of the two is there.

@@ -19,6 +19,9 @@ use super::up;
 /// How long a client may take for the frame that says why its socket is closed.
 pub const GOODBYE: Duration = Duration::from_secs(1);
 
+/// The same for a client that took nothing: it may be stopped, and finds the reason when it goes on.
+const GOODBYE_TO_THE_SLOW: Duration = Duration::from_mins(1);
+
 /// How long a socket that cannot be read any more stays open for what it was told.
 const LINGER: Duration = Duration::from_millis(300);
 
@@ -90,6 +93,8 @@ pub async fn relay<S, E, K>(
         close = up::run(&mut frames, &mut keys, client.read_only, &heartbeat) => close,
         close = over => Some(close),
     };
+    // Nothing more is fetched for it.
+    drop((events, keys));
     goodbye(down, frames, close).await;
 }
 
@@ -132,6 +137,11 @@ fn sides<S: AsyncRead + AsyncWrite + Unpin>(
     (Down { sink, ours, read_only, at, end: 0, stall, took: false }, frames)
 }
 
+/// How long a client whose socket ends like this may take for the reason.
+pub fn patience(close: Option<Close>) -> Duration {
+    if matches!(close, Some(Close::TooSlow)) { GOODBYE_TO_THE_SLOW } else { GOODBYE }
+}
+
 /// Ends the socket: with this word, or with the answer to the client's own.
 async fn goodbye<S: AsyncRead + AsyncWrite + Unpin>(
     mut down: Down<S>,
@@ -139,21 +149,72 @@ async fn goodbye<S: AsyncRead + AsyncWrite + Unpin>(
     close: Option<Close>,
 ) {
     tracing::debug!(?close, "a terminal's socket is closed");
-    let goodbye = async {
-        let _ = match close {
+    let said = async {
+        match close {
             Some(close) => down.sink.send(close.message()).await,
             None => down.sink.flush().await,
-        };
-        // Closing before the client has answered could take the last frames from it.
-        while let Some(Ok(_)) = frames.next().await {}
-        if matches!(close, Some(Close::Garbage | Close::TooBig)) {
-            // What it still sends cannot be read, and closing at once would take the frame from it, too.
-            tokio::time::sleep(LINGER).await;
         }
     };
-    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    if matches!(tokio::time::timeout(patience(close), said).await, Ok(Ok(()))) {
+        let answered = async {
+            // Closing before the client has answered could take the last frames from it.
+            while let Some(Ok(_)) = frames.next().await {}
+            if matches!(close, Some(Close::Garbage | Close::TooBig)) {
+                // What it still sends cannot be read, and closing at once would take the frame from it, too.
+                tokio::time::sleep(LINGER).await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, answered).await;
+    }
     // The daemon has the connection, too, and may stand still.
     if let Ok(mut socket) = down.sink.reunite(frames) {
         let _ = tokio::time::timeout(GOODBYE, socket.get_mut().shutdown()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
+    const CLIENT: Client = Client {
+        ours: false,
+        read_only: true,
+        stall: Duration::from_secs(10),
+        ping: Duration::from_secs(20),
+        pong: Duration::from_secs(10),
+    };
+
+    /// Output without end for a client that takes nothing.
+    async fn stalled() -> (DuplexStream, impl Future<Output = ()>) {
+        let (here, there) = tokio::io::duplex(64 * 1024);
+        let picture = Bytes::from(vec![b'x'; 256 * 1024]);
+        let words = async move {
+            let socket = socket(there, Bytes::new()).await;
+            last_words(socket, CLIENT, (0, picture), Some(0)).await;
+        };
+        (here, words)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_took_nothing_finds_out_why_when_it_goes_on() {
+        let (mut client, words) = stalled().await;
+        let reads = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            let code = &heard[heard.len() - b"too slow".len() - 2..];
+            assert_eq!(code, [&4008_u16.to_be_bytes()[..], b"too slow"].concat());
+        };
+        tokio::join!(words, reads);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_never_goes_on_is_not_waited_for_without_end() {
+        let (_client, words) = stalled().await;
+        let begun = tokio::time::Instant::now();
+        words.await;
+        // The stall, the time that a picture may take on a slow connection, and the reason's.
+        assert!((70..90).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     }
 }
