@@ -42,7 +42,7 @@ pub use detach::Detach;
 pub use kill::ask as ask_to_end;
 pub use screen::{Form, Screen};
 pub use send::{Typing, type_into};
-pub use starting::{free_name, start_failure, workdir};
+pub use starting::{start_failure, workdir};
 pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};
 pub use wait::{Waited, until_happens};

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::input::{ended, unreachable};
 use super::launch::{TOLD, launched};
-use super::{body, done, find, query, refused, to_the_end};
+use super::{body, done, find, name, query, refused, to_the_end};
 use crate::crew::{Again, rerun};
 use crate::model::SessionId;
 use crate::pty;
@@ -20,7 +20,6 @@ use crate::serve::{ApiError, App};
 use crate::session::HostClient;
 use crate::session::life::{self, LifeError};
 use crate::session::live::LiveSession;
-use crate::session::parse_name;
 use crate::wire::v1::{Launched, Refusal, RenameBody};
 
 /// Longest time before KILL that who asks may name: hubs wait no longer for the answer.
@@ -118,13 +117,18 @@ pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
         (status = 200, description = "`data`: it runs", body = Launched),
         (status = 400, description = "`not_resumable`", body = Refusal),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`name_taken`: its name means another session that runs", body = Refusal),
         (status = 500, description = "`launch_failed`", body = Refusal),
     )
 )]
 pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = find(&app, &id)?.id().clone();
     let here = Arc::clone(&app);
-    data(&to_the_end(&app, async move { again(&here, &id, Again::GoesOn).await }).await?)
+    let resumed = to_the_end(&app, async move {
+        life::may_run_again(here.live.table(), &id).map_err(refused)?;
+        again(&here, &id, Again::GoesOn).await
+    });
+    data(&resumed.await?)
 }
 
 /// Ends a session when it runs, and runs it again.
@@ -134,6 +138,7 @@ pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
         (status = 200, description = "`data`: it runs", body = Launched),
         (status = 400, description = "`not_resumable`", body = Refusal),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`name_taken`: its name means another session that runs", body = Refusal),
         (status = 500, description = "`launch_failed`", body = Refusal),
         (status = 504, description = "`kill_timeout`", body = Refusal),
     )
@@ -175,8 +180,7 @@ pub async fn rename(
 ) -> Result<Response, ApiError> {
     let id = find(&app, &id)?.id().clone();
     let asked: RenameBody = body(&bytes)?;
-    let name = parse_name(&asked.name)
-        .map_err(|message| ApiError::bad_request("validation_error", format!("`name`: {message}")))?;
+    let name = name(&asked.name)?;
     let here = Arc::clone(&app);
     to_the_end(&app, async move {
         life::set_name(here.live.table(), &id, &name).await.map_err(refused)?;

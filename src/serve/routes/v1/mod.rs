@@ -39,7 +39,7 @@ use crate::serve::router::{Access, Route};
 use crate::serve::{ApiError, App};
 use crate::session::life::LifeError;
 use crate::session::live::LiveSession;
-use crate::session::{FindError, StartError};
+use crate::session::{FindError, NameError, StartError, parse_name};
 use crate::util::visible_line;
 
 /// Small bodies.
@@ -130,10 +130,16 @@ fn not_found(error: FindError) -> ApiError {
         }
         FindError::Several { text, candidates } => {
             let (text, ids) = (visible_line(&text), candidates.join(", "));
-            ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; write more of the id"))
+            ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; name it by its id"))
         }
         FindError::Io { source, .. } => ApiError::internal("looking for the session", &source),
     }
+}
+
+/// A name that a session is to have.
+fn name(text: &str) -> Result<String, ApiError> {
+    parse_name(text)
+        .map_err(|message| ApiError::bad_request("validation_error", format!("`name`: {message}")))
 }
 
 /// A body; none is an empty object.
@@ -173,19 +179,26 @@ fn refused(error: LifeError) -> ApiError {
             ApiError::bad_request("not_resumable", message)
         }
         LifeError::Untold(_) => ApiError::new(StatusCode::CONFLICT, "not_told", message),
-        LifeError::NameTaken { .. } => ApiError::new(StatusCode::CONFLICT, "name_taken", message),
+        LifeError::Name(NameError::Taken { .. }) | LifeError::NotItsName { .. } => name_taken(message),
         LifeError::Remains { .. } => ApiError::new(StatusCode::CONFLICT, "not_proved", message),
         LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
         LifeError::Start(error) => not_started(&error),
-        LifeError::File { .. } => ApiError::internal("changing the session", &message),
+        LifeError::File { .. } | LifeError::Name(_) => ApiError::internal("changing the session", &message),
     }
+}
+
+fn name_taken(message: String) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, "name_taken", message)
 }
 
 /// Why a session did not start. What its program's start said is the client's business, the rest the log's.
 fn not_started(error: &StartError) -> ApiError {
     let said = visible_line(&error.to_string()).into_owned();
     match error {
-        StartError::File { .. } | StartError::Host(_) => ApiError::internal("starting the session", &said),
+        StartError::Name(NameError::Taken { .. }) => name_taken(said),
+        StartError::File { .. } | StartError::Host(_) | StartError::Name(_) => {
+            ApiError::internal("starting the session", &said)
+        }
         _ => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "launch_failed", said),
     }
 }
