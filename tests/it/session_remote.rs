@@ -46,8 +46,11 @@ fn what_is_done_by_id_and_machine_is_done_there() {
     let late = home.run(["session", "wait", "--text", "never", "--timeout", "1s", &id]);
     refused(&late, 124, "nothing was ended");
 
-    home.ok(["session", "rename", &id, "build"]);
-    wait_for("the name", || (listed(home, &id)["name"] == "build").then_some(()));
+    home.ok(["session", "rename", &id, "first"]);
+    home.ok(["session", "rename", "first@desk", "build"]);
+    assert_eq!(listed(home, &id)["name"], "build");
+    let url = home.ok(["session", "open", "--print", "build@desk"]);
+    assert!(url.contains(&format!("/session/{id}#code=")), "{url}");
     // A name means the machine that is named, and this one when none is.
     refused(&home.run(["session", "kill", "build"]), 1, "no session `build`");
     refused(&home.run(["session", "kill", "build@hub"]), 1, "no session `build`");
