@@ -56,7 +56,7 @@ fn what_is_done_by_id_and_machine_is_done_there() {
     refused(&home.run(["session", "kill", "build@hub"]), 1, "no session `build`");
     refused(&home.run(["session", "kill", "build@nowhere"]), 2, "no machine `nowhere`");
     refused(&home.run(["session", "kill", "other@desk"]), 1, "no session `other` on desk");
-    refused(&home.run(["session", "kill", "--grace", "2h", "build@desk"]), 1, "at most 30000");
+    refused(&home.run(["session", "kill", "--grace", "2h", "build@desk"]), 2, "at most 30000");
     refused(&home.run(["session", "attach", "build@desk"]), 2, "takes a terminal");
     home.ok(["session", "kill", "build@desk"]);
     assert_eq!(spoke.session(own)["alive"], false);

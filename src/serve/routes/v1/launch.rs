@@ -8,10 +8,11 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{body, launchers, not_started, to_the_end};
+use super::{launchers, not_started, to_the_end};
 use crate::fleet::parse_key;
 use crate::model::SessionId;
 use crate::serve::app::data;
+use crate::serve::of_json::of_json;
 use crate::serve::{ApiError, App, forward};
 use crate::session::live::LiveSession;
 use crate::session::{self, Command, StartError, new_session_id, session_id_of};
@@ -46,9 +47,9 @@ fn invalid(message: impl Into<String>) -> ApiError {
     (status = 500, description = "`launch_failed`", body = Refusal),
 ))]
 pub async fn launch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Response, ApiError> {
-    let asked: LaunchBody = body(&bytes)?;
+    let asked: LaunchBody = of_json(&bytes)?;
     if let Some(machine) = asked.peer.as_deref().and_then(|way| app.onward(way)) {
-        return forward::launch(&app, machine, body(&bytes)?).await;
+        return forward::launch(&app, machine, of_json(&bytes)?).await;
     }
     let command = Command {
         argv: argv(&app, &asked)?,

@@ -25,12 +25,9 @@ mod wait;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::serve::app::data;
@@ -140,26 +137,6 @@ fn not_found(error: FindError) -> ApiError {
 fn name(text: &str) -> Result<String, ApiError> {
     parse_name(text)
         .map_err(|message| ApiError::bad_request("validation_error", format!("`name`: {message}")))
-}
-
-/// A body; none is an empty object.
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    // A list would be taken for the values of the keys, in their order.
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(ApiError::bad_request("bad_request", "the body is not understood: it is no object"));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let reason = error.to_string();
-        ApiError::bad_request("bad_request", format!("the body is not understood: {}", visible_line(&reason)))
-    })
-}
-
-/// A query, or what is wrong with it.
-fn query<T>(asked: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    asked
-        .map(|Query(asked)| asked)
-        .map_err(|error| ApiError::bad_request("bad_request", visible_line(&error.body_text()).into_owned()))
 }
 
 /// Does it to the end, also when the client goes away meanwhile.
