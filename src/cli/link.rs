@@ -54,7 +54,7 @@ pub async fn find_if_there(queue: &Queue, text: &str) -> Result<Option<SessionId
         return Ok(found.pop());
     }
     let named: Vec<&str> = found.iter().take(NAMED).map(SessionId::as_str).collect();
-    let message = format!("`{}` could be {}; write more of the id", shown(text), named.join(", "));
+    let message = format!("`{}` could be {}; name it by its id", shown(text), named.join(", "));
     Err(Failure::new(Exit::Failed, message))
 }
 

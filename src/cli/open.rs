@@ -1,4 +1,4 @@
-//! `darkmux open`.
+//! `darkmux open`, and the opening of any page of the viewer.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,13 @@ const STARTING: Duration = Duration::from_secs(3);
 /// some confined browsers (snap, flatpak) can't read: `--print` is for those, and for machines without a desktop.
 #[derive(Debug, Args)]
 pub struct OpenArgs {
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a page of the viewer is opened.
+#[derive(Debug, Args)]
+pub struct How {
     /// Print the address and open nothing
     #[arg(long)]
     print: bool,
@@ -32,13 +39,18 @@ pub struct OpenArgs {
 
 /// Runs the verb.
 pub fn run(args: &OpenArgs, cx: &Cx) -> Outcome {
+    page(cx, "", &args.how)
+}
+
+/// Opens a page of the viewer, by its path without the first slash.
+pub fn page(cx: &Cx, path: &str, how: &How) -> Outcome {
     let client = Client::local(&cx.config()?.paths).or_exit(Exit::Unreachable)?;
     block_on(async {
-        let code = client.sign_in_code(args.read_only).await.or_exit(Exit::Unreachable)?;
-        let page = client.info().url();
+        let code = client.sign_in_code(how.read_only).await.or_exit(Exit::Unreachable)?;
+        let page = format!("{}{path}", client.info().url());
         let url = format!("{page}#code={code}");
         let ticket = || Ok(Ticket::write(cx.config()?.paths.home(), &url)?.address());
-        if !args.print && browse(ticket, cx).await? {
+        if !how.print && browse(ticket, cx).await? {
             cx.printer.note(&format!("opened {page}, signed in"));
             return Ok(Exit::Ok);
         }

@@ -7,10 +7,7 @@ use serde::Deserialize;
 use super::audience::Audience;
 use super::table::RemoteSession;
 use super::{Peers, RemoteId};
-use crate::session::FindError;
-
-/// Candidates named in a message about an ambiguous text.
-const NAMED: usize = 5;
+use crate::session::{FindError, Fits};
 
 /// What ids of gmux begin with; people leave it out.
 const GMUX: &str = "sess-";
@@ -45,23 +42,17 @@ impl Peers {
             .collect();
         let exact =
             |called: &Called| [&called.name, &called.slug].into_iter().flatten().any(|word| word == own);
-        let mut fitting: Vec<_> = there.iter().filter(|(_, _, called)| exact(called)).collect();
-        // A running one before an ended one.
-        if fitting.iter().any(|(session, ..)| session.alive) {
-            fitting.retain(|(session, ..)| session.alive);
-        }
-        if fitting.is_empty() {
-            let begins =
-                |id: &str| id.starts_with(own) || id.strip_prefix(GMUX).is_some_and(|id| id.starts_with(own));
-            let slug = |called: &Called| called.slug.as_ref().is_some_and(|slug| slug.starts_with(own));
-            fitting = there.iter().filter(|(_, id, called)| begins(id) || slug(called)).collect();
-        }
-        match fitting[..] {
-            [] => Err(none()),
-            [(one, ..)] => Ok(Arc::clone(one)),
-            _ => Err(FindError::Several {
+        let begins =
+            |id: &str| id.starts_with(own) || id.strip_prefix(GMUX).is_some_and(|id| id.starts_with(own));
+        let slug = |called: &Called| called.slug.as_ref().is_some_and(|slug| slug.starts_with(own));
+        let named = there.iter().filter(|(_, _, called)| exact(called));
+        let fits = Fits::by_name(named, |(session, ..)| session.alive);
+        match fits.or(|| Fits::only(there.iter().filter(|(_, id, called)| begins(id) || slug(called)))) {
+            Fits::None => Err(none()),
+            Fits::One((one, ..)) => Ok(Arc::clone(one)),
+            Fits::Several(all) => Err(FindError::Several {
                 text: text.chars().take(200).collect(),
-                candidates: fitting.iter().take(NAMED).map(|(session, ..)| session.id.to_string()).collect(),
+                candidates: all.iter().map(|(session, ..)| session.id.to_string()).collect(),
             }),
         }
     }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use axum::http::header;
@@ -187,15 +186,6 @@ impl App {
 /// A JSON answer in the envelope of `/v1`: `{"data":…,"ok":true}`. Errors get theirs by themselves.
 pub(super) fn data<T: Serialize + ?Sized>(value: &T) -> Result<Response, ApiError> {
     json(&serde_json::json!({ "data": value, "ok": true }))
-}
-
-/// Reads a body of JSON; no body is an empty object.
-pub(super) fn of_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| {
-        let error = crate::util::visible_line(&error.to_string()).into_owned();
-        ApiError::bad_request("bad_request", format!("the body is not what this path takes: {error}"))
-    })
 }
 
 /// A JSON answer with sorted keys.

@@ -22,6 +22,8 @@ mod inviting;
 mod io;
 mod launching;
 mod limits;
+mod of_json;
+mod params;
 mod queue_view;
 mod range;
 pub mod reach;

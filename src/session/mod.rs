@@ -9,6 +9,7 @@
 
 mod agent_side;
 mod attachment;
+mod choose;
 mod client;
 mod duplex;
 mod handing;
@@ -35,6 +36,7 @@ mod title;
 
 pub use agent_side::AgentSide;
 pub use attachment::{Attachment, Event, Events, Input};
+pub use choose::Fits;
 pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use handing::Handed;
 pub use host::{HostError, SpareError, run as run_host, run_spare};
@@ -42,7 +44,7 @@ pub use host_events::{HostEvent, HostEvents};
 pub use id::{new_id, new_session_id, session_id_of};
 pub use last_screen::{drawn_row, drawn_rows, last_rows, last_screen};
 pub use log::{LogReader, LogWriter};
-pub use name::{name_taken, parse_name};
+pub use name::{NameError, check_free_name, hold_name, parse_name};
 pub use rename::{first_spec_in, rename, spec_in};
 pub use result::{agent_result, task_message};
 pub use settle::settle;

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStdout, Command as HostCommand};
 
-use super::{HOST_FAILED, STARTED, files};
+use super::name::{NameError, hold_name};
+use super::{HOST_FAILED, STARTED, Table, files};
 use crate::config::{Environment, SessionConfig};
 use crate::model::{MachineId, SessionId};
 use crate::pty;
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The id is taken.
     #[error("a session `{0}` exists already; give another id")]
     Exists(SessionId),
+    /// It does not get its name.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// A file of its folder could not be made.
     #[error("{path}: {source}{}", advice(.source))]
     File {
@@ -126,14 +130,21 @@ impl Command {
 }
 
 /// Starts the session of `spec` below the folder `sessions`, with further `files` (name and content) in its
-/// folder, and returns that folder once its process runs. The host gets `env`, less darkmux's secrets.
+/// folder, and returns that folder once its process runs. The host gets `env`, less darkmux's secrets. A name that it is
+/// given means no other session.
 pub async fn start(
     sessions: &Path,
     spec: &SessionSpec,
     files: &[(PathBuf, Vec<u8>)],
     env: &Environment,
 ) -> Result<PathBuf, StartError> {
+    let held = match &spec.name {
+        Some(name) => Some(hold_name(&Table::new(sessions.to_owned()), name, &spec.id).await?),
+        None => None,
+    };
     let folder = prepare(sessions, spec, files)?;
+    // It is seen with its name from now on.
+    drop(held);
     launch(&folder, env).await?;
     Ok(folder)
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{LogReader, STATE_MAX, files, life};
+use super::{Fits, LogReader, STATE_MAX, files, life};
 use crate::model::{SessionId, SessionState};
 use crate::store::{Durability, FileLock, find_in, read_open, write_atomic};
 use crate::util::Clock;
@@ -16,9 +16,6 @@ const START_PATIENCE: Duration = Duration::from_secs(15);
 /// Fewest characters by which the end of an id names it.
 const ENDING_MIN: usize = 4;
 
-/// Candidates named in a message about an ambiguous text.
-const NAMED: usize = 5;
-
 /// Why a text names no session.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
@@ -26,7 +23,7 @@ pub enum FindError {
     #[error("no session `{}`; `darkmux session ls --all` lists them", crate::util::visible_line(.0))]
     None(String),
     /// Several.
-    #[error("`{text}` could be {}; write more of the id", .candidates.join(", "))]
+    #[error("`{}` could be {}; name it by its id", crate::util::visible_line(.text), .candidates.join(", "))]
     Several {
         /// What was written.
         text: String,
@@ -105,9 +102,8 @@ impl Table {
         self.read(&self.folder(id))
     }
 
-    /// The session that `text` names: an id, else a name (a running one before an ended one, the newest
-    /// first), else the only one whose id begins so, or ends so with at least
-    /// [`ENDING_MIN`] characters (lists show the ends of ids).
+    /// The session that `text` names: an id, else a name (one that runs before those that ended), else the only one
+    /// whose id begins so, or ends so with at least [`ENDING_MIN`] characters (lists show the ends of ids).
     pub fn find(&self, text: &str) -> Result<SessionStatus, FindError> {
         let failed = |source| FindError::Io { path: self.dir.clone(), source };
         if let Ok(id) = SessionId::new(text)
@@ -116,21 +112,18 @@ impl Table {
             return Ok(session);
         }
         let sessions = self.list().map_err(failed)?;
-        let named = || sessions.iter().filter(|session| session.name.as_deref() == Some(text));
-        if let Some(session) = named().find(|session| !session.state.is_final()).or_else(|| named().next()) {
-            return Ok(session.clone());
-        }
+        let named = sessions.iter().filter(|session| session.name.as_deref() == Some(text));
         let id_is_like = |session: &&SessionStatus| {
             let id = session.id.as_str();
             !text.is_empty() && id.starts_with(text) || text.len() >= ENDING_MIN && id.ends_with(text)
         };
-        let mut candidates: Vec<_> = sessions.iter().filter(id_is_like).collect();
-        match candidates.len() {
-            0 => Err(FindError::None(text.chars().take(80).collect())),
-            1 => Ok(candidates.remove(0).clone()),
-            _ => Err(FindError::Several {
-                text: text.to_owned(),
-                candidates: candidates.iter().take(NAMED).map(|session| session.id.to_string()).collect(),
+        let fits = Fits::by_name(named, |session| !session.state.is_final());
+        match fits.or(|| Fits::only(sessions.iter().filter(id_is_like))) {
+            Fits::None => Err(FindError::None(text.chars().take(80).collect())),
+            Fits::One(one) => Ok(one.clone()),
+            Fits::Several(all) => Err(FindError::Several {
+                text: text.chars().take(80).collect(),
+                candidates: all.iter().map(|session| session.id.to_string()).collect(),
             }),
         }
     }
@@ -254,6 +247,35 @@ mod tests {
         let now = crate::util::clock::millis(Clock::System.now());
         fs::write(folder.join(files::STATE), text.replace("2026-01-01T00:00:00.000Z", &now)).unwrap();
         assert_eq!(table.get(&id).unwrap().unwrap().state, SessionState::Lost);
+    }
+
+    #[test]
+    fn a_name_that_several_have_finds_the_one_that_runs_or_none() {
+        let root = tempfile::tempdir().unwrap();
+        let table = Table::new(root.path().to_owned());
+        let put = |id: &str, runs: bool| {
+            let folder = root.path().join(id);
+            fs::create_dir_all(&folder).unwrap();
+            let text = status(id).replace("\"name\":null", "\"name\":\"build\"");
+            let text = if runs { text.replace("exited", "running") } else { text };
+            fs::write(folder.join(files::STATE), text).unwrap();
+            runs.then(|| FileLock::try_take(&folder.join(files::LEASE)).unwrap().unwrap())
+        };
+        let several = |ids: [&str; 2]| match table.find("build") {
+            Err(error @ FindError::Several { .. }) => {
+                let said = error.to_string();
+                assert!(ids.iter().all(|id| said.contains(id)), "{said}");
+            }
+            found => panic!("{found:?}"),
+        };
+        put("one", false);
+        assert_eq!(table.find("build").unwrap().id.as_str(), "one");
+        put("two", false);
+        several(["one", "two"]);
+        let _three = put("three", true);
+        assert_eq!(table.find("build").unwrap().id.as_str(), "three");
+        let _four = put("four", true);
+        several(["three", "four"]);
     }
 
     #[test]

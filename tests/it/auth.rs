@@ -218,6 +218,29 @@ fn open_starts_the_browser_with_a_code_or_prints_it() {
 }
 
 #[test]
+fn a_sessions_page_is_opened_by_what_names_the_session() {
+    let door = Door::new();
+    let id = door.home.ok(["session", "new", "-d", "--name", "build it", "--", "cat"]).trim().to_owned();
+    let page = format!("http://localhost:{}/session/{id}#code=", door.daemon.port);
+    for (text, scope) in [(id.as_str(), "act"), ("build it", "act"), (&id[..id.len() - 2], "watch")] {
+        let mut asked = vec!["session", "open", "--print", text];
+        asked.extend((scope == "watch").then_some("--read-only"));
+        let output = door.home.cmd(["session"]).args(&asked[1..]).output().unwrap();
+        let url = String::from_utf8(output.stdout.clone()).unwrap();
+        let code = url.trim().strip_prefix(&page).unwrap_or_else(|| panic!("{}", describe(&output)));
+        let signed = cookie(&door.post("/auth/code", &[&door.own()], &json!({ "code": code })));
+        assert_eq!(door.me(&[&signed])["scope"], scope);
+    }
+    let output = door.home.cmd(["session", "open", &id]).env("BROWSER", "true").output().unwrap();
+    assert!(output.stdout.is_empty() && describe(&output).contains("opened http"), "{}", describe(&output));
+    let none = door.home.run(["session", "open", "nothing"]);
+    assert_eq!(none.status.code(), Some(1), "{}", describe(&none));
+    drop(door.daemon);
+    let alone = door.home.run(["session", "open", &id]);
+    assert_eq!(alone.status.code(), Some(3), "{}", describe(&alone));
+}
+
+#[test]
 fn the_token_is_printed_when_asked_for_and_nowhere_else() {
     let door = Door::new();
     let (home, token) = (&door.home, door.token.as_str());

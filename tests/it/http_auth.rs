@@ -318,6 +318,10 @@ fn with_a_token_for_everything_pages_lead_to_the_login() {
     let html = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
     let page = door.ask("GET", "/", &[html], "");
     assert_eq!((page.status, page.header("location")), (303, Some("/auth/login")), "{page:?}");
+    // Who signed in comes to the page that was asked for.
+    let page = door.ask("GET", "/session/sess-1@desk?view=raw&next=//other.example", &[html], "");
+    let login = "/auth/login?next=%2Fsession%2Fsess-1@desk%3Fview%3Draw%26next%3D%2F%2Fother.example";
+    assert_eq!((page.status, page.header("location")), (303, Some(login)), "{page:?}");
     for headers in [&["Accept: text/event-stream"][..], &["Accept: application/json"], &[]] {
         assert_eq!(door.ask("GET", "/flow-days", headers, "").status, 401, "{headers:?}");
     }

@@ -90,12 +90,107 @@ fn a_name_finds_its_session_and_is_kept() {
 }
 
 #[test]
+fn a_name_holds_once_it_is_given_and_the_one_before_is_free() {
+    let home = Home::new();
+    let (one, two) = (new(&home, "exec cat"), new(&home, "exec cat"));
+    home.ok(["session", "rename", &one, "m0"]);
+    for number in 0..4 {
+        home.ok(["session", "rename", &format!("m{number}"), &format!("m{}", number + 1)]);
+        home.ok(["session", "rename", &two, &format!("m{number}")]);
+    }
+    assert_eq!((&session(&home, &one)["name"], &session(&home, &two)["name"]), (&json!("m4"), &json!("m3")));
+}
+
+#[test]
+fn a_name_that_several_have_finds_none_of_them() {
+    let home = Home::new();
+    let named = || home.ok(["session", "new", "-d", "--name", "build", "--", "cat"]).trim().to_owned();
+    let first = named();
+    home.ok(["session", "kill", "build"]);
+    let second = named();
+    home.ok(["session", "send", "build", "to the one that runs"]);
+    shows(&home, &second, "to the one that runs");
+    // Its name means another one now.
+    let refused = home.run(["session", "resume", "-d", &first]);
+    assert_eq!(refused.status.code(), Some(2), "{}", describe(&refused));
+    assert!(said(&refused).contains(&second) && said(&refused).contains("session rename"));
+    let refused = |verb: &str, name: Option<&str>| {
+        let mut command = home.cmd(["session", verb, "build"]);
+        let output = command.args(name).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{verb}: {}", describe(&output));
+        assert!([&first, &second].iter().all(|id| said(&output).contains(*id)), "{}", describe(&output));
+    };
+    home.ok(["session", "kill", "build"]);
+    for verb in ["attach", "tail", "wait", "kill", "restart", "resume", "dismiss"] {
+        refused(verb, None);
+    }
+    refused("rename", Some("other"));
+    // Two that run have one name where a host of before was asked by hand, or where a job of the fleet brought it.
+    home.ok(["session", "restart", "-d", &first]);
+    let third = new(&home, "exec cat");
+    let file = home.darkmux().join("sessions").join(&third).join("state.json");
+    let mut state: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    state["name"] = json!("build");
+    std::fs::write(&file, state.to_string()).unwrap();
+    let output = home.run(["session", "send", "build", "x"]);
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    assert!(said(&output).contains(&first) && said(&output).contains(&third), "{}", describe(&output));
+}
+
+#[test]
+fn the_daemon_starts_no_second_session_of_a_name() {
+    let api = Api::start();
+    let launch = |name: &str| api.post("/v1/launch", &json!({ "command": ["cat"], "name": name }));
+    let mut answers: Vec<(u16, Value)> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| launch("build"))).collect();
+        asked
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .map(|answer| (answer.status, answer.json()))
+            .collect()
+    });
+    answers.sort_by_key(|(status, _)| *status);
+    let first = answers[0].1["data"]["session_id"].as_str().unwrap().to_owned();
+    for (status, refused) in &answers[1..] {
+        assert_eq!((*status, &refused["error"]["code"]), (409, &json!("name_taken")), "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(&first), "{refused}");
+    }
+    assert_eq!(refusal(&launch("a@desk")), (400, "validation_error".to_owned()));
+    assert_eq!(refusal(&launch(&first)), (409, "name_taken".to_owned()));
+    let keyed = || {
+        let body = json!({ "command": ["cat"], "name": "once", "key": "k" });
+        data(&api.post("/v1/launch", &body))["session_id"].clone()
+    };
+    assert_eq!(keyed(), keyed());
+    // The command line obeys the same.
+    let taken = api.home.run(["session", "new", "-d", "--name", "build", "true"]);
+    assert_eq!(taken.status.code(), Some(2), "{}", describe(&taken));
+    data(&api.act("build", "kill"));
+    let second = data(&launch("build"))["session_id"].as_str().unwrap().to_owned();
+    for again in ["resume", "restart"] {
+        assert_eq!(refusal(&api.act(&first, again)), (409, "name_taken".to_owned()), "{again}");
+    }
+    assert_eq!(api.session("build")["id"], *second);
+    data(&api.act("build", "kill"));
+    let several = api.act("build", "resume");
+    assert_eq!(refusal(&several), (400, "bad_request".to_owned()));
+    assert!(several.text().contains(&first) && several.text().contains(&second), "{}", several.text());
+}
+
+#[test]
 fn the_daemon_names_sessions_too() {
     let api = Api::start();
     let (one, two) = (api.sh("exec cat"), api.sh("exec cat"));
     let rename = |id: &str, body: Value| api.post(&format!("/v1/sessions/{id}/rename"), &body);
     data(&rename(&one, json!({ "name": "build" })));
     assert_eq!(api.session(&one)["name"], "build");
+    for number in 0..4 {
+        data(&rename(if number == 0 { "build" } else { "again" }, json!({ "name": "build" })));
+        data(&rename("build", json!({ "name": "again" })));
+        data(&rename(&two, json!({ "name": "build" })));
+        data(&rename(&two, json!({ "name": "free" })));
+    }
+    data(&rename("again", json!({ "name": "build" })));
     assert_eq!(refusal(&rename(&two, json!({ "name": "build" }))), (409, "name_taken".to_owned()));
     assert_eq!(refusal(&rename(&two, json!({ "name": "a\nb" }))), (400, "validation_error".to_owned()));
     assert_eq!(refusal(&rename(&two, json!({}))), (400, "bad_request".to_owned()));

@@ -46,14 +46,17 @@ fn what_is_done_by_id_and_machine_is_done_there() {
     let late = home.run(["session", "wait", "--text", "never", "--timeout", "1s", &id]);
     refused(&late, 124, "nothing was ended");
 
-    home.ok(["session", "rename", &id, "build"]);
-    wait_for("the name", || (listed(home, &id)["name"] == "build").then_some(()));
+    home.ok(["session", "rename", &id, "first"]);
+    home.ok(["session", "rename", "first@desk", "build"]);
+    assert_eq!(listed(home, &id)["name"], "build");
+    let url = home.ok(["session", "open", "--print", "build@desk"]);
+    assert!(url.contains(&format!("/session/{id}#code=")), "{url}");
     // A name means the machine that is named, and this one when none is.
     refused(&home.run(["session", "kill", "build"]), 1, "no session `build`");
     refused(&home.run(["session", "kill", "build@hub"]), 1, "no session `build`");
     refused(&home.run(["session", "kill", "build@nowhere"]), 2, "no machine `nowhere`");
     refused(&home.run(["session", "kill", "other@desk"]), 1, "no session `other` on desk");
-    refused(&home.run(["session", "kill", "--grace", "2h", "build@desk"]), 1, "at most 30000");
+    refused(&home.run(["session", "kill", "--grace", "2h", "build@desk"]), 2, "at most 30000");
     refused(&home.run(["session", "attach", "build@desk"]), 2, "takes a terminal");
     home.ok(["session", "kill", "build@desk"]);
     assert_eq!(spoke.session(own)["alive"], false);

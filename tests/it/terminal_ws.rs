@@ -221,9 +221,9 @@ async fn a_socket_is_opened_to_those_who_may_and_to_nobody_else() {
 #[tokio::test]
 async fn a_session_is_found_by_a_name_with_signs_in_it() {
     let api = Api::start();
-    let body = json!({ "command": ["cat"], "name": "build@box" });
+    let body = json!({ "command": ["cat"], "name": "build: box" });
     let id = data(&api.post("/v1/launch", &body))["session_id"].as_str().unwrap().to_owned();
-    for name in ["build%40box", "build@box", &id[..id.len() - 1]] {
+    for name in ["build%3A%20box", "build:%20box", &id[..id.len() - 1]] {
         let mut ws = Ws::open(&api, name, "").await;
         assert!(ws.bytes().await.starts_with(PICTURE), "{name}");
     }

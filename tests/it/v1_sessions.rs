@@ -136,6 +136,50 @@ fn a_shell_is_launched_at_home_when_nothing_is_said() {
 }
 
 #[test]
+fn a_wrong_parameter_or_key_is_named_with_what_it_takes_and_what_was_given() {
+    let api = Api::start();
+    let id = api.launch(&["cat"]);
+    let of = |action: &str| format!("/v1/sessions/{id}/{action}");
+    let ws = format!("/ws/{id}");
+    let day = "/flow/2026-11-22".to_owned();
+    for (method, path, query, words) in [
+        ("GET", of("scrollback"), "from=-1", "`from` is `-1`; it takes a whole number, 0 or more"),
+        ("GET", of("scrollback"), "from=%1b[2J", "`from` is `\\u{1b}[2J`; it takes"),
+        ("GET", of("scrollback"), "from=1&from=2", "`from` is given twice"),
+        ("POST", of("wait"), "for=ever", "`for` is `ever`; it takes `idle`, `exit` or `text`"),
+        ("POST", of("wait"), "timeout=0", "`timeout` is `0`; it takes a whole number from 1 to 86400"),
+        ("POST", of("kill"), "grace_ms=1e3", "`grace_ms` is `1e3`; it takes a whole number, at most 30000"),
+        ("POST", of("kill"), "signal=NONE", "`signal` is `NONE`; it takes a signal such as INT"),
+        ("POST", of("input"), "submit=yes", "`submit` is `yes`; it takes 0 or 1"),
+        ("GET", "/v1/events".to_owned(), "scope=near", "`scope` is `near`; it takes `own` or `all`"),
+        (
+            "GET",
+            "/v1/jobs/x/changes".to_owned(),
+            "machine=A%20B",
+            "`machine` is `A B`; it takes a machine's name",
+        ),
+        ("GET", ws.clone(), "cols=99999", "`cols` is `99999`; it takes a whole number, at most 65535"),
+        ("GET", ws.clone(), "read_only=maybe", "`read_only` is `maybe`; it takes 0 or 1"),
+        ("GET", ws, "darkmux=%ff", "`darkmux` is `\u{fffd}`; it takes 0 or 1"),
+        ("GET", day, "limit=1&limit=2", "`limit` is given twice"),
+    ] {
+        let kind = path.ends_with("input").then_some("application/octet-stream");
+        let answer =
+            api.ask(method, &format!("{path}?{query}"), kind, if kind.is_some() { b"x" } else { b"" });
+        let said = answer.json();
+        let message = said["error"]["message"].as_str().unwrap();
+        assert!(answer.status == 400 && message.contains(words), "{path}?{query}: {} {said}", answer.status);
+    }
+    let launched = api.post("/v1/launch", &json!({ "name": "x", "size": { "cols": 99999, "rows": 1 } }));
+    is(refusal(&launched), 400, "bad_request");
+    assert!(
+        launched.text().contains("`size` is") && launched.text().contains("at most 65535"),
+        "{}",
+        launched.text()
+    );
+}
+
+#[test]
 fn wrong_launches_are_refused_with_a_code() {
     let api = Api::start();
     let launch = |body: &Value| refusal(&api.post("/v1/launch", body));
@@ -190,7 +234,7 @@ fn hostile_ids_paths_and_bodies_are_refused() {
     is(refusal(&api.ask("DELETE", "/v1/sessions", None, b"")), 405, "method_not_allowed");
     is(refusal(&api.ask("OPTIONS", "/v1/launch", None, b"")), 405, "method_not_allowed");
     is(refusal(&api.type_in(&second, "", b"")), 400, "empty_body");
-    is(refusal(&api.type_in(&second, "?submit=7", b"x")), 400, "validation_error");
+    is(refusal(&api.type_in(&second, "?submit=7", b"x")), 400, "bad_request");
     is(refusal(&api.type_in(&second, "?submit=x", b"x")), 400, "bad_request");
     is(refusal(&api.type_in(&second, "", &vec![b'x'; 1024 * 1024 + 1])), 413, "too_large");
     is(refusal(&api.get(&format!("/v1/sessions/{second}/scrollback?from=-1"))), 400, "bad_request");

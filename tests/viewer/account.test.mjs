@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { createAccount } from '../../assets/viewer/account.js';
+import { pageAfter } from '../../assets/viewer/login/signin.js';
 
 /** @type {FakeEventSource[]} */
 let made = [];
@@ -83,4 +84,15 @@ test('what is not answered is asked for with growing pauses, also where the firs
   }
   const times = asked.filter((path) => path === '/auth/me').length;
   assert.ok(times >= 4 && times <= 10, `asked for ${times} times in a minute`);
+});
+
+test('the login page leads to a page of its own daemon, and to no other', () => {
+  const at = 'http://box:8765';
+  const after = (next) => pageAfter(`${at}/auth/login?next=${encodeURIComponent(next)}`);
+  assert.equal(pageAfter(`${at}/auth/login`), `${at}/`);
+  assert.equal(after('/session/sess-1@desk?view=raw'), `${at}/session/sess-1@desk?view=raw`);
+  assert.equal(after('/.//other.example'), `${at}//other.example`);
+  for (const bad of ['//other.example', 'http://other.example/', '/\\other.example', 'javascript:alert(1)', 'http://[']) {
+    assert.equal(after(bad), `${at}/`, bad);
+  }
 });

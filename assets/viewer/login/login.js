@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SignInError, signInWithCode, signInWithToken, takeCode } from './signin.js';
+import { SignInError, pageAfter, signInWithCode, signInWithToken, takeCode } from './signin.js';
 
 const form = document.getElementById('form');
 const field = document.getElementById('token');
@@ -14,7 +14,7 @@ const said = document.getElementById('said');
 async function enter(signingIn) {
   try {
     await signingIn;
-    location.replace('/');
+    location.replace(pageAfter(location.href));
   } catch (error) {
     if (!(error instanceof SignInError)) throw error;
     if (said) said.textContent = error.message;

@@ -52,3 +52,14 @@ export function takeCode() {
   if (code) history.replaceState(null, '', location.pathname + location.search);
   return code;
 }
+
+/**
+ * @param {string} login the address of the login page
+ * @returns {string} the page that was asked for before it, which is one of this daemon's
+ */
+export function pageAfter(login) {
+  const { origin, searchParams } = new URL(login);
+  const next = searchParams.get('next') ?? '/';
+  const page = URL.canParse(next, origin) ? new URL(next, origin) : null;
+  return page?.origin === origin ? page.href : `${origin}/`;
+}

@@ -11,13 +11,13 @@ use super::fleet_dispatch;
 use super::worktree::{self, Placed};
 use super::{failure, outcome};
 use crate::cli::job::Delivery;
-use crate::cli::session::{Keys, Screen, Seen, Watch, free_name, start_failure, watch, workdir};
+use crate::cli::session::{Keys, Screen, Seen, Watch, start_failure, watch, workdir};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, block_on};
 use crate::config::Config;
 use crate::crew::{Crew, Launch, Ready, Role, SessionFile};
 use crate::fleet::route;
 use crate::model::{MachineId, RoleId, SessionId};
-use crate::session::{self, Table};
+use crate::session::{self, Table, check_free_name};
 use crate::util::{clock, human};
 use crate::wire::{Sandbox, SessionSpec};
 
@@ -42,7 +42,9 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         let cwd = match &source {
             Some(source) if args.dry_run => worktree::folder(config, source, &id).1,
             Some(source) => {
-                free_name(args.name.as_deref(), &table)?;
+                if let Some(name) = &args.name {
+                    check_free_name(&table, name, &id).map_err(|error| start_failure(error.into()))?;
+                }
                 let made = Placed::make(cx, config, source, (&id, &machine_id)).await?;
                 placed.insert(made).cwd().to_owned()
             }
@@ -52,7 +54,6 @@ pub fn run(args: &DispatchArgs, cx: &Cx) -> Outcome {
         if args.dry_run {
             return dry_run(cx, &job, args.json);
         }
-        free_name(args.name.as_deref(), &table)?;
         session::start(&config.session().dir, &job.spec, &job.files, &cx.env).await.map_err(start_failure)?;
         let record = placed.map(|placed| placed.keep(cx, config));
         if let (Some(target), Some(role)) = (&target, &job.spec.role) {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::time::{sleep, timeout};
 
 use super::follow::{self, Tail};
 use super::look::{look, picture};
@@ -19,6 +20,10 @@ const ACT_TIME: Duration = Duration::from_mins(1);
 
 /// How long typing and small changes may take.
 const QUICK_TIME: Duration = Duration::from_secs(20);
+
+/// How long it may take until this machine hears of a change, and how often that is looked at.
+const HEARD: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Ends it within this grace, or its own; with a signal only that is sent.
 pub async fn kill(cx: &Cx, remote: &Remote, grace: Option<Duration>, signal: Option<&str>) -> Outcome {
@@ -47,10 +52,18 @@ pub async fn dismiss(cx: &Cx, remote: Remote, yes: bool) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Gives it another name.
+/// Gives it another name, and waits until that finds it here.
 pub async fn rename(remote: Remote, name: &str) -> Outcome {
     let sent = Sent::Json(json!({ "name": name }));
     remote.client.act(&remote.path("rename"), sent, QUICK_TIME).await.map_err(failure)?;
+    let heard = async {
+        while remote.now().await?.is_some_and(|now| now.name.as_deref() != Some(name)) {
+            sleep(LOOK).await;
+        }
+        Ok::<_, Failure>(())
+    };
+    // It has the name; a link that is slow tells of it later.
+    timeout(HEARD, heard).await.unwrap_or(Ok(()))?;
     Ok(Exit::Ok)
 }
 

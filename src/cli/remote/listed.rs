@@ -9,14 +9,12 @@ use serde_json::Value;
 use super::{LIST_TIME, Way};
 use crate::client::{Client, ClientError};
 use crate::model::{ExitStatus, SessionState};
+use crate::session::Fits;
 use crate::wire::WindowSize;
 use crate::wire::v1::StatusObject;
 
 /// Fewest characters by which the end of an id names it.
 const ENDING_MIN: usize = 4;
-
-/// Candidates named in a message about an ambiguous text.
-const NAMED: usize = 5;
 
 /// What ids of gmux begin with; people leave it out.
 const GMUX: &str = "sess-";
@@ -112,7 +110,7 @@ pub enum Chosen {
 
 /// The session that is meant, by the rules of this machine's own.
 pub fn choose(all: Vec<Listed>, way: &Way) -> Result<Listed, Chosen> {
-    let mut there: Vec<Listed> = all.into_iter().filter(|session| session.machine() == way.machine).collect();
+    let there: Vec<Listed> = all.into_iter().filter(|session| session.machine() == way.machine).collect();
     let text = way.name.as_str();
     if text.is_empty() {
         return Err(Chosen::None);
@@ -120,23 +118,22 @@ pub fn choose(all: Vec<Listed>, way: &Way) -> Result<Listed, Chosen> {
     let by_id = |session: &Listed| session.own_id() == text;
     let by_name = |session: &Listed| session.name.as_deref() == Some(text);
     let by_slug = |session: &Listed| session.slug.as_deref() == Some(text);
-    for is_it in [&by_id as &dyn Fn(&Listed) -> bool, &by_name, &by_slug] {
-        let first = there.iter().position(is_it);
-        let alive = there.iter().position(|session| session.alive && is_it(session));
-        if let Some(index) = alive.or(first) {
-            return Ok(there.swap_remove(index));
-        }
-    }
-    there.retain(|session| {
+    let is_like = |session: &&Listed| {
         let id = session.own_id();
         id.starts_with(text)
             || id.strip_prefix(GMUX).is_some_and(|rest| rest.starts_with(text))
             || text.len() >= ENDING_MIN && id.ends_with(text)
-    });
-    match there.len() {
-        0 => Err(Chosen::None),
-        1 => Ok(there.remove(0)),
-        _ => Err(Chosen::Several(there.into_iter().take(NAMED).map(|session| session.id).collect())),
+    };
+    let called = |is_it: &dyn Fn(&Listed) -> bool| {
+        Fits::by_name(there.iter().filter(|session| is_it(session)), |session| session.alive)
+    };
+    let fits = called(&by_id).or(|| called(&by_name)).or(|| called(&by_slug));
+    match fits.or(|| Fits::only(there.iter().filter(is_like))) {
+        Fits::None => Err(Chosen::None),
+        Fits::One(one) => Ok(one.clone()),
+        Fits::Several(all) => {
+            Err(Chosen::Several(all.into_iter().map(|session| session.id.clone()).collect()))
+        }
     }
 }
 
@@ -161,6 +158,8 @@ mod tests {
             { "id": "sess-aa11@desk", "alive": false, "name": "build" },
             { "id": "sess-aa22@desk", "alive": true, "name": "build", "slug": "work" },
             { "id": "sess-aa11@dev@desk", "alive": true, "kind": "shell", "status": null },
+            { "id": "sess-cc11@desk", "alive": true, "name": "twice" },
+            { "id": "sess-cc22@desk", "alive": true, "name": "twice" },
             { "id": "sess-bb11", "alive": true }, { "id": 7 }, "no session",
         ]);
         let Value::Array(raw) = raw else { unreachable!() };
@@ -173,13 +172,14 @@ mod tests {
             let way = Way { name: name.to_owned(), machine: machine.to_owned() };
             choose(all(), &way).map(|session| session.id)
         };
-        assert_eq!(all().len(), 3);
+        assert_eq!(all().len(), 5);
         assert_eq!(chosen("sess-aa11", "desk").as_deref(), Ok("sess-aa11@desk"));
         assert_eq!(chosen("build", "desk").as_deref(), Ok("sess-aa22@desk"));
         assert_eq!(chosen("work", "desk").as_deref(), Ok("sess-aa22@desk"));
         assert_eq!(chosen("aa2", "desk").as_deref(), Ok("sess-aa22@desk"));
         assert_eq!(chosen("aa", "dev@desk").as_deref(), Ok("sess-aa11@dev@desk"));
         assert!(matches!(chosen("aa", "desk"), Err(Chosen::Several(ids)) if ids.len() == 2));
+        assert!(matches!(chosen("twice", "desk"), Err(Chosen::Several(ids)) if ids.len() == 2));
         assert_eq!(chosen("bb11", "desk"), Err(Chosen::None));
         assert_eq!(chosen("", "desk"), Err(Chosen::None));
         assert_eq!(anywhere(&all(), "work").as_deref(), Some("sess-aa22@desk"));

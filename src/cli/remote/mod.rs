@@ -130,7 +130,7 @@ impl Remote {
             Err(Chosen::None) => Ok(None),
             Err(Chosen::Several(ids)) => Err(Failure::new(
                 Exit::Failed,
-                format!("`{}` could be {}; write more of the id", visible_line(&way.name), ids.join(", ")),
+                format!("`{}` could be {}; name it by its id", visible_line(&way.name), ids.join(", ")),
             )),
         };
         let mut session = choose().await?;

@@ -9,6 +9,7 @@ use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::crew::{Again, rerun};
 use crate::pty;
+use crate::session::NameError;
 use crate::session::life::{self, LifeError};
 use crate::wire::SessionStatus;
 
@@ -100,7 +101,9 @@ fn told(cx: &Cx, session: &SessionStatus, detach: bool) -> Outcome {
 pub(super) fn failure(error: LifeError) -> Failure {
     match error {
         LifeError::Start(error) => super::starting::start_failure(error),
-        LifeError::NameTaken { .. } => Failure::new(Exit::Usage, error),
+        LifeError::Name(NameError::Taken { .. }) | LifeError::NotItsName { .. } => {
+            Failure::new(Exit::Usage, error)
+        }
         LifeError::Alive(id) => Failure::new(
             Exit::Failed,
             format!(

@@ -12,6 +12,7 @@ mod ls;
 mod modes;
 mod named;
 mod new;
+mod open;
 mod rename;
 mod replay;
 mod screen;
@@ -42,7 +43,7 @@ pub use detach::Detach;
 pub use kill::ask as ask_to_end;
 pub use screen::{Form, Screen};
 pub use send::{Typing, type_into};
-pub use starting::{free_name, start_failure, workdir};
+pub use starting::{start_failure, workdir};
 pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};
 pub use wait::{Waited, until_happens};
@@ -56,6 +57,7 @@ pub enum SessionVerb {
     #[command(visible_alias = "list")]
     Ls(ls::LsArgs),
     Attach(attach::AttachArgs),
+    Open(open::OpenArgs),
     Tail(tail::TailArgs),
     Send(send::SendArgs),
     Wait(wait::WaitArgs),
@@ -71,6 +73,7 @@ pub fn run(verb: SessionVerb, cx: &Cx) -> Outcome {
     match verb {
         SessionVerb::Ls(args) => ls::run(&args, cx),
         SessionVerb::Attach(args) => attach::run(&args, cx),
+        SessionVerb::Open(args) => open::run(&args, cx),
         SessionVerb::Tail(args) => tail::run(&args, cx),
         SessionVerb::Send(args) => send::run(&args, cx),
         SessionVerb::Wait(args) => wait::run(&args, cx),

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::attach::{look, on_terminal};
 use super::screen::Screen;
-use super::starting::{free_name, start_failure, workdir};
+use super::starting::{start_failure, workdir};
 use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::remote::{self, NewThere, On};
 use crate::cli::{Cx, Exit, Failure, Outcome};
@@ -57,7 +57,6 @@ pub fn run(args: &NewArgs, cx: &Cx) -> Outcome {
         return crate::cli::block_on(remote::launch(cx, new, args.detach));
     }
     let table = super::table(cx)?;
-    free_name(args.name.as_deref(), &table)?;
     let command = Command {
         argv: argv(args, &cx.config()?.crew())?,
         cwd: workdir(args.workdir.as_deref())?,

@@ -1,16 +1,16 @@
-//! What every start of a session needs: its folder, its name, and words for a failure.
+//! What every start of a session needs: its folder, and words for a failure.
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Exit, Failure};
-use crate::session::{StartError, Table, name_taken};
+use crate::session::{NameError, StartError};
 
 /// Why a session did not start, with the status that stands for it.
 pub fn start_failure(error: StartError) -> Failure {
     let exit = match &error {
         StartError::Process(_) => Exit::CannotRun,
-        StartError::Exists(_) => Exit::Usage,
-        StartError::File { .. } => Exit::Failed,
+        StartError::Exists(_) | StartError::Name(NameError::Taken { .. }) => Exit::Usage,
+        StartError::File { .. } | StartError::Name(_) => Exit::Failed,
         _ => Exit::Internal,
     };
     Failure::new(exit, error)
@@ -34,17 +34,5 @@ pub fn workdir(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
         // The session's files are JSON.
         Ok(_) if dir.to_str().is_none() => Err(refused(&"its path is not UTF-8")),
         Ok(_) => Ok(dir),
-    }
-}
-
-/// A name means one running session, and never another one's id.
-pub fn free_name(name: Option<&str>, table: &Table) -> Result<(), Failure> {
-    let Some(name) = name else { return Ok(()) };
-    match name_taken(table, name, None)? {
-        Some(id) => {
-            let words = format!("`{name}` names session {id} already; give another name");
-            Err(Failure::new(Exit::Usage, words))
-        }
-        None => Ok(()),
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::caller::{Caller, Peer, Scope, Via};
 use super::tailnet::Visit;
 use super::{body, origin};
+use crate::peer::encoded;
 use crate::serve::guard::{host_of, is_forwarded};
 use crate::serve::router::{Access, Route, allowed};
 use crate::serve::{ApiError, App};
@@ -72,7 +74,7 @@ async fn pass(gate: &Gate, request: Request) -> Result<Request, Box<Response>> {
         if peer == Peer::Socket {
             return Err(refuse(ApiError::unauthorized(NO_KEY)));
         }
-        return Err(Box::new(refused(&caller, needed, request.uri().path(), method, headers)));
+        return Err(Box::new(refused(&caller, needed, request.uri(), method, headers)));
     }
     origin::check(&app.hosts, &caller, method, host, headers).map_err(refuse)?;
     let mut request = request;
@@ -98,19 +100,27 @@ fn not_allowed(path: &str) -> Response {
 }
 
 /// For whom the scope is not enough.
-fn refused(caller: &Caller, needed: Scope, path: &str, method: &Method, headers: &HeaderMap) -> Response {
+fn refused(caller: &Caller, needed: Scope, uri: &Uri, method: &Method, headers: &HeaderMap) -> Response {
     if caller.scope() > Scope::None {
         let message = "you may watch only; this needs a token that is not read-only";
         return ApiError::forbidden("read_only", message).into_response();
     }
-    if wants_page(path, method, headers) {
-        return Redirect::to("/auth/login").into_response();
+    if wants_page(uri.path(), method, headers) {
+        return Redirect::to(&login(uri)).into_response();
     }
     let what = if needed >= Scope::Act { "to do this" } else { "to see this" };
     ApiError::unauthorized(format!(
         "sign in {what}: `darkmux open` signs a browser in, and programs send `Authorization: Bearer` with a token"
     ))
     .into_response()
+}
+
+/// Where to sign in, which leads back to the page that was asked for.
+fn login(uri: &Uri) -> String {
+    match uri.path_and_query().map(PathAndQuery::as_str) {
+        None | Some("/") => "/auth/login".to_owned(),
+        Some(page) => format!("/auth/login?next={}", encoded(page)),
+    }
 }
 
 /// Whether a person waits for a page, and not a program for an answer.

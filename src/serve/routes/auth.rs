@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::assets;
-use crate::serve::app::{json, of_json};
+use crate::serve::app::json;
 use crate::serve::auth::{CODE_LIFE, Caller, CodeError, Door, Peer, Scope};
 use crate::serve::guard::host_of;
+use crate::serve::of_json::of_json;
 use crate::serve::{ApiError, App};
 
 /// `GET /auth/login`.

@@ -5,10 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::read_ahead::{self, Pieces};
@@ -20,6 +19,7 @@ use crate::flow::shared::probe;
 use crate::model::{Day, EntryId, FleetAt, Place, Position};
 use crate::serve::app::json;
 use crate::serve::auth::Caller;
+use crate::serve::params::Params;
 use crate::serve::{ApiError, App};
 use crate::wire::FlowDays;
 
@@ -35,18 +35,6 @@ const FIRST_PIECE: usize = 2 * 1024;
 /// Seconds after which a refused client may ask again.
 const RETRY_SECONDS: u32 = 5;
 
-/// Query of `/flow/{date}`.
-#[derive(Debug, Deserialize)]
-pub struct DayQuery {
-    limit: Option<String>,
-}
-
-/// Query of `/flow/{date}/stream`.
-#[derive(Debug, Deserialize)]
-pub struct StreamQuery {
-    from: Option<String>,
-}
-
 fn day_of(text: &str) -> Result<Day, ApiError> {
     text.parse().map_err(|error| ApiError::bad_request("bad_date", format!("{error}")))
 }
@@ -56,14 +44,14 @@ pub async fn day(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(date): Path<String>,
-    Query(query): Query<DayQuery>,
+    params: Params,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if let Some(date) = date.strip_suffix(".jsonl") {
         return day_file::whole(&app, &caller, day_of(date)?, (&method, &headers)).await;
     }
-    records(&app, &caller, day_of(&date)?, limit_of(query.limit.as_deref())?).await
+    records(&app, &caller, day_of(&date)?, limit_of(params.text("limit")?)?).await
 }
 
 /// The newest `limit` records of a day as one JSON array, everybody's where they can be had.
@@ -211,7 +199,7 @@ pub async fn stream(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(date): Path<String>,
-    Query(query): Query<StreamQuery>,
+    params: Params,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -219,7 +207,7 @@ pub async fn stream(
     let from = match headers.get("last-event-id") {
         // An empty one is what a client has that saw no event yet.
         Some(id) if !id.is_empty() => Some(From::read(id.to_str().unwrap_or_default())?),
-        _ => query.from.as_deref().filter(|from| !from.is_empty()).map(From::read).transpose()?,
+        _ => params.text("from")?.filter(|from| !from.is_empty()).map(From::read).transpose()?,
     };
     let head = [(header::CONTENT_TYPE, "text/event-stream")];
     if method == Method::HEAD {

@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use crate::fleet::join::{Head, InviteCode, Joined, SealError, Took, reply};
 use crate::model::MachineId;
-use crate::serve::app::{json, of_json};
+use crate::serve::app::json;
 use crate::serve::auth::{Caller, Invitation, Opened, Peer};
 use crate::serve::inviting::{Guest, Inviting, Offered, ask_back, check_name, keep};
+use crate::serve::of_json::of_json;
 use crate::serve::{ApiError, App, reach};
 use crate::util::{Secret, clock};
 use crate::wire::{InviteAsk, Invited, JoinAnswer, JoinAsk, JoinGreeting, JoinHello};

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, RawQuery, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::peer::PeerError;
 use crate::serve::auth::Caller;
+use crate::serve::params::Params;
 use crate::serve::terminal::away::{self, Away};
 use crate::serve::terminal::{Ready, TerminalQuery, accept, serve};
 use crate::serve::{ApiError, App};
@@ -17,12 +17,12 @@ use crate::serve::{ApiError, App};
 pub async fn terminal(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    asked: Result<Query<TerminalQuery>, QueryRejection>,
+    params: Params,
     RawQuery(query): RawQuery,
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Query(asked) = asked.map_err(|error| ApiError::bad_request("bad_request", error.body_text()))?;
+    let asked = TerminalQuery::of(&params)?;
     let elsewhere = app.elsewhere(&id)?;
     let session = if elsewhere.is_none() { app.live.find(app.onward(&id).unwrap_or(&id)).ok() } else { None };
     if elsewhere.is_none() && session.is_none() && !asked.is_ours() {

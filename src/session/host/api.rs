@@ -237,18 +237,22 @@ struct Name {
     name: String,
 }
 
-async fn name(host: &Host, request: Request<Incoming>) -> Response<Body> {
+async fn name(host: &Arc<Host>, request: Request<Incoming>) -> Response<Body> {
     let bytes = match body_within(request, NAME_BODY_MAX).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
     let asked = serde_json::from_slice::<Name>(&bytes).map_err(|error| error.to_string());
-    match asked.and_then(|asked| parse_name(&asked.name)) {
-        Ok(name) => {
-            host.named(name);
-            done(StatusCode::NO_CONTENT)
+    let name = match asked.and_then(|asked| parse_name(&asked.name)) {
+        Ok(name) => name,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+    };
+    match host.named(name).await {
+        Ok(true) => done(StatusCode::NO_CONTENT),
+        Ok(false) => failure(StatusCode::CONFLICT, "the session has ended"),
+        Err(error) => {
+            failure(StatusCode::INTERNAL_SERVER_ERROR, format!("the name is not on the disk: {error}"))
         }
-        Err(error) => failure(StatusCode::BAD_REQUEST, error),
     }
 }
 

@@ -190,13 +190,24 @@ impl Host {
         });
     }
 
-    /// The user gives the session a name.
-    pub(super) fn named(&self, name: String) {
-        self.change(|status| {
-            let changed = status.name.as_ref() != Some(&name);
-            status.name = Some(name);
-            changed
+    /// The user gives the session a name, which is in the state file afterwards; `false` once the session has ended.
+    pub(super) async fn named(self: &Arc<Self>, name: String) -> std::io::Result<bool> {
+        let host = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || {
+            // The final state is made of what was known before.
+            let ended = lock(&host.told.ended);
+            if *ended {
+                return Ok(false);
+            }
+            host.change(|status| {
+                let changed = status.name.as_ref() != Some(&name);
+                status.name = Some(name);
+                changed
+            });
+            let status = host.status_now();
+            write_state(&host.folder, &status, Durability::Cached).map(|()| true)
         });
+        written.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
     }
 
     /// The session's readable name in URLs.

@@ -16,7 +16,7 @@ const BESIDE: Duration = Duration::from_secs(5);
 pub(super) const HOST_END: Duration = Duration::from_secs(10);
 
 /// Between two looks at whether it has ended; only while somebody waits for it.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// Ends the session and returns what it is then. One that has ended already is left as it is; of one that was lost with
 /// its host, what still runs is ended. `grace` is the time before KILL; the session's own when `None`.

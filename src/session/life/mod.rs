@@ -31,7 +31,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::StartError;
+use super::{NameError, StartError};
 use crate::model::SessionId;
 
 /// Why a session does not do what it is asked to.
@@ -43,12 +43,19 @@ pub enum LifeError {
     /// It must have ended first.
     #[error("session {0} still runs; end it first, or restart it")]
     Alive(SessionId),
-    /// Another session is meant by it.
-    #[error("`{name}` names session {other} already; give another name")]
-    NameTaken {
-        /// The name.
+    /// It does not get the name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Its name means another one that runs now.
+    #[error(
+        "`{name}` names session {other}, which runs; `darkmux session rename {id} NAME` gives this one another name first"
+    )]
+    NotItsName {
+        /// The session.
+        id: SessionId,
+        /// Its name.
         name: String,
-        /// The session that has it.
+        /// The one that runs.
         other: SessionId,
     },
     /// The runner still looks into it.

@@ -7,7 +7,7 @@ use super::end::{current, end_remains, lease};
 use super::{LifeError, Remains};
 use crate::config::Environment;
 use crate::model::SessionId;
-use crate::session::{Table, files, first_spec_in, spec_in, start_again};
+use crate::session::{NameError, Table, check_free_name, files, first_spec_in, spec_in, start_again};
 use crate::store::{Durability, write_atomic};
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 
@@ -115,8 +115,16 @@ fn is_attempt(spec: &SessionSpec) -> bool {
     spec.dispatch.as_ref().is_some_and(|facts| facts.work_id.is_some())
 }
 
-/// Refuses what [`rerun`] would refuse for ever, so that nothing is ended for a run that cannot be.
+/// Refuses what [`rerun`] would refuse for ever, so that nothing is ended for a run that cannot be; and a run under a
+/// name that means another one by now.
 pub fn may_run_again(table: &Table, id: &SessionId) -> Result<(), LifeError> {
+    let now = current(table, id)?;
+    if let Some(name) = now.name.filter(|_| now.state.is_final()) {
+        check_free_name(table, &name, id).map_err(|error| match error {
+            NameError::Taken { name, other } => LifeError::NotItsName { id: id.clone(), name, other },
+            error @ NameError::File { .. } => error.into(),
+        })?;
+    }
     let folder = table.folder(id);
     let spec = spec_in(&folder).map_err(LifeError::file(folder.join(files::SPEC)))?;
     match spec {

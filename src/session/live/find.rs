@@ -4,20 +4,17 @@ use std::sync::Arc;
 
 use super::{LiveSession, LiveTable};
 use crate::model::SessionId;
-use crate::session::FindError;
+use crate::session::{FindError, Fits};
 
 /// Fewest characters by which the end of an id names it.
 const ENDING_MIN: usize = 4;
-
-/// Candidates named in a message about an ambiguous text.
-const NAMED: usize = 5;
 
 /// What ids of gmux begin with; people leave it out.
 const GMUX: &str = "sess-";
 
 impl LiveTable {
-    /// The session that `text` names: an id; else a name, else a slug (a running one before an ended one, the newest
-    /// first); else the only one whose id or slug begins so, with or without `sess-`, or whose id
+    /// The session that `text` names: an id; else a name, else a slug (one that runs before those that ended); else
+    /// the only one whose id or slug begins so, with or without `sess-`, or whose id
     /// ends so with at least [`ENDING_MIN`] characters.
     pub fn find(&self, text: &str) -> Result<Arc<LiveSession>, FindError> {
         if let Ok(id) = SessionId::new(text)
@@ -33,14 +30,6 @@ impl LiveTable {
         // A name is given by people; a program can choose its slug, and must not take another's name.
         let is_named = |session: &&Arc<LiveSession>| session.status().name.as_deref() == Some(text);
         let has_slug = |session: &&Arc<LiveSession>| session.slug() == text;
-        for is_it in [&is_named as &dyn Fn(&&Arc<LiveSession>) -> bool, &has_slug] {
-            let mut fitting = all.iter().filter(|session| is_it(session));
-            let first = fitting.next();
-            let alive = first.into_iter().chain(fitting).find(|session| session.is_alive());
-            if let Some(session) = alive.or(first) {
-                return Ok(Arc::clone(session));
-            }
-        }
         let is_like = |session: &&Arc<LiveSession>| {
             let id = session.id().as_str();
             id.starts_with(text)
@@ -48,13 +37,16 @@ impl LiveTable {
                 || session.slug().starts_with(text)
                 || text.len() >= ENDING_MIN && id.ends_with(text)
         };
-        let candidates: Vec<_> = all.iter().filter(is_like).collect();
-        match candidates[..] {
-            [] => Err(none()),
-            [one] => Ok(Arc::clone(one)),
-            _ => Err(FindError::Several {
+        let called = |is_it: &dyn Fn(&&Arc<LiveSession>) -> bool| {
+            Fits::by_name(all.iter().filter(is_it), |session| session.is_alive())
+        };
+        let fits = called(&is_named).or(|| called(&has_slug)).or(|| Fits::only(all.iter().filter(is_like)));
+        match fits {
+            Fits::None => Err(none()),
+            Fits::One(one) => Ok(Arc::clone(one)),
+            Fits::Several(all) => Err(FindError::Several {
                 text: text.chars().take(80).collect(),
-                candidates: candidates.iter().take(NAMED).map(|session| session.id().to_string()).collect(),
+                candidates: all.iter().map(|session| session.id().to_string()).collect(),
             }),
         }
     }

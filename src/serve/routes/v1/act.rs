@@ -4,34 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Deserialize;
 
 use super::input::{ended, unreachable};
 use super::launch::{TOLD, launched};
-use super::{body, done, find, query, refused, to_the_end};
+use super::{done, find, name, refused, to_the_end};
 use crate::crew::{Again, rerun};
 use crate::model::SessionId;
 use crate::pty;
 use crate::serve::app::data;
+use crate::serve::of_json::of_json;
+use crate::serve::params::{Params, wrong};
 use crate::serve::{ApiError, App};
 use crate::session::HostClient;
 use crate::session::life::{self, LifeError};
 use crate::session::live::LiveSession;
-use crate::session::parse_name;
 use crate::wire::v1::{Launched, Refusal, RenameBody};
 
-/// Longest time before KILL that who asks may name: hubs wait no longer for the answer.
-const GRACE_MAX: Duration = Duration::from_secs(30);
-
-/// Query of `kill`.
-#[derive(Debug, Deserialize)]
-pub struct KillQuery {
-    grace_ms: Option<u64>,
-    signal: Option<String>,
-}
+/// Longest time before KILL that who asks may name, in milliseconds: hubs wait no longer for the answer.
+const GRACE_MAX_MS: u64 = 30_000;
 
 /// Ends a session; one that has ended stays as it is. With `signal` only that is sent.
 #[utoipa::path(post, path = "/v1/sessions/{id}/kill", tag = "sessions",
@@ -42,7 +34,7 @@ pub struct KillQuery {
     ),
     responses(
         (status = 200, description = "it has ended, or the signal was sent", body = Object),
-        (status = 400, description = "`bad_request`; `no_socket`: what has ended takes no signal", body = Refusal),
+        (status = 400, description = "`bad_request`, `validation_error`; `no_socket`: what has ended takes no signal", body = Refusal),
         (status = 404, description = "`not_found`", body = Refusal),
         (status = 409, description = "`not_proved`: it was lost with its host, and what may be its program is not proved to be", body = Refusal),
         (status = 504, description = "`kill_timeout`", body = Refusal),
@@ -51,23 +43,20 @@ pub struct KillQuery {
 pub async fn kill(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    asked: Result<Query<KillQuery>, QueryRejection>,
+    params: Params,
 ) -> Result<Response, ApiError> {
-    let KillQuery { grace_ms, signal } = query(asked)?;
-    let grace = grace_ms.map(Duration::from_millis);
-    if grace.is_some_and(|grace| grace > GRACE_MAX) {
-        let words = format!("`grace_ms` is at most {}", GRACE_MAX.as_millis());
-        return Err(ApiError::bad_request("bad_request", words));
-    }
+    let grace = params.number("grace_ms", 0..=GRACE_MAX_MS)?.map(Duration::from_millis);
+    let signal = params.text("signal")?;
+    let known = |asked| pty::signal_names().find(|known| *known == asked);
+    let signal =
+        signal.map(|asked| known(asked).ok_or_else(|| wrong("signal", asked, "a signal such as INT")));
+    let signal = signal.transpose()?;
     let session = find(&app, &id)?;
     let id = session.id().clone();
     let here = Arc::clone(&app);
     let Some(name) = signal else {
         to_the_end(&app, async move { end(&here, &id, grace).await }).await?;
         return done();
-    };
-    let Some(name) = pty::signal_names().find(|known| *known == name) else {
-        return Err(ApiError::bad_request("bad_request", "no such signal; write one such as INT"));
     };
     if !session.is_alive() {
         return Err(ended());
@@ -118,13 +107,18 @@ pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
         (status = 200, description = "`data`: it runs", body = Launched),
         (status = 400, description = "`not_resumable`", body = Refusal),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`name_taken`: its name means another session that runs", body = Refusal),
         (status = 500, description = "`launch_failed`", body = Refusal),
     )
 )]
 pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = find(&app, &id)?.id().clone();
     let here = Arc::clone(&app);
-    data(&to_the_end(&app, async move { again(&here, &id, Again::GoesOn).await }).await?)
+    let resumed = to_the_end(&app, async move {
+        life::may_run_again(here.live.table(), &id).map_err(refused)?;
+        again(&here, &id, Again::GoesOn).await
+    });
+    data(&resumed.await?)
 }
 
 /// Ends a session when it runs, and runs it again.
@@ -134,6 +128,7 @@ pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
         (status = 200, description = "`data`: it runs", body = Launched),
         (status = 400, description = "`not_resumable`", body = Refusal),
         (status = 404, description = "`not_found`", body = Refusal),
+        (status = 409, description = "`name_taken`: its name means another session that runs", body = Refusal),
         (status = 500, description = "`launch_failed`", body = Refusal),
         (status = 504, description = "`kill_timeout`", body = Refusal),
     )
@@ -174,9 +169,8 @@ pub async fn rename(
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
     let id = find(&app, &id)?.id().clone();
-    let asked: RenameBody = body(&bytes)?;
-    let name = parse_name(&asked.name)
-        .map_err(|message| ApiError::bad_request("validation_error", format!("`name`: {message}")))?;
+    let asked: RenameBody = of_json(&bytes)?;
+    let name = name(&asked.name)?;
     let here = Arc::clone(&app);
     to_the_end(&app, async move {
         life::set_name(here.live.table(), &id, &name).await.map_err(refused)?;

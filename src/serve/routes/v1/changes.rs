@@ -3,26 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Deserialize;
 
-use super::query;
 use super::queue::job_id;
 use super::repository::{seat, written};
 use crate::model::MachineId;
 use crate::serve::auth::Caller;
+use crate::serve::params::{Params, wrong};
 use crate::serve::{ApiError, App, forward};
 use crate::wire::v1::Refusal;
 use crate::workspace::KeptResults;
-
-/// Where to ask.
-#[derive(Deserialize)]
-pub struct Asked {
-    /// The peer that ran the job; this machine where none is named.
-    machine: Option<MachineId>,
-}
 
 /// What a job changed that ran here, or on the peer `machine`: a pack of git's upon the commit that it began with.
 #[utoipa::path(get, path = "/v1/jobs/{id}/changes", tag = "queue",
@@ -42,10 +33,13 @@ pub async fn changes(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    params: Params,
 ) -> Result<Response, ApiError> {
-    let (id, asked) = (job_id(id)?, query(asked)?);
-    if let Some(machine) = asked.machine.filter(|machine| machine.as_str() != app.machine_id()) {
+    let id = job_id(id)?;
+    let machine = params
+        .text("machine")?
+        .map(|text| MachineId::new(text).map_err(|_| wrong("machine", text, "a machine's name")));
+    if let Some(machine) = machine.transpose()?.filter(|machine| machine.as_str() != app.machine_id()) {
         return forward::fetch(&app, &machine, &format!("/v1/jobs/{id}/changes"), caller).await;
     }
     let permit = seat(&app)?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::queue::{asked, job_id, of};
-use super::{body, to_the_end};
+use super::to_the_end;
 use crate::crew::{Crew, CrewError};
 use crate::fleet::{
     Ask, Gate, Member, Order, Presence, Publisher, headline, is_alive, members, needs_accept, parse_key,
@@ -20,6 +20,7 @@ use crate::fleet::{
 use crate::flow::Flow;
 use crate::model::{MachineId, Priority, Requirement, RoleId};
 use crate::serve::app::data;
+use crate::serve::of_json::of_json;
 use crate::serve::{ApiError, App};
 use crate::session::new_id;
 use crate::util::visible_line;
@@ -110,7 +111,7 @@ fn name(name: Option<String>) -> Result<Option<String>, ApiError> {
 ))]
 pub async fn dispatch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Response, ApiError> {
     let queue = of(&app)?;
-    let asked_for: DispatchBody = body(&bytes)?;
+    let asked_for: DispatchBody = of_json(&bytes)?;
     let dry_run = asked_for.dry_run;
     let presence = presence(&app).await?;
     let here = app.flow.provenance.machine_id.clone();

@@ -8,20 +8,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Duration;
 
 use super::feed::{Any, Feed, FeedNews, Happened, Place};
-use super::{query, sessions};
+use super::sessions;
 use crate::peer::{Audience, RemoteEvent};
 use crate::serve::auth::Caller;
+use crate::serve::params::{Params, wrong};
 use crate::serve::{ApiError, App};
 use crate::session::live::{LiveEvent, Notice};
 use crate::util::{Shutdown, visible, visible_line};
@@ -39,13 +38,6 @@ const IDS_MAX: usize = 128 * 1024;
 /// Longest text of a notice, in characters.
 const NOTICE_MAX: usize = 1000;
 
-/// Which sessions are told of.
-#[derive(Debug, Default, Deserialize)]
-pub struct Asked {
-    /// `all`, or `own`.
-    scope: Option<String>,
-}
-
 /// What happens to sessions.
 #[utoipa::path(get, path = "/v1/events", tag = "sessions",
     params(
@@ -62,10 +54,10 @@ pub struct Asked {
 pub async fn events(
     State(app): State<Arc<App>>,
     caller: Caller,
-    asked: Result<Query<Asked>, QueryRejection>,
+    params: Params,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let audience = audience(&query(asked)?, &headers)?;
+    let audience = audience(&params, &headers)?;
     let seat = Arc::clone(&app.v1_streams).try_acquire_owned().map_err(|_| {
         ApiError::busy(
             "too_many_streams",
@@ -96,11 +88,11 @@ pub async fn events(
 }
 
 /// Which sessions of other machines they are told of.
-fn audience(asked: &Asked, headers: &HeaderMap) -> Result<Audience, ApiError> {
-    let scope = match asked.scope.as_deref() {
+fn audience(params: &Params, headers: &HeaderMap) -> Result<Audience, ApiError> {
+    let scope = match params.text("scope")? {
         None | Some("own") => Audience::Near,
         Some("all") => Audience::All,
-        Some(_) => return Err(ApiError::bad_request("bad_request", "`scope` is `own` or `all`")),
+        Some(other) => return Err(wrong("scope", other, "`own` or `all`")),
     };
     Ok(sessions::hub(headers).unwrap_or(scope))
 }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::{find, query};
+use super::find;
 use crate::model::SessionId;
 use crate::serve::app::data;
+use crate::serve::params::Params;
 use crate::serve::{ApiError, App};
 use crate::session::HostClient;
 use crate::util::visible_line;
@@ -23,12 +22,6 @@ use crate::wire::v1::Refusal;
 
 /// How long it may take until it is known that a session has ended.
 const END_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Query of `input`.
-#[derive(Debug, Deserialize)]
-pub struct InputQuery {
-    submit: Option<u8>,
-}
 
 /// Types the body as it is.
 #[utoipa::path(post, path = "/v1/sessions/{id}/input", tag = "sessions",
@@ -49,14 +42,10 @@ pub struct InputQuery {
 pub async fn input(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    asked: Result<Query<InputQuery>, QueryRejection>,
+    params: Params,
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
-    let submit = match query(asked)?.submit {
-        None | Some(0) => false,
-        Some(1) => true,
-        Some(_) => return Err(ApiError::bad_request("validation_error", "`submit` takes 0 or 1")),
-    };
+    let submit = params.flag("submit")?;
     let session = find(&app, &id)?;
     if bytes.is_empty() && !submit {
         return Err(ApiError::bad_request("empty_body", "there is nothing to type; send it as the body"));

@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::query;
 use super::queue::{asked, job_id, of};
 use crate::serve::app::data;
+use crate::serve::params::{Params, wrong};
 use crate::serve::{ApiError, App};
 use crate::wire::v1::Refusal;
 use crate::work::LogPart;
@@ -21,12 +19,6 @@ const READ: usize = 64;
 
 /// Bytes of output in one answer; `after` goes on.
 const BYTES_MAX: usize = 1024 * 1024;
-
-/// Query of `output`.
-#[derive(Debug, Deserialize)]
-pub struct OutputQuery {
-    after: Option<String>,
-}
 
 /// A job's output, from the oldest that is kept.
 #[utoipa::path(get, path = "/v1/jobs/{id}/output", tag = "queue",
@@ -43,12 +35,12 @@ pub struct OutputQuery {
 pub async fn output(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    wanted: Result<Query<OutputQuery>, QueryRejection>,
+    params: Params,
 ) -> Result<Response, ApiError> {
     let (id, queue) = (job_id(id)?, of(&app)?);
-    let mut next = query(wanted)?.after.unwrap_or_else(|| "0-0".to_owned());
+    let mut next = params.text("after")?.unwrap_or("0-0").to_owned();
     if !is_entry(&next) {
-        return Err(ApiError::bad_request("bad_request", "`after` is the `next` of an answer before"));
+        return Err(wrong("after", &next, "the `next` of an answer before"));
     }
     let (mut pieces, mut size, mut more, mut ended) = (Vec::new(), 0, false, None);
     loop {

@@ -8,19 +8,17 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{body, launchers, not_started, to_the_end};
+use super::{launchers, not_started, to_the_end};
 use crate::fleet::parse_key;
 use crate::model::SessionId;
 use crate::serve::app::data;
+use crate::serve::of_json::of_json;
 use crate::serve::{ApiError, App, forward};
 use crate::session::live::LiveSession;
 use crate::session::{self, Command, StartError, new_session_id, session_id_of};
 use crate::util::visible_line;
 use crate::wire::WindowSize;
 use crate::wire::v1::{LaunchBody, Launched, Refusal};
-
-/// Longest name of a session, in characters.
-const NAME_MAX: usize = 64;
 
 /// Largest terminal that is asked for, in columns or rows.
 const SIZE_MAX: u16 = 1000;
@@ -45,17 +43,18 @@ fn invalid(message: impl Into<String>) -> ApiError {
 #[utoipa::path(post, path = "/v1/launch", tag = "sessions", request_body = Option<LaunchBody>, responses(
     (status = 200, description = "`data`: the session", body = Launched),
     (status = 400, description = "`bad_request`, `validation_error`, `unknown_peer`, `launcher_unavailable`", body = Refusal),
+    (status = 409, description = "`name_taken`: another session that runs has it", body = Refusal),
     (status = 500, description = "`launch_failed`", body = Refusal),
 ))]
 pub async fn launch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Response, ApiError> {
-    let asked: LaunchBody = body(&bytes)?;
+    let asked: LaunchBody = of_json(&bytes)?;
     if let Some(machine) = asked.peer.as_deref().and_then(|way| app.onward(way)) {
-        return forward::launch(&app, machine, body(&bytes)?).await;
+        return forward::launch(&app, machine, of_json(&bytes)?).await;
     }
     let command = Command {
         argv: argv(&app, &asked)?,
         cwd: folder(asked.cwd.as_deref(), app.launching.home.as_deref()).await?,
-        name: asked.name.map(name).transpose()?,
+        name: asked.name.as_deref().map(super::name).transpose()?,
         kind: None,
         env: Vec::new(),
         size: asked.size.map(size).transpose()?.unwrap_or_default(),
@@ -140,14 +139,6 @@ async fn folder(asked: Option<&str>, home: Option<&Path>) -> Result<PathBuf, Api
         Ok(Err(error)) => Err(invalid(format!("the folder `{shown}` cannot be used: {error}"))),
         Err(_) => Err(invalid(format!("the disk of `{shown}` does not answer"))),
     }
-}
-
-fn name(name: String) -> Result<String, ApiError> {
-    let plain = visible_line(&name) == name && name.trim() == name;
-    if plain && (1..=NAME_MAX).contains(&name.chars().count()) {
-        return Ok(name);
-    }
-    Err(invalid(format!("`name` takes 1 to {NAME_MAX} plain characters")))
 }
 
 fn size(size: WindowSize) -> Result<WindowSize, ApiError> {

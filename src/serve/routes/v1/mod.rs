@@ -25,12 +25,9 @@ mod wait;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::serve::app::data;
@@ -39,7 +36,7 @@ use crate::serve::router::{Access, Route};
 use crate::serve::{ApiError, App};
 use crate::session::life::LifeError;
 use crate::session::live::LiveSession;
-use crate::session::{FindError, StartError};
+use crate::session::{FindError, NameError, StartError, parse_name};
 use crate::util::visible_line;
 
 /// Small bodies.
@@ -130,30 +127,16 @@ fn not_found(error: FindError) -> ApiError {
         }
         FindError::Several { text, candidates } => {
             let (text, ids) = (visible_line(&text), candidates.join(", "));
-            ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; write more of the id"))
+            ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; name it by its id"))
         }
         FindError::Io { source, .. } => ApiError::internal("looking for the session", &source),
     }
 }
 
-/// A body; none is an empty object.
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    // A list would be taken for the values of the keys, in their order.
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(ApiError::bad_request("bad_request", "the body is not understood: it is no object"));
-    }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let reason = error.to_string();
-        ApiError::bad_request("bad_request", format!("the body is not understood: {}", visible_line(&reason)))
-    })
-}
-
-/// A query, or what is wrong with it.
-fn query<T>(asked: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    asked
-        .map(|Query(asked)| asked)
-        .map_err(|error| ApiError::bad_request("bad_request", visible_line(&error.body_text()).into_owned()))
+/// A name that a session is to have.
+fn name(text: &str) -> Result<String, ApiError> {
+    parse_name(text)
+        .map_err(|message| ApiError::bad_request("validation_error", format!("`name`: {message}")))
 }
 
 /// Does it to the end, also when the client goes away meanwhile.
@@ -173,19 +156,26 @@ fn refused(error: LifeError) -> ApiError {
             ApiError::bad_request("not_resumable", message)
         }
         LifeError::Untold(_) => ApiError::new(StatusCode::CONFLICT, "not_told", message),
-        LifeError::NameTaken { .. } => ApiError::new(StatusCode::CONFLICT, "name_taken", message),
+        LifeError::Name(NameError::Taken { .. }) | LifeError::NotItsName { .. } => name_taken(message),
         LifeError::Remains { .. } => ApiError::new(StatusCode::CONFLICT, "not_proved", message),
         LifeError::Slow { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "kill_timeout", message),
         LifeError::Start(error) => not_started(&error),
-        LifeError::File { .. } => ApiError::internal("changing the session", &message),
+        LifeError::File { .. } | LifeError::Name(_) => ApiError::internal("changing the session", &message),
     }
+}
+
+fn name_taken(message: String) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, "name_taken", message)
 }
 
 /// Why a session did not start. What its program's start said is the client's business, the rest the log's.
 fn not_started(error: &StartError) -> ApiError {
     let said = visible_line(&error.to_string()).into_owned();
     match error {
-        StartError::File { .. } | StartError::Host(_) => ApiError::internal("starting the session", &said),
+        StartError::Name(NameError::Taken { .. }) => name_taken(said),
+        StartError::File { .. } | StartError::Host(_) | StartError::Name(_) => {
+            ApiError::internal("starting the session", &said)
+        }
         _ => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "launch_failed", said),
     }
 }

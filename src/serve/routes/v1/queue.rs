@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{body, done, to_the_end};
+use super::{done, to_the_end};
 use crate::model::{MachineId, SessionId};
 use crate::serve::app::data;
+use crate::serve::of_json::of_json;
 use crate::serve::{ApiError, App};
 use crate::util::visible_line;
 use crate::wire::v1::Refusal;
@@ -99,7 +100,7 @@ pub async fn cancel(
     Path(id): Path<String>,
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
-    let (id, CancelBody { reason }) = (job_id(id)?, body(&bytes)?);
+    let (id, CancelBody { reason }) = (job_id(id)?, of_json(&bytes)?);
     let reason = reason.unwrap_or_else(|| "cancelled by its user".to_owned());
     let reason: String = reason.chars().take(REASON_MAX).collect();
     let cancelled = act(&app, |queue| async move { queue.cancel(&id, &reason).await }).await?;

@@ -6,8 +6,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{body, done};
+use super::done;
 use crate::model::SessionId;
+use crate::serve::of_json::of_json;
 use crate::serve::{ApiError, App};
 use crate::wire::v1::{Refusal, RegisterBody};
 
@@ -36,6 +37,6 @@ pub async fn deregister(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Res
 }
 
 fn id(bytes: &[u8]) -> Result<SessionId, ApiError> {
-    let asked: RegisterBody = body(bytes)?;
+    let asked: RegisterBody = of_json(bytes)?;
     SessionId::new(asked.session_id).map_err(|error| ApiError::bad_request("bad_request", error.to_string()))
 }

@@ -4,15 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Deserialize;
 
-use super::{find, query};
+use super::find;
 use crate::serve::auth::Caller;
+use crate::serve::params::Params;
 use crate::serve::{ApiError, App};
 use crate::session::{LogReader, files};
 use crate::util::Shutdown;
@@ -21,12 +20,6 @@ use crate::wire::v1::Refusal;
 
 /// Bytes read at a time.
 const PIECE: usize = 256 * 1024;
-
-/// Query of `scrollback`.
-#[derive(Debug, Deserialize)]
-pub struct OutputQuery {
-    from: Option<u64>,
-}
 
 /// The output that is held, until now.
 #[utoipa::path(get, path = "/v1/sessions/{id}/scrollback", tag = "sessions",
@@ -44,9 +37,9 @@ pub async fn scrollback(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    asked: Result<Query<OutputQuery>, QueryRejection>,
+    params: Params,
 ) -> Result<Response, ApiError> {
-    let from = query(asked)?.from.unwrap_or(0);
+    let from = params.number("from", 0..=u64::MAX)?.unwrap_or(0);
     let session = find(&app, &id)?;
     let permit = Arc::clone(&app.file_reads).try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::busy("busy", "too many files are read at this moment", 1))?;

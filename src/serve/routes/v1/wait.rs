@@ -4,17 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
 
+use super::find;
 use super::input::unreachable;
-use super::{find, query};
 use crate::model::SessionId;
 use crate::serve::app::data;
 use crate::serve::auth::Caller;
+use crate::serve::params::{Params, wrong};
 use crate::serve::{ApiError, App};
 use crate::session::live::LiveSession;
 use crate::session::{Event, HostClient, LogReader, TextFinder, files, kind};
@@ -34,23 +33,22 @@ const PIECE: usize = 256 * 1024;
 const HOST_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is waited for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum For {
-    #[default]
     Idle,
     Exit,
     Text,
 }
 
-/// Query of `wait`.
-#[derive(Debug, Deserialize)]
-pub struct WaitQuery {
-    timeout: Option<u64>,
-    #[serde(default, rename = "for")]
-    what: For,
-    text: Option<String>,
-    from: Option<u64>,
+impl For {
+    fn of(params: &Params) -> Result<Self, ApiError> {
+        match params.text("for")? {
+            None | Some("idle") => Ok(Self::Idle),
+            Some("exit") => Ok(Self::Exit),
+            Some("text") => Ok(Self::Text),
+            Some(other) => Err(wrong("for", other, "`idle`, `exit` or `text`")),
+        }
+    }
 }
 
 /// Waits.
@@ -76,21 +74,17 @@ pub async fn wait(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    asked: Result<Query<WaitQuery>, QueryRejection>,
+    params: Params,
 ) -> Result<Response, ApiError> {
-    let asked = query(asked)?;
-    let timeout = asked.timeout.unwrap_or(TIMEOUT);
-    if !(1..=TIMEOUT_MAX).contains(&timeout) {
-        let message = format!("`timeout` takes 1 to {TIMEOUT_MAX} seconds");
-        return Err(ApiError::bad_request("validation_error", message));
-    }
-    let finder = finder(&asked)?;
+    let timeout = params.number("timeout", 1..=TIMEOUT_MAX)?.unwrap_or(TIMEOUT);
+    let (what, from) = (For::of(&params)?, params.number("from", 0..=u64::MAX)?);
+    let finder = finder(what, params.text("text")?)?;
     let session = find(&app, &id)?;
     let id = session.id().clone();
     let _seat = app.waits.try_acquire().map_err(|_| ApiError::too_many_wait())?;
     let waited = async {
-        match (asked.what, finder) {
-            (For::Text, Some(finder)) => text(&app, &id, finder, asked.from).await,
+        match (what, finder) {
+            (For::Text, Some(finder)) => text(&app, &id, finder, from).await,
             (For::Exit, _) => Ok(app.live.when(&id, |now| exit(now, "exited")).await),
             _ => idle(&app, &id).await,
         }
@@ -109,8 +103,8 @@ pub async fn wait(
     data(&waited?)
 }
 
-fn finder(asked: &WaitQuery) -> Result<Option<TextFinder>, ApiError> {
-    match (asked.what, asked.text.as_deref()) {
+fn finder(what: For, text: Option<&str>) -> Result<Option<TextFinder>, ApiError> {
+    match (what, text) {
         (For::Text, Some(text)) => TextFinder::new(text).map(Some).map_err(|error| {
             let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
             let message = format!("`text` is no pattern: {}", visible_line(why));
