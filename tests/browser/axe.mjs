@@ -30,7 +30,25 @@ async function violations(page, what) {
   return found.map((/** @type {string} */ one) => `${what}: ${one}`);
 }
 
+/** What became of the last keys, for the report of a dialog that did not open. @param {Page} page */
+const keysSeen = (page) => page.evaluate(() => {
+  const open = [...document.querySelectorAll('dialog[open], :popover-open')].map((one) => one.id);
+  // @ts-expect-error set by the init script
+  return JSON.stringify({ keys: window.keysSeen, open, focus: document.activeElement?.outerHTML.slice(0, 120), visible: document.visibilityState, focused: document.hasFocus() });
+});
+
 await browserTest(async (page, faults) => {
+  await page.addInitScript(() => {
+    // @ts-expect-error read above
+    const seen = window.keysSeen = /** @type {string[]} */ ([]);
+    const note = (/** @type {KeyboardEvent} */ event) => {
+      const target = event.target instanceof Element ? event.target.id || event.target.tagName : '';
+      seen.push(`${event.eventPhase === 1 ? 'down' : 'done'} ${event.key} at ${target} ${Math.round(event.timeStamp)} ${event.defaultPrevented}`);
+      seen.splice(0, seen.length - 8);
+    };
+    addEventListener('keydown', note, true);
+    addEventListener('keydown', note);
+  });
   /** @type {string[]} */
   const found = [];
   await page.emulateMedia({ reducedMotion: 'reduce' });
@@ -94,7 +112,9 @@ await browserTest(async (page, faults) => {
       for (const [name, show] of Object.entries(dialogs)) {
         const dialog = page.locator(`#${PANELS[/** @type {keyof typeof PANELS} */ (name)] ?? name}`);
         await show();
-        await until(`${name} is open at ${width} px`, () => dialog.isVisible());
+        await until(`${name} is open at ${width} px`, () => dialog.isVisible()).catch(async (error) => {
+          throw new Error(`${error.message}; ${await keysSeen(page)}`);
+        });
         found.push(...await violations(page, `${name} ${width} ${colorScheme}`));
         await page.keyboard.press('Escape');
         await until(`${name} is closed`, async () => !await dialog.isVisible());
