@@ -21,7 +21,7 @@ const LINKS_MAX: usize = 1024 * 1024;
 /// Most bytes of a link; a longer one is none.
 const LINK_MAX: usize = 2048;
 
-/// Styles that come before it is looked again which of them are still in use.
+/// New styles before it is looked again which of them are still in use.
 const LOOK_AFTER: usize = 1024;
 
 /// The red of the colours that are numbers. A program's own colour with it is kept here as well.
@@ -39,8 +39,8 @@ pub(super) struct Styles {
     links: usize,
     /// Whether something dim was drawn: beside what is bold `vt100` writes less than other terminals need.
     dim: bool,
-    /// How many were added since it was looked which are in use.
-    added: usize,
+    /// How many were to be added since it was looked which are in use.
+    asked: usize,
 }
 
 /// The number that a colour carries.
@@ -113,6 +113,7 @@ impl Styles {
         if let Some(number) = self.known.get(&style) {
             return Some(*number);
         }
+        self.asked += 1;
         if self.is_full() {
             return None;
         }
@@ -122,7 +123,6 @@ impl Styles {
         let number = self.next;
         self.next = number.wrapping_add(1);
         self.links += style.link.as_ref().map_or(0, |link| link.len());
-        self.added += 1;
         self.known.insert(style.clone(), number);
         self.numbered.insert(number, style);
         Some(number)
@@ -134,7 +134,7 @@ impl Styles {
 
     /// Whether it is time to [`keep`](Self::keep) only what is in use.
     pub fn wants_look(&self) -> bool {
-        self.is_full() && self.added >= LOOK_AFTER
+        self.is_full() && self.asked >= LOOK_AFTER
     }
 
     /// Forgets the styles that do not stand in what `vt100` wrote.
@@ -151,7 +151,7 @@ impl Styles {
         self.known.retain(|_, number| used.contains(number));
         self.links =
             self.numbered.values().filter_map(|style| style.link.as_ref()).map(|link| link.len()).sum();
-        self.added = 0;
+        self.asked = 0;
     }
 
     /// What `vt100` wrote as it is meant. After a sequence that clears all attributes no link is open.

@@ -371,4 +371,11 @@ fn styles_are_bounded_and_the_newest_are_shown() {
     }
     let snapshot = String::from_utf8(screen.snapshot()).unwrap();
     assert!(snapshot.contains("\x1b[0;9;38;2;0;0;7mx") && snapshot.contains("\x1b[38;2;0;156;63mx"));
+    screen.feed(b"\x1b[m\x1b[2J\x1b[H");
+    for number in 0..2000 {
+        screen.feed(
+            format!("\x1b[9;38;5;{};48;5;{}m\x1b]8;;x:{number}\x07x", number % 256, number / 256).as_bytes(),
+        );
+    }
+    assert!(String::from_utf8(screen.snapshot()).unwrap().contains("\x1b]8;;x:1999\x1b\\x"));
 }
