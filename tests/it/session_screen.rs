@@ -96,7 +96,7 @@ async fn event(attachment: &mut Attachment) -> Event {
 
 /// The snapshot and the size that begin an attachment.
 async fn begin(attachment: &mut Attachment) -> (u64, Vec<u8>, (WindowSize, Owner)) {
-    let Event::Snapshot { at, bytes } = event(attachment).await else { panic!("no snapshot") };
+    let Event::Snapshot { at, bytes, .. } = event(attachment).await else { panic!("no snapshot") };
     let Event::Size { size, owner } = event(attachment).await else { panic!("no size") };
     (at, bytes.to_vec(), (size, owner))
 }

@@ -230,7 +230,7 @@ impl Session {
         let how = ScreenAttach { read_only: true, ..ScreenAttach::default() };
         let mut attached = self.client().await.attach_screen(how).await.unwrap();
         let first = timeout(PATIENCE, attached.events.next()).await.expect("a picture").unwrap();
-        let Some(Event::Snapshot { at, bytes }) = first else { panic!("{first:?}") };
+        let Some(Event::Snapshot { at, bytes, .. }) = first else { panic!("{first:?}") };
         let mut all = Vec::new();
         let mut attached = self.client().await.attach(Some(0), false).await.unwrap();
         while (all.len() as u64) < at {

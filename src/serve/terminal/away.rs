@@ -93,7 +93,7 @@ pub async fn relay(client: ClientSocket, peer: PeerSocket, name: String, ready: 
     let (sink, mut frames) = client.split();
     let (mut to_peer, mut from_peer) = peer.split();
     let stall = app.limits.write_stall;
-    let mut down = Down { sink, ours: true, read_only, at: None, end: 0, stall, took: false };
+    let mut down = Down { sink, ours: true, read_only, at: None, end: 0, stall, drawing: false, took: false };
     let beats = Beats {
         client: Heartbeat::new(app.limits.ping, app.limits.pong),
         peer: Heartbeat::new(app.limits.ping, app.limits.pong),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::viewers::{Sized, ViewerKind};
 use super::{Host, model};
@@ -65,7 +65,7 @@ pub(super) fn join(host: &Arc<Host>, how: How) -> (Watch, Typing) {
         (true, false) => Next::Screen { answered },
     };
     let sized = host.viewers.sized();
-    let watch = Watch { viewer: Arc::clone(&viewer), reader, sized, next };
+    let watch = Watch { viewer: Arc::clone(&viewer), reader, sized, next, pieces: None };
     (watch, Typing { viewer, waiting: VecDeque::new(), bytes: 0 })
 }
 
@@ -74,6 +74,8 @@ pub(super) fn join(host: &Arc<Host>, how: How) -> (Watch, Typing) {
 enum Next {
     /// The whole screen; whether a terminal was there before, which answers the program's questions.
     Screen { answered: bool },
+    /// The rest of the screen, and then the size or the output.
+    Rest { size: bool },
     /// The size, whatever it is.
     Size,
     /// What the program puts out.
@@ -87,16 +89,21 @@ pub(super) struct Watch {
     reader: OutputReader,
     sized: watch::Receiver<Sized>,
     next: Next,
+    /// What comes of a screen that is drawn.
+    pieces: Option<mpsc::UnboundedReceiver<Piece>>,
 }
+
+/// Offset of the output that follows the screen, a piece of it, and whether more of it comes.
+type Piece = (u64, Vec<u8>, bool);
 
 impl Source for Watch {
     async fn next(&mut self) -> io::Result<Option<Event>> {
         match self.next {
             Next::Screen { answered } => {
-                let event = self.screen(answered).await?;
-                self.next = Next::Size;
-                Ok(Some(event))
+                self.screen(answered, true);
+                self.piece(true).await.map(Some)
             }
+            Next::Rest { size } => self.piece(size).await.map(Some),
             Next::Size => {
                 self.next = Next::Output;
                 let now = *self.sized.borrow_and_update();
@@ -128,26 +135,48 @@ impl Watch {
                 self.next = Next::Screen { answered };
                 // Who only looks whether there is more of the output does not have it drawn in vain.
                 tokio::task::yield_now().await;
-                self.screen(answered).await.inspect(|_| self.next = Next::Output)?
+                self.screen(answered, false);
+                self.piece(false).await?
             }
             Chunk::Gap(from, to) => Event::Gap(from, to),
             Chunk::End => Event::End(Box::new(self.viewer.host.status_now())),
         })
     }
 
-    /// The screen as it is now; the output goes on after it.
-    async fn screen(&mut self, answered: bool) -> io::Result<Event> {
+    /// Has the screen drawn as it is now; the output goes on after it.
+    fn screen(&mut self, answered: bool, size: bool) {
         let host = Arc::clone(&self.viewer.host);
-        let model = Arc::clone(&host.model);
-        let seen = model.look(move |screen, at| {
-            // What the program asked before this viewer came is nothing that it sees. Passed on here, because the
-            // viewer may be gone when the picture is there, and what the program said is told once.
-            model::pass_on(&host, screen.take_said(), answered);
-            (at, screen.snapshot())
+        // At most a picture's bytes.
+        let (give, pieces) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let model = Arc::clone(&host.model);
+            let drawn = model.look(move |screen, at| {
+                // What the program asked before this viewer came is nothing that it sees. Passed on here, because the
+                // viewer may be gone when the picture is there, and what the program said is told once.
+                model::pass_on(&host, screen.take_said(), answered);
+                if !give.is_closed() {
+                    screen.draw_picture(&mut |piece, more| _ = give.send((at, piece, more)));
+                }
+            });
+            drawn.await
         });
-        let (at, bytes) = seen.await.ok_or_else(|| io::Error::other("the host is ending"))?;
-        self.reader.seek(at);
-        Ok(Event::Snapshot { at, bytes: bytes.into() })
+        self.pieces = Some(pieces);
+        self.next = Next::Rest { size };
+    }
+
+    /// The next piece of the screen.
+    async fn piece(&mut self, size: bool) -> io::Result<Event> {
+        let piece = match &mut self.pieces {
+            Some(pieces) => pieces.recv().await,
+            None => None,
+        };
+        let (at, bytes, more) = piece.ok_or_else(|| io::Error::other("the host is ending"))?;
+        if !more {
+            self.pieces = None;
+            self.next = if size { Next::Size } else { Next::Output };
+            self.reader.seek(at);
+        }
+        Ok(Event::Snapshot { at, bytes: bytes.into(), more })
     }
 
     fn size(&self, sized: Sized) -> Event {

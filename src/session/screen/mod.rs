@@ -12,6 +12,7 @@
 mod lines;
 mod modes;
 mod osc;
+mod pieces;
 mod sequence;
 mod skip;
 mod snapshot;

@@ -28,7 +28,7 @@ impl From<vt100::Color> for Color {
 pub(super) type Flags = u16;
 
 pub(super) const BOLD: Flags = 1;
-pub(super) const DIM: Flags = 1 << 1;
+const DIM: Flags = 1 << 1;
 pub(super) const ITALIC: Flags = 1 << 2;
 pub(super) const INVERSE: Flags = 1 << 3;
 const BLINK: Flags = 1 << 4;
@@ -37,8 +37,8 @@ const HIDDEN: Flags = 1 << 6;
 const STRUCK: Flags = 1 << 7;
 const OVERLINED: Flags = 1 << 8;
 
-/// The flags that `vt100` has as well.
-const COMMON: Flags = BOLD | DIM | ITALIC | INVERSE;
+/// The flags that are left to `vt100`; it knows dim as well, but not together with bold.
+const COMMON: Flags = BOLD | ITALIC | INVERSE;
 
 /// Each flag and the parameter that sets it.
 const SET: [(Flags, u16); 9] = [
@@ -96,16 +96,6 @@ fn color_of(parameter: &[u8]) -> Option<Color> {
 }
 
 impl Style {
-    /// Takes the parameters between `ESC [` and `m`, written by `vt100`, where bold and dim take each other's place.
-    pub fn apply_common(&mut self, parameters: &[u8]) {
-        let mut alone = Self { flags: self.flags & !(BOLD | DIM), ..self.clone() };
-        alone.apply(parameters);
-        self.apply(parameters);
-        if alone.flags & (BOLD | DIM) != 0 {
-            *self = alone;
-        }
-    }
-
     /// Takes the parameters between `ESC [` and `m`.
     pub fn apply(&mut self, parameters: &[u8]) {
         let mut rest = parameters.split(|byte| *byte == b';');
@@ -152,9 +142,8 @@ impl Style {
 
     /// What `vt100` has no place for; of its own attributes the colour of the text alone. `None` where that is nothing.
     pub fn beyond(&self) -> Option<Self> {
-        let both = if self.flags & (BOLD | DIM) == BOLD | DIM { BOLD } else { 0 };
         let beyond = Self {
-            flags: self.flags & !COMMON | both,
+            flags: self.flags & !COMMON,
             underline: if self.underline > 1 { self.underline } else { 0 },
             back: Color::Default,
             ..self.clone()
@@ -174,8 +163,7 @@ impl Style {
 
     /// The sequence that gives `vt100` this style, with another colour of the text.
     pub fn write_common(&self, out: &mut String, front: Color) {
-        let bold = if self.flags & DIM == 0 { BOLD } else { 0 };
-        self.write_plain(out, self.flags & (COMMON & !BOLD | bold), front);
+        self.write_plain(out, self.flags & COMMON, front);
     }
 
     /// The sequences that give a terminal this style, but for the link, whatever it had before.
@@ -227,16 +215,15 @@ fn simple(parameter: u16) -> Color {
     }
 }
 
-/// Whether these parameters say the same to `vt100`, which has `dim` already or not, as to other terminals.
-pub(super) fn is_common(parameters: &[u8], dim: bool) -> bool {
+/// Whether these parameters say the same to `vt100` as to other terminals.
+pub(super) fn is_common(parameters: &[u8]) -> bool {
     if parameters.contains(&b':') {
         return false;
     }
     let mut numbers = parameters.split(|byte| *byte == b';').map(number);
     while let Some(first) = numbers.next() {
         let known = match first {
-            1 => !dim,
-            0 | 3 | 4 | 7 | 22..=24 | 27 | 30..=37 | 39..=47 | 49 | 90..=97 | 100..=107 => true,
+            0 | 1 | 3 | 4 | 7 | 22..=24 | 27 | 30..=37 | 39..=47 | 49 | 90..=97 | 100..=107 => true,
             38 | 48 => {
                 let count = match numbers.next() {
                     Some(5) => 1,

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::Screen;
-use super::style::{BOLD, Color, DIM, INVERSE, ITALIC, Style, is_common};
+use super::style::{BOLD, Color, INVERSE, ITALIC, Style, is_common};
 
 /// Most styles that are kept.
 const STYLES_MAX: usize = 16 * 1024;
@@ -27,6 +27,9 @@ const LOOK_AFTER: usize = 1024;
 /// The red of the colours that are numbers. A program's own colour with it is kept here as well.
 const RED: u8 = 1;
 
+/// How `vt100` writes one.
+const NUMBER: &[u8] = b"38;2;1;";
+
 /// Closes the link that is open.
 pub(super) const END_LINK: &str = "\x1b]8;;\x1b\\";
 
@@ -37,8 +40,6 @@ pub(super) struct Styles {
     numbered: BTreeMap<u16, Style>,
     next: u16,
     links: usize,
-    /// Whether something dim was drawn: beside what is bold `vt100` writes less than other terminals need.
-    dim: bool,
     /// How many were to be added since it was looked which are in use.
     asked: usize,
 }
@@ -53,8 +54,7 @@ fn carried(color: Color) -> Option<u16> {
 
 /// The style that the next character gets, as `vt100` has it.
 fn drawn_with(cells: &vt100::Screen) -> Style {
-    let flags =
-        [(cells.bold(), BOLD), (cells.dim(), DIM), (cells.italic(), ITALIC), (cells.inverse(), INVERSE)];
+    let flags = [(cells.bold(), BOLD), (cells.italic(), ITALIC), (cells.inverse(), INVERSE)];
     Style {
         flags: flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum(),
         underline: u8::from(cells.underline()),
@@ -67,7 +67,7 @@ fn drawn_with(cells: &vt100::Screen) -> Style {
 impl Styles {
     /// Whether these parameters can go to `vt100` as they are.
     pub fn passes(cells: &vt100::Screen, parameters: &[u8]) -> bool {
-        carried(cells.fgcolor().into()).is_none() && is_common(parameters, cells.dim())
+        carried(cells.fgcolor().into()).is_none() && is_common(parameters)
     }
 
     /// The style that the next character gets.
@@ -103,7 +103,6 @@ impl Styles {
                 None => style.front,
             },
         };
-        self.dim |= style.flags & DIM != 0;
         let mut out = String::new();
         style.write_common(&mut out, front);
         out
@@ -143,7 +142,7 @@ impl Styles {
         let mut drawn = Style::default();
         for (_, sequence) in sequences(written) {
             if let Sequence::Attributes(parameters) = sequence {
-                drawn.apply_common(parameters);
+                drawn.apply(parameters);
                 used.extend(carried(drawn.front));
             }
         }
@@ -156,7 +155,7 @@ impl Styles {
 
     /// What `vt100` wrote as it is meant. After a sequence that clears all attributes no link is open.
     pub fn write<'t>(&self, written: &'t str) -> Cow<'t, str> {
-        if self.numbered.is_empty() && !self.dim {
+        if memmem::find(written.as_bytes(), NUMBER).is_none() {
             return Cow::Borrowed(written);
         }
         let mut out = String::with_capacity(written.len() + written.len() / 4);
@@ -172,10 +171,9 @@ impl Styles {
             };
             out.push_str(&written[copied..at]);
             copied = at + b"\x1b[m".len() + parameters.len();
-            drawn.apply_common(parameters);
+            drawn.apply(parameters);
             let shown = self.shown(drawn.clone());
-            let was_beyond =
-                std::mem::replace(&mut is_beyond, carried(drawn.front).is_some() || drawn.flags & DIM != 0);
+            let was_beyond = std::mem::replace(&mut is_beyond, carried(drawn.front).is_some());
             if is_beyond || was_beyond {
                 shown.write(&mut out);
             } else {

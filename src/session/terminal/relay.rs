@@ -134,7 +134,7 @@ fn sides<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> (Down<S>, SplitStream<WebSocketStream<S>>) {
     let (sink, frames) = socket.split();
     let Client { ours, read_only, stall, .. } = client;
-    (Down { sink, ours, read_only, at, end: 0, stall, took: false }, frames)
+    (Down { sink, ours, read_only, at, end: 0, stall, drawing: false, took: false }, frames)
 }
 
 /// How long a client whose socket ends like this may take for the reason.
