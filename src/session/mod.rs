@@ -42,7 +42,7 @@ pub use handing::Handed;
 pub use host::{HostError, SpareError, run as run_host, run_spare};
 pub use host_events::{HostEvent, HostEvents};
 pub use id::{new_id, new_session_id, session_id_of};
-pub use last_screen::{drawn_row, drawn_rows, last_rows, last_screen};
+pub use last_screen::{drawn_row, drawn_rows, last_output, last_rows, last_screen};
 pub use log::{LogReader, LogWriter};
 pub use name::{NameError, check_free_name, hold_name, parse_name};
 pub use rename::{first_spec_in, rename, spec_in};
