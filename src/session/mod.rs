@@ -52,7 +52,7 @@ pub use spare::Spares;
 pub use spawn::{Command, StartError, start, start_again};
 pub use table::{FindError, Table};
 pub use text::TextFinder;
-pub use title::{Activity, kind, title, what};
+pub use title::{AGENT, Activity, kind, question, title, what};
 
 use std::path::{Path, PathBuf};
 
