@@ -47,7 +47,7 @@ pub use log::{LogReader, LogWriter};
 pub use name::{NameError, check_free_name, hold_name, parse_name};
 pub use rename::{first_spec_in, rename, spec_in};
 pub use result::{agent_result, task_message};
-pub use settle::settle;
+pub use settle::{Settling, settle};
 pub use spare::Spares;
 pub use spawn::{Command, StartError, start, start_again};
 pub use table::{FindError, Table};
@@ -68,6 +68,8 @@ pub mod files {
     pub const STATE: &str = "state.json";
     /// Locked by the host while it lives.
     pub const LEASE: &str = "lease";
+    /// Locked by who runs the session again, until its host is there.
+    pub const AGAIN: &str = "again";
     /// The host's own log.
     pub const HOST_LOG: &str = "host.log";
     /// There when the session is to be removed, and is not yet.
