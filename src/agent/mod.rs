@@ -10,7 +10,7 @@
 //! Not here: what a role is (`crew`), where the session runs, and printing: the terminal is handed in.
 
 /// The kind of a session that the agent is the program of.
-pub const KIND: &str = "agent";
+pub const KIND: &str = crate::session::AGENT;
 
 mod checkpoint;
 mod compact;

@@ -8,7 +8,7 @@ use crate::cli::printer::DIM;
 use crate::cli::remote::{self, Listed, On};
 use crate::cli::table::{Cell, Table as Rows};
 use crate::cli::{Cx, Exit, Outcome, block_on};
-use crate::session::{Activity, Table, kind, title};
+use crate::session::{Table, kind, question, title};
 use crate::util::{clock, human};
 use crate::wire::SessionStatus;
 
@@ -37,9 +37,9 @@ pub fn run(args: &InboxArgs, cx: &Cx) -> Outcome {
     if machine.is_some() || args.on.machine.is_none() {
         there = block_on(remote::known(cx, machine.as_deref()))?;
     }
-    there.retain(|session| session.alive && session.needs_you.is_some());
+    there.retain(|session| session.needs_you.is_some());
     there.sort_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.id.cmp(&b.id)));
-    waiting.retain(|session| Activity::of(session) == Some(Activity::NeedsYou));
+    waiting.retain(|session| question(session).is_some());
     waiting.sort_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.id.cmp(&b.id)));
     if args.json {
         let sessions: Vec<Value> = waiting.iter().map(entry).chain(there.iter().map(remote_entry)).collect();
@@ -68,10 +68,6 @@ pub fn run(args: &InboxArgs, cx: &Cx) -> Outcome {
 
 /// Longest title in the list, in characters: the question needs the room.
 const WHAT_MAX: usize = 32;
-
-fn question(session: &SessionStatus) -> &str {
-    session.report.as_ref().and_then(|report| report.needs_you.as_deref()).unwrap_or_default()
-}
 
 fn entry(session: &SessionStatus) -> Value {
     json!({
@@ -132,6 +128,6 @@ fn row(session: &SessionStatus, cx: &Cx) -> Vec<Cell> {
         age(Some(&session.created_at), cx),
         Cell::from(place),
         Cell::styled(title(session).chars().take(WHAT_MAX).collect::<String>(), DIM),
-        Cell::from(question(session)),
+        Cell::from(question(session).unwrap_or_default()),
     ]
 }

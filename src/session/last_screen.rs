@@ -19,6 +19,27 @@ pub fn last_screen(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Ve
     Ok((end, screen.snapshot()))
 }
 
+/// What an ended session put out from this offset on. `None` where that is not held, or is more than a picture is drawn
+/// from. Blocks.
+pub fn last_output(folder: &Path, from: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut reader = LogReader::new(folder.join(files::OUTPUT));
+    let (start, end) = reader.range()?;
+    if !(start..=end).contains(&from) || end - from > LOOKED_AT {
+        return Ok(None);
+    }
+    let mut rest = Vec::new();
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let wanted = from + rest.len() as u64;
+        let (at, count) = reader.read_at(wanted, &mut buffer)?;
+        match count {
+            0 => return Ok(Some(rest)),
+            _ if at != wanted => return Ok(None),
+            _ => rest.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
 /// The rows of the screen of an ended session as text. Blocks.
 pub fn last_rows(folder: &Path, status: &SessionStatus) -> io::Result<Vec<String>> {
     Ok(replay(folder, status)?.1.text_rows())

@@ -42,17 +42,17 @@ pub use handing::Handed;
 pub use host::{HostError, SpareError, run as run_host, run_spare};
 pub use host_events::{HostEvent, HostEvents};
 pub use id::{new_id, new_session_id, session_id_of};
-pub use last_screen::{drawn_row, drawn_rows, last_rows, last_screen};
+pub use last_screen::{drawn_row, drawn_rows, last_output, last_rows, last_screen};
 pub use log::{LogReader, LogWriter};
 pub use name::{NameError, check_free_name, hold_name, parse_name};
 pub use rename::{first_spec_in, rename, spec_in};
 pub use result::{agent_result, task_message};
-pub use settle::settle;
+pub use settle::{Settling, settle};
 pub use spare::Spares;
 pub use spawn::{Command, StartError, start, start_again};
 pub use table::{FindError, Table};
 pub use text::TextFinder;
-pub use title::{Activity, kind, title, what};
+pub use title::{AGENT, Activity, kind, question, title, what};
 
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,8 @@ pub mod files {
     pub const STATE: &str = "state.json";
     /// Locked by the host while it lives.
     pub const LEASE: &str = "lease";
+    /// Locked by who runs the session again, until its host is there.
+    pub const AGAIN: &str = "again";
     /// The host's own log.
     pub const HOST_LOG: &str = "host.log";
     /// There when the session is to be removed, and is not yet.

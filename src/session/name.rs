@@ -59,7 +59,8 @@ pub struct HeldName {
     _lock: File,
 }
 
-/// Holds a name for `own`, which is to have it, until that has it.
+/// Holds a name for `own`, which is to have it, until that has it. It must not hold the lease of a session meanwhile: who
+/// gives a name takes that second.
 pub async fn hold_name(table: &Table, name: &str, own: &SessionId) -> Result<HeldName, NameError> {
     let path = table.dir().to_owned();
     let (table, name, own) = (table.clone(), name.to_owned(), own.clone());

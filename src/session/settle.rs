@@ -8,6 +8,7 @@ use std::io;
 
 use super::records::Records;
 use super::{Table, files, table};
+use crate::config::FlowConfig;
 use crate::flow::Flow;
 use crate::model::SessionState;
 use crate::store::{Durability, FileLock, read_if_there, write_atomic};
@@ -24,6 +25,23 @@ pub fn settle(table: &Table, clock: &Clock, flow: impl Fn() -> Option<Flow>) -> 
     Ok(())
 }
 
+/// What the end of a lost session is noted with.
+#[derive(Debug, Clone)]
+pub struct Settling {
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Where the record goes.
+    pub flow: Option<FlowConfig>,
+}
+
+impl Settling {
+    /// Settles the lost session `status`, whose lease the caller holds.
+    pub(super) fn settle_held(&self, table: &Table, status: &SessionStatus) -> io::Result<()> {
+        let flow = || self.flow.clone().map(|flow| Flow::new(flow, self.clock.clone()));
+        settle_held(table, status, &self.clock, &flow)
+    }
+}
+
 fn settle_one(
     table: &Table,
     status: &SessionStatus,
@@ -32,6 +50,16 @@ fn settle_one(
 ) -> io::Result<()> {
     let folder = table.folder(&status.id);
     let Ok(_lease) = FileLock::try_take(&folder.join(files::LEASE))? else { return Ok(()) };
+    settle_held(table, status, clock, flow)
+}
+
+fn settle_held(
+    table: &Table,
+    status: &SessionStatus,
+    clock: &Clock,
+    flow: &impl Fn() -> Option<Flow>,
+) -> io::Result<()> {
+    let folder = table.folder(&status.id);
     // Whoever held the lease a moment ago may have settled it.
     let Some(now) = table::read_state(&folder)?.filter(|now| !now.state.is_final()) else { return Ok(()) };
     let settled = SessionStatus {
@@ -53,7 +81,7 @@ fn settle_one(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FlowConfig, Provenance};
+    use crate::config::Provenance;
     use crate::model::{MachineId, SessionId};
 
     /// The records in the flow of `root` that tell an end.

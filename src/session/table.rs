@@ -102,6 +102,13 @@ impl Table {
         self.read(&self.folder(id))
     }
 
+    /// One session by its id, for who holds its lease: it has no host, and one that says it runs is lost.
+    pub(in crate::session) fn held(&self, id: &SessionId) -> io::Result<Option<SessionStatus>> {
+        let folder = self.folder(id);
+        let status = read_state(&folder)?.filter(|_| !life::is_dismissed(&folder));
+        Ok(status.map(|status| without_host(status, &folder, |_| folder.join(files::GIVEN_UP).exists())))
+    }
+
     /// The session that `text` names: an id, else a name (one that runs before those that ended), else the only one
     /// whose id begins so, or ends so with at least [`ENDING_MIN`] characters (lists show the ends of ids).
     pub fn find(&self, text: &str) -> Result<SessionStatus, FindError> {
@@ -139,13 +146,8 @@ impl Table {
             return Ok(Some(with_output(status, folder)));
         }
         // It may have ended between the two looks.
-        let Some(mut status) = read_state(folder)? else { return Ok(None) };
-        let may_come = status.state == SessionState::Starting && !self.is_given_up(folder, &status);
-        if !status.state.is_final() && !may_come {
-            status.state = SessionState::Lost;
-            status.error = Some("its host died, and with it its terminal".to_owned());
-        }
-        Ok(Some(with_output(status, folder)))
+        let Some(status) = read_state(folder)? else { return Ok(None) };
+        Ok(Some(without_host(status, folder, |status| self.is_given_up(folder, status))))
     }
 
     /// Whether the host of a session that has none yet would come in vain. That is decided under the lease and written
@@ -176,6 +178,20 @@ fn give_up(folder: &Path) -> io::Result<bool> {
         write_atomic(&folder.join(files::GIVEN_UP), b"", Durability::Cached)?;
     }
     Ok(has_none)
+}
+
+/// The state of a session that has no host: one that may still get it is left as it is.
+fn without_host(
+    mut status: SessionStatus,
+    folder: &Path,
+    is_given_up: impl FnOnce(&SessionStatus) -> bool,
+) -> SessionStatus {
+    let may_come = status.state == SessionState::Starting && !is_given_up(&status);
+    if !status.state.is_final() && !may_come {
+        status.state = SessionState::Lost;
+        status.error = Some("its host died, and with it its terminal".to_owned());
+    }
+    with_output(status, folder)
 }
 
 /// The state of a session whose host did not tell its end, with the output that is on the disk now; its state file tells of

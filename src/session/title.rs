@@ -3,11 +3,18 @@
 
 use std::path::Path;
 
+use crate::model::SessionState;
 use crate::util::{human, visible_line};
 use crate::wire::SessionStatus;
 
 /// The kind of a session whose program no adapter knows.
 pub const SHELL: &str = "shell";
+
+/// The kind of a session whose program is the built-in agent.
+pub const AGENT: &str = "agent";
+
+/// Its exit code where it can't go on.
+const BLOCKED: i32 = 1;
 
 /// Longest title, in characters.
 const TITLE_MAX: usize = 200;
@@ -45,6 +52,17 @@ fn command(argv: &[String]) -> Option<String> {
     human::headline(&words.take(TITLE_MAX).collect::<Vec<_>>().join(" "), TITLE_MAX)
 }
 
+/// What it waits for a person to say. One that has ended waits for nobody, but for the built-in agent, which ends where it
+/// can't go on: until somebody has looked.
+pub fn question(status: &SessionStatus) -> Option<&str> {
+    let asked = status.report.as_ref()?.needs_you.as_deref()?;
+    let is_blocked = || {
+        let told = status.state == SessionState::Exited && status.exit_code == Some(BLOCKED);
+        told && status.unread && kind(status) == AGENT
+    };
+    (!status.state.is_final() || is_blocked()).then_some(asked)
+}
+
 /// What a running session says that it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
@@ -59,16 +77,12 @@ pub enum Activity {
 }
 
 impl Activity {
-    /// Of a session that runs and that said anything; of one that ended without doing its work, as long as nobody has
-    /// looked at what it needed.
+    /// Of a session that runs and that said anything, and of one that waits for a person after its end.
     pub fn of(status: &SessionStatus) -> Option<Self> {
         let report = status.report.as_ref()?;
-        if status.state.is_final() {
-            let open = status.unread && status.exit_code != Some(0) && report.needs_you.is_some();
-            return open.then_some(Self::NeedsYou);
-        }
         Some(match () {
-            () if report.needs_you.is_some() => Self::NeedsYou,
+            () if question(status).is_some() => Self::NeedsYou,
+            () if status.state.is_final() => return None,
             () if report.error => Self::Failed,
             () if report.working => Self::Working,
             () => Self::Idle,
@@ -89,7 +103,7 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{MachineId, SessionId, SessionState};
+    use crate::model::{MachineId, SessionId};
     use crate::wire::SessionReport;
 
     fn status() -> SessionStatus {
@@ -140,7 +154,16 @@ mod tests {
             status.report = said;
             assert_eq!(Activity::of(&status), Some(activity));
         }
-        status.state = SessionState::Exited;
+        (status.state, status.exit_code, status.unread) = (SessionState::Exited, Some(1), true);
         assert_eq!(Activity::of(&status), None);
+        // The built-in agent ended because it needs somebody.
+        status.kind = Some(AGENT.to_owned());
+        assert_eq!((Activity::of(&status), question(&status)), (Some(Activity::NeedsYou), Some("?")));
+        let killed = SessionStatus { exit_code: Some(137), ..status.clone() };
+        let lost = SessionStatus { state: SessionState::Lost, exit_code: None, ..status.clone() };
+        let seen = SessionStatus { unread: false, ..status };
+        for status in [killed, lost, seen] {
+            assert_eq!((Activity::of(&status), question(&status)), (None, None));
+        }
     }
 }

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use darkmux::model::{MachineId, SessionId};
+use darkmux::session::AgentSide;
 use darkmux::wire::{SessionReport, SessionStatus};
 use serde_json::{Value, json};
 
-use crate::support::{Home, RUN_LIMIT, describe, wait_for};
+use crate::support::{Home, RUN_LIMIT, describe, signal, wait_for};
 
 /// The side of a session's socket that its program speaks to.
 struct Side {
@@ -357,4 +358,26 @@ fn the_inbox_lists_who_waits_the_oldest_first() {
     {
         assert!(state(id).contains(&format!(" {word} ")), "{word}: {listed}");
     }
+}
+
+#[test]
+fn who_has_ended_asks_nobody() {
+    let home = Home::new();
+    let waits = |script: &str| home.ok(["crew", "dispatch", "shell", "-d", "-m", script]).trim().to_owned();
+    let [killed, lost, failed] = ["exec sleep 600", "exec sleep 600", "read x; exit 3"].map(waits);
+    for id in [&killed, &lost, &failed] {
+        let side = AgentSide::new(&home.darkmux().join("sessions").join(id).join("host.sock"));
+        let question = Some("A or B?".to_owned());
+        side.put("/status", &SessionReport { needs_you: question, ..SessionReport::default() }).unwrap();
+    }
+    let asking = || home.json(["inbox", "--json"])["waiting"].as_array().unwrap().len();
+    wait_for("three questions", || (asking() == 3).then_some(()));
+    home.ok(["session", "kill", &killed]);
+    home.ok(["session", "send", &failed, ""]);
+    let state = fs::read(home.darkmux().join("sessions").join(&lost).join("state.json")).unwrap();
+    let state: Value = serde_json::from_slice(&state).unwrap();
+    signal(state["host_pid"].as_i64().unwrap(), "KILL");
+    wait_for("nobody to ask", || (asking() == 0).then_some(()));
+    let listed = home.ok(["session", "ls", "--all"]);
+    assert!(!listed.contains("needs you") && listed.contains("exited 3"), "{listed}");
 }

@@ -109,6 +109,7 @@ mod travel_back;
 mod travel_hostile;
 mod travel_large;
 mod travel_parts;
+mod v1_again;
 mod v1_events;
 mod v1_life;
 mod v1_sessions;

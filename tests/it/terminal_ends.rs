@@ -35,7 +35,7 @@ async fn a_session_that_ends_while_it_is_watched_says_how() {
     assert_eq!(other.end().await.1, Frame::Closed(Some(4000)));
 
     // Who comes later sees what there was.
-    for query in ["?darkmux=1", "?darkmux=1&from=3"] {
+    for query in ["?darkmux=1", "?darkmux=1&from=300"] {
         let mut late = Ws::open(&api, &id, query).await;
         let attached = late.told().await;
         assert_eq!((&attached["snapshot"], &attached["at"]), (&json!(true), &attached["end"]));
@@ -48,6 +48,23 @@ async fn a_session_that_ends_while_it_is_watched_says_how() {
     let mut late = Ws::open(&api, &id, "").await;
     assert!(contains(&late.bytes().await, b"last words"));
     assert_eq!(late.end().await, (Vec::new(), Frame::Closed(Some(4000))));
+
+    // Who goes on gets the rest, and no picture.
+    let all = b"\r\nlast words\r\n";
+    for from in [0, 3, all.len()] {
+        let mut on = Ws::open(&api, &id, &format!("?darkmux=1&from={from}")).await;
+        let attached = on.told().await;
+        assert_eq!(
+            (&attached["snapshot"], &attached["at"], &attached["end"]),
+            (&json!(false), &json!(from), &json!(all.len()))
+        );
+        let mut rest = Vec::new();
+        while let Frame::Bytes(bytes) = on.next().await {
+            rest.extend(bytes);
+        }
+        assert_eq!(rest, &all[from..]);
+        assert_eq!(on.next().await, Frame::Closed(Some(4000)));
+    }
 }
 
 #[tokio::test]

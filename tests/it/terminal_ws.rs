@@ -166,7 +166,11 @@ async fn who_may_only_watch_changes_nothing_and_is_told() {
             let mut ws = Ws::try_with(api.daemon.port, &path, &[bearer]).await.ok().unwrap();
             assert_eq!(ws.told().await["read_only"], true);
             assert_eq!(ws.told().await["cols"], 90);
-            ws.say(r#"{"type":"resize","cols":50,"rows":10}"#).await;
+            for size in [r#""cols":50,"rows":10"#, r#""cols":50,"rows":10,"claim":false"#] {
+                ws.say(&format!(r#"{{"type":"resize",{size}}}"#)).await;
+                let told = ws.told().await;
+                assert_eq!((&told["type"], &told["cols"]), (&json!("terminal_resize"), &json!(90)));
+            }
             owner.type_in("o").await;
             ws.until("o").await;
             ws.send(typed).await;

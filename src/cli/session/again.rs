@@ -9,8 +9,8 @@ use crate::cli::remote::{self, On, Place};
 use crate::cli::{Cx, Exit, Failure, Outcome, completions};
 use crate::crew::{Again, rerun};
 use crate::pty;
-use crate::session::NameError;
 use crate::session::life::{self, LifeError};
+use crate::session::{NameError, Settling};
 use crate::wire::SessionStatus;
 
 /// Run an ended session again, in its folder and under its id.
@@ -81,7 +81,12 @@ fn again(cx: &Cx, (text, on): (&str, &On), detach: bool, how: Again) -> Outcome 
         let mut next = rerun(&table, id, how).map_err(failure)?;
         let attach = !detach && on_terminal();
         next.size = pty::window_size(std::io::stdout()).filter(|_| attach);
-        let runs = life::rerun(&table, id, next, &cx.env).await.map_err(failure)?;
+        let settling = Settling { clock: cx.clock.clone(), flow: cx.config()?.flow().ok() };
+        let runs = match life::rerun(&table, id, next, &cx.env, &settling).await {
+            // Who restarted it at the same moment did what is asked for.
+            Err(LifeError::Alive(_)) if how == Again::Anew => super::find(cx, &table, id.as_str(), verb)?,
+            ran => ran.map_err(failure)?,
+        };
         if attach {
             return look(cx, &table, &runs, Keys::Attached, Some(ended.output.end)).await;
         }

@@ -14,7 +14,7 @@ use super::watch::{Keys, Seen, Watch, watch};
 use crate::cli::remote::{self, On, Place, WaitFor};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome, completions};
 use crate::model::SessionId;
-use crate::session::Table;
+use crate::session::{Table, question};
 use crate::util::{human, visible, visible_line};
 use crate::wire::SessionStatus;
 
@@ -177,8 +177,7 @@ fn told(args: &WaitArgs, cx: &Cx, waited: Waited) -> Outcome {
         let words = format!("session {id} {how} before that; `darkmux session tail {id}` shows its output");
         return Err(Failure::new(Exit::Failed, words));
     }
-    let question = status.report.as_ref().and_then(|report| report.needs_you.as_deref());
-    match (line, question) {
+    match (line, question(&status)) {
         (Some(line), _) => cx.printer.line(&visible_line(&line))?,
         (None, Some(question)) => cx.printer.line(&visible_line(question))?,
         (None, None) => {}

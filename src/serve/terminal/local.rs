@@ -60,9 +60,9 @@ pub async fn serve(connection: Connection, ready: Ready, _place: OwnedSemaphoreP
         return terminal::refuse(opened.socket().await, client, Close::Gone).await;
     };
     let Some(opened) = alive(opened, &ready, session).await else { return };
-    match shown::ended(&ready.app, session).await {
-        Some(Ended { at, picture, exit_code }) => {
-            terminal::last_words(opened.socket().await, client, (at, picture), exit_code).await;
+    match shown::ended(&ready.app, session, ready.asked.from).await {
+        Some(Ended { last, exit_code }) => {
+            terminal::last_words(opened.socket().await, client, last, exit_code).await;
         }
         None => terminal::refuse(opened.socket().await, client, Close::Gone).await,
     }

@@ -11,9 +11,6 @@ use crate::session::{Event, Events, HostClient, Input, ScreenAttach};
 use crate::wire::WindowSize;
 use crate::wire::frames::Owner;
 
-/// Before anybody said one; it is not told.
-const NOBODYS: WindowSize = WindowSize { cols: 80, rows: 24 };
-
 /// What it shows, and the sizes that were asked for.
 #[derive(Debug)]
 pub struct Shown {
@@ -26,16 +23,18 @@ pub struct Shown {
 pub struct Typed {
     input: Input,
     sizes: watch::Sender<WindowSize>,
+    read_only: bool,
 }
 
 /// Attaches to such a host.
 pub async fn attach(folder: &Path, how: ScreenAttach) -> io::Result<Living<Shown, Typed>> {
     let mut host = HostClient::connect(folder).await?;
-    let end = host.status().await?.output.end;
+    let status = host.status().await?;
+    let end = status.output.end;
     let from = how.from.unwrap_or(0);
     let attached = host.attach(Some(from), false).await?;
-    let (said, sizes) = watch::channel(NOBODYS);
-    let mut keys = Typed { input: attached.input, sizes: said };
+    let (said, sizes) = watch::channel(status.size);
+    let mut keys = Typed { input: attached.input, sizes: said, read_only: how.read_only };
     if let Some(size) = how.size.filter(|_| !how.read_only) {
         keys.resize(size);
     }
@@ -66,6 +65,10 @@ impl Keys for Typed {
     }
 
     fn state_size(&mut self, size: WindowSize) {
+        if self.read_only {
+            // Who only watches is told the one there is.
+            return self.sizes.send_modify(|_| ());
+        }
         self.resize(size);
     }
 

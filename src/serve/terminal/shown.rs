@@ -3,22 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-
 use super::older;
 use crate::serve::App;
 use crate::session::live::LiveSession;
-use crate::session::terminal::Living;
-use crate::session::{Attachment, Events, HostClient, Input, OldHost, ScreenAttach, last_screen};
-use crate::wire::SessionStatus;
+use crate::session::terminal::{Last, Living};
+use crate::session::{
+    Attachment, Events, HostClient, Input, OldHost, ScreenAttach, last_output, last_screen,
+};
 
-/// The last picture of an ended session.
+/// What is left of an ended session.
 #[derive(Debug)]
 pub struct Ended {
-    /// Offset after its last byte.
-    pub at: u64,
-    /// The picture.
-    pub picture: Bytes,
+    /// What it showed last.
+    pub last: Last,
     /// The code a shell would report.
     pub exit_code: Option<i32>,
 }
@@ -44,26 +41,31 @@ pub async fn living(app: &App, session: &Arc<LiveSession>, how: ScreenAttach) ->
     }
 }
 
-/// What is left of a session that has ended; it may have since it was looked up. `None`: nobody answers for it.
-pub async fn ended(app: &App, session: &Arc<LiveSession>) -> Option<Ended> {
+/// What is left of a session that has ended, for a client that has everything before `from`; it may have since it was
+/// looked up. `None`: nobody answers for it.
+pub async fn ended(app: &App, session: &Arc<LiveSession>, from: Option<u64>) -> Option<Ended> {
     let table = app.live.table().clone();
     let id = session.id().clone();
     let folder = app.live.folder(&id);
-    let read = app.shutdown.spawn_blocking(move || -> io::Result<Option<(SessionStatus, u64, Vec<u8>)>> {
+    let read = app.shutdown.spawn_blocking(move || -> io::Result<Option<Ended>> {
         let Some(status) = table.get(&id)?.filter(|status| status.state.is_final()) else {
             return Ok(None);
         };
+        let exit_code = status.exit_code;
+        if let Some(from) = from
+            && let Some(rest) = last_output(&folder, from)?
+        {
+            return Ok(Some(Ended { last: Last::Rest(from, rest.into()), exit_code }));
+        }
         let (at, picture) = last_screen(&folder, &status)?;
-        Ok(Some((status, at, picture)))
+        Ok(Some(Ended { last: Last::Picture(at, picture.into()), exit_code }))
     });
     match read.await {
-        Ok(Ok(Some((status, at, picture)))) => {
-            Some(Ended { at, picture: picture.into(), exit_code: status.exit_code })
-        }
+        Ok(Ok(ended)) => ended,
         Ok(Err(error)) => {
             tracing::warn!(%error, session = %session.id(), "its output cannot be read");
             None
         }
-        Ok(Ok(None)) | Err(_) => None,
+        Err(_) => None,
     }
 }

@@ -17,7 +17,7 @@ use super::{
     Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, files, listen, register,
     socket_path, tell_starter, write_state,
 };
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Environment};
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
 use crate::pty::{self, Command, Started};
@@ -55,7 +55,8 @@ pub(super) async fn host(
         Ok(started) => started,
         Err(error) => {
             let _ = std::fs::remove_file(&socket);
-            return failed(folder, &spec, (&error, runs), &records, clock).await;
+            let message = not_started(&spec, &error, config.env());
+            return failed(folder, &spec, (message, runs), &records, clock).await;
         }
     };
     let clients = Shutdown::new();
@@ -124,23 +125,39 @@ fn command(folder: &Path, spec: &SessionSpec, socket: &Path, config: &Config) ->
 async fn failed(
     folder: &Path,
     spec: &SessionSpec,
-    (error, runs): (&io::Error, Earlier),
+    (message, runs): (String, Earlier),
     records: &Arc<Mutex<Records>>,
     clock: &Clock,
 ) -> Result<(), HostError> {
-    let program = spec.argv.first().map_or("", String::as_str);
-    let message = format!("{program} could not be started: {error}");
-    let mut status = SessionStatus::starting(spec);
-    runs.carry_on(&mut status);
-    end_state(&mut status, EndReason::Failed, clock);
-    status.exit_code = Some(126);
-    status.error = Some(message.clone());
+    let status = match runs.status {
+        // What ended before it stays what it is.
+        Some(ended) if ended.state.is_final() => ended,
+        before => {
+            let mut status = SessionStatus::starting(spec);
+            Earlier { status: before, ..runs }.carry_on(&mut status);
+            end_state(&mut status, EndReason::Failed, clock);
+            status.exit_code = Some(126);
+            status.error = Some(message.clone());
+            status
+        }
+    };
     write_state(folder, &status, Durability::Cached)?;
     let said = message.clone();
     told::write_record_first(records, move |records| records.failed(&said)).await;
     tell_starter(message.as_bytes());
     told::write_records(records, Records::sync).await;
     Ok(())
+}
+
+/// Why the program does not run.
+fn not_started(spec: &SessionSpec, error: &io::Error, env: &Environment) -> String {
+    let program = spec.argv.first().map_or("", String::as_str);
+    if error.kind() == io::ErrorKind::NotFound && !program.contains('/') && spec.cwd.is_dir() {
+        let own = spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_str());
+        let path = own.or_else(|| env.get("PATH")).unwrap_or_default();
+        return format!("{program} is not on the PATH of who asked for it: {path}");
+    }
+    format!("{program} could not be started: {error}")
 }
 
 /// The adapter of a session without one.

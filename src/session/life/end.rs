@@ -1,12 +1,13 @@
 //! Ending a session.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{LifeError, Remains};
 use crate::model::{SessionId, SessionState};
-use crate::session::{HostClient, Table, files};
-use crate::store::FileLock;
+use crate::session::{HostClient, Table, files, table};
+use crate::store::{Durability, FileLock, write_atomic};
 use crate::wire::SessionStatus;
 
 /// How long the kernel and the disk may take beside the grace.
@@ -77,15 +78,17 @@ fn within(table: &Table, id: &SessionId, grace: Option<Duration>) -> Duration {
     grace.or_else(|| own().map(|spec| Duration::from_millis(spec.grace_ms))).unwrap_or(BESIDE)
 }
 
-/// Waits until no host holds the session's lease, and takes it.
+/// Waits until no host holds the lease of a session that has ended, and takes it.
 pub(super) async fn lease(table: &Table, id: &SessionId) -> Result<FileLock, LifeError> {
     let path = table.folder(id).join(files::LEASE);
     let waited = async {
         loop {
-            if !FileLock::is_held(&path).map_err(LifeError::file(&path))?
-                && let Ok(lease) = FileLock::try_take(&path).map_err(LifeError::file(&path))?
-            {
+            if let Some(lease) = try_lock(&path).await? {
                 return Ok(lease);
+            }
+            let now = table.get(id).map_err(LifeError::file(table.folder(id)))?;
+            if now.is_some_and(|now| !now.state.is_final()) {
+                return Err(LifeError::Alive(id.clone()));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -93,6 +96,42 @@ pub(super) async fn lease(table: &Table, id: &SessionId) -> Result<FileLock, Lif
     tokio::time::timeout(HOST_END, waited)
         .await
         .unwrap_or_else(|_| Err(LifeError::Slow { id: id.clone(), limit: HOST_END }))
+}
+
+/// Takes a lock of a session's folder, unless somebody has it. Whoever takes it at the same moment delays no other task.
+pub(super) async fn try_lock(path: &Path) -> Result<Option<FileLock>, LifeError> {
+    if FileLock::is_held(path).map_err(LifeError::file(path))? {
+        return Ok(None);
+    }
+    let here = path.to_owned();
+    let taken = tokio::task::spawn_blocking(move || FileLock::try_take(&here)).await;
+    let taken = taken.unwrap_or_else(|error| Err(io::Error::other(error)));
+    Ok(taken.map_err(LifeError::file(path))?.ok())
+}
+
+/// What the session's folder says to who holds its lease.
+pub(super) fn held(table: &Table, id: &SessionId) -> Result<SessionStatus, LifeError> {
+    table.held(id).map_err(LifeError::file(table.folder(id)))?.ok_or_else(|| LifeError::None(id.clone()))
+}
+
+/// Changes what the folder of a session says that has ended, or that was lost and has not been given its end yet.
+pub(super) async fn change(
+    table: &Table,
+    id: &SessionId,
+    change: impl FnOnce(&mut SessionStatus),
+) -> Result<SessionStatus, LifeError> {
+    let _lease = lease(table, id).await?;
+    let folder = table.folder(id);
+    if !held(table, id)?.state.is_final() {
+        return Err(LifeError::Alive(id.clone()));
+    }
+    let written = table::read_state(&folder).map_err(LifeError::file(&folder))?;
+    let mut status = written.ok_or_else(|| LifeError::None(id.clone()))?;
+    change(&mut status);
+    let path = folder.join(files::STATE);
+    let text = serde_json::to_vec(&status).map_err(|error| LifeError::file(&path)(error.into()))?;
+    write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
+    Ok(status)
 }
 
 fn ended(table: &Table, id: &SessionId) -> Result<Option<SessionStatus>, LifeError> {

@@ -43,6 +43,19 @@ pub enum LifeError {
     /// It must have ended first.
     #[error("session {0} still runs; end it first, or restart it")]
     Alive(SessionId),
+    /// It was lost with its host, and its program goes on without.
+    #[error(
+        "session {id} lost its host, but its program ({program}) still runs as process {pid}; `darkmux session kill {id}` \
+         ends it, `darkmux session restart {id}` runs it anew as well"
+    )]
+    Outlived {
+        /// The session.
+        id: SessionId,
+        /// What runs.
+        program: String,
+        /// Its process.
+        pid: u32,
+    },
     /// It does not get the name.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::LifeError;
-use super::end::{LOOK, current, lease};
+use super::end::{LOOK, change, current};
 use crate::model::SessionId;
-use crate::session::{HostClient, Table, files, hold_name};
-use crate::store::{Durability, write_atomic};
+use crate::session::{HostClient, Table, hold_name};
 use crate::wire::SessionStatus;
 
 /// How long a host may take to write the name down. Those of before do it some time after they answered.
@@ -30,16 +29,7 @@ pub async fn set_name(table: &Table, id: &SessionId, name: &str) -> Result<Sessi
             Err(_) => {}
         }
     }
-    let _lease = lease(table, id).await?;
-    let mut status = current(table, id)?;
-    if !status.state.is_final() {
-        return Err(LifeError::Alive(id.clone()));
-    }
-    status.name = Some(name.to_owned());
-    let path = folder.join(files::STATE);
-    let text = serde_json::to_vec(&status).map_err(|error| LifeError::file(&path)(error.into()))?;
-    write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
-    Ok(status)
+    change(table, id, |status| status.name = Some(name.to_owned())).await
 }
 
 async fn by_host(folder: &Path, name: &str) -> io::Result<()> {

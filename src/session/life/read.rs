@@ -1,10 +1,9 @@
 //! Saying that a person has seen what a session has to show.
 
 use super::LifeError;
-use super::end::{current, lease};
+use super::end::{change, current};
 use crate::model::SessionId;
-use crate::session::{HostClient, ScreenAttach, Table, files};
-use crate::store::{Durability, write_atomic};
+use crate::session::{HostClient, ScreenAttach, Table};
 
 /// Takes the mark off a session whose agent ended a turn that nobody had looked at.
 pub async fn mark_read(table: &Table, id: &SessionId) -> Result<(), LifeError> {
@@ -16,13 +15,9 @@ pub async fn mark_read(table: &Table, id: &SessionId) -> Result<(), LifeError> {
         drop(host.attach_screen(screen).await.map_err(LifeError::file(&folder))?);
         return Ok(());
     }
-    let _lease = lease(table, id).await?;
-    let mut status = current(table, id)?;
-    if status.state.is_final() && status.unread {
-        status.unread = false;
-        let path = folder.join(files::STATE);
-        let text = serde_json::to_vec(&status).map_err(|error| LifeError::file(&path)(error.into()))?;
-        write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
+    match change(table, id, |status| status.unread = false).await {
+        // It runs again, and will say when it is to be looked at.
+        Ok(_) | Err(LifeError::Alive(_)) => Ok(()),
+        Err(error) => Err(error),
     }
-    Ok(())
 }

@@ -3,12 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::end::{current, end_remains, lease};
+use super::dismiss::gone_already;
+use super::end::{HOST_END, LOOK, current, held, lease, try_lock};
 use super::{LifeError, Remains};
 use crate::config::Environment;
-use crate::model::SessionId;
-use crate::session::{NameError, Table, check_free_name, files, first_spec_in, spec_in, start_again};
-use crate::store::{Durability, write_atomic};
+use crate::model::{SessionId, SessionState};
+use crate::session::{
+    NameError, Settling, Table, check_free_name, files, first_spec_in, hold_name, spec_in, start_again,
+};
+use crate::store::{Durability, FileLock, write_atomic};
+use crate::util::visible_line;
 use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 
 /// How the next run differs from the first.
@@ -28,30 +32,39 @@ pub struct Rerun {
     pub size: Option<WindowSize>,
 }
 
-/// Runs an ended session again. Its output goes on where it ended. The host gets `env`, less darkmux's secrets.
+/// Runs an ended session again, for whoever of those that ask at once comes first; the others are told that it runs. Its
+/// output goes on where it ended. The host gets `env`, less darkmux's secrets. One that was lost is given its end before.
 pub async fn rerun(
     table: &Table,
     id: &SessionId,
     how: Rerun,
     env: &Environment,
+    settling: &Settling,
 ) -> Result<SessionStatus, LifeError> {
-    if !current(table, id)?.state.is_final() {
+    let seen = current(table, id)?;
+    if !seen.state.is_final() {
         return Err(LifeError::Alive(id.clone()));
     }
     let folder = table.folder(id);
-    let held = lease(table, id).await?;
-    // Under the lease: it may have been run again or dismissed meanwhile.
-    let last = current(table, id)?;
-    if !last.state.is_final() {
+    let _first = first(table, id).await?;
+    // The end of its last host, before anything is held that others wait for.
+    drop(lease(table, id).await?);
+    let _name = match &seen.name {
+        Some(name) => Some(hold_name(table, name, id).await.map_err(|error| not_its_name(id, error))?),
+        None => None,
+    };
+    let lease = lease(table, id).await?;
+    // Under the lease: it may have been run again meanwhile, also to its end.
+    let last = held(table, id)?;
+    if !last.state.is_final() || (last.runs, &last.started_at) != (seen.runs, &seen.started_at) {
         return Err(LifeError::Alive(id.clone()));
     }
-    if super::is_dismissed(&folder) {
-        return Err(LifeError::None(id.clone()));
-    }
-    if let Remains::Program(_) = Remains::of(&last) {
+    if let Remains::Program(tree) = Remains::of(&last) {
         // Two of it in one folder would write over each other.
-        end_remains(table, &last, None).await?;
+        let program = visible_line(last.command.first().map_or("", String::as_str)).into_owned();
+        return Err(LifeError::Outlived { id: id.clone(), program, pid: tree.leader() });
     }
+    settle(table, &last, settling).await?;
     let not = |why| LifeError::NotResumable { id: id.clone(), why };
     let path = folder.join(files::SPEC);
     let spec = spec_in(&folder).map_err(LifeError::file(&path))?;
@@ -84,10 +97,43 @@ pub async fn rerun(
     write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
     // It waits for its host anew.
     remove_mark(&folder.join(files::GIVEN_UP))?;
-    // The host takes it; of two who come now, the lease lets one through.
-    drop(held);
+    // The host takes it.
+    drop(lease);
     start_again(&folder, env).await?;
     current(table, id)
+}
+
+/// Waits for who runs the session again at this moment, and is next.
+async fn first(table: &Table, id: &SessionId) -> Result<FileLock, LifeError> {
+    let path = table.folder(id).join(files::AGAIN);
+    let waited = async {
+        loop {
+            if let Some(first) = try_lock(&path).await.map_err(|error| gone_already(error, id))? {
+                return Ok(first);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let begins = |_| Err(LifeError::Alive(id.clone()));
+    tokio::time::timeout(HOST_END, waited).await.unwrap_or_else(begins)
+}
+
+/// Gives a session that was lost its end: its next run counts as another one.
+async fn settle(table: &Table, lost: &SessionStatus, settling: &Settling) -> Result<(), LifeError> {
+    if lost.state != SessionState::Lost || lost.ended_at.is_some() {
+        return Ok(());
+    }
+    let (here, status, settling) = (table.clone(), lost.clone(), settling.clone());
+    let settled = tokio::task::spawn_blocking(move || settling.settle_held(&here, &status)).await;
+    let settled = settled.unwrap_or_else(|error| Err(io::Error::other(error)));
+    settled.map_err(LifeError::file(table.folder(&lost.id)))
+}
+
+fn not_its_name(id: &SessionId, error: NameError) -> LifeError {
+    match error {
+        NameError::Taken { name, other } => LifeError::NotItsName { id: id.clone(), name, other },
+        error @ NameError::File { .. } => error.into(),
+    }
 }
 
 fn remove_mark(path: &Path) -> Result<(), LifeError> {
@@ -120,10 +166,7 @@ fn is_attempt(spec: &SessionSpec) -> bool {
 pub fn may_run_again(table: &Table, id: &SessionId) -> Result<(), LifeError> {
     let now = current(table, id)?;
     if let Some(name) = now.name.filter(|_| now.state.is_final()) {
-        check_free_name(table, &name, id).map_err(|error| match error {
-            NameError::Taken { name, other } => LifeError::NotItsName { id: id.clone(), name, other },
-            error @ NameError::File { .. } => error.into(),
-        })?;
+        check_free_name(table, &name, id).map_err(|error| not_its_name(id, error))?;
     }
     let folder = table.folder(id);
     let spec = spec_in(&folder).map_err(LifeError::file(folder.join(files::SPEC)))?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::place::{self, Place};
 use super::slug;
 use crate::model::{EndReason, ExitStatus, SessionId, SessionState};
-use crate::session::{kind, socket_path, title, what};
+use crate::session::{kind, question, socket_path, title, what};
 use crate::util::{human, visible, visible_line};
 use crate::wire::v1::{SessionObject, StatusObject};
 use crate::wire::{HOST_PROTOCOL, SessionStatus};
@@ -100,8 +100,7 @@ impl LiveSession {
     pub fn object(&self) -> SessionObject {
         let status = &self.status;
         let alive = self.is_alive();
-        let report = status.report.as_ref();
-        let words = |text: &String| visible(&clip(text, WORDS_MAX)).into_owned();
+        let words = |text: &str| visible(&clip(text, WORDS_MAX)).into_owned();
         let (title, what) = (one_line(&title(status), TITLE_MAX), one_line(&what(status), TITLE_MAX));
         SessionObject {
             id: status.id.to_string(),
@@ -131,11 +130,11 @@ impl LiveSession {
             role: status.role.as_ref().map(ToString::to_string),
             name: status.name.as_ref().map(|name| visible_line(name).into_owned()),
             state: status.state,
-            needs_you: report.filter(|_| alive).and_then(|report| report.needs_you.as_ref()).map(words),
+            needs_you: question(status).map(words),
             runs: status.runs,
             reason: status.reason,
             exit: status.exit,
-            error: status.error.as_ref().map(words),
+            error: status.error.as_deref().map(words),
         }
     }
 

@@ -19,6 +19,6 @@ mod up;
 pub use down::Down;
 pub use frames::{Asked, Close, possible};
 pub use heartbeat::Heartbeat;
-pub use relay::{Client, GOODBYE, Living, last_words, patience, refuse, relay, socket};
+pub use relay::{Client, GOODBYE, Last, Living, last_words, patience, refuse, relay, socket};
 pub use side::{Keys, Source};
 pub use up::refused;

@@ -34,6 +34,9 @@ const WRITE_BUFFER_MAX: usize = 8 * 1024 * 1024;
 /// Bytes read from a client at a time: keys, mostly.
 const READ_BUFFER: usize = 16 * 1024;
 
+/// What an ended session put out comes in pieces of so many bytes.
+const REST: usize = 128 * 1024;
+
 /// What a client is, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
@@ -98,20 +101,36 @@ pub async fn relay<S, E, K>(
     goodbye(down, frames, close).await;
 }
 
-/// Says all there is to say of an ended session: its last picture, which ends `at` that offset, and the code a shell
-/// would report.
-pub async fn last_words<S>(
-    socket: WebSocketStream<S>,
-    client: Client,
-    (at, picture): (u64, Bytes),
-    exit_code: Option<i32>,
-) where
+/// What there is to show of an ended session.
+#[derive(Debug)]
+pub enum Last {
+    /// Its picture, and the offset after its last byte.
+    Picture(u64, Bytes),
+    /// For a client that goes on at this offset, what it has not.
+    Rest(u64, Bytes),
+}
+
+/// Says all there is to say of an ended session: what there is to show, and the code a shell would report.
+pub async fn last_words<S>(socket: WebSocketStream<S>, client: Client, last: Last, exit_code: Option<i32>)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut down, frames) = sides(socket, client, None);
     let said = async {
-        down.attached(at, true).await?;
-        down.send(Message::Binary(picture)).await?;
+        match last {
+            Last::Picture(at, picture) => {
+                down.attached(at, true).await?;
+                down.send(Message::Binary(picture)).await?;
+            }
+            Last::Rest(at, mut rest) => {
+                down.end = at + rest.len() as u64;
+                down.attached(at, false).await?;
+                while !rest.is_empty() {
+                    let piece = rest.split_to(REST.min(rest.len()));
+                    down.send(Message::Binary(piece)).await?;
+                }
+            }
+        }
         down.exit(exit_code).await
     };
     let close = said.await.err().unwrap_or(Close::Exited);
@@ -186,21 +205,21 @@ mod tests {
     };
 
     /// Output without end for a client that takes nothing.
-    async fn stalled() -> (DuplexStream, impl Future<Output = ()>) {
+    fn stalled() -> (DuplexStream, impl Future<Output = ()>) {
         let (here, there) = tokio::io::duplex(64 * 1024);
         let picture = Bytes::from(vec![b'x'; 256 * 1024]);
         let words = async move {
             let socket = socket(there, Bytes::new()).await;
-            last_words(socket, CLIENT, (0, picture), Some(0)).await;
+            last_words(socket, CLIENT, Last::Picture(0, picture), Some(0)).await;
         };
         (here, words)
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_took_nothing_finds_out_why_when_it_goes_on() {
-        let (mut client, words) = stalled().await;
+        let (mut client, words) = stalled();
         let reads = async {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             let mut heard = Vec::new();
             client.read_to_end(&mut heard).await.unwrap();
             let code = &heard[heard.len() - b"too slow".len() - 2..];
@@ -211,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_never_goes_on_is_not_waited_for_without_end() {
-        let (_client, words) = stalled().await;
+        let (_client, words) = stalled();
         let begun = tokio::time::Instant::now();
         words.await;
         // The stall, the time that a picture may take on a slow connection, and the reason's.

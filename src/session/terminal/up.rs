@@ -62,8 +62,8 @@ fn take(message: Message, input: &mut impl Keys, read_only: bool) -> Result<(), 
     match message {
         Message::Binary(bytes) if !read_only => input.send(&bytes),
         Message::Text(text) => match Asked::of(&text) {
-            // What a client that only watches says of its size changes nothing.
-            Asked::Size(..) if read_only => {}
+            // It changes nothing, and is answered.
+            Asked::Size(size, _) if read_only => input.state_size(size),
             Asked::Size(size, true) => input.resize(size),
             Asked::Size(size, false) => input.state_size(size),
             Asked::Nothing => {}

@@ -11,6 +11,7 @@ use super::{Action, Document, Effect, field, listed, there, words};
 use crate::cli::remote::Listed;
 use crate::cli::session::{Typing, ask_to_end, screen_text, type_into};
 use crate::cli::{Failure, remote};
+use crate::session::question;
 use crate::util::visible_line;
 
 /// Sessions in a list, at most.
@@ -106,7 +107,7 @@ impl Action for SessionScreen {
             Ok(match session(call, &self.id).await? {
                 Spot::Here(table, session) => {
                     let screen = screen_text(&table, &session).await?;
-                    let question = session.report.as_ref().and_then(|report| report.needs_you.clone());
+                    let question = question(&session).map(str::to_owned);
                     let how = session_in_words(&session);
                     let (id, state) = (session.id.to_string(), session.state.as_str());
                     (Shown { id, state, question, screen }, how)

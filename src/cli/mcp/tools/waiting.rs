@@ -12,7 +12,7 @@ use crate::cli::job::{self, Delivery, Follow, Followed, Interrupts};
 use crate::cli::remote::WaitFor;
 use crate::cli::session::{Keys, Screen, Seen, Waited, Watch, until_happens, watch};
 use crate::cli::{Exit, Failure};
-use crate::session::Table;
+use crate::session::{Table, question};
 use crate::util::visible_line;
 use crate::wire::SessionStatus;
 use crate::work::{JobView, Queue};
@@ -154,9 +154,8 @@ impl Waiting {
                 Waited::Happened(status, line) => (status, line),
             },
         };
-        let question = || status.report.as_ref().and_then(|report| report.needs_you.clone());
         let reason = if self.text.is_some() { "text" } else { "idle" };
-        let line = line.or_else(question);
+        let line = line.or_else(|| question(&status).map(str::to_owned));
         Ok(Outcome { line, ..Outcome::of_session(&status, reason) }.told(call, &session_in_words(&status)))
     }
 

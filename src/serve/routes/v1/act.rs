@@ -17,9 +17,9 @@ use crate::serve::app::data;
 use crate::serve::of_json::of_json;
 use crate::serve::params::{Params, wrong};
 use crate::serve::{ApiError, App};
-use crate::session::HostClient;
 use crate::session::life::{self, LifeError};
 use crate::session::live::LiveSession;
+use crate::session::{HostClient, Settling};
 use crate::wire::v1::{Launched, Refusal, RenameBody};
 
 /// Longest time before KILL that who asks may name, in milliseconds: hubs wait no longer for the answer.
@@ -146,10 +146,15 @@ pub async fn restart(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
 }
 
 async fn again(app: &App, id: &SessionId, how: Again) -> Result<Launched, ApiError> {
-    let how = rerun(app.live.table(), id, how).map_err(refused)?;
-    let ran = life::rerun(app.live.table(), id, how, &app.launching.env).await;
+    let next = rerun(app.live.table(), id, how).map_err(refused)?;
+    let settling = Settling { clock: app.clock.clone(), flow: Some(app.flow.clone()) };
+    let ran = life::rerun(app.live.table(), id, next, &app.launching.env, &settling).await;
     let launched = launched(app, id).await;
-    ran.map_err(refused)?;
+    match ran {
+        // Who restarted it at the same moment did what is asked for.
+        Err(LifeError::Alive(_)) if how == Again::Anew => {}
+        ran => drop(ran.map_err(refused)?),
+    }
     Ok(launched)
 }
 

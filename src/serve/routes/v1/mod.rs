@@ -152,7 +152,7 @@ fn refused(error: LifeError) -> ApiError {
     let message = visible_line(&error.to_string()).into_owned();
     match error {
         LifeError::None(_) => ApiError::not_found(message),
-        LifeError::Alive(_) | LifeError::NotResumable { .. } => {
+        LifeError::Alive(_) | LifeError::Outlived { .. } | LifeError::NotResumable { .. } => {
             ApiError::bad_request("not_resumable", message)
         }
         LifeError::Untold(_) => ApiError::new(StatusCode::CONFLICT, "not_told", message),
@@ -175,6 +175,10 @@ fn not_started(error: &StartError) -> ApiError {
         StartError::Name(NameError::Taken { .. }) => name_taken(said),
         StartError::File { .. } | StartError::Host(_) | StartError::Name(_) => {
             ApiError::internal("starting the session", &said)
+        }
+        StartError::Process(_) => {
+            let said = format!("{said}; what is asked for over HTTP gets the daemon's environment");
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "launch_failed", said)
         }
         _ => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "launch_failed", said),
     }
