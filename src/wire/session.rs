@@ -124,6 +124,19 @@ pub struct SessionReport {
     pub turn_ended: bool,
 }
 
+/// What a program wants a person to see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionNotice {
+    /// What it is about; empty for OSC 9.
+    #[serde(default)]
+    pub title: String,
+    /// What it says.
+    #[serde(default)]
+    pub body: String,
+    /// When it said so.
+    pub at: String,
+}
+
 /// Offsets of the output that is still held, counted in bytes from the session's first output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputRange {
@@ -203,6 +216,9 @@ pub struct SessionStatus {
     /// Whether its agent ended a turn that nobody has looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
+    /// The newest notice of its program (OSC 9, OSC 777) that nobody has looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<SessionNotice>,
     /// How often its program was started: 1, and one more for each resume and restart.
     #[serde(default = "first_run")]
     pub runs: u32,
@@ -223,6 +239,7 @@ impl SessionStatus {
         self.agent_session = None;
         self.slug = None;
         self.report = None;
+        self.notice = None;
         self.command.truncate(1);
         self
     }
@@ -279,6 +296,7 @@ impl SessionStatus {
             slug: None,
             report: None,
             unread: false,
+            notice: None,
             runs: first_run(),
         }
     }

@@ -15,7 +15,8 @@ use super::{Host, write_state};
 use crate::session::records::Records;
 use crate::session::screen::{Notice, bounded, title};
 use crate::store::{Durability, SYNC_INTERVAL};
-use crate::wire::{AskingNotice, SessionReport, SessionStatus};
+use crate::util::clock;
+use crate::wire::{AskingNotice, SessionNotice, SessionReport, SessionStatus};
 
 /// Shortest time between two writes of the state file.
 const SAVE_PAUSE: Duration = Duration::from_millis(300);
@@ -127,9 +128,21 @@ impl Host {
     /// The program wants somebody to see something, also one that no adapter knows. Where nobody looks, it waits for
     /// somebody.
     pub(super) fn notice(self: &Arc<Self>, notice: Notice) {
-        self.asked(&notice);
+        let asked = self.asked(&notice);
         if !self.viewers.attended() {
-            self.change(|status| !std::mem::replace(&mut status.unread, true));
+            let Notice { title, body } = notice.clone();
+            // A bell says nothing, and takes the place of no words; a question stands elsewhere.
+            let words = (!asked && notice != Notice::default()).then(|| SessionNotice {
+                title,
+                body,
+                at: clock::millis(self.clock.now()),
+            });
+            self.change(|status| {
+                let changed = !status.unread || words.is_some();
+                status.unread = true;
+                status.notice = words.or(status.notice.take());
+                changed
+            });
         }
         // Nobody may be listening.
         let _ = self.told.notices.send(notice);
@@ -147,19 +160,22 @@ impl Host {
         self.take_report(Some(report), long);
     }
 
-    /// Takes a notice by which the agent asks for its question.
-    fn asked(self: &Arc<Self>, notice: &Notice) {
+    /// Takes a notice by which the agent asks for its question; `false` where it is another.
+    fn asked(self: &Arc<Self>, notice: &Notice) -> bool {
         let asks = |known: &&AskingNotice| notice.title.is_empty() && notice.body.starts_with(&known.begins);
-        let Some(AskingNotice { label, .. }) = self.spec.asking_notices.iter().find(asks) else { return };
+        let Some(AskingNotice { label, .. }) = self.spec.asking_notices.iter().find(asks) else {
+            return false;
+        };
         let by_agent = lock(&self.told.reported).by == Reporter::Agent;
         let is_asked = |report: &SessionReport| report.needs_you.is_some() && report.label == *label;
         // What the agent asks by a hook says more than the notice that follows.
         if by_agent && self.status().report.as_ref().is_some_and(is_asked) {
-            return;
+            return true;
         }
         let needs_you = Some(notice.body.clone());
         let report = SessionReport { label: label.clone(), needs_you, ..SessionReport::default() };
         self.take(Reporter::Notice, Some(report));
+        true
     }
 
     /// Somebody types. An agent that asks by notices does not say that it was answered.
@@ -280,7 +296,7 @@ impl Host {
 
     /// Somebody looks at it.
     pub(super) fn read(&self) {
-        self.change(|status| std::mem::take(&mut status.unread));
+        self.change(|status| std::mem::take(&mut status.unread) | status.notice.take().is_some());
     }
 }
 

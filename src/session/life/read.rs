@@ -18,8 +18,9 @@ pub async fn mark_read(table: &Table, id: &SessionId) -> Result<(), LifeError> {
     }
     let _lease = lease(table, id).await?;
     let mut status = current(table, id)?;
-    if status.state.is_final() && status.unread {
+    if status.state.is_final() && (status.unread || status.notice.is_some()) {
         status.unread = false;
+        status.notice = None;
         let path = folder.join(files::STATE);
         let text = serde_json::to_vec(&status).map_err(|error| LifeError::file(&path)(error.into()))?;
         write_atomic(&path, &text, Durability::Cached).map_err(LifeError::file(&path))?;
