@@ -13,6 +13,8 @@ export const DarkmuxPlugin = async () => {
   // The last message of the agent: its id, and its text by the ids of its parts.
   let message = { id: "", parts: new Map() };
   let title = "";
+  // The turn ended with an error, which is told until the next one begins.
+  let failed = false;
 
   const handle = ({ type, properties }) => {
     let about = properties ?? {};
@@ -31,8 +33,9 @@ export const DarkmuxPlugin = async () => {
       }
       return;
     }
-    if (type === "message.updated" && info.role === "assistant" && !children.has(info.sessionID)) {
-      if (info.id !== message.id) message = { id: info.id, parts: new Map() };
+    if (type === "message.updated" && !children.has(info.sessionID)) {
+      if (info.role === "user") failed = false;
+      if (info.role === "assistant" && info.id !== message.id) message = { id: info.id, parts: new Map() };
       return;
     }
     if (type === "message.part.updated" && about.part?.type === "text" && about.part.messageID === message.id) {
@@ -42,6 +45,9 @@ export const DarkmuxPlugin = async () => {
     if (!TOLD.has(type)) return;
     const ofChild = children.has(about.sessionID);
     if (ofChild && type.startsWith("session.")) return;
+    if (type === "session.idle" && failed) return;
+    if (type === "session.status") failed = false;
+    if (type === "session.error") failed = about.error?.name !== "MessageAbortedError";
     const text = type === "session.idle" ? [...message.parts.values()].join("\n").slice(-TEXT_MAX) : undefined;
     tell({ type, properties: about, session: ofChild ? undefined : about.sessionID, message: text });
   };

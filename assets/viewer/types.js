@@ -1,8 +1,7 @@
 /**
  * The shapes that the modules of the viewer hand to each other, as JSDoc types. No code.
  *
- * What comes from outside (`RawRecord`, the bodies of the daemon) is typed as unknown on purpose:
- * any field may be missing or of another type.
+ * What comes from outside (`RawRecord`, the daemon's bodies) is unknown on purpose: any field may be missing or of another type.
  *
  * @module
  */
@@ -88,6 +87,7 @@
  * @property {boolean} failing
  * @property {string} needsYou What it waits for a person to say.
  * @property {boolean} unread
+ * @property {{text: string, at: number}} notice What its program wants a person to see, while nobody has looked.
  * @property {boolean} resumable
  * @property {number} disconnected Since when its machine does not answer; NaN while it does.
  * @property {number} runs How often its program has been started.

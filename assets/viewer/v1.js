@@ -44,6 +44,7 @@ export function readSession(value) {
     failing: status.error === true,
     needsYou: text(status.needs_you) || text(s.needs_you),
     unread: s.unread === true,
+    notice: notice(fields(s.notice)),
     resumable: s.resumable === true,
     disconnected: time(s.disconnected_since),
     runs: Number.isInteger(s.runs) ? Number(s.runs) : 0,
@@ -51,6 +52,9 @@ export function readSession(value) {
     rows: size(s.terminal_rows),
   };
 }
+
+/** @param {Record<string, unknown>} said @returns {Session['notice']} what its program wants to be seen */
+const notice = (said) => ({ text: [text(said.title), text(said.body)].filter(Boolean).join(': '), at: time(said.at) });
 
 /** @param {unknown} body of `/v1/health` @returns {Launcher[]} what can be started here, best first */
 export const readLaunchers = (body) => launchers(fields(fields(body).data).launchers);
@@ -99,4 +103,9 @@ export function waiting(sessions) {
   return sessions
     .filter((session) => session.needsYou !== '' && session.state === 'running')
     .sort((a, b) => a.created - b.created);
+}
+
+/** @param {readonly Session[]} sessions @returns {Session[]} those whose program wants to be seen, and that ask nothing besides */
+export function noticing(sessions) {
+  return sessions.filter((session) => session.notice.text !== '' && session.needsYou === '');
 }

@@ -74,6 +74,7 @@ function session(value) {
     failing: false,
     needsYou: '',
     unread: s.unread === true,
+    notice: { text: '', at: NaN },
     resumable: false,
     disconnected: NaN,
     runs: 0,

@@ -25,9 +25,11 @@ pub struct Adapted {
 pub fn adapt(command: Command, folder: &Path, inherits: &Environment) -> Adapted {
     let darkmux = own_program();
     let facts = Facts { folder, cwd: &command.cwd, darkmux: &darkmux, env: inherits };
-    let kind = Adapter::of_argv(&command.argv).kind();
+    let adapter = Adapter::of_argv(&command.argv);
     let Prepared { argv, env, files, notes } = Adapter::prepare(&command.argv, &facts);
-    Adapted { command: Command { argv, kind, env: [command.env, env].concat(), ..command }, files, notes }
+    let env = [command.env, env].concat();
+    let (kind, asking_notices) = (adapter.kind(), adapter.asking_notices());
+    Adapted { command: Command { argv, kind, asking_notices, env, ..command }, files, notes }
 }
 
 /// How a session is run once more.

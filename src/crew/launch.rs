@@ -64,7 +64,7 @@ impl Launch<'_> {
         let folder = keep.dir.join(self.id.as_str());
         let mut invocation = role.invocation(&self.request(&folder))?;
         let facts = facts(role, &invocation, self.work);
-        let kind = Adapter::of_argv(&invocation.argv).kind();
+        let adapter = Adapter::of_argv(&invocation.argv);
         let darkmux = own_program();
         let around = Facts { folder: &folder, cwd: &self.cwd, darkmux: &darkmux, env: self.inherits };
         let Prepared { argv, env, files, notes } = Adapter::prepare(&invocation.argv, &around);
@@ -87,7 +87,8 @@ impl Launch<'_> {
             created_at: self.created_at,
             env: [self.env, env].concat(),
             dispatch: Some(facts),
-            kind,
+            kind: adapter.kind(),
+            asking_notices: adapter.asking_notices(),
         };
         Ok(Ready { spec, files: invocation.files, notes })
     }

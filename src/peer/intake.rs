@@ -227,6 +227,7 @@ fn is_shaped(object: &Map<String, Value>) -> bool {
         && absent_or("resumable", Value::is_boolean)
         && absent_or("command", |value| value.is_null() || value.is_array())
         && object.get("command").is_none_or(|value| value.is_null() || words(value))
+        && absent_or("notice", |value| value.is_null() || value.is_object())
         && absent_or("status", |value| value.is_null() || value.is_object())
         && absent_or("remotes", |value| value.is_null() || value.is_object())
 }

@@ -18,7 +18,7 @@ use crate::model::{MachineId, SessionId};
 use crate::pty;
 use crate::store::{Durability, ensure_private_dir, write_atomic};
 use crate::util::clock;
-use crate::wire::{SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize};
+use crate::wire::{AskingNotice, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize};
 
 /// How long a host may take to start its process.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,6 +92,8 @@ pub struct Command {
     pub name: Option<String>,
     /// The adapter that knows the program; `None` is `shell`.
     pub kind: Option<String>,
+    /// The notices by which its agent asks.
+    pub asking_notices: Vec<AskingNotice>,
     /// Variables that its process gets besides.
     pub env: Vec<(String, String)>,
     /// First size of its terminal.
@@ -125,6 +127,7 @@ impl Command {
             env: self.env,
             dispatch: None,
             kind: self.kind,
+            asking_notices: self.asking_notices,
         }
     }
 }

@@ -22,8 +22,8 @@ pub use http::{DayEntry, FlowDays, Health, MachineSpecs, OUTPUT_START, RETURN, R
 pub use join::{InviteAsk, Invited, JoinAnswer, JoinAsk, JoinGreeting, JoinHello, JoinRedis};
 pub use said::Said;
 pub use session::{
-    DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionReport, SessionSpec, SessionStatus,
-    WindowSize,
+    AskingNotice, DispatchFacts, HOST_PROTOCOL, OutputRange, SESSION_SCHEMA, SessionNotice, SessionReport,
+    SessionSpec, SessionStatus, WindowSize,
 };
 pub use work::{
     JOB_MESSAGE_MAX, JOB_SCHEMA, JobResult, JobSpec, Lane, WORK_SCHEMA, WORK_TIMEOUT_MAX, WorkJob,

@@ -73,6 +73,18 @@ pub struct SessionSpec {
     /// The adapter that knows its program, such as `claude`; `None` is `shell`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// The notices by which its agent asks, where it asks in no other way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asking_notices: Vec<AskingNotice>,
+}
+
+/// A notice (OSC 9) by which an agent asks. It does not say when it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskingNotice {
+    /// How its text begins.
+    pub begins: String,
+    /// What it is, in a word: the report's label.
+    pub label: String,
 }
 
 /// What the records of a dispatch say besides the session's own facts.
@@ -107,6 +119,22 @@ pub struct SessionReport {
     /// What it waits for a person to say or to decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_you: Option<String>,
+    /// Whether a turn ended with this, said by an agent that does not say when it is at work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub turn_ended: bool,
+}
+
+/// What a program wants a person to see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionNotice {
+    /// What it is about; empty for OSC 9.
+    #[serde(default)]
+    pub title: String,
+    /// What it says.
+    #[serde(default)]
+    pub body: String,
+    /// When it said so.
+    pub at: String,
 }
 
 /// Offsets of the output that is still held, counted in bytes from the session's first output.
@@ -188,6 +216,9 @@ pub struct SessionStatus {
     /// Whether its agent ended a turn that nobody has looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
+    /// The newest notice of its program (OSC 9, OSC 777) that nobody has looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<SessionNotice>,
     /// How often its program was started: 1, and one more for each resume and restart.
     #[serde(default = "first_run")]
     pub runs: u32,
@@ -208,6 +239,7 @@ impl SessionStatus {
         self.agent_session = None;
         self.slug = None;
         self.report = None;
+        self.notice = None;
         self.command.truncate(1);
         self
     }
@@ -264,6 +296,7 @@ impl SessionStatus {
             slug: None,
             report: None,
             unread: false,
+            notice: None,
             runs: first_run(),
         }
     }

@@ -58,6 +58,9 @@ pub struct SessionObject {
     pub status: Option<StatusObject>,
     /// Whether its agent ended a turn that nobody has looked at.
     pub unread: bool,
+    /// Ours: the newest notice of its program that nobody has looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<NoticeObject>,
     /// Whether `resume` runs it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumable: bool,
@@ -115,6 +118,17 @@ pub struct EventObject {
     /// Ours: what a client that comes back says in `Last-Event-ID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+}
+
+/// What a session's program wants a person to see (OSC 9, OSC 777).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NoticeObject {
+    /// What it is about; empty for OSC 9.
+    pub title: String,
+    /// What it says.
+    pub body: String,
+    /// When it said so.
+    pub at: String,
 }
 
 /// What a session's program says of itself.

@@ -12,20 +12,30 @@ args.forEach((arg, at) => {
 });
 
 const [program, ...given] = config.get("notify");
-const told = new Promise((resolve) => {
+const turnComplete = (id, message) => new Promise((resolve) => {
   const turn = {
-    type: "agent-turn-complete", "thread-id": "0199a213-81c0-7800-8aa1-bbab2a035a53", "turn-id": "1",
-    cwd: process.cwd(), client: "codex-tui", "input-messages": [args.at(-1)],
-    "last-assistant-message": "Two tests fail.\n\nShall I fix them?",
+    type: "agent-turn-complete", "thread-id": "0199a213-81c0-7800-8aa1-bbab2a035a53", "turn-id": id,
+    cwd: process.cwd(), client: "codex-tui", "input-messages": [args.at(-1)], "last-assistant-message": message,
   };
   const child = spawn(program, [...given, JSON.stringify(turn)], { stdio: "ignore" });
   child.on("close", resolve);
 });
-console.log(`notify ended: ${await told}`);
 const notices = config.get("tui.notifications");
-if (config.get("tui.notification_method") === "osc9" && config.get("tui.notification_condition") === "always"
-  && notices.includes("approval-requested")) {
-  process.stdout.write("\x1b]9;Approval requested: git push\x07");
-}
+const approval = (command) => {
+  if (config.get("tui.notification_method") === "osc9" && config.get("tui.notification_condition") === "always"
+    && notices.includes("approval-requested")) {
+    process.stdout.write(`\x1b]9;Approval requested: ${command}\x07`);
+  }
+};
+
+console.log(`notify ended: ${await turnComplete("1", "Two tests fail.\n\nShall I fix them?")}`);
 console.log(`answered: ${await line()}`);
+console.log(`told: ${await line()}`);
+approval("git push");
+console.log(`allowed: ${await line()}`);
+console.log(`told: ${await line()}`);
+console.log(`notify ended: ${await turnComplete("2", "All is pushed.")}`);
+console.log(`told: ${await line()}`);
+console.log(`notify ended: ${await turnComplete("3", "Nothing is left.")}`);
+console.log(`told: ${await line()}`);
 process.exit(0);

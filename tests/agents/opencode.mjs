@@ -33,4 +33,13 @@ await emit("message.part.updated", { part: { id: "prt_1", messageID: "msg_1", ty
 await emit("session.status", { sessionID: root, status: { type: "idle" } });
 await emit("session.idle", { sessionID: root });
 console.log(`told: ${await line()}`);
+await emit("session.status", { sessionID: root, status: { type: "busy" } });
+await emit("session.error", { sessionID: root, error: { name: "APIError", data: { message: "rate limited" } } });
+await emit("session.status", { sessionID: root, status: { type: "idle" } });
+await emit("session.idle", { sessionID: root });
+console.log(`told: ${await line()}`);
+await emit("session.status", { sessionID: root, status: { type: "busy" } });
+await emit("message.updated", { info: { id: "msg_2", sessionID: root, role: "assistant" } });
+await emit("session.idle", { sessionID: root });
+console.log(`told: ${await line()}`);
 process.exit(0);

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use darkmux::model::{MachineId, SessionId};
 use darkmux::session::AgentSide;
@@ -104,6 +104,9 @@ fn machine(side: Option<&str>) -> Home {
     home.with("PATH", path)
 }
 
+/// Within this the state file has what an agent said.
+const SAVED: Duration = Duration::from_millis(700);
+
 /// An agent in a session.
 struct Agent {
     home: Home,
@@ -122,12 +125,17 @@ impl Agent {
         all.find(|session| session["id"] == *self.id).cloned().unwrap_or_default()
     }
 
-    /// Waits until it asks this, and answers.
-    fn asked(&self, question: &str, line: &str) {
+    /// Waits until it asks this.
+    fn asks(&self, question: &str) {
         wait_for(question, || {
             let inbox = self.home.json(["inbox", "--json"]);
             (inbox["waiting"][0]["question"] == question).then_some(())
         });
+    }
+
+    /// Waits until it asks this, and answers.
+    fn asked(&self, question: &str, line: &str) {
+        self.asks(question);
         self.types(line);
     }
 
@@ -152,13 +160,27 @@ impl Agent {
         told
     }
 
-    /// How long the questions are that the flow has of it.
-    fn questions(&self) -> Vec<u64> {
+    /// Waits until so many of its turns have ended, and nobody looked.
+    fn waits_idle(&self, turns: usize) {
+        wait_for("the end of a turn", || {
+            let session = self.session();
+            let idle = session["report"]["working"] == false && session["unread"] == true;
+            (idle && self.records("session.idle").len() == turns).then_some(())
+        });
+    }
+
+    /// What the flow has of it.
+    fn records(&self, action: &str) -> Vec<Value> {
         let days = fs::read_dir(self.home.darkmux().join("flows")).unwrap();
         let text: String = days.map(|day| fs::read_to_string(day.unwrap().path()).unwrap()).collect();
         let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let asked = records.filter(|record| record["action"] == "session.needs_you");
-        asked.map(|record| record["payload"]["question_chars"].as_u64().unwrap()).collect()
+        records.filter(|record| record["action"] == action).collect()
+    }
+
+    /// How long the questions are that the flow has of it.
+    fn questions(&self) -> Vec<u64> {
+        let asked = self.records("session.needs_you");
+        asked.iter().map(|record| record["payload"]["question_chars"].as_u64().unwrap()).collect()
     }
 }
 
@@ -193,15 +215,83 @@ fn claude_asks_by_its_hooks_and_is_answered() {
 }
 
 #[test]
-fn codex_tells_the_end_of_its_turn_by_notify() {
+fn codex_tells_the_end_of_its_turn_by_notify_and_asks_by_its_notices() {
     let agent = Agent::start(machine(None), "codex");
     agent.asked("Shall I fix them?", "yes");
+    // It does not say that it was answered.
+    agent.works();
+    agent.types("go on");
+    agent.asked("Approval requested: git push", "y");
+    agent.works();
+    assert_eq!(agent.home.json(["inbox", "--json"])["waiting"], json!([]));
+    agent.types("go on");
+    // Each of both questions ended its work, too.
+    agent.waits_idle(3);
+    agent.types("go on");
+    agent.waits_idle(4);
+    agent.types("end");
     let told = agent.ended();
     assert!(told.contains("notify ended: 0") && told.contains("answered: yes"), "{told}");
     assert!(told.contains("\u{1b}]9;Approval requested: git push\u{7}"), "{told:?}");
     let session = agent.session();
     assert_eq!(session["agent_session"], "0199a213-81c0-7800-8aa1-bbab2a035a53");
     assert_eq!(session["kind"], "codex");
+    let asked = ["Shall I fix them?", "Approval requested: git push"].map(|text| text.len() as u64);
+    assert_eq!(agent.questions(), asked);
+    assert_eq!(agent.records("session.idle").len(), 4);
+}
+
+/// A session that does nothing, and the home in which its agent would call its hooks.
+fn idle_session() -> Agent {
+    let home = Home::new();
+    let id = home.ok(["crew", "dispatch", "shell", "-d", "-m", "sleep 600"]).trim().to_owned();
+    let socket = darkmux::session::socket_path(&home.darkmux().join("sessions").join(&id));
+    Agent { home: home.with("DARKMUX_SOCKET", socket.display().to_string()), id }
+}
+
+#[test]
+fn a_turn_of_claudes_that_was_interrupted_ends_once_it_waits_for_input() {
+    let agent = idle_session();
+    let tells = |event: &str, more: Value| {
+        let mut input = json!({ "hook_event_name": event, "session_id": "s" });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_silent(&hook(&agent.home, &["claude", event], input.to_string().as_bytes()), event);
+    };
+    let waits = || {
+        let notice =
+            json!({ "notification_type": "idle_prompt", "message": "Claude is waiting for your input" });
+        tells("Notification", notice);
+    };
+    tells("UserPromptSubmit", json!({ "prompt": "x" }));
+    agent.works();
+    waits();
+    agent.home.ok(["session", "wait", "--idle", "--timeout", "10s", &agent.id]);
+    agent.waits_idle(1);
+    assert_eq!(agent.home.json(["inbox", "--json"])["waiting"], json!([]));
+    // What it asks stays asked.
+    tells("PermissionRequest", json!({ "tool_name": "Bash", "tool_input": { "command": "ls" } }));
+    agent.asks("allow Bash: ls");
+    waits();
+    std::thread::sleep(SAVED);
+    agent.asks("allow Bash: ls");
+}
+
+#[test]
+fn the_end_of_a_turn_of_which_nothing_was_said_is_in_the_flow_once() {
+    let agent = idle_session();
+    let turn = json!({ "type": "agent-turn-complete", "thread-id": "t", "last-assistant-message": "Done." });
+    let ends = || assert_silent(&hook(&agent.home, &["codex", &turn.to_string()], b""), "the end of a turn");
+    ends();
+    agent.waits_idle(1);
+    ends();
+    agent.waits_idle(2);
+    // Where its hooks tell of its work, too, the end is told by them.
+    for event in ["UserPromptSubmit", "Stop"] {
+        let event = json!({ "hook_event_name": event, "session_id": "t" }).to_string();
+        assert_silent(&hook(&agent.home, &["codex"], event.as_bytes()), "a hook of codex");
+    }
+    ends();
+    agent.waits_idle(3);
 }
 
 #[test]
@@ -211,6 +301,14 @@ fn opencode_asks_by_its_plugin_and_is_answered() {
     agent.works();
     agent.types("go on");
     agent.asked("Shall I push it?", "no");
+    let failed = || agent.session()["report"]["error"] == true;
+    wait_for("an error", || failed().then_some(()));
+    // The end of the turn, which is told right after it, does not hide it.
+    std::thread::sleep(SAVED);
+    assert!(failed() && agent.session()["report"]["label"] == "rate limited", "{}", agent.session());
+    agent.types("try again");
+    wait_for("the next turn", || (!failed()).then_some(()));
+    agent.types("end");
     agent.ended();
     let session = agent.session();
     assert_eq!(

@@ -294,11 +294,19 @@ async fn what_is_said_is_told_at_once_and_stands_in_the_state_file() {
     }
     let notice = |title: &str, body: &str| (title.to_owned(), body.to_owned());
     assert_eq!(notices, [notice("", "look"), notice("who", "what"), notice("", "")]);
-    assert!(session.client().await.status().await.unwrap().unread, "nobody has looked at it since");
+    let status = session.client().await.status().await.unwrap();
+    assert!(status.unread, "nobody has looked at it since");
+    let newest = status.notice.expect("a notice with words, which the bell does not replace");
+    assert_eq!((newest.title.as_str(), newest.body.as_str()), ("who", "what"));
+    assert!(newest.at.parse::<jiff::Timestamp>().is_ok(), "{}", newest.at);
+    wait_for("the notice in the list", || {
+        let listed = session.home.json(["session", "ls", "--json"]);
+        (listed["sessions"][0]["notice"]["body"] == "what").then_some(())
+    });
     // Who looks has seen it, and hears the next one.
     let mut viewer = session.attach(None).await;
     begin(&mut viewer).await;
-    state_that(&mut events, |status| !status.unread).await;
+    state_that(&mut events, |status| !status.unread && status.notice.is_none()).await;
     session.client().await.input(b"\r").await.unwrap();
     while !matches!(next_event(&mut events).await, Some(HostEvent::Notice { .. })) {}
     assert!(!session.client().await.status().await.unwrap().unread);

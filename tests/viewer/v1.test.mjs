@@ -3,9 +3,18 @@ import { test } from 'node:test';
 import { splitCommand } from '../../assets/viewer/commands.js';
 import { initialState, reduce } from '../../assets/viewer/store.js';
 import { way } from '../../assets/viewer/format.js';
-import { readAccess, readFound, readLaunchers, readPeers, readRefusal, readSession, waiting } from '../../assets/viewer/v1.js';
+import { readAccess, readFound, readLaunchers, readPeers, readRefusal, readSession, noticing, waiting } from '../../assets/viewer/v1.js';
 
 const HOSTILE = [undefined, null, 7, 'text', [], { data: 1 }, { data: { launchers: [null, 1, {}] } }, { status: 'x', alive: 'yes', terminal_cols: -1, command: 5 }];
+
+test('a notice that nobody has looked at is read, and told where the session asks nothing', () => {
+  const one = (more) => readSession({ id: 'a', alive: true, notice: { title: 'make', body: 'all built', at: '2026-01-01T00:00:00.000Z' }, ...more });
+  assert.deepEqual([one({}).notice.text, one({}).notice.at], ['make: all built', Date.UTC(2026, 0, 1)]);
+  assert.equal(one({ notice: { title: '', body: 'done' } }).notice.text, 'done');
+  for (const none of [undefined, null, 7, [], {}]) assert.equal(one({ notice: none }).notice.text, '');
+  const sessions = [one({}), one({ needs_you: 'well?' }), one({ notice: null })];
+  assert.deepEqual(noticing(sessions), [sessions[0]]);
+});
 
 test('bodies of any shape are read without an error', () => {
   for (const body of HOSTILE) {

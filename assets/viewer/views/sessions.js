@@ -15,6 +15,7 @@ import { byId, commandLine, h, reconcile, replace, setAttribute, setText } from 
 
 const MAX_ROWS = 200;
 const MAX_NAME = 80;
+const MAX_NOTICE = 300;
 
 /** @param {Session} session @returns {string} what it is called */
 export function label(session) {
@@ -124,8 +125,9 @@ function sessionRow(id, openSession) {
       setAttribute(title, 'title', label(session));
       setText(badge, outcome(session));
       const called = [session.role, session.kind].find((word) => word !== '' && oneLine(word, MAX_NAME) !== label(session)) ?? '';
-      setAttribute(what, 'title', oneLine(id, MAX_NAME));
-      setText(what, [oneLine(called, MAX_NAME), oneLine(way(session.machine), MAX_NAME), session.title === '' && session.name === '' && shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · '));
+      const about = [oneLine(called, MAX_NAME), oneLine(way(session.machine), MAX_NAME), session.title === '' && session.name === '' && shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · ');
+      setText(what, oneLine(session.notice.text, MAX_NOTICE) || about);
+      setAttribute(what, 'title', [oneLine(session.notice.text, MAX_NOTICE), oneLine(id, MAX_NAME)].filter(Boolean).join(' · '));
       const ran = ranFor(session, now);
       setText(when, isOpen(session.state) ? ran : [ran, age(now - (session.ended || session.created))].filter(Boolean).join(' · '));
     },

@@ -62,6 +62,7 @@ pub fn run(args: &NewArgs, cx: &Cx) -> Outcome {
         cwd: workdir(args.workdir.as_deref())?,
         name: args.name.clone(),
         kind: None,
+        asking_notices: Vec::new(),
         env: Vec::new(),
         size: size(args),
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::options::Grammar;
-use super::said::{Said, text, tool_question};
+use super::said::{PERMISSION, QUESTION, Said, text, tool_question};
 use super::{Command, Facts, Prepared};
 use crate::crew::files;
 
@@ -215,11 +215,11 @@ pub fn said(hook: &Value) -> Said {
         "SessionStart" | "SessionEnd" => Said::idle(),
         "UserPromptSubmit" | "PostToolUse" => Said::working("thinking"),
         "PreToolUse" if tool == "AskUserQuestion" => {
-            Said::asks("question", &tool_question(tool, &hook["tool_input"]))
+            Said::asks(QUESTION, &tool_question(tool, &hook["tool_input"]))
         }
         "PreToolUse" => Said::working(tool),
         "PermissionRequest" => {
-            let label = if tool == "AskUserQuestion" { "question" } else { "permission" };
+            let label = if tool == "AskUserQuestion" { QUESTION } else { PERMISSION };
             Said::asks(label, &tool_question(tool, &hook["tool_input"]))
         }
         "Notification" => notification(hook),
@@ -229,14 +229,16 @@ pub fn said(hook: &Value) -> Said {
     said.in_conversation(text(hook, "session_id")).titled(text(hook, "session_title"))
 }
 
-/// A notification repeats, in general words, what a permission asked in exact ones; that nobody typed for a
-/// minute is no question.
+/// A notification repeats, in general words, what a permission asked in exact ones. That nobody typed for a minute
+/// is no question, and all that is heard of a turn that was interrupted.
 fn notification(hook: &Value) -> Said {
     let message = text(hook, "message").unwrap_or_default();
     match text(hook, "notification_type") {
-        Some("permission_prompt") => Said::asks("permission", message).unless_asked(),
-        Some("elicitation_dialog") => Said::asks("question", message),
-        None if message.contains("permission") => Said::asks("permission", message).unless_asked(),
+        Some("permission_prompt") => Said::asks(PERMISSION, message).unless_asked(),
+        Some("elicitation_dialog") => Said::asks(QUESTION, message),
+        None if message.contains("permission") => Said::asks(PERMISSION, message).unless_asked(),
+        Some("idle_prompt") => Said::idle().unless_asked(),
+        None if message.contains("waiting for your input") => Said::idle().unless_asked(),
         _ => Said::default(),
     }
 }

@@ -5,9 +5,10 @@
 use serde_json::{Value, json};
 
 use super::options::Grammar;
-use super::said::{Said, text};
+use super::said::{PERMISSION, QUESTION, Said, text};
 use super::{Command, Facts, Prepared, claude};
 use crate::crew::files;
+use crate::wire::AskingNotice;
 
 /// Largest configuration of the user's that is looked at, in bytes.
 const CONFIG_MAX: usize = 1024 * 1024;
@@ -40,9 +41,20 @@ const OTHER_VERBS: &[&str] = &[
 
 /// What its terminal tells by OSC 9, which the session's host hears: only what waits.
 const NOTICES: &[(&str, &str)] = &[
-    ("notifications", r#"["approval-requested","plan-mode-prompt","user-input-requested"]"#),
+    ("notifications", r#"["approval-requested","plan-mode-prompt","user-input-requested","async-question"]"#),
     ("notification_method", r#""osc9""#),
     ("notification_condition", r#""always""#),
+];
+
+/// How those notices begin, and what they are: `codex-rs/tui/src/chatwidget/notifications.rs` of openai/codex.
+const ASKING: &[(&str, &str)] = &[
+    ("Approval requested: ", PERMISSION),
+    ("Approval requested by ", PERMISSION),
+    ("Codex wants to edit ", PERMISSION),
+    ("Plan mode prompt: ", QUESTION),
+    ("Question requested", QUESTION),
+    ("Questions requested: ", QUESTION),
+    ("Question: ", QUESTION),
 ];
 
 const GRAMMAR: Grammar = Grammar {
@@ -165,12 +177,21 @@ pub fn resume(args: &[String], conversation: &str) -> Option<Vec<String>> {
     Some(rest)
 }
 
+/// The notices by which it asks, whoever switched them on.
+pub fn asking_notices() -> Vec<AskingNotice> {
+    let notice = |(begins, label): &(&str, &str)| AskingNotice {
+        begins: (*begins).to_owned(),
+        label: (*label).to_owned(),
+    };
+    ASKING.iter().map(notice).collect()
+}
+
 /// What `notify` or a hook says: <https://developers.openai.com/codex/config-advanced#notifications> and
 /// <https://developers.openai.com/codex/hooks>. The hooks' input is that of Claude Code's.
 pub fn said(hook: &Value) -> Said {
     if text(hook, "type") == Some("agent-turn-complete") {
         let message = text(hook, "last-assistant-message").unwrap_or_default();
-        return Said::done(message).in_conversation(text(hook, "thread-id"));
+        return Said::done(message).after_a_turn().in_conversation(text(hook, "thread-id"));
     }
     Said { title: None, ..claude::said(hook) }
 }

@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use super::SessionFile;
 use crate::config::Environment;
+use crate::wire::AskingNotice;
 
 pub use said::{Said, blocked_in, clean, question_in};
 
@@ -181,6 +182,14 @@ impl Adapter {
             Self::Opencode => opencode::said(hook),
             Self::Pi => pi::said(hook),
             Self::Agent | Self::Shell => Said::default(),
+        }
+    }
+
+    /// The notices of its terminal by which it asks.
+    pub fn asking_notices(self) -> Vec<AskingNotice> {
+        match self {
+            Self::Codex => codex::asking_notices(),
+            Self::Agent | Self::Claude | Self::Opencode | Self::Pi | Self::Shell => Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::options::Grammar;
-use super::said::{Said, questions, text};
+use super::said::{PERMISSION, QUESTION, Said, questions, text};
 use super::script::script;
 use super::{Command, Facts, Prepared};
 
@@ -140,12 +140,12 @@ pub fn said(hook: &Value) -> Said {
             Some("MessageAbortedError") => Said::idle(),
             name => Said::failed(text(&about["error"]["data"], "message").or(name).unwrap_or_default()),
         },
-        "permission.asked" => Said::asks("permission", &permission(about, "permission", "patterns")),
+        "permission.asked" => Said::asks(PERMISSION, &permission(about, "permission", "patterns")),
         "permission.updated" => match text(about, "title") {
-            Some(title) => Said::asks("permission", &format!("allow {title}")),
-            None => Said::asks("permission", &permission(about, "type", "pattern")),
+            Some(title) => Said::asks(PERMISSION, &format!("allow {title}")),
+            None => Said::asks(PERMISSION, &permission(about, "type", "pattern")),
         },
-        "question.asked" => Said::asks("question", &questions(about).unwrap_or_default()),
+        "question.asked" => Said::asks(QUESTION, &questions(about).unwrap_or_default()),
         "permission.replied" | "question.replied" | "question.rejected" => Said::working("thinking"),
         _ => Said::default(),
     };

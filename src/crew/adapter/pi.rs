@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::options::Grammar;
-use super::said::{Said, text};
+use super::said::{QUESTION, Said, text};
 use super::script::script;
 use super::{Command, Facts, Prepared};
 
@@ -105,7 +105,7 @@ pub fn said(hook: &Value) -> Said {
             Some("aborted") => Said::idle(),
             _ => Said::done(text(hook, "message").unwrap_or_default()),
         },
-        "ui_prompt_start" => Said::asks("question", text(hook, "title").unwrap_or_default()),
+        "ui_prompt_start" => Said::asks(QUESTION, text(hook, "title").unwrap_or_default()),
         "ui_prompt_end" if hook["idle"] == true => Said::idle(),
         "agent_start" | "ui_prompt_end" => Said::working("thinking"),
         _ => Said::default(),

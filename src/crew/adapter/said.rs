@@ -14,6 +14,11 @@ const TITLE_MAX: usize = 120;
 /// Longest text that is looked at for a question at its end, in bytes.
 const MESSAGE_MAX: usize = 16 * 1024;
 
+/// The label of an agent that waits to be allowed something.
+pub const PERMISSION: &str = "permission";
+/// The label of an agent that waits for an answer.
+pub const QUESTION: &str = "question";
+
 /// What one call of a hook says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
@@ -40,7 +45,7 @@ impl Said {
 
     /// Done with this last message, which may end with a question.
     pub fn done(message: &str) -> Self {
-        question_in(message).map_or_else(Self::idle, |question| Self::asks("question", &question))
+        question_in(message).map_or_else(Self::idle, |question| Self::asks(QUESTION, &question))
     }
 
     /// Stopped by an error.
@@ -74,6 +79,15 @@ impl Said {
     #[must_use]
     pub fn unless_asked(mut self) -> Self {
         self.keeps_question = true;
+        self
+    }
+
+    /// At the end of a turn, of which nothing was said before.
+    #[must_use]
+    pub fn after_a_turn(mut self) -> Self {
+        if let Some(report) = &mut self.report {
+            report.turn_ended = true;
+        }
         self
     }
 

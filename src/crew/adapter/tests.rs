@@ -287,7 +287,9 @@ fn claudes_hooks_mean_what_they_say() {
         "? Claude needs your permission to use Bash"
     );
     assert_eq!(notice("elicitation_dialog", "Which account?"), "? Which account?");
-    assert_eq!(notice("idle_prompt", "Claude is waiting for your input"), "nothing");
+    assert_eq!(notice("idle_prompt", "Claude is waiting for your input"), "idle");
+    assert_eq!(notice("auth_success", "Logged in"), "nothing");
+    assert_eq!(told("Notification", json!({"message": "Claude is waiting for your input"})), "idle");
     assert_eq!(
         told("Notification", json!({"message": "Claude needs your permission to use Edit"})),
         "? Claude needs your permission to use Edit"
@@ -319,12 +321,39 @@ fn codex_tells_the_end_of_a_turn_and_its_hooks_more() {
     assert_eq!(told(Adapter::Codex, turn("Shall I push?")), "? Shall I push?");
     let said = Adapter::Codex.said(&turn("x"));
     assert_eq!(said.conversation.as_deref(), Some("b5f6c1c2-1111-2222-3333-444455556666"));
+    assert!(report(&said).turn_ended);
     let hook = |event: &str| {
         json!({"session_id": "s", "transcript_path": null, "cwd": "/w", "hook_event_name": event, "model": "m",
             "permission_mode": "default", "turn_id": "1", "tool_name": "Bash", "tool_input": {"command": "ls"}})
     };
     assert_eq!(told(Adapter::Codex, hook("UserPromptSubmit")), "working");
     assert_eq!(told(Adapter::Codex, hook("PermissionRequest")), "? allow Bash: ls");
+}
+
+#[test]
+fn codex_asks_by_how_its_notices_begin() {
+    let asking = Adapter::Codex.asking_notices();
+    let label = |text: &str| {
+        asking.iter().find(|notice| text.starts_with(&notice.begins)).map(|notice| notice.label.as_str())
+    };
+    for permission in
+        ["Approval requested: cargo publish", "Approval requested by github", "Codex wants to edit 2 files"]
+    {
+        assert_eq!(label(permission), Some("permission"), "{permission}");
+    }
+    for question in [
+        "Plan mode prompt: x",
+        "Question requested",
+        "Question requested: Scope",
+        "Questions requested: 2",
+        "Question: A or B?",
+    ] {
+        assert_eq!(label(question), Some("question"), "{question}");
+    }
+    for none in ["Agent turn complete", "All is pushed.", "", "approval requested: x"] {
+        assert_eq!(label(none), None, "{none}");
+    }
+    assert!(Adapter::Claude.asking_notices().is_empty());
 }
 
 #[test]

@@ -198,7 +198,7 @@ pub(super) async fn body_within(request: Request<Incoming>, max: usize) -> Resul
     }
 }
 
-async fn input(host: &Host, request: Request<Incoming>) -> Response<Body> {
+async fn input(host: &Arc<Host>, request: Request<Incoming>) -> Response<Body> {
     let bytes = match body(request).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
@@ -207,7 +207,8 @@ async fn input(host: &Host, request: Request<Incoming>) -> Response<Body> {
 }
 
 /// Types bytes.
-pub(super) async fn type_in(host: &Host, bytes: Bytes) -> Response<Body> {
+pub(super) async fn type_in(host: &Arc<Host>, bytes: Bytes) -> Response<Body> {
+    host.typed(&bytes);
     match tokio::time::timeout(INPUT_TIMEOUT, host.input.send(bytes)).await {
         Ok(Ok(())) => done(StatusCode::NO_CONTENT),
         Ok(Err(_)) => failure(StatusCode::CONFLICT, "the session has ended"),

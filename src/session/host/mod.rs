@@ -9,6 +9,7 @@ mod api;
 mod attach;
 mod begin;
 mod events;
+mod keys;
 mod listen;
 mod model;
 mod places;

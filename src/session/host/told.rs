@@ -10,11 +10,13 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, timeout};
 
+use super::keys::Typed;
 use super::{Host, write_state};
 use crate::session::records::Records;
 use crate::session::screen::{Notice, bounded, title};
 use crate::store::{Durability, SYNC_INTERVAL};
-use crate::wire::{SessionReport, SessionStatus};
+use crate::util::clock;
+use crate::wire::{AskingNotice, SessionNotice, SessionReport, SessionStatus};
 
 /// Shortest time between two writes of the state file.
 const SAVE_PAUSE: Duration = Duration::from_millis(300);
@@ -42,6 +44,20 @@ enum Reporter {
     Marks,
     /// The agent, by `PUT /status`.
     Agent,
+    /// A notice, by which the agent asked.
+    Notice,
+    /// Nobody: what it asked was answered.
+    Answer,
+}
+
+/// Who reported, and what is known of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reported {
+    by: Reporter,
+    /// Since when a shell's command runs.
+    since: Option<Instant>,
+    /// The agent says when it is at work, so that an end of its work is one of its turns.
+    says_work: bool,
 }
 
 /// Where what is told goes.
@@ -49,7 +65,7 @@ enum Reporter {
 pub(super) struct Told {
     changes: watch::Sender<u64>,
     notices: broadcast::Sender<Notice>,
-    reporter: Mutex<(Reporter, Option<Instant>)>,
+    reported: Mutex<Reported>,
     records: Arc<Mutex<Records>>,
     /// Whether the state file holds the final state.
     ended: Mutex<bool>,
@@ -65,7 +81,7 @@ impl Told {
         Self {
             changes: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
-            reporter: Mutex::default(),
+            reported: Mutex::default(),
             records,
             ended: Mutex::new(false),
         }
@@ -111,9 +127,22 @@ impl Host {
 
     /// The program wants somebody to see something, also one that no adapter knows. Where nobody looks, it waits for
     /// somebody.
-    pub(super) fn notice(&self, notice: Notice) {
+    pub(super) fn notice(self: &Arc<Self>, notice: Notice) {
+        let asked = self.asked(&notice);
         if !self.viewers.attended() {
-            self.change(|status| !std::mem::replace(&mut status.unread, true));
+            let Notice { title, body } = notice.clone();
+            // A bell says nothing, and takes the place of no words; a question stands elsewhere.
+            let words = (!asked && notice != Notice::default()).then(|| SessionNotice {
+                title,
+                body,
+                at: clock::millis(self.clock.now()),
+            });
+            self.change(|status| {
+                let changed = !status.unread || words.is_some();
+                status.unread = true;
+                status.notice = words.or(status.notice.take());
+                changed
+            });
         }
         // Nobody may be listening.
         let _ = self.told.notices.send(notice);
@@ -121,30 +150,76 @@ impl Host {
 
     /// A shell's prompt says whether a command runs. An agent that reports itself knows better.
     pub(super) fn marked(self: &Arc<Self>, working: bool) {
-        let (reporter, since) = *lock(&self.told.reporter);
-        if reporter == Reporter::Agent {
+        let Reported { by, since, .. } = *lock(&self.told.reported);
+        if by != Reporter::Marks {
             return;
         }
         let long = since.is_some_and(|since| since.elapsed() >= LONG_COMMAND);
-        lock(&self.told.reporter).1 = working.then(Instant::now);
+        lock(&self.told.reported).since = working.then(Instant::now);
         let report = SessionReport { working, ..SessionReport::default() };
         self.take_report(Some(report), long);
     }
 
+    /// Takes a notice by which the agent asks for its question; `false` where it is another.
+    fn asked(self: &Arc<Self>, notice: &Notice) -> bool {
+        let asks = |known: &&AskingNotice| notice.title.is_empty() && notice.body.starts_with(&known.begins);
+        let Some(AskingNotice { label, .. }) = self.spec.asking_notices.iter().find(asks) else {
+            return false;
+        };
+        let by_agent = lock(&self.told.reported).by == Reporter::Agent;
+        let is_asked = |report: &SessionReport| report.needs_you.is_some() && report.label == *label;
+        // What the agent asks by a hook says more than the notice that follows.
+        if by_agent && self.status().report.as_ref().is_some_and(is_asked) {
+            return true;
+        }
+        let needs_you = Some(notice.body.clone());
+        let report = SessionReport { label: label.clone(), needs_you, ..SessionReport::default() };
+        self.take(Reporter::Notice, Some(report));
+        true
+    }
+
+    /// Somebody types. An agent that asks by notices does not say that it was answered.
+    pub(super) fn typed(self: &Arc<Self>, bytes: &[u8]) {
+        if self.spec.asking_notices.is_empty() {
+            return;
+        }
+        let by = lock(&self.told.reported).by;
+        let asks = || self.status().report.as_ref().is_some_and(|report| report.needs_you.is_some());
+        let working = match (by, Typed::of(bytes)) {
+            (Reporter::Notice, Typed::Text | Typed::Enter) => true,
+            (Reporter::Agent, Typed::Enter) if asks() => true,
+            (Reporter::Notice | Reporter::Answer, Typed::Stop) => false,
+            _ => return,
+        };
+        lock(&self.told.reported).by = if working { Reporter::Answer } else { Reporter::Agent };
+        let label = if working { "thinking" } else { "idle" }.to_owned();
+        self.take_report(Some(SessionReport { label, working, ..SessionReport::default() }), false);
+    }
+
     /// The agent says how it is; `None` takes back what it said.
     pub(super) fn reported(self: &Arc<Self>, report: Option<SessionReport>) {
-        *lock(&self.told.reporter) = (if report.is_some() { Reporter::Agent } else { Reporter::Marks }, None);
+        self.take(if report.is_some() { Reporter::Agent } else { Reporter::Marks }, report);
+    }
+
+    fn take(self: &Arc<Self>, by: Reporter, report: Option<SessionReport>) {
+        let mut reported = lock(&self.told.reported);
+        let says_work = reported.says_work || report.as_ref().is_some_and(|report| report.working);
+        *reported = Reported { by, since: None, says_work };
+        drop(reported);
         // One line each: they stand in tables.
         let line = |text: &str, most| bounded(&text.split_whitespace().collect::<Vec<_>>().join(" "), most);
         let report = report.map(|report| SessionReport {
             label: line(&report.label, LABEL_MAX),
             needs_you: report.needs_you.map(|question| line(&question, QUESTION_MAX)),
+            // A turn whose work was told of ends with the work.
+            turn_ended: report.turn_ended && !says_work,
             ..report
         });
         self.take_report(report, true);
     }
 
-    fn take_report(self: &Arc<Self>, report: Option<SessionReport>, worth_a_record: bool) {
+    fn take_report(self: &Arc<Self>, mut report: Option<SessionReport>, worth_a_record: bool) {
+        let turn_ended = report.as_mut().is_some_and(|report| std::mem::take(&mut report.turn_ended));
         let attended = self.viewers.attended();
         let mut idle = false;
         let mut question = None;
@@ -152,7 +227,7 @@ impl Host {
             let before = std::mem::replace(&mut status.report, report);
             let now = status.report.as_ref();
             let works = |report: Option<&SessionReport>| report.is_some_and(|report| report.working);
-            idle = works(before.as_ref()) && !works(now) && !status.state.is_final();
+            idle = (turn_ended || works(before.as_ref())) && !works(now) && !status.state.is_final();
             let asks = now.and_then(|report| report.needs_you.clone());
             question = asks
                 .filter(|asks| before.as_ref().and_then(|report| report.needs_you.as_ref()) != Some(asks));
@@ -221,7 +296,7 @@ impl Host {
 
     /// Somebody looks at it.
     pub(super) fn read(&self) {
-        self.change(|status| std::mem::take(&mut status.unread));
+        self.change(|status| std::mem::take(&mut status.unread) | status.notice.take().is_some());
     }
 }
 

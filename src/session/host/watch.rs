@@ -262,6 +262,7 @@ impl Keys for Typing {
                     self.viewer.types();
                     // After the end nobody takes it; the client is about to be told.
                     if let Ok(place) = self.viewer.host.input.reserve().await {
+                        self.viewer.host.typed(bytes);
                         place.send(bytes.clone());
                     }
                     self.bytes -= bytes.len();

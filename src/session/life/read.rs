@@ -15,7 +15,11 @@ pub async fn mark_read(table: &Table, id: &SessionId) -> Result<(), LifeError> {
         drop(host.attach_screen(screen).await.map_err(LifeError::file(&folder))?);
         return Ok(());
     }
-    match change(table, id, |status| status.unread = false).await {
+    let read = change(table, id, |status| {
+        status.unread = false;
+        status.notice = None;
+    });
+    match read.await {
         // It runs again, and will say when it is to be looked at.
         Ok(_) | Err(LifeError::Alive(_)) => Ok(()),
         Err(error) => Err(error),

@@ -10,8 +10,8 @@ use super::slug;
 use crate::model::{EndReason, ExitStatus, SessionId, SessionState};
 use crate::session::{kind, question, socket_path, title, what};
 use crate::util::{human, visible, visible_line};
-use crate::wire::v1::{SessionObject, StatusObject};
-use crate::wire::{HOST_PROTOCOL, SessionStatus};
+use crate::wire::v1::{NoticeObject, SessionObject, StatusObject};
+use crate::wire::{HOST_PROTOCOL, SessionNotice, SessionStatus};
 
 /// Bytes of a command that are kept; a message may stand in it.
 const COMMAND_MAX: usize = 16 * 1024;
@@ -120,6 +120,7 @@ impl LiveSession {
             title,
             status: self.status_object(),
             unread: status.unread,
+            notice: status.notice.as_ref().map(notice),
             resumable: self.is_resumable(),
             socket_path: alive.then(|| self.socket.clone()),
             terminal_cols: Some(status.size.cols),
@@ -155,6 +156,11 @@ impl LiveSession {
             }
         }
     }
+}
+
+fn notice(notice: &SessionNotice) -> NoticeObject {
+    let title = one_line(&notice.title, TITLE_MAX);
+    NoticeObject { title, body: one_line(&notice.body, WORDS_MAX), at: notice.at.clone() }
 }
 
 /// The slug that a session would like: its program's own, else its name, else that of its folder.

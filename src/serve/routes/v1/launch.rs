@@ -56,6 +56,7 @@ pub async fn launch(State(app): State<Arc<App>>, bytes: Bytes) -> Result<Respons
         cwd: folder(asked.cwd.as_deref(), app.launching.home.as_deref()).await?,
         name: asked.name.as_deref().map(super::name).transpose()?,
         kind: None,
+        asking_notices: Vec::new(),
         env: Vec::new(),
         size: asked.size.map(size).transpose()?.unwrap_or_default(),
     };
