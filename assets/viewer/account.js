@@ -64,7 +64,10 @@ export function createAccount(dispatch, onLeft) {
         hear();
         flush();
         if (ids) dispatch({ type: 'sessions/kept', ids });
-        else void listSessions().then((sessions) => dispatch({ type: 'sessions/loaded', sessions })).catch(() => {});
+        else void listSessions().then((sessions) => {
+          dispatch({ type: 'sessions/loaded', sessions });
+          dispatch({ type: 'sessions/kept', ids: sessions.map(({ id }) => id) });
+        }).catch(() => {});
       },
       onUpsert(body) {
         const session = readSession(fields(body).session);

@@ -104,9 +104,10 @@ export const answer = (id, line) => ask('POST', `${at(id)}/input?submit=1`, {
   raw: new TextEncoder().encode(line), type: 'application/octet-stream',
 });
 
-/** @param {string} id @param {Blob} picture @returns {Promise<string>} where it is on the session's machine */
-export async function uploadPicture(id, picture) {
-  const body = await ask('POST', `${at(id)}/clipboard`, { raw: picture, type: picture.type, timeout: UPLOAD_MS });
+/** @param {string} id @param {Blob} file @returns {Promise<string>} where it is on the session's machine */
+export async function uploadFile(id, file) {
+  const type = file.type.startsWith('image/') ? file.type : 'application/octet-stream';
+  const body = await ask('POST', `${at(id)}/clipboard`, { raw: file, type, timeout: UPLOAD_MS });
   return text(fields(fields(body).data).path);
 }
 

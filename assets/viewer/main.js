@@ -131,7 +131,7 @@ async function start(what) {
 }
 
 const launcher = createLaunch(start);
-const notifier = createNotifier(actions.openSession);
+const notifier = createNotifier(actions.openSession, Date.now());
 const connect = playback && isDemo ? recordedTerminals(playback) : openTerminal;
 const terminal = createTerminal({
   connect,
@@ -186,7 +186,7 @@ const draw = createDrawing([
   onPages(['queue'], () => createQueue(actions)),
   job,
   board,
-  onPages(['inbox'], () => createInboxPage(actions)),
+  onPages(['inbox'], () => createInboxPage(actions, notifier)),
   ...(playback ? [createPlaybar(playback)] : []),
 ], reportError);
 const frozen = createFrozen();

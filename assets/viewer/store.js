@@ -97,7 +97,7 @@ export function initialState(mode, now) {
     filters: noFilters(),
     matches: NO_MATCHES,
     sessions: [],
-    sessionsLoaded: false,
+    sessionsLoaded: '',
     access: 'unknown',
     view: 'terminal',
     place: { route: { page: 'flow', id: '', day: '' }, filters: noFilters(), lens: 'list', at: NaN, tiles: [], record: '' },
@@ -143,10 +143,10 @@ export function reduce(state, action) {
     case 'source/changed':
       return action.source === state.source ? state : { ...state, source: action.source, since: state.now };
     case 'problem/found': return action.problem === state.problem ? state : { ...state, problem: action.problem };
-    case 'sessions/loaded': return { ...state, sessions: action.sessions, sessionsLoaded: true };
+    case 'sessions/loaded': return { ...state, sessions: action.sessions, sessionsLoaded: 'some' };
     case 'sessions/upserted':
-      return { ...state, sessions: upserted(state.sessions, action.sessions), sessionsLoaded: true };
-    case 'sessions/kept': return { ...state, sessions: kept(state.sessions, action.ids), sessionsLoaded: true };
+      return { ...state, sessions: upserted(state.sessions, action.sessions), sessionsLoaded: state.sessionsLoaded || 'some' };
+    case 'sessions/kept': return { ...state, sessions: kept(state.sessions, action.ids), sessionsLoaded: 'all' };
     case 'sessions/removed': return { ...state, sessions: state.sessions.filter(({ id }) => id !== action.id) };
     case 'access/changed': return action.access === state.access ? state : { ...state, access: action.access, jobDetail: judged(state.jobDetail, action.access) };
     case 'launchers/loaded': return { ...state, launchers: action.launchers };

@@ -268,7 +268,7 @@
  * @property {Filters} filters
  * @property {Matches} matches Which of `records` match `filters`, as far as they were looked at.
  * @property {Session[]} sessions Newest first.
- * @property {boolean} sessionsLoaded
+ * @property {'' | 'some' | 'all'} sessionsLoaded `all`: those that the events keep, with what they ask.
  * @property {Access} access
  * @property {SessionView} view
  * @property {Place} place Where one is.

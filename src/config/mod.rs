@@ -6,6 +6,7 @@
 //! Not here: secrets' contents are never listed; nothing here opens a network connection.
 
 mod concerns;
+mod detach_key;
 mod endpoints;
 mod env_file;
 mod environment;
@@ -23,6 +24,7 @@ pub use concerns::{
     AgentConfig, CrewConfig, FlowConfig, ModelsConfig, Provenance, QueueConfig, RedisConfig, RunnerConfig,
     ServeConfig, SessionConfig,
 };
+pub use detach_key::{DetachKey, detach_keys};
 pub use endpoints::{Endpoint, EndpointKind};
 pub use environment::{Environment, PREFIX};
 pub use file::{ConfigFile, edit};

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::file::{ConfigFile, unknown};
 use super::keys::{self, KEYS, Key, Kind};
-use super::{ConfigError, Environment, endpoints};
+use super::{ConfigError, Environment, detach_key, endpoints};
 use crate::model::MachineId;
 use crate::store::RedisTarget;
 use crate::util::human;
@@ -271,6 +271,7 @@ fn check_text(key: &Key, text: &str) -> Option<String> {
         "serve.bind" if text.parse::<std::net::IpAddr>().is_err() => Some(
             "takes an IP address, such as 127.0.0.1, ::1 or this machine's address in a tailnet".to_owned(),
         ),
+        "session.detach_key" if detach_key::detach_keys(text).is_none() => Some(detach_key::TAKES.to_owned()),
         "serve.require_token" if !matches!(text, "actions" | "all") => {
             Some("takes `actions` or `all`".to_owned())
         }

@@ -52,6 +52,7 @@ await browserTest(async (page, faults) => {
   });
   await page.reload();
   await until('the question is in the inbox again', () => item.isVisible());
+  check((await told()).length === 0, `of what was asked before the page was opened the system was told: ${JSON.stringify(await told())}`);
   const listed = page.locator(`#sessions li[data-session-id="${id}"]`);
   check((await listed.locator('.session-outcome').innerText()) === 'needs you', 'the list does not say that it needs somebody');
 

@@ -77,6 +77,11 @@ fn a_terminal_is_launched_typed_into_and_resized() {
 }
 
 #[test]
+fn what_is_pasted_and_dropped_reaches_a_terminal() {
+    passes("handing.mjs");
+}
+
+#[test]
 fn two_pages_share_a_terminal() {
     passes("viewers.mjs");
 }
@@ -104,6 +109,11 @@ fn a_phone_has_every_key_and_pane() {
 #[test]
 fn a_session_that_needs_somebody_is_answered_in_the_inbox() {
     passes("needs.mjs");
+}
+
+#[test]
+fn notifications_are_switched_on_in_the_inbox_and_tell_what_is_new() {
+    passes("notify.mjs");
 }
 
 #[test]

@@ -37,6 +37,22 @@ fn an_unknown_key_is_refused_with_a_suggestion() {
 }
 
 #[test]
+fn keys_that_attach_would_refuse_are_not_set() {
+    let home = Home::new();
+    for keys in ["bogus", "d", "", "ctrl-a b c d"] {
+        let output = home.run(["config", "set", "session.detach_key", keys]);
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("session.detach_key") && said.contains("ctrl-a d"), "{said}");
+    }
+    assert_eq!(home.ok(["config", "get", "session.detach_key"]), "ctrl-\\\n");
+    home.ok(["config", "set", "session.detach_key", "ctrl-a d"]);
+    assert_eq!(home.ok(["config", "get", "session.detach_key"]), "ctrl-a d\n");
+    home.ok(["config", "set", "session.detach_key", "--unset"]);
+    assert_eq!(home.ok(["config", "get", "session.detach_key"]), "ctrl-\\\n");
+}
+
+#[test]
 fn a_config_of_1_9_is_valid() {
     let home = Home::new();
     std::fs::create_dir_all(home.darkmux()).unwrap();

@@ -274,7 +274,7 @@ async fn a_viewer_that_stands_still_slows_nobody() {
 #[tokio::test]
 async fn what_is_said_is_told_at_once_and_stands_in_the_state_file() {
     let session = Session::start(
-        r"read x; printf '\033]2;a \033]2;title\007'; read x; printf '\033]9;look\007\033]777;notify;who;what\007\007'; read x; printf '\007'; read x",
+        r"read x; printf '\033]2;a \033]2;title\007'; read x; printf '\033]2;\007\033]9;look\007\033]777;notify;who;what\007\007'; read x; printf '\007'; read x",
     );
     let mut events = session.client().await.events().await.unwrap();
     assert!(matches!(next_event(&mut events).await, Some(HostEvent::Status { .. })), "the state comes first");
@@ -303,6 +303,7 @@ async fn what_is_said_is_told_at_once_and_stands_in_the_state_file() {
         let listed = session.home.json(["session", "ls", "--json"]);
         (listed["sessions"][0]["notice"]["body"] == "what").then_some(())
     });
+    assert_eq!(status.terminal_title, None, "an empty title takes the old one back");
     // Who looks has seen it, and hears the next one.
     let mut viewer = session.attach(None).await;
     begin(&mut viewer).await;
@@ -354,7 +355,10 @@ async fn an_agent_reports_itself_and_the_flow_tells_when_it_waits() {
     state_that(&mut events, |status| !status.unread).await;
     assert_eq!(session.ask("PUT /status", "null").await.0, 204);
     state_that(&mut events, |status| status.report.is_none()).await;
-    assert_eq!(session.ask("PUT /status", "[1]").await.0, 400);
+    for list in ["[1]", "[]"] {
+        assert_eq!(session.ask("PUT /status", list).await.0, 400, "{list}");
+        assert_eq!(session.ask("PUT /agent", list).await.0, 400, "{list}");
+    }
     assert_eq!(session.ask("PUT /status", &format!("{working:5000}")).await.0, 413);
     assert_eq!(session.records("session.needs_you").len(), 1);
 }

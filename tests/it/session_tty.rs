@@ -247,8 +247,10 @@ async fn the_keys_that_leave_can_be_others() {
 
     let home = home.with("DARKMUX_SESSION_DETACH_KEY", "d");
     let mut tty = Tty::start(&home, ["session", "attach", &id]);
-    tty.expect("session.detach_key").await;
     assert_eq!(tty.wait().await.shell_code(), 2);
+    let shown = tty.rest();
+    assert!(shown.contains("session.detach_key"), "{shown:?}");
+    assert!(!shown.contains("\u{1b}]") && !shown.contains("\u{1b}[22;"), "it set the title: {shown:?}");
 }
 
 #[tokio::test]

@@ -149,7 +149,7 @@ export function createBoard(go, tileActions) {
     reconcile(groups, [...next.values()].map(({ element }) => element));
     const open = state.sessions.filter((one) => isOpen(one.state)).length;
     setText(total, [`${open} running`, count(state.sessions.length, 'session'), state.sessions.length > MAX_ROWS && `the newest ${MAX_ROWS} are shown`].filter(Boolean).join(' · '));
-    empty.hidden = state.sessions.length > 0 || !state.sessionsLoaded;
+    empty.hidden = state.sessions.length > 0 || state.sessionsLoaded === '';
     for (const id of picked) if (!state.sessions.some((one) => one.id === id)) picked.delete(id);
     changed();
   }

@@ -8,13 +8,14 @@ import { clock, count, utc } from '../format.js';
 import { oneLine } from '../sanitize.js';
 import { byId, h, replace, setText } from './dom.js';
 import { createInbox } from './inbox.js';
+import { createNotifySwitch } from './notify.js';
 
 /** @typedef {import('../types.js').State} State */
 
 const MAX_TEXT = 400;
 
-/** @param {import('./inbox.js').InboxActions} actions */
-export function createInboxPage(actions) {
+/** @param {import('./inbox.js').InboxActions} actions @param {Parameters<typeof createNotifySwitch>[0]} notices */
+export function createInboxPage(actions, notices) {
   const page = byId('page-inbox', HTMLElement);
   const total = h('span', { class: 'note' });
   const list = h('ol', { class: 'inbox inbox-wide' });
@@ -23,7 +24,8 @@ export function createInboxPage(actions) {
   const log = h('ol', { class: 'log', 'aria-label': 'Messages of this page, newest first' });
   const said = h('span', { class: 'note' });
   const messages = h('section', {}, h('h3', {}, 'Messages', said), log);
-  page.append(h('div', { class: 'page-head' }, h('h2', {}, 'Inbox'), total), panel, calm, messages);
+  const notify = createNotifySwitch(notices);
+  page.append(h('div', { class: 'page-head' }, h('h2', {}, 'Inbox'), total, notify.label, notify.todo), panel, calm, messages);
   const inbox = createInbox(actions, { panel, list, total: h('span', {}) });
   /** @type {unknown} */
   let shownLog;
@@ -33,6 +35,7 @@ export function createInboxPage(actions) {
     render(state) {
       if (state.place.route.page !== 'inbox') return;
       inbox.render(state);
+      notify.update(state.access === 'act' || state.access === 'watch');
       calm.hidden = !panel.hidden;
       setText(total, panel.hidden ? '' : count(list.children.length, 'session needs you', 'sessions need you'));
       if (state.toastLog === shownLog) return;

@@ -74,7 +74,7 @@ export function createSessions(openSession) {
   /** @param {State} state */
   function renderEmpty(state) {
     empty.hidden = state.sessions.length > 0;
-    const shown = String(state.sessionsLoaded);
+    const shown = String(state.sessionsLoaded !== '');
     if (empty.hidden || shown === emptyShown) return;
     emptyShown = shown;
     if (!state.sessionsLoaded) replace(empty, h('p', {}, state.mode.kind === 'demo' ? 'No session yet at this moment.' : 'Asking the daemon…'));

@@ -5,11 +5,12 @@
  * @module
  */
 
-import { uploadPicture } from '../act.js';
 import { sessionOf } from '../routes.js';
 import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../terminal/keymap.js';
 import { bringXterm, fontFor, FONT_SIZE } from '../terminal/xterm.js';
 import { byId, setText } from './dom.js';
+import { createHanding } from './handing.js';
+import { createKeybar } from './keybar.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {NonNullable<Awaited<ReturnType<typeof bringXterm>>>} Xterm */
@@ -17,9 +18,6 @@ import { byId, setText } from './dom.js';
 /** @typedef {ReturnType<OpenTerminal>} Connection */
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
-const MAX_PICTURE = 10 * 1024 * 1024;
-/** How long Ctrl+V waits for a browser that may have nothing to paste. */
-const PASTE_MS = 300;
 const encoder = new TextEncoder();
 
 /**
@@ -38,12 +36,13 @@ export function createTerminal(actions) {
   const state = byId('terminal-state', HTMLElement);
   const claim = byId('terminal-claim', HTMLButtonElement);
   const finder = byId('terminal-search', HTMLInputElement);
-  const bar = byId('keybar', HTMLElement);
-  const ctrl = byId('keybar-ctrl', HTMLButtonElement);
   /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean, next: boolean, over: string} | null} */
   let shown = null;
-  /** Ctrl+V was pressed, and waits for what the browser pastes. */
-  let quoting = 0;
+  const bar = createKeybar({
+    press: (key, ctrl) => type(barKey(key, { application: shown?.xterm?.term.modes.applicationCursorKeysMode ?? false, ctrl })),
+    paste: () => void handing.paste(),
+  });
+  const handing = createHanding(pane, { target: () => shown, may, type, warn: actions.warn, mac: MAC });
 
   /** @param {string} text @param {string} [tone] */
   function say(text, tone = '') {
@@ -52,20 +51,27 @@ export function createTerminal(actions) {
     state.dataset.tone = tone;
   }
 
-  /** @param {string} text */
-  function type(text) {
-    if (!shown?.connection || text === '') return;
-    const report = isReport(text);
-    // What nobody typed must neither take the size over nor be refused aloud.
-    if (report && (!shown.own || shown.readOnly || shown.over !== '')) return;
-    if (shown.over !== '') return actions.warn(shown.over, 'note');
-    if (shown.readOnly) return actions.warn('This page may watch and not type.', 'note');
-    const typed = !report && armed() ? withCtrl(text) : text;
-    if (!report) ctrl.setAttribute('aria-pressed', 'false');
-    if (!shown.connection.type(encoder.encode(typed))) actions.warn('Not connected: what you typed was not sent.');
+  /** @returns {boolean} whether a person may type; says why not */
+  function may() {
+    if (!shown?.connection) return false;
+    const problem = shown.over || (shown.readOnly ? 'This page may watch and not type.' : '');
+    if (problem !== '') actions.warn(problem, 'note');
+    return problem === '';
   }
 
-  const armed = () => ctrl.getAttribute('aria-pressed') === 'true';
+  /** @param {string} text @returns {boolean} whether it was sent */
+  function type(text) {
+    if (!shown?.connection || text === '') return false;
+    const report = isReport(text);
+    // What nobody typed must neither take the size over nor be refused aloud.
+    if (report && (!shown.own || shown.readOnly || shown.over !== '')) return false;
+    if (!report && !may()) return false;
+    const typed = !report && bar.armed() ? withCtrl(text) : text;
+    if (!report) bar.disarm();
+    const sent = shown.connection.type(encoder.encode(typed));
+    if (!sent) actions.warn('Not connected: what you typed was not sent.');
+    return sent;
+  }
 
   function fit() {
     if (!shown?.xterm || !shown.connection) return;
@@ -165,12 +171,12 @@ export function createTerminal(actions) {
   /** @param {KeyboardEvent} event @param {Xterm} xterm @returns {boolean} whether the terminal is to take it */
   function keyed(event, { term }) {
     const means = meaning(event, { mac: MAC, selection: term.hasSelection() });
-    if (event.type === 'keydown') quote();
+    if (event.type === 'keydown') handing.quote();
     if (means === null) return true;
     // The browser pastes by itself.
     if ('do' in means && means.do === 'paste') return false;
     if ('do' in means && means.do === 'picture') {
-      if (event.type === 'keydown') quoting = setTimeout(quote, PASTE_MS);
+      if (event.type === 'keydown') handing.expect();
       return false;
     }
     event.preventDefault();
@@ -183,19 +189,6 @@ export function createTerminal(actions) {
     return false;
   }
 
-  /** There was no picture: Ctrl+V is what it always was. @returns {boolean} whether it was pressed */
-  function quote() {
-    const pressed = quoting !== 0;
-    unquote();
-    if (pressed) type('\x16');
-    return pressed;
-  }
-
-  function unquote() {
-    clearTimeout(quoting);
-    quoting = 0;
-  }
-
   /** @param {boolean} show */
   function showFinder(show) {
     finder.hidden = !show;
@@ -204,7 +197,8 @@ export function createTerminal(actions) {
   }
 
   function close() {
-    unquote();
+    handing.forget();
+    bar.end();
     shown?.connection?.close();
     shown?.xterm?.dispose();
     shown = null;
@@ -212,30 +206,6 @@ export function createTerminal(actions) {
     showFinder(false);
     claim.hidden = true;
     say('');
-  }
-
-  /** @param {ClipboardEvent} event */
-  async function pasted(event) {
-    const items = [...(event.clipboardData?.items ?? [])];
-    const file = items.find((item) => item.type.startsWith('image/'))?.getAsFile();
-    const taken = () => {
-      event.preventDefault();
-      event.stopPropagation();
-    };
-    if (!file && quote()) return taken();
-    if (items.length === 0 && !MAC) actions.warn('There is no text to paste. Ctrl+V pastes a picture.', 'note');
-    if (!file || !shown) return;
-    taken();
-    unquote();
-    if (file.size > MAX_PICTURE) return actions.warn('The picture is larger than 10 MiB.');
-    try {
-      const mine = shown;
-      const path = await uploadPicture(mine.id, file);
-      // Another terminal may be shown by now.
-      if (shown === mine) type(path);
-    } catch (error) {
-      actions.warn(`The picture was not sent: ${error instanceof Error ? error.message : error}`);
-    }
   }
 
   claim.addEventListener('click', () => {
@@ -247,14 +217,6 @@ export function createTerminal(actions) {
     if (event.key === 'Enter') shown?.xterm?.find(finder.value, event.shiftKey ? 'previous' : 'next');
     if (event.key === 'Escape') showFinder(false);
   });
-  bar.addEventListener('pointerdown', (event) => event.preventDefault());
-  bar.addEventListener('click', ({ target }) => {
-    const key = target instanceof HTMLElement ? target.dataset.key : undefined;
-    if (key === 'ctrl') ctrl.setAttribute('aria-pressed', String(!armed()));
-    else if (key === 'paste') void navigator.clipboard?.readText().then((text) => shown?.xterm?.term.paste(text)).catch(() => actions.warn('The browser does not let this page read the clipboard.'));
-    else if (key) type(barKey(key, { application: shown?.xterm?.term.modes.applicationCursorKeysMode ?? false, ctrl: armed() }));
-  });
-  pane.addEventListener('paste', pasted, { capture: true });
   new ResizeObserver(fit).observe(screen);
   // A phone's keyboard covers the page without the page being told, but for this.
   visualViewport?.addEventListener('resize', () => {

@@ -71,6 +71,8 @@ struct Look<'a> {
 /// Shows a session on this terminal until it ends or the user leaves it: from an offset on, or beginning with its
 /// screen.
 pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Outcome {
+    let detach = Detach::new(&cx.config()?.session().detach_key);
+    let detach = detach.map_err(|words| Failure::new(Exit::Usage, words))?;
     let mut screen = Screen::stdout(Form::Raw).of_another_machine().keeping_rows();
     if keys == Keys::Looking {
         // Nothing that this terminal answers may be typed.
@@ -78,8 +80,6 @@ pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Out
     }
     let Listed { id, title, .. } = &remote.session;
     screen.title(if title.is_empty() { id } else { title })?;
-    let detach = Detach::new(&cx.config()?.session().detach_key);
-    let detach = detach.map_err(|words| Failure::new(Exit::Usage, words))?;
     let terminal = Terminal::open(Some(Signals::AsBytes)).or_exit(Exit::Internal)?;
     let mut look = Look {
         remote: &remote,

@@ -18,7 +18,8 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::{Value, json};
 
 use super::Host;
 use super::api::{Body, body_within, done, failure, json_response, parameter, text_response, type_in};
@@ -75,7 +76,7 @@ pub(super) async fn answer(host: &Arc<Host>, request: Request<Incoming>) -> Opti
 }
 
 /// The session in gmux's words, with ours beside them.
-fn meta(host: &Host) -> serde_json::Value {
+fn meta(host: &Host) -> Value {
     let status = host.status_now();
     let report = status.report.as_ref();
     json!({
@@ -108,7 +109,7 @@ async fn status(host: &Arc<Host>, request: Request<Incoming>) -> Response<Body> 
         Ok(bytes) => bytes,
         Err(refused) => return refused,
     };
-    match serde_json::from_slice::<Option<SessionReport>>(&bytes) {
+    match no_list::<Option<SessionReport>>(&bytes) {
         Ok(report) => {
             host.reported(report);
             done(StatusCode::NO_CONTENT)
@@ -117,6 +118,14 @@ async fn status(host: &Arc<Host>, request: Request<Incoming>) -> Response<Body> 
             StatusCode::BAD_REQUEST,
             format!("a report is {{label, working, error?, needs_you?}}: {error}"),
         ),
+    }
+}
+
+/// Reads what is no list: the fields of a list would be taken by their order.
+fn no_list<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    match serde_json::from_slice(bytes)? {
+        Value::Array(_) => Err(serde_json::Error::custom("this is a list")),
+        value => serde_json::from_value(value),
     }
 }
 
@@ -143,7 +152,7 @@ async fn agent(host: &Arc<Host>, request: Request<Incoming>) -> Response<Body> {
         Ok(bytes) => bytes,
         Err(refused) => return refused,
     };
-    match serde_json::from_slice::<Agent>(&bytes) {
+    match no_list::<Agent>(&bytes) {
         Ok(agent) => {
             host.agent(agent.title.as_deref(), agent.session.as_deref());
             done(StatusCode::NO_CONTENT)

@@ -116,11 +116,12 @@ impl Host {
         }
     }
 
-    /// The program gave the terminal a title.
+    /// The program gave the terminal a title, or took it back with an empty one.
     pub(super) fn titled(&self, title: String) {
+        let title = Some(title).filter(|title| !title.is_empty());
         self.change(|status| {
-            let changed = status.terminal_title.as_ref() != Some(&title);
-            status.terminal_title = Some(title);
+            let changed = status.terminal_title != title;
+            status.terminal_title = title;
             changed
         });
     }

@@ -57,7 +57,7 @@ pub(super) fn possible(size: WindowSize) -> WindowSize {
 /// What the bytes said besides drawing.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// The title, where it changed.
+    /// The title, where it changed; empty where there is none any more.
     pub title: Option<String>,
     /// Notices and bells.
     pub notices: Vec<Notice>,
@@ -212,9 +212,9 @@ impl Screen {
             return self.link(link);
         }
         let (title, notice, working) = osc::read(string);
-        if title.is_some() && title != self.title {
-            self.title.clone_from(&title);
-            self.said.title = title;
+        if let Some(title) = title.filter(|title| title != self.title.as_deref().unwrap_or_default()) {
+            self.title = Some(title.clone()).filter(|title| !title.is_empty());
+            self.said.title = Some(title);
         }
         if let Some(notice) = notice {
             self.notice(notice);

@@ -34,7 +34,7 @@ pub(in crate::session) fn title(text: &str) -> Option<String> {
     Some(bounded(text, TITLE_MAX)).filter(|title| !title.is_empty())
 }
 
-/// Reads `ESC ]` and its text: a title, a notice, whether a command began.
+/// Reads `ESC ]` and its text: a title, which is empty where the old one is taken back, a notice, whether a command began.
 pub(super) fn read(string: &[u8]) -> (Option<String>, Option<Notice>, Option<bool>) {
     let command = string.get(2..).unwrap_or_default();
     let (number, rest) = match memchr::memchr(b';', command) {
@@ -42,7 +42,7 @@ pub(super) fn read(string: &[u8]) -> (Option<String>, Option<Notice>, Option<boo
         None => (command, &b""[..]),
     };
     match number {
-        b"0" | b"2" => (title(&String::from_utf8_lossy(rest)), None, None),
+        b"0" | b"2" => (Some(bounded(&String::from_utf8_lossy(rest), TITLE_MAX)), None, None),
         // ConEmu's progress (`4;…`) and its other numbered commands are none.
         b"9" if !(rest.len() > 1 && rest[1] == b';' && rest[0].is_ascii_digit()) => {
             (None, notice(&[], rest), None)

@@ -320,6 +320,11 @@ fn questions_titles_and_notices_are_read() {
     let hello = Notice { title: String::new(), body: "hello".to_owned() };
     assert_eq!(said.notices, [hello, Notice::default()]);
     assert_eq!(said.working, Some(true));
+    screen.feed(b"\x1b]2;\x07");
+    assert_eq!(screen.take_said().title.as_deref(), Some(""), "it is taken back");
+    assert!(!String::from_utf8_lossy(&screen.snapshot()).contains("\x1b]2;"));
+    screen.feed(b"\x1b]0;\x07\x1b]2\x07");
+    assert_eq!(screen.take_said().title, None, "it is as it was");
     screen.feed("\x1b]2;".as_bytes());
     screen.feed("x".repeat(1 << 20).as_bytes());
     assert!(screen.snapshot().len() < 10_000);

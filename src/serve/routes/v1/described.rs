@@ -74,6 +74,10 @@ pub(super) fn complete(mut document: Value, cookie: &str) -> Value {
 }
 
 fn describe(operation: &mut Value, route: &Route, has_body: bool) {
+    // A queue and a session are both resumed.
+    if let (Some(group), Some(id)) = (operation["tags"][0].as_str(), operation["operationId"].as_str()) {
+        operation["operationId"] = json!(format!("{group}_{id}"));
+    }
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         present(&mut parameter["schema"]);
     }

@@ -115,6 +115,18 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_has_an_id_of_its_own() {
+        let document = made("darkmux-1").unwrap();
+        let mut ids = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap_or_default();
+                assert!(!id.is_empty() && ids.insert(id), "{method} {path}: {id}");
+            }
+        }
+    }
+
+    #[test]
     fn who_may_ask_and_how_it_is_refused_is_told_of_every_operation() {
         let document = made("darkmux-1").unwrap();
         assert_eq!(document["info"]["title"], "darkmux");
