@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::Data;
 
 use super::upgrade::{ClientSocket, ClientStream};
 use crate::peer::{PeerError, PeerSocket, RemoteId};
@@ -93,7 +94,8 @@ pub async fn relay(client: ClientSocket, peer: PeerSocket, name: String, ready: 
     let (sink, mut frames) = client.split();
     let (mut to_peer, mut from_peer) = peer.split();
     let stall = app.limits.write_stall;
-    let mut down = Down { sink, ours: true, read_only, at: None, end: 0, stall, drawing: false, took: false };
+    let mut down =
+        Down { sink, ours: true, read_only, at: None, end: 0, stall, next: Data::Binary, took: false };
     let beats = Beats {
         client: Heartbeat::new(app.limits.ping, app.limits.pong),
         peer: Heartbeat::new(app.limits.ping, app.limits.pong),

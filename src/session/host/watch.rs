@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::viewers::{Sized, ViewerKind};
@@ -65,7 +66,7 @@ pub(super) fn join(host: &Arc<Host>, how: How) -> (Watch, Typing) {
         (true, false) => Next::Screen { answered },
     };
     let sized = host.viewers.sized();
-    let watch = Watch { viewer: Arc::clone(&viewer), reader, sized, next, pieces: None };
+    let watch = Watch { viewer: Arc::clone(&viewer), reader, sized, next, drawing: None };
     (watch, Typing { viewer, waiting: VecDeque::new(), bytes: 0 })
 }
 
@@ -89,12 +90,27 @@ pub(super) struct Watch {
     reader: OutputReader,
     sized: watch::Receiver<Sized>,
     next: Next,
-    /// What comes of a screen that is drawn.
-    pieces: Option<mpsc::UnboundedReceiver<Piece>>,
+    /// The screen that is drawn for it.
+    drawing: Option<Drawing>,
+}
+
+/// A screen that is drawn, and what comes of it.
+struct Drawing {
+    done: Fuse<BoxFuture<'static, ()>>,
+    pieces: mpsc::Receiver<Piece>,
+}
+
+impl std::fmt::Debug for Drawing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drawing").finish_non_exhaustive()
+    }
 }
 
 /// Offset of the output that follows the screen, a piece of it, and whether more of it comes.
 type Piece = (u64, Vec<u8>, bool);
+
+/// More pieces than the largest screen has.
+const PIECES_MAX: usize = 256;
 
 impl Source for Watch {
     async fn next(&mut self) -> io::Result<Option<Event>> {
@@ -146,33 +162,37 @@ impl Watch {
     /// Has the screen drawn as it is now; the output goes on after it.
     fn screen(&mut self, answered: bool, size: bool) {
         let host = Arc::clone(&self.viewer.host);
-        // At most a picture's bytes.
-        let (give, pieces) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let (give, pieces) = mpsc::channel(PIECES_MAX);
+        let done = async move {
             let model = Arc::clone(&host.model);
             let drawn = model.look(move |screen, at| {
                 // What the program asked before this viewer came is nothing that it sees. Passed on here, because the
                 // viewer may be gone when the picture is there, and what the program said is told once.
                 model::pass_on(&host, screen.take_said(), answered);
                 if !give.is_closed() {
-                    screen.draw_picture(&mut |piece, more| _ = give.send((at, piece, more)));
+                    screen.draw_picture(&mut |piece, more| _ = give.try_send((at, piece, more)));
                 }
             });
-            drawn.await
-        });
-        self.pieces = Some(pieces);
+            _ = drawn.await;
+        };
+        self.drawing = Some(Drawing { done: done.boxed().fuse(), pieces });
         self.next = Next::Rest { size };
     }
 
     /// The next piece of the screen.
     async fn piece(&mut self, size: bool) -> io::Result<Event> {
-        let piece = match &mut self.pieces {
-            Some(pieces) => pieces.recv().await,
-            None => None,
+        let ending = || io::Error::other("the host is ending");
+        let Drawing { done, pieces } = self.drawing.as_mut().ok_or_else(ending)?;
+        let piece = loop {
+            tokio::select! {
+                biased;
+                piece = pieces.recv() => break piece,
+                () = &mut *done => {}
+            }
         };
-        let (at, bytes, more) = piece.ok_or_else(|| io::Error::other("the host is ending"))?;
+        let (at, bytes, more) = piece.ok_or_else(ending)?;
         if !more {
-            self.pieces = None;
+            self.drawing = None;
             self.next = if size { Next::Size } else { Next::Output };
             self.reader.seek(at);
         }

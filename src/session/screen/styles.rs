@@ -21,6 +21,9 @@ const LINKS_MAX: usize = 1024 * 1024;
 /// Most bytes of a link; a longer one is none.
 const LINK_MAX: usize = 2048;
 
+/// Bytes written after which text looks as `vt100` has it: a screen whose cells are a long link each has no end else.
+const BEYOND_MAX: usize = 2 * 1024 * 1024;
+
 /// New styles before it is looked again which of them are still in use.
 const LOOK_AFTER: usize = 1024;
 
@@ -172,9 +175,13 @@ impl Styles {
             out.push_str(&written[copied..at]);
             copied = at + b"\x1b[m".len() + parameters.len();
             drawn.apply(parameters);
-            let shown = self.shown(drawn.clone());
+            let mut shown = self.shown(drawn.clone());
             let was_beyond = std::mem::replace(&mut is_beyond, carried(drawn.front).is_some());
-            if is_beyond || was_beyond {
+            let is_full = out.len() > BEYOND_MAX;
+            if is_full && carried(drawn.front).is_some() {
+                shown = Style { link: None, ..shown };
+                shown.write_common(&mut out, shown.front);
+            } else if is_beyond || was_beyond {
                 shown.write(&mut out);
             } else {
                 out.push_str(&written[at..copied]);

@@ -7,6 +7,9 @@ use vt100::Parser;
 
 const SIZE: WindowSize = WindowSize { cols: 12, rows: 5 };
 
+/// More than any picture takes, in bytes.
+const SNAPSHOT_MOST: usize = 8 * 1024 * 1024;
+
 /// Rows kept by the terminals that the model is compared with.
 const REFERENCE_ROWS: usize = 2000;
 
@@ -383,4 +386,10 @@ fn styles_are_bounded_and_the_newest_are_shown() {
         );
     }
     assert!(String::from_utf8(screen.snapshot()).unwrap().contains("\x1b]8;;x:1999\x1b\\x"));
+    // Two long links that take turns over all cells.
+    let links = ["a", "b"].map(|link| format!("\x1b]8;;{}\x07x", link.repeat(2000)));
+    for number in 0..60_000 {
+        screen.feed(links[number % 2].as_bytes());
+    }
+    assert!(screen.snapshot().len() < SNAPSHOT_MOST);
 }

@@ -94,8 +94,8 @@ pub struct Down<S> {
     pub end: u64,
     /// Longest time for one frame.
     pub stall: Duration,
-    /// A picture has begun and goes on.
-    pub drawing: bool,
+    /// Kind of the frame that a piece of a picture comes in next.
+    pub next: Data,
     /// The client took a frame that had to wait for it: it is there, however much lies between it and a ping.
     pub took: bool,
 }
@@ -139,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Down<S> {
         match event {
             Event::Output(bytes) => self.output(bytes).await,
             Event::Snapshot { at, bytes, more } => {
-                if !self.drawing {
+                if self.next == Data::Binary {
                     self.at = None;
                     self.end = self.end.max(at);
                     self.attached(at, true).await?;
@@ -177,11 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Down<S> {
 
     /// Sends a piece of the picture, all of which is one message.
     async fn piece(&mut self, bytes: Bytes, more: bool) -> Result<(), Close> {
-        let begins = !std::mem::replace(&mut self.drawing, more);
-        if begins && !more {
+        let kind = std::mem::replace(&mut self.next, if more { Data::Continue } else { Data::Binary });
+        if kind == Data::Binary && !more {
             return self.send(Message::Binary(bytes)).await;
         }
-        let kind = if begins { Data::Binary } else { Data::Continue };
         self.send(Message::Frame(Frame::message(bytes, OpCode::Data(kind), !more))).await
     }
 
