@@ -49,8 +49,6 @@ pub enum Event {
         at: u64,
         /// What draws it.
         bytes: Bytes,
-        /// It goes on with the next event; never for who is not the host.
-        more: bool,
     },
     /// The terminal's size, and who decides about it.
     Size {
@@ -88,7 +86,7 @@ impl Events {
             if kind != Kind::Snapshot
                 && let Some((at, bytes)) = self.snapshot.take()
             {
-                return Ok(Some(Event::Snapshot { at, bytes: bytes.freeze(), more: false }));
+                return Ok(Some(Event::Snapshot { at, bytes: bytes.freeze() }));
             }
             let Some((_, payload)) = self.decoder.next_frame().map_err(foreign)? else { return Ok(None) };
             match kind {

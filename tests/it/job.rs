@@ -106,7 +106,7 @@ async fn a_job_is_shown_by_id_name_beginning_and_end() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(home.ok(["job", "show", "5678", "--message"]), "echo alpha-12345678\nsecond line");
-    for (name, says) in [("alpha", "write more"), ("678", "no job"), ("nobody", "job ls"), ("", "no job")] {
+    for (name, says) in [("alpha", "by its id"), ("678", "no job"), ("nobody", "job ls"), ("", "no job")] {
         for verb in ["show", "wait", "logs", "cancel", "retry", "explain"] {
             let output = home.run(["job", verb, name]);
             assert_eq!(output.status.code(), Some(1), "{verb} {name}: {}", describe(&output));

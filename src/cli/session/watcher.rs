@@ -228,7 +228,7 @@ impl<'a> Watcher<'a> {
                     match event {
                         Ok(Some(Event::Output(bytes))) => self.show(&bytes)?,
                         Ok(Some(Event::Gap(from, to))) => self.gap(from, to)?,
-                        Ok(Some(Event::Snapshot { at, bytes, .. })) => self.picture(at, &bytes)?,
+                        Ok(Some(Event::Snapshot { at, bytes })) => self.picture(at, &bytes)?,
                         Ok(Some(Event::Size { size, owner })) => if self.is_taken_over(size, owner) {
                             return Ok(Followed::Anew);
                         },

@@ -14,7 +14,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::Data;
 
 use super::upgrade::{ClientSocket, ClientStream};
 use crate::peer::{PeerError, PeerSocket, RemoteId};
@@ -94,8 +93,7 @@ pub async fn relay(client: ClientSocket, peer: PeerSocket, name: String, ready: 
     let (sink, mut frames) = client.split();
     let (mut to_peer, mut from_peer) = peer.split();
     let stall = app.limits.write_stall;
-    let mut down =
-        Down { sink, ours: true, read_only, at: None, end: 0, stall, next: Data::Binary, took: false };
+    let mut down = Down { sink, ours: true, read_only, at: None, end: 0, stall, took: false };
     let beats = Beats {
         client: Heartbeat::new(app.limits.ping, app.limits.pong),
         peer: Heartbeat::new(app.limits.ping, app.limits.pong),

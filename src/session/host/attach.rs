@@ -47,7 +47,7 @@ async fn send(mut watch: Watch, mut down: Outgoing) -> io::Result<()> {
                 let [c, d] = size.rows.to_be_bytes();
                 put(&mut frame, Kind::Resize, &[a, b, c, d, owner.byte()]);
             }
-            Event::Snapshot { at, bytes, more: _ } => {
+            Event::Snapshot { at, bytes } => {
                 send_screen(&mut down, at, &bytes).await?;
                 continue;
             }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Fuse};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::viewers::{Sized, ViewerKind};
 use super::{Host, model};
@@ -66,7 +65,7 @@ pub(super) fn join(host: &Arc<Host>, how: How) -> (Watch, Typing) {
         (true, false) => Next::Screen { answered },
     };
     let sized = host.viewers.sized();
-    let watch = Watch { viewer: Arc::clone(&viewer), reader, sized, next, drawing: None };
+    let watch = Watch { viewer: Arc::clone(&viewer), reader, sized, next };
     (watch, Typing { viewer, waiting: VecDeque::new(), bytes: 0 })
 }
 
@@ -75,8 +74,6 @@ pub(super) fn join(host: &Arc<Host>, how: How) -> (Watch, Typing) {
 enum Next {
     /// The whole screen; whether a terminal was there before, which answers the program's questions.
     Screen { answered: bool },
-    /// The rest of the screen, and then the size or the output.
-    Rest { size: bool },
     /// The size, whatever it is.
     Size,
     /// What the program puts out.
@@ -90,36 +87,16 @@ pub(super) struct Watch {
     reader: OutputReader,
     sized: watch::Receiver<Sized>,
     next: Next,
-    /// The screen that is drawn for it.
-    drawing: Option<Drawing>,
 }
-
-/// A screen that is drawn, and what comes of it.
-struct Drawing {
-    done: Fuse<BoxFuture<'static, ()>>,
-    pieces: mpsc::Receiver<Piece>,
-}
-
-impl std::fmt::Debug for Drawing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Drawing").finish_non_exhaustive()
-    }
-}
-
-/// Offset of the output that follows the screen, a piece of it, and whether more of it comes.
-type Piece = (u64, Vec<u8>, bool);
-
-/// More pieces than the largest screen has.
-const PIECES_MAX: usize = 256;
 
 impl Source for Watch {
     async fn next(&mut self) -> io::Result<Option<Event>> {
         match self.next {
             Next::Screen { answered } => {
-                self.screen(answered, true);
-                self.piece(true).await.map(Some)
+                let event = self.screen(answered).await?;
+                self.next = Next::Size;
+                Ok(Some(event))
             }
-            Next::Rest { size } => self.piece(size).await.map(Some),
             Next::Size => {
                 self.next = Next::Output;
                 let now = *self.sized.borrow_and_update();
@@ -151,52 +128,26 @@ impl Watch {
                 self.next = Next::Screen { answered };
                 // Who only looks whether there is more of the output does not have it drawn in vain.
                 tokio::task::yield_now().await;
-                self.screen(answered, false);
-                self.piece(false).await?
+                self.screen(answered).await.inspect(|_| self.next = Next::Output)?
             }
             Chunk::Gap(from, to) => Event::Gap(from, to),
             Chunk::End => Event::End(Box::new(self.viewer.host.status_now())),
         })
     }
 
-    /// Has the screen drawn as it is now; the output goes on after it.
-    fn screen(&mut self, answered: bool, size: bool) {
+    /// The screen as it is now; the output goes on after it.
+    async fn screen(&mut self, answered: bool) -> io::Result<Event> {
         let host = Arc::clone(&self.viewer.host);
-        let (give, pieces) = mpsc::channel(PIECES_MAX);
-        let done = async move {
-            let model = Arc::clone(&host.model);
-            let drawn = model.look(move |screen, at| {
-                // What the program asked before this viewer came is nothing that it sees. Passed on here, because the
-                // viewer may be gone when the picture is there, and what the program said is told once.
-                model::pass_on(&host, screen.take_said(), answered);
-                if !give.is_closed() {
-                    screen.draw_picture(&mut |piece, more| _ = give.try_send((at, piece, more)));
-                }
-            });
-            _ = drawn.await;
-        };
-        self.drawing = Some(Drawing { done: done.boxed().fuse(), pieces });
-        self.next = Next::Rest { size };
-    }
-
-    /// The next piece of the screen.
-    async fn piece(&mut self, size: bool) -> io::Result<Event> {
-        let ending = || io::Error::other("the host is ending");
-        let Drawing { done, pieces } = self.drawing.as_mut().ok_or_else(ending)?;
-        let piece = loop {
-            tokio::select! {
-                biased;
-                piece = pieces.recv() => break piece,
-                () = &mut *done => {}
-            }
-        };
-        let (at, bytes, more) = piece.ok_or_else(ending)?;
-        if !more {
-            self.drawing = None;
-            self.next = if size { Next::Size } else { Next::Output };
-            self.reader.seek(at);
-        }
-        Ok(Event::Snapshot { at, bytes: bytes.into(), more })
+        let model = Arc::clone(&host.model);
+        let seen = model.look(move |screen, at| {
+            // What the program asked before this viewer came is nothing that it sees. Passed on here, because the
+            // viewer may be gone when the picture is there, and what the program said is told once.
+            model::pass_on(&host, screen.take_said(), answered);
+            (at, screen.snapshot())
+        });
+        let (at, bytes) = seen.await.ok_or_else(|| io::Error::other("the host is ending"))?;
+        self.reader.seek(at);
+        Ok(Event::Snapshot { at, bytes: bytes.into() })
     }
 
     fn size(&self, sized: Sized) -> Event {

@@ -8,7 +8,6 @@ use std::fmt::{self, Write};
 use memchr::memchr;
 use vt100::capture::{BasicFormattedCaptureRange, BasicFormattedCaptureState, RowContents};
 
-use super::pieces::Pieces;
 use super::styles::Styles;
 
 /// Most lines kept.
@@ -111,7 +110,7 @@ impl Lines {
 
     /// Writes the newest lines, at most `room` bytes; returns whether the last one goes on in the row that `screen`
     /// keeps or shows first.
-    pub fn write(&self, out: &mut Pieces<'_>, room: usize, screen: &vt100::Screen) -> bool {
+    pub fn write(&self, out: &mut Vec<u8>, room: usize, screen: &vt100::Screen) -> bool {
         let Some(last) = &self.last else { return false };
         let skip = self.bytes.len().saturating_sub(room);
         let (front, back) = self.bytes.as_slices();
@@ -129,17 +128,17 @@ impl Lines {
         for piece in pieces {
             let mut rest = piece;
             while let Some(at) = memchr(b'\n', rest) {
-                out.push(&rest[..at]);
-                out.push(b"\r\n");
+                out.extend_from_slice(&rest[..at]);
+                out.extend_from_slice(b"\r\n");
                 rest = &rest[at + 1..];
             }
-            out.push(rest);
+            out.extend_from_slice(rest);
         }
         let goes_on = !begins_line(last, |first, last| {
             _ = screen.write_contents_formatted_basic(first, BasicFormattedCaptureRange::Full(last));
         });
         if !goes_on {
-            out.push(b"\r\n");
+            out.extend_from_slice(b"\r\n");
         }
         goes_on
     }

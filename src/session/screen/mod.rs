@@ -12,7 +12,6 @@
 mod lines;
 mod modes;
 mod osc;
-mod pieces;
 mod sequence;
 mod skip;
 mod snapshot;

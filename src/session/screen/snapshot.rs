@@ -7,7 +7,6 @@ use std::fmt::Write;
 
 use vt100::{Parser, Screen as Cells};
 
-use super::pieces::Pieces;
 use super::styles::END_LINK;
 use super::{Capture, Screen};
 
@@ -182,19 +181,6 @@ pub(super) fn kept_rows<T>(
 impl Screen {
     /// Bytes that draw this screen with the lines above it and its modes on any terminal of this size.
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut all = Vec::new();
-        self.draw_picture(&mut |piece, _| {
-            if all.is_empty() {
-                all = piece;
-            } else {
-                all.extend_from_slice(&piece);
-            }
-        });
-        all
-    }
-
-    /// The same in pieces, each with whether more follows.
-    pub fn draw_picture(&self, give: &mut dyn FnMut(Vec<u8>, bool)) {
         let cells = self.parser.screen();
         let main = main_screen(cells);
         let main = main.screen();
@@ -203,23 +189,22 @@ impl Screen {
         let Capture { lines, styles, .. } = self.parser.callbacks();
         let (kept, drawn) = (styles.write(&kept), styles.write(&drawn));
         let room = SNAPSHOT_MAX.saturating_sub(kept.len() + drawn.len() + lines.breaks());
-        let expected = lines.len() + lines.breaks() + kept.len() + drawn.len() + 1024;
-        let mut out = Pieces::new(give, expected);
-        out.push(b"\x1b[?2026h");
-        out.push(FIRST.as_bytes());
+        let mut out = Vec::with_capacity(lines.len() + lines.len() / 16 + kept.len() + drawn.len() + 1024);
+        out.extend_from_slice(b"\x1b[?2026h");
+        out.extend_from_slice(FIRST.as_bytes());
         let goes_on = lines.write(&mut out, room, main);
-        out.push(kept.as_bytes());
+        out.extend_from_slice(kept.as_bytes());
         if !kept.is_empty() || lines.len() > 0 || goes_on {
             // Up and out of the screen with them.
             let rows = usize::from(main.size().0.get());
             let breaks = rows - 1 + usize::from(goes_on && kept.is_empty());
-            out.push("\r\n".repeat(breaks).as_bytes());
+            out.extend_from_slice("\r\n".repeat(breaks).as_bytes());
         }
-        out.push(drawn.as_bytes());
-        out.push(b"\x1b[?2026l");
+        out.extend_from_slice(drawn.as_bytes());
+        out.extend_from_slice(b"\x1b[?2026l");
         // What is not whole yet goes on after it.
-        out.push(self.pending.bytes());
-        out.end();
+        out.extend_from_slice(self.pending.bytes());
+        out
     }
 
     /// All that `vt100` has to say about its cells.

@@ -74,7 +74,6 @@ fn gather(first: Bytes, events: &mut impl Source, ahead: &mut Option<Event>) -> 
 fn length(message: &Message) -> u64 {
     match message {
         Message::Binary(bytes) => bytes.len() as u64,
-        Message::Frame(frame) => frame.payload().len() as u64,
         _ => 0,
     }
 }
@@ -94,8 +93,6 @@ pub struct Down<S> {
     pub end: u64,
     /// Longest time for one frame.
     pub stall: Duration,
-    /// Kind of the frame that a piece of a picture comes in next.
-    pub next: Data,
     /// The client took a frame that had to wait for it: it is there, however much lies between it and a ping.
     pub took: bool,
 }
@@ -138,13 +135,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Down<S> {
     async fn other(&mut self, event: Event) -> Result<(), Close> {
         match event {
             Event::Output(bytes) => self.output(bytes).await,
-            Event::Snapshot { at, bytes, more } => {
-                if self.next == Data::Binary {
-                    self.at = None;
-                    self.end = self.end.max(at);
-                    self.attached(at, true).await?;
-                }
-                self.piece(bytes, more).await
+            Event::Snapshot { at, bytes } => {
+                self.at = None;
+                self.end = self.end.max(at);
+                self.attached(at, true).await?;
+                self.send(Message::Binary(bytes)).await
             }
             Event::Size { size, owner } => {
                 if let Some(at) = self.at.take() {
@@ -173,15 +168,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Down<S> {
     pub(super) async fn attached(&mut self, at: u64, snapshot: bool) -> Result<(), Close> {
         let told = Told::Attached { at, end: self.end.max(at), snapshot, read_only: self.read_only };
         if self.ours { self.send(told.message()).await } else { Ok(()) }
-    }
-
-    /// Sends a piece of the picture, all of which is one message.
-    async fn piece(&mut self, bytes: Bytes, more: bool) -> Result<(), Close> {
-        let kind = std::mem::replace(&mut self.next, if more { Data::Continue } else { Data::Binary });
-        if kind == Data::Binary && !more {
-            return self.send(Message::Binary(bytes)).await;
-        }
-        self.send(Message::Frame(Frame::message(bytes, OpCode::Data(kind), !more))).await
     }
 
     /// Sends one message, unless the client takes nothing for too long.

@@ -8,7 +8,6 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::Message;
-use tungstenite::protocol::frame::coding::Data;
 use tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::down::Down;
@@ -154,7 +153,7 @@ fn sides<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> (Down<S>, SplitStream<WebSocketStream<S>>) {
     let (sink, frames) = socket.split();
     let Client { ours, read_only, stall, .. } = client;
-    (Down { sink, ours, read_only, at, end: 0, stall, next: Data::Binary, took: false }, frames)
+    (Down { sink, ours, read_only, at, end: 0, stall, took: false }, frames)
 }
 
 /// How long a client whose socket ends like this may take for the reason.
