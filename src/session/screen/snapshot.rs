@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use vt100::{Parser, Screen as Cells};
 
-use super::styles::END_LINK;
+use super::styles::{END_LINK, of_cell};
 use super::{Capture, Screen};
 
 /// Most bytes of a snapshot; the oldest lines are left out of a larger one.
@@ -97,7 +97,8 @@ impl Place {
         let _ = write!(out, "\x1b[{};{}H", row_told + 1, last.unwrap_or(col) + 1);
         if let Some(cell) = last.and_then(|last| cells.cell(row, last)) {
             // Only drawing brings it there; a blank looks like a space.
-            out.push_str(&style(cell));
+            let style = of_cell(cell);
+            style.write_common(out, style.front);
             out.push_str(if cell.has_contents() { cell.contents() } else { " " });
         }
     }
@@ -142,25 +143,6 @@ impl Place {
             out.push_str("\x1b[?6h");
         }
     }
-}
-
-/// What gives the next character a cell's attributes.
-pub(super) fn style(cell: &vt100::Cell) -> String {
-    let mut out = String::from("\x1b[0");
-    let flags =
-        [(cell.bold(), 1), (cell.dim(), 2), (cell.italic(), 3), (cell.underline(), 4), (cell.inverse(), 7)];
-    for (_, number) in flags.into_iter().filter(|(on, _)| *on) {
-        let _ = write!(out, ";{number}");
-    }
-    for (color, number) in [(cell.fgcolor(), 38), (cell.bgcolor(), 48)] {
-        let _ = match color {
-            vt100::Color::Default => Ok(()),
-            vt100::Color::Idx(index) => write!(out, ";{number};5;{index}"),
-            vt100::Color::Rgb(r, g, b) => write!(out, ";{number};2;{r};{g};{b}"),
-        };
-    }
-    out.push('m');
-    out
 }
 
 /// The rows that `vt100` keeps above its main screen, the oldest first, each as `read` gives it.

@@ -96,6 +96,21 @@ fn color_of(parameter: &[u8]) -> Option<Color> {
 }
 
 impl Style {
+    /// What `vt100` has of one: flags, whether there is a line below, the colours of the text and behind it.
+    pub fn common(
+        flags: [(bool, Flags); 3],
+        underline: bool,
+        (front, back): (vt100::Color, vt100::Color),
+    ) -> Self {
+        Self {
+            flags: flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum(),
+            underline: u8::from(underline),
+            front: front.into(),
+            back: back.into(),
+            ..Self::default()
+        }
+    }
+
     /// Takes the parameters between `ESC [` and `m`.
     pub fn apply(&mut self, parameters: &[u8]) {
         let mut rest = parameters.split(|byte| *byte == b';');

@@ -58,13 +58,13 @@ fn carried(color: Color) -> Option<u16> {
 /// The style that the next character gets, as `vt100` has it.
 fn drawn_with(cells: &vt100::Screen) -> Style {
     let flags = [(cells.bold(), BOLD), (cells.italic(), ITALIC), (cells.inverse(), INVERSE)];
-    Style {
-        flags: flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum(),
-        underline: u8::from(cells.underline()),
-        front: cells.fgcolor().into(),
-        back: cells.bgcolor().into(),
-        ..Style::default()
-    }
+    Style::common(flags, cells.underline(), (cells.fgcolor(), cells.bgcolor()))
+}
+
+/// The style of a cell, as `vt100` has it.
+pub(super) fn of_cell(cell: &vt100::Cell) -> Style {
+    let flags = [(cell.bold(), BOLD), (cell.italic(), ITALIC), (cell.inverse(), INVERSE)];
+    Style::common(flags, cell.underline(), (cell.fgcolor(), cell.bgcolor()))
 }
 
 impl Styles {

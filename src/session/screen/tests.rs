@@ -65,9 +65,7 @@ fn styled(mut screen: Screen) -> Vec<String> {
         let (cells, styles) = (screen.parser.screen(), &screen.parser.callbacks().styles);
         let cell = |row, col| {
             let cell = cells.cell(row, col).unwrap();
-            let drawn = snapshot::style(cell);
-            let mut style = Style::default();
-            style.apply(&drawn.as_bytes()[2..drawn.len() - 1]);
+            let style = styles::of_cell(cell);
             // Of a cell that was erased a terminal shows the colour behind it.
             let shown = if cell.has_contents() {
                 styles.shown(style)
