@@ -18,6 +18,9 @@ const BYTES_MAX: usize = 1024 * 1024;
 
 const NO_ATTRIBUTES: &str = "\x1b[m";
 
+/// Between two lines, as a terminal takes it: what is kept is copied into a picture as it is.
+const BREAK: &[u8] = b"\r\n";
+
 /// The lines. A row that the terminal wrapped is one line with the next.
 #[derive(Default)]
 pub(super) struct Lines {
@@ -62,12 +65,12 @@ impl Lines {
             && (self.row.is_empty()
                 || begins_line(last, |first, last| _ = row.write_formatted_basic(first, last)))
         {
-            self.bytes.push_back(b'\n');
+            self.bytes.extend(BREAK);
             self.count += 1;
         }
         self.last = Some(state);
         let row = styles.write(&self.row);
-        let needed = self.bytes.len() + row.len() + 1;
+        let needed = self.bytes.len() + row.len() + BREAK.len();
         if needed > self.bytes.capacity() {
             let capacity = needed.max(self.bytes.capacity() * 2).min(BYTES_MAX.max(needed));
             self.bytes.reserve_exact(capacity - self.bytes.len());
@@ -98,20 +101,26 @@ impl Lines {
         self.last = None;
     }
 
-    /// Bytes that [`write`](Self::write) adds for the ends of lines.
-    pub fn breaks(&self) -> usize {
-        self.count + 2
-    }
-
     /// Bytes kept.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Writes the newest lines, at most `room` bytes; returns whether the last one goes on in the row that `screen`
-    /// keeps or shows first.
-    pub fn write(&self, out: &mut Vec<u8>, room: usize, screen: &vt100::Screen) -> bool {
-        let Some(last) = &self.last else { return false };
+    /// Whether the last line goes on in the row that `screen` keeps or shows first.
+    pub fn go_on(&self, screen: &vt100::Screen) -> bool {
+        let follows = |last| {
+            begins_line(last, |first, last| {
+                _ = screen.write_contents_formatted_basic(first, BasicFormattedCaptureRange::Full(last));
+            })
+        };
+        self.last.as_ref().is_some_and(|last| !follows(last))
+    }
+
+    /// Writes the newest lines, at most `room` bytes, with the end of the last one unless it `goes_on`.
+    pub fn write(&self, out: &mut Vec<u8>, room: usize, goes_on: bool) {
+        if self.last.is_none() {
+            return;
+        }
         let skip = self.bytes.len().saturating_sub(room);
         let (front, back) = self.bytes.as_slices();
         let from = front.len().min(skip);
@@ -125,22 +134,11 @@ impl Lines {
                 (None, None) => pieces = [&[], &[]],
             }
         }
-        for piece in pieces {
-            let mut rest = piece;
-            while let Some(at) = memchr(b'\n', rest) {
-                out.extend_from_slice(&rest[..at]);
-                out.extend_from_slice(b"\r\n");
-                rest = &rest[at + 1..];
-            }
-            out.extend_from_slice(rest);
-        }
-        let goes_on = !begins_line(last, |first, last| {
-            _ = screen.write_contents_formatted_basic(first, BasicFormattedCaptureRange::Full(last));
-        });
+        out.extend_from_slice(pieces[0]);
+        out.extend_from_slice(pieces[1]);
         if !goes_on {
-            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(BREAK);
         }
-        goes_on
     }
 
     /// The newest lines as text, at most `count`.

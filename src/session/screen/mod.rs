@@ -18,6 +18,7 @@ mod snapshot;
 mod style;
 mod styles;
 
+use std::cell::Cell;
 use std::num::NonZeroU16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -29,6 +30,7 @@ use modes::Modes;
 pub(super) use osc::{Notice, bounded, title};
 use sequence::{Pending, Step};
 pub(super) use skip::Plain;
+use snapshot::Around;
 use styles::Styles;
 
 /// Rows that `vt100` keeps itself, so that a terminal that grows shows again what had left it.
@@ -93,6 +95,8 @@ pub(super) struct Screen {
     modes: Modes,
     title: Option<String>,
     said: Said,
+    /// What the last picture had around its lines, until anything comes: who looks at a session that rests looks again.
+    around: Cell<Option<Around>>,
 }
 
 fn parser(size: WindowSize) -> vt100::Parser<Capture> {
@@ -110,11 +114,13 @@ impl Screen {
             modes: Modes::default(),
             title: None,
             said: Said::default(),
+            around: Cell::default(),
         }
     }
 
     /// Takes bytes of the terminal in, cut anywhere.
     pub fn feed(&mut self, mut bytes: &[u8]) {
+        self.around.set(None);
         while !bytes.is_empty() {
             let (count, step) = self.pending.step(bytes);
             let (now, later) = bytes.split_at(count);
@@ -249,6 +255,7 @@ impl Screen {
 
     /// The terminal has another size now.
     pub fn resize(&mut self, size: WindowSize) {
+        self.around.set(None);
         let to = possible(size);
         let one = |number| NonZeroU16::new(number).unwrap_or(NonZeroU16::MIN);
         let parser = &mut self.parser;
@@ -276,7 +283,8 @@ impl Screen {
         let screen = self.parser.screen();
         let mut all = self.parser.callbacks().lines.plain(count);
         if !screen.alternate_screen() {
-            all.extend(snapshot::kept_rows(screen, |screen, cols| screen.rows(0, cols).next()));
+            let mut screen = screen.clone();
+            all.extend(snapshot::kept_rows(&mut screen, |screen, cols| screen.rows(0, cols).next()));
         }
         all.extend(self.text_rows());
         while all.last().is_some_and(String::is_empty) {

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::num::NonZeroU16;
 
 use vt100::{Parser, Screen as Cells};
 
@@ -16,6 +17,25 @@ const SNAPSHOT_MAX: usize = 4 * 1024 * 1024;
 /// Brings any terminal into its first state: the main screen, no region, no modes, nothing on it and above it.
 const FIRST: &str = "\x1b]8;;\x1b\\\x1b[?1049l\x1b[?6l\x1b[?7h\x1b[4l\x1b[?5;9;1000;1002;1003;1004;1005;1006;1015;1016l\
     \x1b(B\x1b)B\x0f\x1b[r\x1b[m\x1b[0 q\x1b[H\x1b[2J\x1b[3J";
+
+/// Largest [`Around`] that stays for the next picture, in bytes.
+const AROUND_MAX: usize = 64 * 1024;
+
+/// What a picture has around its lines.
+pub(super) struct Around {
+    /// The rows that `vt100` keeps above the screen.
+    kept: String,
+    /// Both screens and the modes.
+    drawn: String,
+    /// Whether the last line goes on in the first row that follows.
+    goes_on: bool,
+}
+
+impl Around {
+    fn len(&self) -> usize {
+        self.kept.len() + self.drawn.len()
+    }
+}
 
 /// What cannot be read from the cells: it is found out with copies.
 struct Place {
@@ -30,8 +50,7 @@ struct Place {
 
 /// A copy to try something on.
 fn copy(cells: &Cells) -> Parser {
-    let (rows, cols) = cells.size();
-    let mut copy = Parser::new(rows, cols, 0);
+    let mut copy = Parser::new(NonZeroU16::MIN, NonZeroU16::MIN, 0);
     *copy.screen_mut() = cells.clone();
     copy
 }
@@ -49,7 +68,7 @@ fn has_origin(copy: &mut Parser) -> bool {
     copy.screen().cursor_position().0 == 1
 }
 
-/// First and last row of the region; leaves the copy useless.
+/// First and last row of the region; moves the copy's cursor.
 fn region(copy: &mut Parser) -> (u16, u16) {
     copy.process(b"\x1b[?6h");
     let top = copy.screen().cursor_position().0;
@@ -65,8 +84,9 @@ pub(super) fn is_whole(cells: &Cells) -> bool {
 
 impl Place {
     fn of(cells: &Cells) -> Self {
-        let (top, bottom) = region(&mut copy(cells));
+        // Each copy is of all cells: one is left as it is, and one goes back to the saved cursor.
         let mut back = copy(cells);
+        let (top, bottom) = region(&mut back);
         back.process(b"\x1b8");
         Self {
             top,
@@ -146,11 +166,12 @@ impl Place {
 }
 
 /// The rows that `vt100` keeps above its main screen, the oldest first, each as `read` gives it.
+///
+/// They are read by looking back, so that the screen is left looking there.
 pub(super) fn kept_rows<T>(
-    cells: &Cells,
+    cells: &mut Cells,
     read: impl Fn(&Cells, u16) -> Option<T>,
 ) -> impl Iterator<Item = T> {
-    let mut cells = cells.clone();
     let cols = cells.size().1.get();
     cells.set_scrollback(usize::MAX);
     let count = cells.scrollback();
@@ -163,37 +184,46 @@ pub(super) fn kept_rows<T>(
 impl Screen {
     /// Bytes that draw this screen with the lines above it and its modes on any terminal of this size.
     pub fn snapshot(&self) -> Vec<u8> {
-        let cells = self.parser.screen();
-        let main = main_screen(cells);
-        let main = main.screen();
-        let kept = kept(main);
-        let drawn = self.drawn(cells, main);
-        let Capture { lines, styles, .. } = self.parser.callbacks();
-        let (kept, drawn) = (styles.write(&kept), styles.write(&drawn));
-        let room = SNAPSHOT_MAX.saturating_sub(kept.len() + drawn.len() + lines.breaks());
-        let mut out = Vec::with_capacity(lines.len() + lines.len() / 16 + kept.len() + drawn.len() + 1024);
+        let around = self.around.take().unwrap_or_else(|| self.draw_around());
+        let Around { kept, drawn, goes_on } = &around;
+        let lines = &self.parser.callbacks().lines;
+        let room = SNAPSHOT_MAX.saturating_sub(around.len());
+        let mut out = Vec::with_capacity(lines.len() + around.len() + 1024);
         out.extend_from_slice(b"\x1b[?2026h");
         out.extend_from_slice(FIRST.as_bytes());
-        let goes_on = lines.write(&mut out, room, main);
+        lines.write(&mut out, room, *goes_on);
         out.extend_from_slice(kept.as_bytes());
-        if !kept.is_empty() || lines.len() > 0 || goes_on {
+        if !kept.is_empty() || lines.len() > 0 || *goes_on {
             // Up and out of the screen with them.
-            let rows = usize::from(main.size().0.get());
-            let breaks = rows - 1 + usize::from(goes_on && kept.is_empty());
+            let rows = usize::from(self.size().rows);
+            let breaks = rows - 1 + usize::from(*goes_on && kept.is_empty());
             out.extend_from_slice("\r\n".repeat(breaks).as_bytes());
         }
         out.extend_from_slice(drawn.as_bytes());
         out.extend_from_slice(b"\x1b[?2026l");
         // What is not whole yet goes on after it.
         out.extend_from_slice(self.pending.bytes());
+        self.around.set(Some(around).filter(|around| around.len() <= AROUND_MAX));
         out
+    }
+
+    fn draw_around(&self) -> Around {
+        let cells = self.parser.screen();
+        let mut main = main_screen(cells);
+        let main = main.screen_mut();
+        let Capture { lines, styles, .. } = self.parser.callbacks();
+        let goes_on = lines.go_on(main);
+        let kept = styles.write(&kept(main)).into_owned();
+        let drawn = styles.write(&self.drawn(cells, main)).into_owned();
+        Around { kept, drawn, goes_on }
     }
 
     /// All that `vt100` has to say about its cells.
     pub(super) fn written(&self) -> String {
         let cells = self.parser.screen();
-        let main = main_screen(cells);
-        kept(main.screen()) + &self.drawn(cells, main.screen())
+        let mut main = main_screen(cells);
+        let main = main.screen_mut();
+        kept(main) + &self.drawn(cells, main)
     }
 
     /// Bytes that draw one row, from 1, from its begin. `None` on the alternate screen, and within a sequence.
@@ -208,11 +238,8 @@ impl Screen {
         })
     }
 
-    /// Both screens and the modes.
+    /// Both screens and the modes; `main` without rows above it.
     fn drawn(&self, cells: &Cells, main: &Cells) -> String {
-        let mut main = main.clone();
-        main.clear_scrollback();
-        let main = &main;
         let mut out = main.contents_formatted();
         out.push_str("\x1b[m");
         let place = Place::of(main);
@@ -246,8 +273,8 @@ impl Screen {
     }
 }
 
-/// The rows that `vt100` keeps above the main screen, styled.
-fn kept(main: &Cells) -> String {
+/// The rows that `vt100` keeps above the main screen, styled; they are taken from it.
+fn kept(main: &mut Cells) -> String {
     let rows = kept_rows(main, |cells, cols| {
         let begins = cells.cell(0, 0).is_some_and(vt100::Cell::has_contents);
         Some((cells.rows_formatted(0, cols).next()?, cells.row_wrapped(0), begins))
@@ -271,5 +298,6 @@ fn kept(main: &Cells) -> String {
     if goes_on {
         out.push_str("\r\n");
     }
+    main.clear_scrollback();
     out
 }

@@ -84,7 +84,7 @@ fn styled(mut screen: Screen) -> Vec<String> {
 
 /// The rows above the screen as text.
 fn above(screen: &vt100::Screen) -> Vec<String> {
-    snapshot::kept_rows(screen, |screen, cols| {
+    snapshot::kept_rows(&mut screen.clone(), |screen, cols| {
         screen.rows(0, cols).next().map(|row| row.trim_end().to_owned())
     })
     .collect()
@@ -390,4 +390,27 @@ fn styles_are_bounded_and_the_newest_are_shown() {
         screen.feed(links[number % 2].as_bytes());
     }
     assert!(screen.snapshot().len() < SNAPSHOT_MOST);
+}
+
+#[test]
+fn a_picture_is_drawn_anew_once_anything_has_come() {
+    let wide = WindowSize { cols: 30, rows: 7 };
+    let text = b"one\r\ntwo\r\n\x1b[31mthree\x1b[m\r\nfour\r\nfive\r\nsix";
+    let changes: [fn(&mut Screen, WindowSize); 6] = [
+        |screen, _| screen.feed(b"more"),
+        |screen, _| screen.feed(b"\x1b[?1049h"),
+        |screen, _| screen.feed(b"\x1b]2;title\x07"),
+        |screen, _| screen.feed(b"\x1b[3J"),
+        |screen, size| screen.resize(size),
+        |screen, _| screen.skip(b""),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let (mut looked_at, mut fresh) = (model(text), model(text));
+        let first = looked_at.snapshot();
+        assert_eq!(looked_at.snapshot(), first, "who looks again sees the same");
+        change(&mut looked_at, wide);
+        change(&mut fresh, wide);
+        assert_ne!(looked_at.snapshot(), first, "{number}");
+        assert_eq!(looked_at.snapshot(), fresh.snapshot(), "{number}");
+    }
 }
