@@ -72,10 +72,12 @@ async fn the_same_picture_is_there_after_leaving_and_coming_back() {
     first.press("\r").await;
     let ready = |screen: &vt100::Screen| screen.contents().contains("ready");
     first.until("the program", ready).await;
-    // What a terminal of that size shows that was there from the beginning.
-    let mut reference = blank();
-    reference.process(std::fs::read(output_of(&home, &id)).unwrap().as_slice());
-    assert_eq!(cells(first.picture()), cells(reference.screen()));
+    // What a terminal of that size shows that was there from the beginning. A client may see bytes before they are written.
+    let reference = wait_for("the output on the disk", || {
+        let mut reference = blank();
+        reference.process(std::fs::read(output_of(&home, &id)).unwrap().as_slice());
+        (cells(first.picture()) == cells(reference.screen())).then_some(reference)
+    });
 
     first.press(LEAVE).await;
     first.expect("which runs on").await;
