@@ -11,7 +11,7 @@ use darkmux::work::{Beat, Doorbell, Hint, Journal, Outcome, Queue, Ran};
 use tempfile::TempDir;
 
 use crate::support::queue::{job, numbers, publish, result, seat, take};
-use crate::support::{Fault, FaultProxy, PATIENCE, RedisServer, Running, free_port, wait_for};
+use crate::support::{Fault, FaultProxy, PATIENCE, RedisServer, Running, free_port, redis_server, wait_for};
 
 /// A Sentinel process.
 struct Sentinel {
@@ -81,7 +81,7 @@ fn sentinel(dir: &TempDir, number: u8, master: u16) -> Sentinel {
     );
     std::fs::write(&file, text).expect("its configuration");
     let log = std::fs::File::create(dir.path().join(format!("sentinel-{number}.log"))).expect("a log");
-    let child = Command::new("redis-server")
+    let child = redis_server()
         .arg(&file)
         .arg("--sentinel")
         .current_dir(dir.path())
@@ -89,7 +89,7 @@ fn sentinel(dir: &TempDir, number: u8, master: u16) -> Sentinel {
         .stdout(log)
         .stderr(Stdio::null())
         .spawn()
-        .expect("redis-server is installed: tests/run installs it");
+        .expect("a Redis is installed: tests/run installs it");
     Sentinel { port, process: Running(child) }
 }
 

@@ -17,7 +17,12 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
 }
 
-/// A real `redis-server` with its data in a folder of its own. Dropping it ends it.
+/// Starts the server that the tests are for: `redis-server`, or what `DARKMUX_TEST_REDIS` names (`valkey-server`).
+pub fn redis_server() -> Command {
+    Command::new(std::env::var_os("DARKMUX_TEST_REDIS").unwrap_or_else(|| "redis-server".into()))
+}
+
+/// A real Redis with its data in a folder of its own. Dropping it ends it.
 pub struct RedisServer {
     dir: TempDir,
     port: u16,
@@ -51,7 +56,7 @@ impl RedisServer {
     pub fn restart(&mut self) {
         self.process = None;
         let log = std::fs::File::create(self.dir.path().join("redis.log")).expect("a log file");
-        let child = Command::new("redis-server")
+        let child = redis_server()
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(self.dir.path())
             .args(["--unixsocket", "redis.sock", "--enable-debug-command", "local"])
@@ -61,7 +66,7 @@ impl RedisServer {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
-            .expect("redis-server is installed: tests/run installs it");
+            .expect("a Redis is installed: tests/run installs it");
         self.process = Some(Running(child));
         wait_for("redis-server to answer", || {
             let answer = self.cli_raw(&["PING"]);
