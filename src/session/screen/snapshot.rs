@@ -177,7 +177,7 @@ pub(super) fn kept_rows<T>(
     let count = cells.scrollback();
     (1..=count).rev().filter_map(move |at| {
         cells.set_scrollback(at);
-        read(&cells, cols)
+        read(cells, cols)
     })
 }
 
