@@ -1,43 +1,24 @@
 /**
- * Light, dark, or as the system says; the choice is kept in the browser.
+ * Light, dark, or as the system says. The choice is kept in a cookie, so that the page comes in its colours.
  *
  * @module
  */
 
-const KEY = 'darkmux-theme';
 const THEMES = ['auto', 'light', 'dark'];
-
-/** @returns {string} */
-function stored() {
-  try {
-    const theme = localStorage.getItem(KEY) ?? '';
-    return THEMES.includes(theme) ? theme : 'auto';
-  } catch {
-    // A browser that keeps nothing for this page refuses even to look.
-    return 'auto';
-  }
-}
-
-/** @param {string} theme */
-function store(theme) {
-  try {
-    localStorage.setItem(KEY, theme);
-  } catch {
-    // The choice then lasts as long as the page.
-  }
-}
+const KEPT_SECONDS = 365 * 24 * 60 * 60;
 
 /** @param {HTMLButtonElement} button @returns {() => void} goes to the next theme */
 export function startTheme(button) {
-  let theme = stored();
+  const root = document.documentElement;
+  let theme = root.dataset.theme ?? THEMES[0];
   const show = () => {
-    document.documentElement.dataset.theme = theme;
+    root.dataset.theme = theme;
     button.setAttribute('aria-label', `Theme: ${theme}`);
     button.title = `Theme: ${theme}`;
   };
   const change = () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-    store(theme);
+    document.cookie = `darkmux-theme=${theme}; Path=/; Max-Age=${KEPT_SECONDS}; SameSite=Strict`;
     show();
   };
   button.addEventListener('click', change);

@@ -1,6 +1,6 @@
 //! The viewer as it is served: its many modules as one script, its styles as one sheet, each under a name that changes
 //! with what it holds, so a browser may keep them for good. What the first frame needs is in the page itself: the styles
-//! that its head names, and the plain script that runs before it is drawn. A browser asks for the page and can draw it.
+//! that its head names. A browser asks for the page and can draw it.
 //!
 //! The sources stay plain ES modules that every tool reads. Each becomes a function that is called once, after those
 //! that it imports, and returns what it exports: scopes, order and meaning are those of the modules.
@@ -11,10 +11,6 @@
 //! Not here: the files (`routes::assets`), and what is loaded when it is needed, which stays a file of its own.
 
 use std::fmt::Write as _;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
 
 /// What the page is read from.
 const PAGE: &str = "index.html";
@@ -33,8 +29,6 @@ pub(super) struct Bundle {
     pub page: String,
     /// All modules that the page needs from its beginning, and the styles that it needs once they run.
     pub parts: Vec<Part>,
-    /// The scripts in the page, as a Content-Security-Policy names them.
-    pub inline: Vec<String>,
 }
 
 /// A file that was put together.
@@ -61,7 +55,7 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
     let source = file(PAGE)?;
     let mut page = String::with_capacity(source.len());
     let (mut first, mut later) = (Sheet::default(), Sheet::default());
-    let (mut parts, mut inline) = (Vec::new(), Vec::new());
+    let mut parts = Vec::new();
     let mut in_head = true;
     for line in source.lines() {
         in_head &= !line.starts_with("<body");
@@ -70,16 +64,10 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
             sheet.text.push_str(&file(path)?);
             sheet.at.get_or_insert(page.len());
         } else if let Some((before, path, after)) = cut(line, SCRIPT) {
-            if before.contains("type=\"module\"") {
-                let text = format!("{AFTER_A_FRAME}{}", script(path, &file)?);
-                let part = Part::new(text, "text/javascript; charset=utf-8", "js");
-                let _ = writeln!(page, "{before}{}{}{}{after}", SCRIPT.0, part.name, SCRIPT.1);
-                parts.push(part);
-            } else {
-                let text = contained(path, Module::read(path, &file(path)?)?.body)?;
-                inline.push(format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, text.as_bytes()))));
-                let _ = writeln!(page, "<script>{text}</script>");
-            }
+            let text = format!("{AFTER_A_FRAME}{}", script(path, &file)?);
+            let part = Part::new(text, "text/javascript; charset=utf-8", "js");
+            let _ = writeln!(page, "{before}{}{}{}{after}", SCRIPT.0, part.name, SCRIPT.1);
+            parts.push(part);
         } else {
             page.push_str(line);
             page.push('\n');
@@ -92,7 +80,7 @@ pub(super) fn bundle(read: &dyn Fn(&str) -> Option<String>) -> Result<Bundle, St
     page.insert_str(later_at, &format!("{}{}{}\n", SHEET.0, part.name, SHEET.1));
     parts.push(part);
     page.insert_str(first_at, &format!("<style>\n{}</style>\n", contained(PAGE, first.text)?));
-    Ok(Bundle { page, parts, inline })
+    Ok(Bundle { page, parts })
 }
 
 /// Styles that go to one place of the page.
@@ -260,7 +248,7 @@ mod tests {
     use super::super::routes::assets::Viewer;
     use super::*;
 
-    const PAGE_OF_TWO: &str = "<head>\n<script src=\"/assets/x.js\"></script>\n<link rel=\"stylesheet\" href=\"/assets/a.css\">\n\
+    const PAGE_OF_TWO: &str = "<head>\n<link rel=\"stylesheet\" href=\"/assets/a.css\">\n\
         <link rel=\"icon\" href=\"/assets/i.svg\">\n<link rel=\"stylesheet\" href=\"/assets/b/c.css\">\n\
         <script type=\"module\" src=\"/assets/main.js\"></script>\n</head>\n<body>\n<p>x</p>\n\
         <link rel=\"stylesheet\" href=\"/assets/d.css\">\n<link rel=\"stylesheet\" href=\"/assets/e.css\">\n</body>\n";
@@ -272,7 +260,6 @@ mod tests {
             ("b/c.css", "c {}\n"),
             ("d.css", "d {}\n"),
             ("e.css", "e {}\n"),
-            ("x.js", "// x\nx();\n"),
         ]);
         all.extend(files.iter().copied());
         bundle(&|path| all.get(path).map(|text| (*text).to_owned()))
@@ -298,21 +285,18 @@ mod tests {
         assert_eq!(
             made.page,
             format!(
-                "<head>\n<script>x();\n</script>\n<style>\na {{}}\nc {{}}\n</style>\n<link rel=\"icon\" href=\"/assets/i.svg\">\n\
+                "<head>\n<style>\na {{}}\nc {{}}\n</style>\n<link rel=\"icon\" href=\"/assets/i.svg\">\n\
                  <script type=\"module\" src=\"/assets/{script}\"></script>\n</head>\n<body>\n<p>x</p>\n\
                  <link rel=\"stylesheet\" href=\"/assets/{style}\">\n</body>\n"
             )
         );
-        // As `printf 'x();\n' | openssl dgst -sha256 -binary | base64` has it.
-        assert_eq!(made.inline, ["'sha256-dfM/lb+iWSrP0HAFDhSrUwq1DFoYtFozWR0CpGx6YMQ='"]);
     }
 
     #[test]
     fn what_stands_in_the_page_does_not_end_early() {
-        for (file, text) in [("x.js", "x('</script>');"), ("x.js", "x('<!--');"), ("a.css", "/* </style> */")]
-        {
-            let error = of(&[("main.js", ""), (file, text)]).unwrap_err();
-            assert!(error.contains("can't hold"), "{file}: {error}");
+        for text in ["/* </style> */", "/* <!-- */"] {
+            let error = of(&[("main.js", ""), ("a.css", text)]).unwrap_err();
+            assert!(error.contains("can't hold"), "{text}: {error}");
         }
     }
 
@@ -357,7 +341,7 @@ mod tests {
         let script = &made.parts[0].text;
         let elsewhere = |path: &str| {
             path.starts_with("vendor/")
-                || ["types.js", "first.js", "login/login.js", "worker.js", "sharing.js"].contains(&path)
+                || ["types.js", "login/login.js", "worker.js", "sharing.js"].contains(&path)
                 || path.rsplit('.').next() != Some("js")
         };
         for path in Viewer::iter().filter(|path| !elsewhere(path)) {
@@ -367,7 +351,7 @@ mod tests {
         let left = script.lines().find(|line| line.starts_with("import ") || line.starts_with("export "));
         assert_eq!(left, None);
         assert_eq!(made.page.matches("rel=\"stylesheet\"").count(), 1);
-        assert_eq!(made.page.matches("<script").count(), 2);
+        assert_eq!(made.page.matches("<script").count(), 1);
     }
 
     proptest! {

@@ -166,11 +166,6 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsa
     img-src 'self' data:; connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-/// The policy of a page that holds these scripts, named by their hashes; everybody else's allows none.
-pub(super) fn policy(scripts: &[String]) -> String {
-    CSP.replacen("script-src 'self'", &format!("script-src 'self' {}", scripts.join(" ")), 1)
-}
-
 fn mark(headers: &mut HeaderMap) {
     let fixed = [
         ("cross-origin-opener-policy", "same-origin"),
@@ -181,8 +176,7 @@ fn mark(headers: &mut HeaderMap) {
     for (name, value) in fixed {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    // The page has its own policy, for what it holds.
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CSP));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 

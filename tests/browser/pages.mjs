@@ -63,8 +63,12 @@ await browserTest(async (page, faults) => {
   await page.locator('[data-lens="raw"]').click();
   await at('/?q=pages+one&view=raw');
   const raw = page.locator('.raw-lines');
+  await page.locator('#theme').click();
+  await page.locator('#theme').click();
   await until('raw shows what matches', async () => /^(?=.*pages one)(?!.*pages two)/s.test(await raw.innerText()));
   await page.reload();
+  check(/^<!doctype html>\s*<html lang="en" data-first="flow" data-theme="dark">/.test(await (await page.request.get(page.url())).text()), 'the page comes in other colours');
+  check(await page.locator('html').evaluate((root) => getComputedStyle(root).colorScheme) === 'dark', 'it is drawn in other colours');
   await until('the address brings the lens back', async () => /pages one/.test(await raw.innerText().catch(() => '')));
   const [saved] = await Promise.all([page.waitForEvent('download'), page.locator('#export').click()]);
   const lines = readFileSync(await saved.path(), 'utf8').trim().split('\n').map((line) => JSON.parse(line));

@@ -36,7 +36,7 @@ pub use body::Accepts;
 pub use caller::{Caller, Peer, Scope, Via};
 use codes::Codes;
 pub use codes::{CODE_LIFE, CodeError};
-pub use cookie::COOKIE_LIFE;
+pub use cookie::{COOKIE_LIFE, values as cookie_values};
 use invites::Invites;
 pub use invites::{Invitation, InviteError, Opened};
 pub use keyring::{Key, Keyring, Source};
