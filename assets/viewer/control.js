@@ -28,8 +28,9 @@ const words = (error) => (error instanceof Error ? error.message : String(error)
  * @param {Ask} ask
  * @param {() => void} signedOut The daemon no longer knows this page.
  * @param {boolean} frozen Nothing can be done here.
+ * @param {(id: string) => void} dismissed This session is there no more.
  */
-export function createControl(dispatch, ask, signedOut, frozen) {
+export function createControl(dispatch, ask, signedOut, frozen, dismissed) {
   /** @param {string} text @param {'note' | 'warning'} [tone] */
   const say = (text, tone = 'warning') => dispatch({ type: 'toast/raised', key: text, tone, text, at: Date.now() });
 
@@ -60,7 +61,8 @@ export function createControl(dispatch, ask, signedOut, frozen) {
     async act(id, action) {
       const question = QUESTIONS[action];
       if (question && await ask(question) === null) return;
-      await attempt(() => act.sessionAction(id, action), `Could not ${action} it`);
+      const done = await attempt(() => act.sessionAction(id, action), `Could not ${action} it`) !== null;
+      if (done && action === 'dismiss') dismissed(id);
     },
     /** @param {string} id @param {string} before */
     async rename(id, before) {

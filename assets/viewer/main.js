@@ -79,7 +79,8 @@ const shown = Promise.resolve(playback ? undefined : feed.start());
 const account = createAccount(store.dispatch, () => touched(['sessions']));
 const polls = createPolls(store.dispatch, () => feed.check(), account.follows, () => ['fleet', 'machine'].includes(store.state().place.route.page));
 const ask = createAsk();
-const control = createControl(store.dispatch, ask, account.look, isDemo);
+// The page of a session that was dismissed has nothing to show.
+const control = createControl(store.dispatch, ask, account.look, isDemo, (id) => id === sessionOf(store.state().place.route) && nav.instead('/sessions'));
 const queueControl = createQueueControl(control, ask, () => {
   polls.told(['queue']);
   jobFeed.again();

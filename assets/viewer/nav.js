@@ -5,8 +5,9 @@
  * @module
  */
 
+import { findSession, knowsSessions } from './find.js';
 import { showsDay, withQuery, withoutReplay } from './mode.js';
-import { parsePlace, placePath } from './routes.js';
+import { parsePlace, placePath, sessionOf } from './routes.js';
 
 /** @typedef {import('./types.js').Place} Place */
 
@@ -38,6 +39,31 @@ export function createNav(store, onMoved, replay) {
     show(place);
   }
 
+  /** Another page in the place of this one: going back does not lead here again. @param {string} path an address of this viewer that is no day */
+  function instead(path) {
+    const url = new URL(path, location.origin);
+    history.replaceState(null, '', isDemo() ? withQuery(path, replay()) : path);
+    show(parsePlace(url.pathname, url.search));
+  }
+
+  /** The session of this page, once it was there by its own id. */
+  let settled = '';
+
+  /** An address by a name, or by a part of an id, becomes the one of the session that it names. */
+  function settle() {
+    const state = store.state();
+    const { place, sessions } = state;
+    const text = sessionOf(place.route);
+    if (text === '') settled = '';
+    // A session that went away does not become another one, which somebody may be about to type into.
+    if (text === settled) return;
+    const found = findSession(sessions, text);
+    if (typeof found === 'string') return;
+    if (found.id === text) settled = text;
+    else if (knowsSessions(state)) instead(placePath({ ...place, route: { ...place.route, id: found.id } }));
+  }
+  store.subscribe(settle);
+
   /** @param {Event} event @returns {{link: Element, path: string} | null} the link within this viewer that it is about */
   function linkOf({ target }) {
     // Also of a picture, whose links are other elements.
@@ -63,6 +89,7 @@ export function createNav(store, onMoved, replay) {
 
   return {
     go,
+    instead,
     /** The address of where one is, after filters or the like changed; no step for the back button. */
     note() {
       const path = withQuery(placePath(store.state().place), replay());

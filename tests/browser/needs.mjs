@@ -117,5 +117,9 @@ await browserTest(async (page, faults) => {
   await page.locator('#ask-yes').click();
   await until('it is in the list no more', async () => await listed.count() === 0);
   check(await page.locator('#terminal-pane').isHidden(), 'the terminal of a dismissed session is shown');
+  await until('its page is left for the list of sessions', async () => new URL(page.url()).pathname === '/sessions');
+  check(await page.locator('#page-sessions').isVisible(), 'the list of sessions is not shown');
+  await page.goBack();
+  check(new URL(page.url()).pathname !== `/session/${id}`, 'going back leads to the page of a session that is gone');
   checkFaults(faults, /net::ERR_FAILED/);
 });

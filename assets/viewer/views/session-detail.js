@@ -6,6 +6,7 @@
  */
 
 import { isOpen, sessionCommands } from '../commands.js';
+import { findSession, knowsSessions } from '../find.js';
 import { moment, utc } from '../format.js';
 import { jobPath, machinePath, ownId, sessionOf } from '../routes.js';
 import { oneLine } from '../sanitize.js';
@@ -69,7 +70,7 @@ export function createSessionDetail(actions) {
         session && state.access === 'act' && buttons(session, actions),
         h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the session', on: { click: actions.closeSession } }, '✕')),
       facts && h('p', { class: 'detail-line' }, ...idParts(id)),
-      facts && (session ? commands(session) : h('p', { class: 'note' }, 'No session of this machine has this id; its records are below.')),
+      facts && (session ? commands(session) : h('p', { class: 'note' }, missing(state, id))),
       session && state.access === 'none' && h('div', { class: 'sign-in' }, ...signInHint('To see its terminal here and to type into it, sign this browser in:')),
       facts && session && h('dl', { class: 'facts' }, ...factsOf(session, ran)),
       facts && session && came.result && agentResult(id, came.result, false));
@@ -86,7 +87,7 @@ export function createSessionDetail(actions) {
     }
     const session = state.sessions.find((one) => one.id === id);
     askResult(state, session);
-    const now = JSON.stringify([id, session, state.access, state.view, state.jobs.some((job) => job.id === ownId(id))]);
+    const now = JSON.stringify([id, session ?? missing(state, id), state.access, state.view, state.jobs.some((job) => job.id === ownId(id))]);
     if (now !== shown) {
       shown = now;
       build(state, session);
@@ -95,6 +96,13 @@ export function createSessionDetail(actions) {
   }
 
   return { render };
+}
+
+/** @param {State} state @param {string} id @returns {string} why no session is shown */
+function missing(state, id) {
+  if (!knowsSessions(state)) return 'Asking the daemon…';
+  if (findSession(state.sessions, id) === 'several') return 'Several sessions fit this address: open one from the list, or write more of its id.';
+  return 'No session of this machine has this id; its records are below.';
 }
 
 /** @param {import('../types.js').SessionView} view @param {DetailActions} actions */

@@ -21,8 +21,8 @@ const PASTE: (&str, &str) = ("\x1b[200~", "\x1b[201~");
 
 /// Type into a session.
 ///
-/// A text of several lines is pasted, where the program knows pasting. Enter is pressed after the text, unless keys
-/// are named.
+/// A text of several lines is pasted, where the program knows pasting. Enter is pressed after the text (from standard
+/// input it stands for the end of the last line), unless keys are named.
 #[derive(Debug, Args)]
 pub struct SendArgs {
     /// Session: an id, the beginning of one, the end of one (4 characters or more), or a name
@@ -114,16 +114,21 @@ fn typed(args: &SendArgs) -> Result<Typing, Failure> {
                 "nothing to type: give a text, `-` for standard input, or --key",
             ));
         }
-        Some("-") => read(&mut text)?,
-        None if args.keys.is_empty() => read(&mut text)?,
+        Some("-") => read(&mut text, args)?,
+        None if args.keys.is_empty() => read(&mut text, args)?,
         Some(given) => text.extend_from_slice(given.as_bytes()),
         None => {}
     }
     Typing::new(text, args.keys.clone(), !args.no_submit)
 }
 
-fn read(into: &mut Vec<u8>) -> io::Result<()> {
-    io::stdin().take(TEXT_MAX + 1).read_to_end(into).map(|_| ())
+/// Standard input. The Enter that is pressed after it stands for the end of its last line.
+fn read(into: &mut Vec<u8>, args: &SendArgs) -> io::Result<()> {
+    io::stdin().take(TEXT_MAX + 1).read_to_end(into)?;
+    if !args.no_submit && args.keys.is_empty() && into.ends_with(b"\n") {
+        into.pop();
+    }
+    Ok(())
 }
 
 impl Typing {

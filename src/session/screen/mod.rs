@@ -9,6 +9,7 @@
 //! The cells are those of the crate `vt100`, which gets text, control characters and short sequences. Strings (titles,
 //! notices, pictures) never reach it; what it does not know and is common is translated.
 
+mod beyond;
 mod lines;
 mod modes;
 mod osc;
@@ -17,6 +18,7 @@ mod skip;
 mod snapshot;
 mod style;
 mod styles;
+mod tabs;
 
 use std::cell::Cell;
 use std::num::NonZeroU16;
@@ -32,6 +34,7 @@ use sequence::{Pending, Step};
 pub(super) use skip::Plain;
 use snapshot::Around;
 use styles::Styles;
+use tabs::Tabs;
 
 /// Rows that `vt100` keeps itself, so that a terminal that grows shows again what had left it.
 const ROWS_KEPT: usize = 100;
@@ -93,6 +96,9 @@ pub(super) struct Screen {
     parser: vt100::Parser<Capture>,
     pending: Pending,
     modes: Modes,
+    tabs: Tabs,
+    /// First and last row that scroll, where they are known.
+    region: Option<(u16, u16)>,
     title: Option<String>,
     said: Said,
     /// What the last picture had around its lines, until anything comes: who looks at a session that rests looks again.
@@ -112,6 +118,8 @@ impl Screen {
             parser: parser(size),
             pending: Pending::default(),
             modes: Modes::default(),
+            tabs: Tabs::default(),
+            region: None,
             title: None,
             said: Said::default(),
             around: Cell::default(),
@@ -128,7 +136,7 @@ impl Screen {
             match step {
                 Step::Text => self.text(now),
                 Step::More => {}
-                Step::Control(byte) => self.draw(&[byte]),
+                Step::Control(byte) => self.draw_text(&[byte]),
                 Step::Sequence => {
                     let sequence = self.pending.take();
                     self.sequence(&sequence);
@@ -160,13 +168,6 @@ impl Screen {
         self.pending.hold(&text[whole..]);
     }
 
-    fn draw_text(&mut self, text: &[u8]) {
-        match self.modes.translate(text) {
-            None => self.draw(text),
-            Some(translated) => self.draw(&translated),
-        }
-    }
-
     /// Hands bytes to the cells. Should they make it panic, the screen is blank afterwards, and the rest goes on.
     fn draw(&mut self, bytes: &[u8]) {
         let parser = &mut self.parser;
@@ -174,16 +175,24 @@ impl Screen {
             tracing::error!("the model of the screen failed; it begins anew");
             let size = self.size();
             self.parser = self::parser(size);
+            self.region = None;
         }
     }
 
     fn sequence(&mut self, sequence: &[u8]) {
         self.modes.note(sequence);
+        if matches!(sequence.last(), Some(b'r' | b'h' | b'l' | b'p' | b'c')) {
+            self.region = None;
+        }
+        if self.beyond(sequence) {
+            return;
+        }
         match sequence {
             b"\x1bc" => {
                 self.draw(sequence);
                 self.parser.callbacks_mut().lines.clear();
                 self.modes = Modes::default();
+                self.tabs = Tabs::default();
             }
             b"\x1b[3J" | b"\x1b[?3J" => {
                 self.draw(sequence);
@@ -192,10 +201,6 @@ impl Screen {
             // The cursor's place, kept and brought back as another program says it.
             b"\x1b[s" | b"\x1b[?1048h" => self.draw(b"\x1b7"),
             b"\x1b[u" | b"\x1b[?1048l" => self.draw(b"\x1b8"),
-            b"\x1b[?1047h" => self.draw(b"\x1b[?47h"),
-            b"\x1b[?1047l" => self.draw(b"\x1b[?47l"),
-            b"\x1bD" => self.draw(b"\n"),
-            b"\x1bE" => self.draw(b"\r\n"),
             b"\x1b[!p" => self.draw(b"\x1b[m\x1b[?1l\x1b>\x1b[?25h"),
             [0x1b, b'[', parameters @ .., b'm'] if style::is_attributes(parameters) => {
                 self.attributes(parameters);
@@ -256,6 +261,7 @@ impl Screen {
     /// The terminal has another size now.
     pub fn resize(&mut self, size: WindowSize) {
         self.around.set(None);
+        self.region = None;
         let to = possible(size);
         let one = |number| NonZeroU16::new(number).unwrap_or(NonZeroU16::MIN);
         let parser = &mut self.parser;
@@ -275,7 +281,7 @@ impl Screen {
     pub fn text_rows(&self) -> Vec<String> {
         let screen = self.parser.screen();
         let cols = self.size().cols;
-        screen.rows(0, cols).map(|row| row.trim_end().to_owned()).collect()
+        screen.rows(0, cols).map(|row| beyond::unmarked(row.into()).trim_end().to_owned()).collect()
     }
 
     /// The newest `count` lines as text, those that left the screen among them; blank rows at the end are none.
@@ -284,7 +290,9 @@ impl Screen {
         let mut all = self.parser.callbacks().lines.plain(count);
         if !screen.alternate_screen() {
             let mut screen = screen.clone();
-            all.extend(snapshot::kept_rows(&mut screen, |screen, cols| screen.rows(0, cols).next()));
+            all.extend(snapshot::kept_rows(&mut screen, |screen, cols| {
+                screen.rows(0, cols).next().map(|row| beyond::unmarked(row.into()).into_owned())
+            }));
         }
         all.extend(self.text_rows());
         while all.last().is_some_and(String::is_empty) {

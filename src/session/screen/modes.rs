@@ -105,6 +105,17 @@ impl Modes {
         Some(Cow::Owned(out))
     }
 
+    /// Whether text goes on in the next row where it does not fit.
+    pub fn wraps(&self) -> bool {
+        let wrap = PRIVATE.iter().position(|mode| *mode == 7);
+        wrap.is_none_or(|at| self.private[at] != Some(false))
+    }
+
+    /// Whether text moves what stands there to the right.
+    pub fn inserts(&self) -> bool {
+        self.insert
+    }
+
     /// Whether text is drawn as it is.
     pub fn is_plain(&self) -> bool {
         self.drawing == [false; 2] && !self.shifted

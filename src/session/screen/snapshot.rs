@@ -62,14 +62,24 @@ fn main_screen(cells: &Cells) -> Parser {
     main
 }
 
-/// Whether positions count from the region's top; leaves the copy useless.
-fn has_origin(copy: &mut Parser) -> bool {
+/// Whether positions count from the region's top.
+pub(super) fn has_origin(cells: &Cells) -> bool {
+    origin_of(&mut copy(cells))
+}
+
+/// The same, of a copy that is useless afterwards.
+fn origin_of(copy: &mut Parser) -> bool {
     copy.process(b"\x1b[2;3r\x1b[1;1H");
     copy.screen().cursor_position().0 == 1
 }
 
-/// First and last row of the region; moves the copy's cursor.
-fn region(copy: &mut Parser) -> (u16, u16) {
+/// First and last row of the region.
+pub(super) fn region(cells: &Cells) -> (u16, u16) {
+    region_of(&mut copy(cells))
+}
+
+/// The same; moves the copy's cursor.
+fn region_of(copy: &mut Parser) -> (u16, u16) {
     copy.process(b"\x1b[?6h");
     let top = copy.screen().cursor_position().0;
     copy.process(b"\x1b[9999;1H");
@@ -78,7 +88,7 @@ fn region(copy: &mut Parser) -> (u16, u16) {
 
 /// Whether the region is the whole screen.
 pub(super) fn is_whole(cells: &Cells) -> bool {
-    let (top, bottom) = region(&mut copy(cells));
+    let (top, bottom) = region(cells);
     top == 0 && bottom + 1 == cells.size().0.get()
 }
 
@@ -86,16 +96,16 @@ impl Place {
     fn of(cells: &Cells) -> Self {
         // Each copy is of all cells: one is left as it is, and one goes back to the saved cursor.
         let mut back = copy(cells);
-        let (top, bottom) = region(&mut back);
+        let (top, bottom) = region_of(&mut back);
         back.process(b"\x1b8");
         Self {
             top,
             bottom,
-            origin: has_origin(&mut copy(cells)),
+            origin: has_origin(cells),
             cursor: cells.cursor_position(),
             saved: back.screen().cursor_position(),
             saved_attributes: back.screen().attributes_formatted(),
-            saved_origin: has_origin(&mut back),
+            saved_origin: origin_of(&mut back),
         }
     }
 
@@ -240,7 +250,9 @@ impl Screen {
 
     /// Both screens and the modes; `main` without rows above it.
     fn drawn(&self, cells: &Cells, main: &Cells) -> String {
-        let mut out = main.contents_formatted();
+        let mut out = String::new();
+        self.tabs.write(&mut out, self.size().cols);
+        out.push_str(&main.contents_formatted());
         out.push_str("\x1b[m");
         let place = Place::of(main);
         if cells.alternate_screen() {

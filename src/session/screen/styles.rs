@@ -10,6 +10,7 @@ use std::sync::Arc;
 use memchr::{memchr, memmem};
 
 use super::Screen;
+use super::beyond::unmarked;
 use super::style::{BOLD, Color, INVERSE, ITALIC, Style, is_common};
 
 /// Most styles that are kept.
@@ -158,6 +159,10 @@ impl Styles {
 
     /// What `vt100` wrote as it is meant. After a sequence that clears all attributes no link is open.
     pub fn write<'t>(&self, written: &'t str) -> Cow<'t, str> {
+        unmarked(self.styled(written))
+    }
+
+    fn styled<'t>(&self, written: &'t str) -> Cow<'t, str> {
         if memmem::find(written.as_bytes(), NUMBER).is_none() {
             return Cow::Borrowed(written);
         }

@@ -13,12 +13,14 @@ const SNAPSHOT_MOST: usize = 8 * 1024 * 1024;
 /// Rows kept by the terminals that the model is compared with.
 const REFERENCE_ROWS: usize = 2000;
 
-/// Another terminal: `vt100` alone, given every byte.
-fn reference(bytes: &[u8]) -> Parser {
+/// Another terminal, which keeps all that left it and is given every byte.
+fn reference(bytes: &[u8]) -> Parser<Capture> {
     let one = |number| NonZeroU16::new(number).unwrap();
-    let mut parser = Parser::new(one(SIZE.rows), one(SIZE.cols), REFERENCE_ROWS);
-    parser.process(bytes);
-    parser
+    let mut screen = Screen::new(SIZE);
+    screen.parser =
+        Parser::new_with_callbacks(one(SIZE.rows), one(SIZE.cols), REFERENCE_ROWS, Capture::default());
+    screen.feed(bytes);
+    screen.parser
 }
 
 fn model(bytes: &[u8]) -> Screen {
@@ -91,7 +93,7 @@ fn above(screen: &vt100::Screen) -> Vec<String> {
 }
 
 /// Both screens of a terminal, what scrolled off, the saved cursor and the region, by what follows shows.
-fn everything(parser: &mut Parser) -> Vec<String> {
+fn everything(parser: &mut Parser<Capture>) -> Vec<String> {
     let mut all = seen(parser.screen());
     parser.process(b"\x1b8");
     all.push(format!(
@@ -192,6 +194,21 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "e\u{301}".as_bytes(),
         "😀".as_bytes(),
         b"\x1b[?7h",
+        b"\x1b[?7l",
+        b"\x1b[4h",
+        b"\x1b[4l",
+        b"\x1b[?47h",
+        b"\x1bH",
+        b"\x1b[3g",
+        b"\x1b[g",
+        b"\x1b[Z",
+        b"\x1b[2I",
+        b"\x1bD",
+        b"\x1bE",
+        b"\x1b[44m\x1b[3L",
+        b"\x1b[2M",
+        b"\x1b[2P",
+        "\u{26a0}\u{fe0f}".as_bytes(),
         b"\x1b(B",
     ];
     prop_oneof![
@@ -413,4 +430,72 @@ fn a_picture_is_drawn_anew_once_anything_has_come() {
         assert_ne!(looked_at.snapshot(), first, "{number}");
         assert_eq!(looked_at.snapshot(), fresh.snapshot(), "{number}");
     }
+}
+
+#[test]
+fn what_vt100_does_not_know_is_drawn_as_terminals_draw_it() {
+    let shown = |bytes: &str| {
+        let screen = model(bytes.as_bytes());
+        let rows: Vec<String> = screen.text_rows().into_iter().filter(|row| !row.is_empty()).collect();
+        (rows.join("|"), screen.parser.screen().cursor_position())
+    };
+    let is = |bytes: &str, rows: &str, row, col| {
+        assert_eq!(shown(bytes), (rows.to_owned(), (row, col)), "{bytes:?}");
+    };
+    // Without wrapping the last column is written again and again.
+    is("\x1b[?7l0123456789abcdef\r\nnext", "0123456789af|next", 1, 4);
+    is("\x1b[?7l0123456789ab漢\x1b[?7h", "0123456789漢", 0, 12);
+    is("hello\r\x1b[4hIN漢\x1b[4l!", "IN漢!ello", 0, 5);
+    is("0123456789ab\r\x1b[4hx", "x0123456789a", 0, 1);
+    // Tabs stop where the program says.
+    is("\x1b[3g\r\x1b[4C\x1bH\r\ta\r\n\t\tb", "    a|           b", 1, 12);
+    is("\x1b[9G\x1b[g\ra\tb", "a          b", 0, 12);
+    is("\x1b[3g\x1bc\ta", "        a", 0, 9);
+    is("abcdefghij\x1b[Z#\x1b[9I@", "abcdefgh#j @", 0, 12);
+    // Positions that count from here.
+    is("\x1b[3aX\x1b[2eY", "   X|    Y", 2, 5);
+    // The cursor stays where it is when the screens change.
+    is("main\x1b[?1047haltx\x1b[?1047lm2", "main    m2", 0, 10);
+    is("main\x1b[?47halt", "    alt", 0, 7);
+    is("\x1b[?47ha\x1b[?47l\x1b[?47hb", " b", 0, 2);
+    // A character stays as wide as it is when its coloured form is asked for, and keeps asking.
+    is("\u{26a0}\u{fe0f}ab", "\u{26a0}\u{fe0f}ab", 0, 3);
+    let lines = "\u{2600}\u{fe0f}|\r\n".repeat(300);
+    let picture = String::from_utf8(model(lines.as_bytes()).snapshot()).unwrap();
+    assert_eq!(picture.matches("\u{2600}\u{fe0f}|").count(), 300);
+    assert_eq!(model(lines.as_bytes()).tail(1), ["\u{2600}\u{fe0f}|"]);
+}
+
+#[test]
+fn what_comes_in_has_the_colour_behind_what_is_drawn() {
+    let blue = |bytes: &str| {
+        let screen = model(bytes.as_bytes());
+        let is_blue =
+            |row, col| screen.parser.screen().cell(row, col).unwrap().bgcolor() == vt100::Color::Idx(4);
+        let rows = (0..SIZE.rows).map(|row| {
+            let cols = (0..SIZE.cols).filter(|col| is_blue(row, *col)).count();
+            cols.to_string()
+        });
+        (rows.collect::<Vec<_>>().join(" "), screen.parser.screen().cursor_position())
+    };
+    let is = |bytes: &str, rows: &str, at| assert_eq!(blue(bytes), (rows.to_owned(), at), "{bytes:?}");
+    let full = "1\r\n2\r\n3\r\n4\r\n5";
+    is(&format!("{full}\x1b[44m\n\n"), "0 0 0 12 12", (4, 1));
+    is(&format!("{full}\x1b[44m\x1bD\x1bE"), "0 0 0 12 12", (4, 0));
+    is(&format!("{full}\x1b[44m0123456789abc"), "0 0 0 11 12", (4, 2));
+    is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[2L"), "0 12 12 0 0", (1, 2));
+    is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[2M"), "0 0 0 12 12", (1, 2));
+    is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[S"), "0 0 0 0 12", (1, 2));
+    is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[2T"), "12 12 0 0 0", (1, 2));
+    is(&format!("{full}\x1b[44m\x1b[1;3H\x1bM"), "12 0 0 0 0", (0, 2));
+    is(&format!("{full}\x1b[44m\x1b[?1049h"), "12 12 12 12 12", (0, 0));
+    is(&format!("{full}\x1b[44m\x1b[?47h"), "12 12 12 12 12", (4, 1));
+    is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[4P"), "0 4 0 0 0", (1, 2));
+    is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[4@"), "0 4 0 0 0", (1, 2));
+    // In the region alone, and nothing where nothing moved.
+    is(&format!("{full}\x1b[44m\x1b[2;4r\x1b[4;1H\n"), "0 0 0 12 0", (3, 0));
+    is(&format!("{full}\x1b[44m\x1b[2;4r\x1b[5;1H\n"), "0 0 0 0 0", (4, 0));
+    is(&format!("{full}\x1b[44m\x1b[2;4r\x1b[?6h\x1b[2;2H\x1b[L"), "0 0 12 0 0", (2, 1));
+    is(&format!("{full}\x1b[44m\x1b[1;1H\n"), "0 0 0 0 0", (1, 0));
+    is(&format!("{full}\n\x1b[S\x1b[L"), "0 0 0 0 0", (4, 1));
 }

@@ -6,7 +6,7 @@ use tungstenite::{Message, Utf8Bytes};
 
 use crate::wire::WindowSize;
 
-/// Largest size that a client may ask for.
+/// Largest size that a client gets.
 const SIZE_MAX: WindowSize = WindowSize { cols: 1000, rows: 1000 };
 
 /// Why a socket is closed.
@@ -139,10 +139,11 @@ impl Asked {
     }
 }
 
-/// The size, when a client may ask for it.
+/// The size that a client gets who asks for this one; `None` for one that no terminal has.
 pub fn possible(size: WindowSize) -> Option<WindowSize> {
-    let fits = |one: u16, most: u16| (1..=most).contains(&one);
-    (fits(size.cols, SIZE_MAX.cols) && fits(size.rows, SIZE_MAX.rows)).then_some(size)
+    let WindowSize { cols, rows } = size;
+    (cols > 0 && rows > 0)
+        .then(|| WindowSize { cols: cols.min(SIZE_MAX.cols), rows: rows.min(SIZE_MAX.rows) })
 }
 
 #[cfg(test)]
@@ -159,6 +160,10 @@ mod tests {
                 Asked::Size(size, false),
             ),
             (r#"{"type":"resize","cols":0,"rows":24}"#, Asked::Nothing),
+            (
+                r#"{"type":"resize","cols":65535,"rows":24}"#,
+                Asked::Size(WindowSize { cols: 1000, rows: 24 }, true),
+            ),
             (r#"{"type":"resize","cols":70000,"rows":24}"#, Asked::Typed),
             (r#"{"type":"other","cols":80,"rows":24}"#, Asked::Typed),
             ("ls\n", Asked::Typed),
