@@ -369,8 +369,12 @@ fn send_types_texts_keys_and_what_comes_by_a_pipe() {
     piped.stdin.take().unwrap().write_all(b"pipe").unwrap();
     assert!(piped.wait().unwrap().success());
     hex("70 69 70 65 0d");
+    let mut lines = home.cmd(["session", "send", &shown, "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    lines.stdin.take().unwrap().write_all(b"x\ny\n").unwrap();
+    assert!(lines.wait().unwrap().success());
+    hex("0d 78 0a 79 0d");
     home.ok(["session", "send", &shown, "a\nb"]);
-    hex("61 0a 62 0d");
+    hex("79 0d 61 0a 62 0d");
     assert_eq!(home.run(["session", "send", "--key", "f99", &shown]).status.code(), Some(2));
 }
 
