@@ -29,10 +29,15 @@ export function createNav(store, onMoved, replay) {
     onMoved();
   }
 
+  /** The session of this page, once it is known to be meant by its own id. */
+  let settled = '';
+
   /** @param {string} path an address of this viewer */
   function go(path) {
     const url = new URL(path, location.origin);
     const place = parsePlace(url.pathname, url.search);
+    // Links are by ids, also to sessions of which there are only records.
+    settled = sessionOf(place.route);
     if (place.route.page === 'flow' && !showsDay(store.state().mode, place.route.day, Date.now())) return location.assign(path);
     const full = isDemo() ? withQuery(path, replay()) : path;
     if (full !== `${location.pathname}${location.search}`) history.pushState(null, '', full);
@@ -46,20 +51,17 @@ export function createNav(store, onMoved, replay) {
     show(parsePlace(url.pathname, url.search));
   }
 
-  /** The session of this page, once it was there by its own id. */
-  let settled = '';
-
   /** An address by a name, or by a part of an id, becomes the one of the session that it names. */
   function settle() {
     const state = store.state();
-    const { place, sessions } = state;
+    const { place, sessions, records } = state;
     const text = sessionOf(place.route);
     if (text === '') settled = '';
     // A session that went away does not become another one, which somebody may be about to type into.
     if (text === settled) return;
     const found = findSession(sessions, text);
     if (typeof found === 'string') return;
-    if (found.id === text) settled = text;
+    if (found.id === text || records.some(({ session }) => session === text)) settled = text;
     else if (knowsSessions(state)) instead(placePath({ ...place, route: { ...place.route, id: found.id } }));
   }
   store.subscribe(settle);

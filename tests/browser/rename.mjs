@@ -3,7 +3,7 @@
  * id, is one of the session.
  */
 
-import { browserTest, check, checkFaults, until, url } from './harness.mjs';
+import { browserTest, check, checkFaults, darkmux, until, url } from './harness.mjs';
 import { connected, home, open, session, signIn, start } from './terminals.mjs';
 
 await browserTest(async (page, faults) => {
@@ -59,5 +59,11 @@ await browserTest(async (page, faults) => {
   await says('sess-', /Several sessions fit/);
   check(!/No session/.test(await said()), `it was said: ${await said()}`);
   await says('nothing-like-it', /No session of this machine has this id/);
+  // A session of which there are only records is meant by its own id, whatever else begins like it.
+  const begin = id.slice(0, -1);
+  await darkmux('flow', 'note', '--session-id', begin, 'of another machine');
+  await says(begin, /No session of this machine has this id/);
+  await page.locator('.record-session').first().click();
+  await until('a link to it is followed', async () => new URL(page.url()).pathname === `/session/${begin}`);
   checkFaults(faults);
 });
