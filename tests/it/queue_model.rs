@@ -84,3 +84,20 @@ fn the_scripts_do_what_the_model_does_in_any_order() {
         });
     });
 }
+
+#[test]
+fn an_attempt_that_was_given_back_stays_so_when_its_job_is_queued_once_more() {
+    let server = RedisServer::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let publish = |job| Op::Publish { job, key: None, delayed: false, pinned: false };
+    let claim = || Op::Claim { seat: 0, again: false };
+    // The claim of job 2 is the newest one; its number is free again, and its token is not.
+    let ops = [publish(2), claim(), Op::Decline(0), Op::Cancel(2), Op::Retry(2), Op::Resume(0)];
+    runtime.block_on(async {
+        let mut world = World::new(&server).await;
+        for op in &ops {
+            world.step(op).await;
+        }
+        world.settles().await;
+    });
+}

@@ -14,7 +14,8 @@ if ARGV[4]~='' then
   lane,doc=ARGV[4],ARGV[5]
   redis.call('HSET',key,'spec',ARGV[3],'lane',lane,'lanedoc',doc)
   for _,field in ipairs(redis.call('HKEYS',key)) do
-    if string.sub(field,1,9)=='declined:' or string.sub(field,1,5)=='left:' then redis.call('HDEL',key,field) end
+    -- Attempts that were given back (`left:`) stay so: their numbers come again.
+    if string.sub(field,1,9)=='declined:' then redis.call('HDEL',key,field) end
   end
 end
 redis.call('HSET',key,'state','queued','tok','none','losses',0,'fails',0,'queued',now,'entry',enqueue(id,lane,h[3],doc),'since',h[5] or 0)

@@ -404,7 +404,6 @@ impl Model {
         }
         (ended.token, ended.losses, ended.fails, ended.is_cancelled) = (None, 0, 0, false);
         (ended.since, ended.state) = (ended.attempt, JobState::Queued);
-        ended.left.clear();
         let lane = ended.own.clone();
         ended.lane = lane.clone();
         let entry = self.enqueue(job, &lane);
