@@ -19,6 +19,10 @@ use crate::wire::WindowSize;
 /// How long output must pause before the model catches up.
 const PAUSE: Duration = Duration::from_millis(8);
 
+/// The same after more than a little: a burst pauses where the machine is busy, and each catching up would draw a
+/// history's worth of lines that are gone a moment later.
+const PAUSE_OF_BURST: Duration = Duration::from_millis(50);
+
 /// How long little output may go on before the model catches up all the same.
 const AT_LEAST: Duration = Duration::from_millis(50);
 
@@ -194,7 +198,7 @@ pub(super) async fn follow(host: Arc<Host>) {
         let mut begun = Instant::now();
         let mut end = output.end();
         loop {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(if end - seen < LITTLE { PAUSE } else { PAUSE_OF_BURST }).await;
             let now = output.end();
             let little = now - seen < LITTLE && begun.elapsed() >= AT_LEAST;
             if now == end || little {

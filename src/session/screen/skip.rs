@@ -45,9 +45,29 @@ fn is_text(byte: u8) -> bool {
     byte >= 0x20 && byte != 0x7f || matches!(byte, b'\n' | b'\r' | b'\t')
 }
 
-/// Whether all of these may. In steps without an early end, which take a register's worth of bytes at a time.
+/// Bytes that are looked at together.
+const WORD: usize = size_of::<u64>();
+
+/// A word of which every byte is `byte`.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; WORD])
+}
+
+/// Whether none of a word's bytes is a control character: none is below 0x20, and none is 0x7f. Of the differences
+/// only the lowest that borrows is sure to be right, and one is enough.
+fn is_printable(word: u64) -> bool {
+    let deletes = word ^ each(0x7f);
+    let below = word.wrapping_sub(each(0x20)) & !word;
+    let zero = deletes.wrapping_sub(each(1)) & !deletes;
+    (below | zero) & each(0x80) == 0
+}
+
+/// Whether all of these may.
 fn is_all_text(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|step| step.iter().fold(true, |so_far, byte| so_far & is_text(*byte)))
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let is_text_word =
+        |word: &[u8; WORD]| is_printable(u64::from_ne_bytes(*word)) || word.iter().all(|byte| is_text(*byte));
+    words.iter().all(is_text_word) && rest.iter().all(|byte| is_text(*byte))
 }
 
 impl Plain {
@@ -195,6 +215,25 @@ impl Screen {
         if !self.parser.screen().alternate_screen() {
             self.parser.callbacks_mut().lines.clear();
             self.parser.screen_mut().clear_scrollback();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_looked_at_alike_in_words_and_alone() {
+        for around in [b' ', b'~', 0x80, 0xff] {
+            for byte in 0..=u8::MAX {
+                for at in 0..2 * WORD {
+                    let mut bytes = [around; 2 * WORD + 1];
+                    bytes[at] = byte;
+                    assert_eq!(is_all_text(&bytes), is_text(byte), "{byte:#x} at {at} between {around:#x}");
+                    assert_eq!(is_all_text(&bytes[..=at]), is_text(byte), "{byte:#x} at the end");
+                }
+            }
         }
     }
 }
