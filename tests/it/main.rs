@@ -96,6 +96,7 @@ mod spare;
 mod stream_faults;
 mod support;
 mod survive;
+mod terminal_bulk;
 mod terminal_ends;
 mod terminal_hand;
 mod terminal_many;

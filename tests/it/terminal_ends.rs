@@ -2,19 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::api::Api;
 use crate::support::ws::{Frame, Ws};
-use crate::support::{Daemon, PATIENCE, signal, wait_for};
-
-/// What a session's host wrote last.
-fn state(api: &Api, id: &str) -> Value {
-    let file = api.home.darkmux().join("sessions").join(id).join("state.json");
-    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
-}
+use crate::support::{Daemon, signal};
 
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     memchr::memmem::find(bytes, what).is_some()
@@ -104,7 +98,7 @@ async fn a_killed_host_ends_the_terminal_and_the_session_is_lost() {
     ws.bytes().await;
     ws.type_in("x\n").await;
     ws.until("x\r\nx\r\n").await;
-    signal(state(&api, &id)["host_pid"].as_i64().unwrap(), "KILL");
+    signal(api.state(&id)["host_pid"].as_i64().unwrap(), "KILL");
     assert_eq!(ws.end().await, (Vec::new(), Frame::Closed(Some(4004))));
     assert_eq!(api.ended(&id)["state"], "lost");
     let mut late = Ws::open(&api, &id, "?darkmux=1").await;
@@ -199,60 +193,4 @@ async fn a_quiet_terminal_stays_open_and_one_that_answers_nothing_does_not() {
     assert!(contains(&heard, &[&4008_u16.to_be_bytes()[..], b"too slow"].concat()));
     quiet.type_in("still\n").await;
     quiet.until("still\r\nstill\r\n").await;
-}
-
-/// Memory of a process that is its own or read from files, in KiB.
-#[cfg(target_os = "linux")]
-fn memory(pid: i64) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// Linux only: what the processes take is read from /proc.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_client_that_reads_nothing_slows_nobody_and_goes_on_later() {
-    let api = Api::start();
-    let id = api.sh("read x; exec yes");
-    let host = state(&api, &id)["host_pid"].as_i64().unwrap();
-    let mut stalled = Ws::open(&api, &id, "?darkmux=1").await;
-    let mut at = stalled.told().await["at"].as_u64().unwrap();
-    stalled.bytes().await;
-    let mut alone = Ws::open(&api, &id, "?darkmux=1").await;
-    alone.bytes().await;
-    alone.type_in("\r").await;
-    let daemon = api.daemon.process.pid();
-    let before = (memory(host), memory(daemon));
-    let mut bytes = 0;
-    let mut longest = Duration::ZERO;
-    let begun = Instant::now();
-    // Longer than one that takes nothing is waited for.
-    while bytes < 10_000_000 || begun.elapsed() < Duration::from_secs(25) {
-        assert!(begun.elapsed() < Duration::from_secs(80), "{bytes} bytes");
-        let asked = Instant::now();
-        bytes += alone.bytes().await.len();
-        longest = longest.max(asked.elapsed());
-    }
-    assert!(longest < Duration::from_secs(5), "{longest:?} without output");
-    let after = (memory(host), memory(daemon));
-    // Scrollback and model of a host have bounds of their own; the daemon keeps nothing.
-    assert!(after.0 < before.0 + 24 * 1024, "host: {} KiB, {} before", after.0, before.0);
-    assert!(after.1 < before.1 + 16 * 1024, "daemon: {} KiB, {} before", after.1, before.1);
-
-    // The one that stood still finds what was sent to it, and goes on after that.
-    loop {
-        match stalled.next_within(PATIENCE).await.expect("what was on its way") {
-            Frame::Bytes(bytes) => at += bytes.len() as u64,
-            Frame::Told(_) => {}
-            Frame::Closed(code) => break assert_eq!(code, Some(4008)),
-            Frame::Cut => panic!("it is not told why"),
-        }
-    }
-    let mut again = Ws::open(&api, &id, &format!("?darkmux=1&from={at}")).await;
-    let attached = again.told().await;
-    assert!(attached["snapshot"] == true || attached["at"] == at, "{attached}");
-    again.until("y\r\ny\r\n").await;
-    drop((alone, again));
-    wait_for("it to be killed", || (api.act(&id, "kill").status == 200).then_some(()));
 }

@@ -1,12 +1,10 @@
 //! Many sessions, and sessions that go out of their way: nothing is missing, nothing is left behind.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::support::api::{Api, data};
 use crate::support::ws::Ws;
-use crate::support::{Home, is_alive, wait_for};
+use crate::support::{is_alive, wait_for};
 
 fn output(api: &Api, id: &str) -> Vec<u8> {
     api.get(&format!("/v1/sessions/{id}/scrollback")).body
@@ -50,34 +48,6 @@ async fn fifty_sessions_are_whole_after_the_daemon_was_killed() {
     let mut ws = Ws::open(&api, &ids[49], "").await;
     let picture = String::from_utf8(ws.bytes().await).unwrap();
     assert!(picture.contains("49-1\r\n") && picture.contains("49-400"), "{picture}");
-}
-
-/// Bytes that a session's folder takes on the disk.
-fn disk(home: &Home, id: &str) -> u64 {
-    let folder = home.darkmux().join("sessions").join(id);
-    let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
-    entries
-        .filter_map(|entry| entry.metadata().ok())
-        .filter(std::fs::Metadata::is_file)
-        .map(|m| m.len())
-        .sum()
-}
-
-#[tokio::test]
-async fn a_hundred_megabytes_leave_a_bounded_trace() {
-    let api = Api::of(Home::new().with("DARKMUX_SESSION_LOG_BYTES", "4194304"));
-    let id = api.sh("yes 'a line of some length, so that it does not take all day' | head -c 100000000; echo over; exec cat");
-    let mut ws = Ws::open(&api, &id, "?darkmux=1").await;
-    let attached = ws.told().await;
-    // Who falls behind waits for a picture, which a build for tests draws slowly.
-    ws.until_within("over", Duration::from_mins(1)).await;
-    assert!(attached["at"].is_u64());
-    ws.type_in("alive\n").await;
-    ws.until("alive\r\nalive\r\n").await;
-    let taken = disk(&api.home, &id);
-    assert!(taken < 6 * 1024 * 1024, "{taken} bytes on the disk");
-    let mut late = Ws::open(&api, &id, "?darkmux=1&from=0").await;
-    assert_eq!(late.told().await["snapshot"], true, "the beginning is no longer held");
 }
 
 #[tokio::test]

@@ -1,27 +1,17 @@
 //! Running a session again: after its host died, by several who ask at once, and where its program is not found.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::http_raw::Answer;
 use crate::support::api::{Api, data, refusal};
 use crate::support::{describe, is_alive, signal, wait_for};
 
-fn folder(api: &Api, id: &str) -> PathBuf {
-    api.home.darkmux().join("sessions").join(id)
-}
-
-/// What the session's host wrote last.
-fn state(api: &Api, id: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(folder(api, id).join("state.json")).unwrap()).unwrap()
-}
-
 /// Kills the session's host with KILL; the process that ran in it.
 fn lose(api: &Api, id: &str) -> i64 {
-    let now = state(api, id);
+    let now = api.state(id);
     signal(now["host_pid"].as_i64().unwrap(), "KILL");
     wait_for("it to be lost", || (api.session(id)["state"] == "lost").then_some(()));
     now["pid"].as_i64().unwrap()
@@ -69,7 +59,7 @@ fn a_session_that_lost_its_host_runs_again_at_once() {
     // What is written in its folder reaches one that was lost as well.
     lose(5);
     api.home.ok(["session", "rename", &id, "other"]);
-    assert_eq!(state(&api, &id)["name"], "other");
+    assert_eq!(api.state(&id)["name"], "other");
 }
 
 #[test]

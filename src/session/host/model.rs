@@ -198,7 +198,7 @@ pub(super) async fn follow(host: Arc<Host>) {
         let mut begun = Instant::now();
         let mut end = output.end();
         loop {
-            tokio::time::sleep(if end - seen < LITTLE { PAUSE } else { PAUSE_OF_BURST }).await;
+            tokio::time::sleep(if end.saturating_sub(seen) < LITTLE { PAUSE } else { PAUSE_OF_BURST }).await;
             let now = output.end();
             let little = now - seen < LITTLE && begun.elapsed() >= AT_LEAST;
             if now == end || little {

@@ -56,6 +56,12 @@ impl Api {
         self.ask("POST", &path, Some("application/octet-stream"), bytes)
     }
 
+    /// What the session's host wrote last.
+    pub fn state(&self, id: &str) -> Value {
+        let file = self.home.darkmux().join("sessions").join(id).join("state.json");
+        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+    }
+
     /// Does something with a session, without a body.
     pub fn act(&self, id: &str, action: &str) -> Answer {
         self.ask("POST", &format!("/v1/sessions/{id}/{action}"), None, b"")
