@@ -1,7 +1,15 @@
 //! Which one is meant of those that a text fits.
 
-/// Candidates named in a message about a text that fits several.
-const NAMED: usize = 5;
+/// Candidates named in a message about a text that fits several; one more is looked for.
+const NAMED: usize = 4;
+
+/// The candidates as a message names them.
+pub fn few(candidates: &[String]) -> String {
+    match candidates {
+        [named @ .., _] if named.len() >= NAMED => format!("{} and others", named.join(", ")),
+        _ => candidates.join(", "),
+    }
+}
 
 /// How many a text fits.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +37,7 @@ impl<T> Fits<T> {
 
     /// The only one.
     pub fn only(all: impl IntoIterator<Item = T>) -> Self {
-        let mut all: Vec<T> = all.into_iter().take(NAMED).collect();
+        let mut all: Vec<T> = all.into_iter().take(NAMED + 1).collect();
         match (all.pop(), all.is_empty()) {
             (None, _) => Self::None,
             (Some(one), true) => Self::One(one),
@@ -56,6 +64,8 @@ mod tests {
         assert_eq!(by_name(&[(1, false), (2, true), (3, false)]), [2]);
         assert_eq!(by_name(&[(1, true), (2, true), (3, false)]), [1, 2]);
         assert_eq!(by_name(&[(1, false), (2, false)]), [1, 2]);
+        let names = |count: usize| few(&vec!["a".to_owned(); count]);
+        assert_eq!((names(4), names(5)), ("a, a, a, a".to_owned(), "a, a, a, a and others".to_owned()));
         assert_eq!(Fits::only(0..9), Fits::Several((0..5).collect()));
     }
 }

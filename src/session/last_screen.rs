@@ -10,13 +10,23 @@ use crate::wire::{SessionStatus, WindowSize};
 /// Newest output that is looked at, in bytes; more than any screen and its history take.
 const LOOKED_AT: u64 = 8 * 1024 * 1024;
 
+/// The same, where a program waits to be shown.
+const HISTORY: u64 = 2 * 1024 * 1024;
+
 /// Bytes read at a time.
 const PIECE: usize = 256 * 1024;
 
 /// A snapshot of the screen of an ended session, and the offset after its last byte. Blocks.
 pub fn last_screen(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Vec<u8>)> {
-    let (end, screen) = replay(folder, status)?;
+    let (end, screen) = replay(folder, status.size, LOOKED_AT)?;
     Ok((end, screen.snapshot()))
+}
+
+/// The screen for another run of a session's program, below what the earlier ones showed. Blocks.
+pub(super) fn screen_after(folder: &Path, size: WindowSize) -> io::Result<Screen> {
+    let (_, mut screen) = replay(folder, size, HISTORY)?;
+    screen.begin_anew();
+    Ok(screen)
 }
 
 /// What an ended session put out from this offset on. `None` where that is not held, or is more than a picture is drawn
@@ -42,7 +52,7 @@ pub fn last_output(folder: &Path, from: u64) -> io::Result<Option<Vec<u8>>> {
 
 /// The rows of the screen of an ended session as text. Blocks.
 pub fn last_rows(folder: &Path, status: &SessionStatus) -> io::Result<Vec<String>> {
-    Ok(replay(folder, status)?.1.text_rows())
+    Ok(replay(folder, status.size, LOOKED_AT)?.1.text_rows())
 }
 
 /// The rows of the screen that these bytes draw, as text.
@@ -60,11 +70,11 @@ pub fn drawn_row(bytes: &[u8], size: WindowSize, row: u16) -> Option<Vec<u8>> {
     screen.row(row)
 }
 
-fn replay(folder: &Path, status: &SessionStatus) -> io::Result<(u64, Screen)> {
+fn replay(folder: &Path, size: WindowSize, most: u64) -> io::Result<(u64, Screen)> {
     let mut reader = LogReader::new(folder.join(files::OUTPUT));
     let (start, end) = reader.range()?;
-    let mut at = start.max(end.saturating_sub(LOOKED_AT));
-    let mut screen = Screen::new(status.size);
+    let mut at = start.max(end.saturating_sub(most));
+    let mut screen = Screen::new(size);
     let mut buffer = vec![0; PIECE];
     while at < end {
         let (from, count) = reader.read_at(at, &mut buffer)?;

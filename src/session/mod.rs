@@ -36,7 +36,7 @@ mod title;
 
 pub use agent_side::AgentSide;
 pub use attachment::{Attachment, Event, Events, Input};
-pub use choose::Fits;
+pub use choose::{Fits, few};
 pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use handing::Handed;
 pub use host::{HostError, SpareError, run as run_host, run_spare};
@@ -47,6 +47,7 @@ pub use log::{LogReader, LogWriter};
 pub use name::{NameError, check_free_name, hold_name, parse_name};
 pub use rename::{first_spec_in, rename, spec_in};
 pub use result::{agent_result, task_message};
+pub use screen::{Screen, View};
 pub use settle::{Settling, settle};
 pub use spare::Spares;
 pub use spawn::{Command, StartError, start, start_again};

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Fits, LogReader, STATE_MAX, files, life};
+use super::{Fits, LogReader, STATE_MAX, few, files, life};
 use crate::model::{SessionId, SessionState};
 use crate::store::{Durability, FileLock, find_in, read_open, write_atomic};
 use crate::util::Clock;
@@ -23,7 +23,7 @@ pub enum FindError {
     #[error("no session `{}`; `darkmux session ls --all` lists them", crate::util::visible_line(.0))]
     None(String),
     /// Several.
-    #[error("`{}` could be {}; name it by its id", crate::util::visible_line(.text), .candidates.join(", "))]
+    #[error("`{}` could be {}; name it by its id", crate::util::visible_line(.text), few(.candidates))]
     Several {
         /// What was written.
         text: String,

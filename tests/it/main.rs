@@ -86,6 +86,8 @@ mod serve_stream;
 mod service;
 mod service_hub;
 mod session;
+mod session_answer;
+mod session_box;
 mod session_cli;
 mod session_faults;
 mod session_remote;

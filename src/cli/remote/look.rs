@@ -4,21 +4,26 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::frames::{Got, Line, Opening};
 use super::heal::{Heal, Trouble};
 use super::{Remote, listed::Listed};
-use crate::cli::session::{Detach, Form, Happening, Keys, Screen, Terminal};
+use crate::cli::session::{Detach, Form, Happening, Keys, Screen, Sizes, Terminal};
 use crate::cli::{Cx, Exit, Failure, FailureContext, Outcome};
 use crate::pty::Signals;
 use crate::session::drawn_rows;
 use crate::util::{human, reached};
 use crate::wire::WindowSize;
+use crate::wire::frames::Owner;
 
 /// How long a connection may be away before that is shown, and how often it is shown anew.
 const AWAY_SHOWN: Duration = Duration::from_millis(400);
 const AWAY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long after a picture its size may be told; a daemon of gmux says none.
+const SIZE_TIME: Duration = Duration::from_millis(200);
 
 /// How long a picture may take that only tells how to type.
 const PICTURE_TIME: Duration = Duration::from_secs(10);
@@ -60,8 +65,9 @@ struct Look<'a> {
     at: Option<u64>,
     /// The size was taken over.
     claimed: bool,
-    /// The size told last, and whether it was another viewer's.
-    size: Option<(WindowSize, bool)>,
+    sizes: Sizes,
+    /// A picture whose size is not told yet, and how long that is waited for.
+    picture: Option<(Bytes, Instant)>,
     heal: Heal,
     away: Option<Away>,
     /// What the last row was written over, where that alone is missing.
@@ -89,7 +95,8 @@ pub async fn look(cx: &Cx, remote: Remote, keys: Keys, from: Option<u64>) -> Out
         detach,
         at: from,
         claimed: false,
-        size: None,
+        sizes: Sizes::default(),
+        picture: None,
         heal: Heal::default(),
         away: None,
         covered: None,
@@ -197,27 +204,46 @@ impl Look<'_> {
     }
 
     async fn follow(&mut self, mut line: Line, size: Option<WindowSize>) -> Result<Followed, Failure> {
-        self.size = None;
+        self.sizes.begin();
+        self.picture = None;
         // Once: a connection that broke takes nothing over from who came meanwhile.
         if let Some(size) = size.filter(|_| !std::mem::replace(&mut self.claimed, true)) {
             line.size(size, true).await;
         }
         loop {
+            let held = self.picture.as_ref().map(|(_, until)| *until);
             let happening = tokio::select! {
+                () = reached(held) => {
+                    self.draw_held()?;
+                    continue;
+                }
                 got = line.next() => {
                     match got {
                         Got::Open => self.is_back()?,
                         Got::Picture(at, bytes) => {
                             self.is_back()?;
                             self.at = Some(at);
-                            self.screen.picture(&bytes, Terminal::size().unwrap_or_default().rows)?;
+                            self.picture = Some((bytes, Instant::now() + SIZE_TIME));
+                            if self.sizes.is_known() {
+                                self.draw_held()?;
+                            }
                         }
-                        Got::Output(at, bytes) => self.show(at, &bytes)?,
-                        Got::Size(size, own) => if self.is_taken_over(size, own) {
-                            line.close().await;
-                            return Ok(Followed::Anew);
-                        },
-                        Got::Ended(code) => return Ok(Followed::Seen(Seen::Ended(code))),
+                        Got::Output(at, bytes) => {
+                            self.draw_held()?;
+                            self.show(at, &bytes)?;
+                        }
+                        Got::Size(size, own) => {
+                            let owner = if own { Owner::You } else { Owner::Other };
+                            if self.sizes.told((size, owner), Terminal::size(), self.picture.is_some()) {
+                                line.close().await;
+                                return Ok(Followed::Anew);
+                            }
+                            self.draw_held()?;
+                        }
+                        Got::Ended(code) => {
+                            self.draw_held()?;
+                            return Ok(Followed::Seen(Seen::Ended(code)));
+                        }
                         Got::Gone => return Ok(Followed::Broke(Trouble::Unknown(self.remote.gone()))),
                         Got::Refused(why) => return Err(self.remote.refused(&why)),
                         Got::Broke(why) => return Ok(Followed::Broke(Trouble::Way(why))),
@@ -236,6 +262,13 @@ impl Look<'_> {
                 }
                 Happening::Resized(size) => {
                     self.screen.resized();
+                    if self.sizes.resized(size) {
+                        line.close().await;
+                        return Ok(Followed::Anew);
+                    }
+                    if let boxed @ Some(_) = self.sizes.boxed() {
+                        self.screen.box_in(boxed)?;
+                    }
                     if self.keys != Keys::Looking {
                         line.size(size, false).await;
                     }
@@ -256,10 +289,11 @@ impl Look<'_> {
         self.screen.show(bytes)
     }
 
-    /// Whether the terminal has got our size from another viewer's: what is shown was made for that one.
-    fn is_taken_over(&mut self, size: WindowSize, own: bool) -> bool {
-        let before = self.size.replace((size, !own));
-        own && before.is_some_and(|(last, others)| others && last != size)
+    /// Draws the picture that waits for its size.
+    fn draw_held(&mut self) -> io::Result<()> {
+        let Some((picture, _)) = self.picture.take() else { return Ok(()) };
+        self.screen.box_in(self.sizes.boxed())?;
+        self.screen.picture(&picture, Terminal::size().unwrap_or_default().rows)
     }
 
     /// What of the typed bytes goes to the session, and whether the user leaves it.

@@ -15,7 +15,8 @@ use crate::wire::SessionStatus;
 
 /// Look into a session and type into it; Ctrl-\ leaves it running.
 ///
-/// The screen is there at once, whatever runs in it, and has this terminal's size. The setting
+/// The screen is there at once, whatever runs in it, and has this terminal's size until another
+/// viewer types; then it is shown as large as it is there, until you type. The setting
 /// `session.detach_key` names other keys than Ctrl-\.
 #[derive(Debug, Args)]
 pub struct AttachArgs {

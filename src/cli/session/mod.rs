@@ -2,6 +2,7 @@
 
 mod again;
 mod attach;
+mod boxed;
 mod detach;
 mod dismiss;
 mod host;
@@ -18,6 +19,7 @@ mod replay;
 mod screen;
 mod send;
 mod shown;
+mod sized;
 mod starting;
 mod styles;
 mod tail;
@@ -43,6 +45,7 @@ pub use detach::Detach;
 pub use kill::ask as ask_to_end;
 pub use screen::{Form, Screen};
 pub use send::{Typing, type_into};
+pub use sized::Sizes;
 pub use starting::{start_failure, workdir};
 pub use tail::{Tail, tail_session};
 pub use terminal::{Happening, Terminal};

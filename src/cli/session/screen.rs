@@ -5,10 +5,12 @@ use std::io::{self, IsTerminal, Write};
 
 use unicode_width::UnicodeWidthChar;
 
+use super::boxed::{BEGIN_BOX, Boxed};
 use super::json_lines::JsonLines;
 use super::modes::Modes;
 use super::replay::Replay;
 use super::shown::Shown;
+use super::sized::Sized;
 use super::styles::{Part, Styles};
 use crate::agent::STYLE_BEGIN;
 use crate::cli::Printer;
@@ -55,6 +57,8 @@ pub struct Screen<'a> {
     styles: Styles,
     /// Makes JSON of it instead.
     json: Option<JsonLines>,
+    /// The session's screen is of another size than the terminal's.
+    boxed: Option<Boxed>,
 }
 
 /// Where the bytes go. A terminal gets back what was changed on it, also when this process comes to grief.
@@ -78,15 +82,20 @@ impl Out<'_> {
         self.to.write_all(bytes)
     }
 
+    /// Undoes what was switched.
+    fn plain(&mut self) -> io::Result<()> {
+        let undo = std::mem::take(&mut self.modes).undo();
+        self.to.write_all(&undo)
+    }
+
     /// Gives a terminal back.
     fn restore(&mut self) -> io::Result<()> {
-        let modes = std::mem::take(&mut self.modes);
         let titled = std::mem::take(&mut self.titled);
         if let Some(row) = self.banner.take() {
             self.to.write_all(&banner(row, ""))?;
         }
         if io::stdout().is_terminal() {
-            self.to.write_all(&modes.undo())?;
+            self.plain()?;
             self.to.write_all(if titled { POP_TITLE } else { b"" })?;
         }
         self.to.flush()
@@ -157,6 +166,7 @@ impl<'a> Screen<'a> {
             strip,
             styles: Styles::new(true),
             json: None,
+            boxed: None,
         }
     }
 
@@ -206,6 +216,36 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// The pictures that follow are of a screen of another size than the terminal's, or of its own. The next thing that
+    /// comes is a picture, unless it is the terminal alone that has changed.
+    pub fn box_in(&mut self, sized: Option<Sized>) -> io::Result<()> {
+        match (sized, &mut self.boxed) {
+            (Some(sized), Some(boxed)) if boxed.session() == sized.session => {
+                if !boxed.on(sized.terminal) {
+                    return Ok(());
+                }
+                self.out.raw(b"\x1b[0m\x1b[2J")?;
+                self.draw_box()
+            }
+            (Some(sized), _) => {
+                self.boxed = Some(Boxed::new(sized));
+                self.out.plain()?;
+                self.out.raw(BEGIN_BOX)
+            }
+            (None, Some(_)) => {
+                self.boxed = None;
+                self.out.plain()
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn draw_box(&mut self) -> io::Result<()> {
+        let Some(boxed) = &mut self.boxed else { return Ok(()) };
+        self.out.raw(boxed.draw().as_bytes())?;
+        self.out.to.flush()
+    }
+
     /// What is under the banner on a terminal of this size; `None` where only a picture brings it back.
     pub fn covered(&self, size: WindowSize) -> Option<Vec<u8>> {
         let row = self.out.banner.filter(|row| *row == size.rows)?;
@@ -227,6 +267,11 @@ impl<'a> Screen<'a> {
 
     /// Shows the picture of a session's whole screen. What stood on the terminal before goes up, and is not erased.
     pub fn picture(&mut self, bytes: &[u8], rows: u16) -> io::Result<()> {
+        if let Some(boxed) = &mut self.boxed {
+            self.out.banner = None;
+            boxed.picture(bytes);
+            return self.draw_box();
+        }
         if !std::mem::replace(&mut self.pictured, true) {
             let up = format!("\x1b[{rows};1H{}", "\n".repeat(usize::from(rows)));
             self.out.to.write_all(up.as_bytes())?;
@@ -261,6 +306,10 @@ impl<'a> Screen<'a> {
 
     /// Shows bytes, at once.
     pub fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(boxed) = &mut self.boxed {
+            boxed.feed(bytes);
+            return self.draw_box();
+        }
         if let Some(json) = &mut self.json {
             self.out.to.write_all(&json.output(bytes))?;
             return self.out.to.flush();

@@ -5,11 +5,13 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::detach::Detach;
 use super::host;
 use super::screen::Screen;
+use super::sized::Sizes;
 use super::terminal::{Happening, Terminal};
 use super::watch::{Keys, Seen, Watch, show_log, tell_gap};
 use crate::cli::{Cx, Exit, Failure};
@@ -75,8 +77,9 @@ struct Screens {
     none: bool,
     /// The size was taken over.
     claimed: bool,
-    /// The size told last, and whether it was another viewer's.
-    size: Option<(WindowSize, bool)>,
+    sizes: Sizes,
+    /// A picture whose size is not told yet.
+    picture: Option<Bytes>,
 }
 
 impl<'a> Watcher<'a> {
@@ -139,7 +142,8 @@ impl<'a> Watcher<'a> {
         let size = Terminal::size().filter(|_| screen && !read_only);
         // Once: a connection that broke takes nothing over from who came meanwhile.
         let claim = size.filter(|_| !std::mem::replace(&mut self.screens.claimed, true));
-        self.screens.size = None;
+        self.screens.sizes.begin();
+        self.screens.picture = None;
         async move {
             let mut client = HostClient::connect(&folder).await?;
             if let Some(size) = claim {
@@ -228,11 +232,14 @@ impl<'a> Watcher<'a> {
                     match event {
                         Ok(Some(Event::Output(bytes))) => self.show(&bytes)?,
                         Ok(Some(Event::Gap(from, to))) => self.gap(from, to)?,
-                        Ok(Some(Event::Snapshot { at, bytes })) => self.picture(at, &bytes)?,
-                        Ok(Some(Event::Size { size, owner })) => if self.is_taken_over(size, owner) {
+                        Ok(Some(Event::Snapshot { at, bytes })) => self.picture(at, bytes)?,
+                        Ok(Some(Event::Size { size, owner })) => if self.sized(size, owner)? {
                             return Ok(Followed::Anew);
                         },
-                        Ok(Some(Event::End(status))) => return Ok(Followed::Seen(Seen::Ended(status))),
+                        Ok(Some(Event::End(status))) => {
+                            self.draw_held()?;
+                            return Ok(Followed::Seen(Seen::Ended(status)));
+                        }
                         Ok(None) => return Ok(Followed::Broke(io::ErrorKind::UnexpectedEof.into())),
                         Err(error) => return Ok(Followed::Broke(error)),
                     }
@@ -255,6 +262,12 @@ impl<'a> Watcher<'a> {
                     leave
                 }
                 Happening::Resized(size) => {
+                    if self.screens.sizes.resized(size) {
+                        return Ok(Followed::Anew);
+                    }
+                    if let boxed @ Some(_) = self.screens.sizes.boxed() {
+                        self.screen.box_in(boxed)?;
+                    }
                     match (sizes, screen) {
                         (true, true) => input.state_size(size),
                         (true, false) => input.resize(size),
@@ -280,6 +293,7 @@ impl<'a> Watcher<'a> {
     }
 
     fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.draw_held()?;
         if let Some(at) = &mut self.at {
             *at += bytes.len() as u64;
             self.screen.show(bytes)?;
@@ -297,15 +311,33 @@ impl<'a> Watcher<'a> {
     }
 
     /// Shows the screen as it was at an offset.
-    fn picture(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn picture(&mut self, at: u64, bytes: Bytes) -> io::Result<()> {
         self.at = Some(at);
-        self.screen.picture(bytes, Terminal::size().unwrap_or_default().rows)
+        if self.screens.sizes.is_known() {
+            return self.draw(&bytes);
+        }
+        self.screens.picture = Some(bytes);
+        Ok(())
     }
 
-    /// Whether the terminal has got our size from another viewer's: what is shown was made for that one.
-    fn is_taken_over(&mut self, size: WindowSize, owner: Owner) -> bool {
-        let before = self.screens.size.replace((size, owner == Owner::Other));
-        owner == Owner::You && before.is_some_and(|(last, others)| others && last != size)
+    /// The session's terminal has this size; `true` where the screen is wanted anew because of that.
+    fn sized(&mut self, size: WindowSize, owner: Owner) -> io::Result<bool> {
+        let sizes = &mut self.screens.sizes;
+        let anew = sizes.told((size, owner), Terminal::size(), self.screens.picture.is_some());
+        if !anew {
+            self.draw_held()?;
+        }
+        Ok(anew)
+    }
+
+    fn draw(&mut self, picture: &[u8]) -> io::Result<()> {
+        self.screen.box_in(self.screens.sizes.boxed())?;
+        self.screen.picture(picture, Terminal::size().unwrap_or_default().rows)
+    }
+
+    /// Draws the picture of a session whose host says no size after it.
+    fn draw_held(&mut self) -> io::Result<()> {
+        self.screens.picture.take().map_or(Ok(()), |bytes| self.draw(&bytes))
     }
 
     /// What of the typed bytes goes to the session, and whether the user leaves it.

@@ -14,20 +14,22 @@ use super::supervise::{self, EndSignals, Ended};
 use super::told::{self, Told};
 use super::viewers::Viewers;
 use super::{
-    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, files, listen, register,
-    socket_path, tell_starter, write_state,
+    Host, HostError, INPUT_QUEUE, LINGER, STATE_RETRY, STOP_QUEUE, end_state, expect, files, listen,
+    register, socket_path, tell_starter, write_state,
 };
 use crate::config::{Config, ConfigError, Environment};
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
 use crate::pty::{self, Command, Started};
+use crate::session::last_screen::screen_after;
 use crate::session::output::Output;
 use crate::session::records::Records;
+use crate::session::screen::Screen;
 use crate::session::table;
 use crate::session::{STARTED, agent_result, socket_key};
 use crate::store::{Durability, bind_socket, sync_written};
 use crate::util::{Clock, Shutdown, clock};
-use crate::wire::{SessionSpec, SessionStatus};
+use crate::wire::{SessionSpec, SessionStatus, WindowSize};
 
 /// Runs the session from its start to its end.
 pub(super) async fn host(
@@ -220,6 +222,7 @@ async fn running(
     status.pid = Some(child.pid());
     status.process_birth = pty::birth(child.pid());
     status.host_pid = Some(std::process::id());
+    let screen = screen(folder, status.size, runs.end > 0).await;
     runs.carry_on(&mut status);
     let written = write_state(folder, &status, Durability::Cached);
     let size = status.size;
@@ -234,7 +237,7 @@ async fn running(
         input,
         stop,
         viewers: Viewers::new(size),
-        model: Arc::new(Model::new(Arc::clone(&output), size)),
+        model: Arc::new(Model::new(Arc::clone(&output), screen)),
         told: Told::new(records),
     });
     if let Err(error) = written {
@@ -250,6 +253,7 @@ async fn running(
     let beside = [
         clients.spawn(model::follow(Arc::clone(&host))),
         clients.spawn(told::save(Arc::clone(&host))),
+        clients.spawn(expect::confirm(Arc::clone(&host))),
         clients.spawn(told::sync_in_time(Arc::clone(&host))),
         clients.spawn(register::register(daemon, host.spec.id.clone())),
     ];
@@ -260,6 +264,17 @@ async fn running(
         task.abort();
     }
     (host, ended.map_err(HostError::from))
+}
+
+/// What a run's program begins on: a blank screen, or what earlier runs showed.
+async fn screen(folder: &Path, size: WindowSize, further: bool) -> Screen {
+    let folder = folder.to_owned();
+    let earlier = || tokio::task::spawn_blocking(move || screen_after(&folder, size));
+    let earlier = if further { earlier().await.ok().transpose() } else { Ok(None) };
+    let blank = || Screen::new(size);
+    earlier
+        .inspect_err(|error| tracing::warn!(%error, "what earlier runs showed cannot be read"))
+        .map_or_else(|_| blank(), |earlier| earlier.unwrap_or_else(blank))
 }
 
 /// Makes the end known: state, records, clients, disk, in this order.

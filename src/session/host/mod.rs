@@ -9,6 +9,7 @@ mod api;
 mod attach;
 mod begin;
 mod events;
+mod expect;
 mod keys;
 mod listen;
 mod model;

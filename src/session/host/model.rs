@@ -90,12 +90,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Model {
-    /// A blank screen at the beginning of this run's output.
-    pub fn new(output: Arc<Output>, size: WindowSize) -> Self {
+    /// The screen at the beginning of this run's output.
+    pub fn new(output: Arc<Output>, screen: Screen) -> Self {
         let reader = output.reader(None, false);
         output.screen_is_at(reader.at());
         Self {
-            behind: Mutex::new(Behind { screen: Screen::new(size), reader, passed: None }),
+            behind: Mutex::new(Behind { screen, reader, passed: None }),
             turn: tokio::sync::Mutex::default(),
             resizes: Mutex::default(),
             output,
@@ -271,7 +271,7 @@ mod tests {
     async fn a_long_run_is_looked_over_and_not_drawn_and_the_picture_is_the_same() {
         let root = tempfile::tempdir().unwrap();
         let output = Arc::new(Output::create(root.path(), 256 * 1024, 16 << 20, 0).unwrap());
-        let model = Arc::new(Model::new(Arc::clone(&output), SIZE));
+        let model = Arc::new(Model::new(Arc::clone(&output), Screen::new(SIZE)));
         let mut screen = Screen::new(SIZE);
         push(&output, &mut screen, b"a title\x1b]2;t\x07\r\n").await;
         model.look(|_, _| ()).await.unwrap();

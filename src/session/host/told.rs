@@ -7,10 +7,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, timeout};
 
-use super::keys::Typed;
 use super::{Host, write_state};
 use crate::session::records::Records;
 use crate::session::screen::{Notice, bounded, title};
@@ -38,7 +37,7 @@ const LONG_COMMAND: Duration = Duration::from_secs(10);
 
 /// Who reported last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Reporter {
+pub(super) enum Reporter {
     /// The marks of a shell's prompt, if anybody.
     #[default]
     Marks,
@@ -51,13 +50,15 @@ enum Reporter {
 }
 
 /// Who reported, and what is known of them.
-#[derive(Debug, Clone, Copy, Default)]
-struct Reported {
-    by: Reporter,
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    pub by: Reporter,
     /// Since when a shell's command runs.
     since: Option<Instant>,
     /// The agent says when it is at work, so that an end of its work is one of its turns.
     says_work: bool,
+    /// Work is expected of what was typed, and nothing was said since: until when, and what was said before.
+    pub expects: Option<(Instant, SessionReport)>,
 }
 
 /// Where what is told goes.
@@ -66,6 +67,8 @@ pub(super) struct Told {
     changes: watch::Sender<u64>,
     notices: broadcast::Sender<Notice>,
     reported: Mutex<Reported>,
+    /// Work is expected.
+    entered: Notify,
     records: Arc<Mutex<Records>>,
     /// Whether the state file holds the final state.
     ended: Mutex<bool>,
@@ -82,6 +85,7 @@ impl Told {
             changes: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
             reported: Mutex::default(),
+            entered: Notify::new(),
             records,
             ended: Mutex::new(false),
         }
@@ -95,6 +99,16 @@ impl Told {
     /// The notices from now on.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
+    }
+
+    /// Who reported.
+    pub fn reported(&self) -> MutexGuard<'_, Reported> {
+        lock(&self.reported)
+    }
+
+    /// Work is expected of what was typed, for a while.
+    pub fn entered(&self) -> &Notify {
+        &self.entered
     }
 
     /// The session's records.
@@ -151,12 +165,14 @@ impl Host {
 
     /// A shell's prompt says whether a command runs. An agent that reports itself knows better.
     pub(super) fn marked(self: &Arc<Self>, working: bool) {
-        let Reported { by, since, .. } = *lock(&self.told.reported);
-        if by != Reporter::Marks {
+        let mut reported = self.told.reported();
+        if reported.by != Reporter::Marks {
             return;
         }
-        let long = since.is_some_and(|since| since.elapsed() >= LONG_COMMAND);
-        lock(&self.told.reported).since = working.then(Instant::now);
+        let long = reported.since.is_some_and(|since| since.elapsed() >= LONG_COMMAND);
+        reported.since = working.then(Instant::now);
+        reported.expects = None;
+        drop(reported);
         let report = SessionReport { working, ..SessionReport::default() };
         self.take_report(Some(report), long);
     }
@@ -167,7 +183,7 @@ impl Host {
         let Some(AskingNotice { label, .. }) = self.spec.asking_notices.iter().find(asks) else {
             return false;
         };
-        let by_agent = lock(&self.told.reported).by == Reporter::Agent;
+        let by_agent = self.told.reported().by == Reporter::Agent;
         let is_asked = |report: &SessionReport| report.needs_you.is_some() && report.label == *label;
         // What the agent asks by a hook says more than the notice that follows.
         if by_agent && self.status().report.as_ref().is_some_and(is_asked) {
@@ -179,33 +195,15 @@ impl Host {
         true
     }
 
-    /// Somebody types. An agent that asks by notices does not say that it was answered.
-    pub(super) fn typed(self: &Arc<Self>, bytes: &[u8]) {
-        if self.spec.asking_notices.is_empty() {
-            return;
-        }
-        let by = lock(&self.told.reported).by;
-        let asks = || self.status().report.as_ref().is_some_and(|report| report.needs_you.is_some());
-        let working = match (by, Typed::of(bytes)) {
-            (Reporter::Notice, Typed::Text | Typed::Enter) => true,
-            (Reporter::Agent, Typed::Enter) if asks() => true,
-            (Reporter::Notice | Reporter::Answer, Typed::Stop) => false,
-            _ => return,
-        };
-        lock(&self.told.reported).by = if working { Reporter::Answer } else { Reporter::Agent };
-        let label = if working { "thinking" } else { "idle" }.to_owned();
-        self.take_report(Some(SessionReport { label, working, ..SessionReport::default() }), false);
-    }
-
     /// The agent says how it is; `None` takes back what it said.
     pub(super) fn reported(self: &Arc<Self>, report: Option<SessionReport>) {
         self.take(if report.is_some() { Reporter::Agent } else { Reporter::Marks }, report);
     }
 
     fn take(self: &Arc<Self>, by: Reporter, report: Option<SessionReport>) {
-        let mut reported = lock(&self.told.reported);
+        let mut reported = self.told.reported();
         let says_work = reported.says_work || report.as_ref().is_some_and(|report| report.working);
-        *reported = Reported { by, since: None, says_work };
+        *reported = Reported { by, since: None, says_work, expects: None };
         drop(reported);
         // One line each: they stand in tables.
         let line = |text: &str, most| bounded(&text.split_whitespace().collect::<Vec<_>>().join(" "), most);
@@ -219,7 +217,7 @@ impl Host {
         self.take_report(report, true);
     }
 
-    fn take_report(self: &Arc<Self>, mut report: Option<SessionReport>, worth_a_record: bool) {
+    pub(super) fn take_report(self: &Arc<Self>, mut report: Option<SessionReport>, worth_a_record: bool) {
         let turn_ended = report.as_mut().is_some_and(|report| std::mem::take(&mut report.turn_ended));
         let attended = self.viewers.attended();
         let mut idle = false;

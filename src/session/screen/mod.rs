@@ -19,6 +19,7 @@ mod snapshot;
 mod style;
 mod styles;
 mod tabs;
+mod view;
 
 use std::cell::Cell;
 use std::num::NonZeroU16;
@@ -35,6 +36,8 @@ pub(super) use skip::Plain;
 use snapshot::Around;
 use styles::Styles;
 use tabs::Tabs;
+
+pub use view::View;
 
 /// Rows that `vt100` keeps itself, so that a terminal that grows shows again what had left it.
 const ROWS_KEPT: usize = 100;
@@ -92,7 +95,7 @@ impl vt100::Callbacks for Capture {
 }
 
 /// The model.
-pub(super) struct Screen {
+pub struct Screen {
     parser: vt100::Parser<Capture>,
     pending: Pending,
     modes: Modes,
@@ -110,6 +113,11 @@ fn parser(size: WindowSize) -> vt100::Parser<Capture> {
     let one = |number| NonZeroU16::new(number).unwrap_or(NonZeroU16::MIN);
     vt100::Parser::new_with_callbacks(one(size.rows), one(size.cols), ROWS_KEPT, Capture::default())
 }
+
+/// No attributes, no link, the usual keys, no mouse, no brackets around what is pasted, a cursor that is seen, and a
+/// screen that scrolls whole.
+const BEGIN_ANEW: &[u8] =
+    b"\x1b[m\x1b]8;;\x1b\\\x1b[?6l\x1b[r\x1b[?1;9;1000;1002;1003;1005;1006;2004l\x1b>\x1b[?25h";
 
 impl Screen {
     /// A blank screen.
@@ -254,8 +262,22 @@ impl Screen {
     }
 
     /// What was said since the last call.
-    pub fn take_said(&mut self) -> Said {
+    pub(in crate::session) fn take_said(&mut self) -> Said {
         std::mem::take(&mut self.said)
+    }
+
+    /// Another program begins on it: what was shown stays, in the main screen, and all else is as on a new terminal.
+    pub(in crate::session) fn begin_anew(&mut self) {
+        drop(self.pending.take());
+        if self.parser.screen().alternate_screen() {
+            self.feed(b"\x1b[?1049l");
+        }
+        let (row, col) = self.parser.screen().cursor_position();
+        self.feed(BEGIN_ANEW);
+        let end = if col > 0 { "\r\n" } else { "" };
+        self.feed(format!("\x1b[{};1H{end}", row + 1).as_bytes());
+        let (modes, tabs) = (Modes::default(), Tabs::default());
+        (self.modes, self.tabs, self.title, self.said) = (modes, tabs, None, Said::default());
     }
 
     /// The terminal has another size now.

@@ -36,7 +36,7 @@ use crate::serve::router::{Access, Route};
 use crate::serve::{ApiError, App};
 use crate::session::life::LifeError;
 use crate::session::live::LiveSession;
-use crate::session::{FindError, NameError, StartError, parse_name};
+use crate::session::{FindError, NameError, StartError, few, parse_name};
 use crate::util::visible_line;
 
 /// Small bodies.
@@ -126,7 +126,7 @@ fn not_found(error: FindError) -> ApiError {
             ApiError::not_found(format!("there is no session `{}`", visible_line(&text)))
         }
         FindError::Several { text, candidates } => {
-            let (text, ids) = (visible_line(&text), candidates.join(", "));
+            let (text, ids) = (visible_line(&text), few(&candidates));
             ApiError::bad_request("bad_request", format!("`{text}` could be {ids}; name it by its id"))
         }
         FindError::Io { source, .. } => ApiError::internal("looking for the session", &source),
