@@ -41,6 +41,8 @@ export function createAccount(dispatch, onLeft) {
   let finding;
   /** Machines whose link has been up. */
   const connected = new Set();
+  /** @type {Promise<void> | null} */
+  let looking = null;
   let signedIn = false;
   /** The reader has signed out, and need not be told. */
   let left = false;
@@ -156,7 +158,9 @@ export function createAccount(dispatch, onLeft) {
       if (code !== '') {
         await signInWithCode(code).catch((error) => {
           const why = error instanceof Error ? error.message : String(error);
-          say('code', `Not signed in: ${why.replace(/[.]?$/, '.')} Run darkmux open again.`);
+          // What the daemon refuses says what to do; that it does not answer says nothing of it.
+          const todo = why.includes('darkmux open') ? '' : ' Run darkmux open again.';
+          say('code', `Not signed in: ${why.replace(/[.]?$/, '.')}${todo}`);
         });
       }
       await look();
@@ -164,6 +168,10 @@ export function createAccount(dispatch, onLeft) {
     /** Whether sessions come by events, and need not be asked for. */
     follows: () => heard,
     look: () => void look(),
+    /** What was open has been refused. Several terminals are refused at once. */
+    refused() {
+      looking ??= look().finally(() => { looking = null; });
+    },
     /** The page was away: the events can have ended without a word. */
     resume: () => events?.reopen(),
     /** Takes the cookie from this browser. @returns {Promise<string>} why it did not, or nothing */

@@ -70,7 +70,11 @@ export function createControl(dispatch, ask, signedOut, frozen, dismissed) {
       if (name) await attempt(() => act.rename(id, name), 'Not renamed');
     },
     /** @param {string} id @param {string} line @returns {Promise<boolean>} */
-    answer: async (id, line) => await attempt(() => act.answer(id, line), 'Your answer was not sent', UNKNOWN) !== null,
+    async answer(id, line) {
+      const sent = await attempt(() => act.answer(id, line), 'Your answer was not sent', UNKNOWN) !== null;
+      if (sent) say('Your answer was sent.', 'note');
+      return sent;
+    },
     /** Quiet on purpose: whether it was noted that somebody looked is nobody's trouble. @param {string} id */
     seen: (id) => void (!frozen && act.sessionAction(id, 'read').catch(() => {})),
     /** @param {string} url */

@@ -134,14 +134,12 @@ async function start(what) {
 const launcher = createLaunch(start);
 const notifier = createNotifier(actions.openSession, Date.now());
 const connect = playback && isDemo ? recordedTerminals(playback) : openTerminal;
+const tileActions = { warn: control.say, openLink: control.openLink, refused: account.refused, connect };
 const terminal = createTerminal({
-  connect,
-  warn: control.say,
-  openLink: control.openLink,
+  ...tileActions,
   leave: () => byId('session-detail', HTMLElement).querySelector('button')?.focus(),
   seen: control.seen,
 });
-const tileActions = { warn: control.say, openLink: control.openLink, connect };
 const job = createJob(actions, tileActions);
 const board = createBoard(nav.go, tileActions);
 const jobFeed = playback && isDemo ? createRecordedJob(store, playback, job) : createJobFeed(store, job);

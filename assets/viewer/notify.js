@@ -4,6 +4,7 @@
  * @module
  */
 
+import { called } from './called.js';
 import { oneLine } from './sanitize.js';
 import { noticing, waiting } from './v1.js';
 
@@ -12,13 +13,9 @@ import { noticing, waiting } from './v1.js';
 /** @typedef {'none' | 'ask' | 'on' | 'off' | 'blocked' | 'insecure' | 'unable'} Telling `none`: the browser knows of no notifications */
 
 const KEY = 'darkmux-notify';
-const MAX_NAME = 80;
 const MAX_TITLE = 100;
 const MAX_BODY = 300;
 const MAX_KNOWN = 10_000;
-
-/** @param {Session} session @returns {string} */
-const name = (session) => oneLine(session.title || session.name || session.role || 'A session', MAX_NAME);
 
 /** @returns {boolean} whether the reader has switched it off on this device */
 function isOff() {
@@ -113,7 +110,7 @@ export function createNotifier(openSession, opened) {
     if (state.sessionsLoaded !== 'all') return;
     const now = noticing(state.sessions);
     for (const session of now) {
-      if (may && noticed !== null && noticed.get(session.id) !== session.notice.at) tell(session, name(session), session.notice.text);
+      if (may && noticed !== null && noticed.get(session.id) !== session.notice.at) tell(session, called(session, 'A session'), session.notice.text);
     }
     noticed = new Map(now.map(({ id, notice }) => [id, notice.at]));
   }
@@ -135,7 +132,7 @@ export function createNotifier(openSession, opened) {
     render(state) {
       const may = telling() === 'on' && !document.hasFocus();
       for (const session of news(state.sessions, state.sessionsLoaded === 'all')) {
-        if (may) tell(session, `${name(session)} needs you`, session.needsYou);
+        if (may) tell(session, `${called(session, 'A session')} needs you`, session.needsYou);
       }
       tellNotices(state, may);
     },

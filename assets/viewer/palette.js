@@ -4,6 +4,7 @@
  * @module
  */
 
+import { beside, called } from './called.js';
 import { isOpen } from './commands.js';
 import { way } from './format.js';
 import { flowPath } from './mode.js';
@@ -65,8 +66,9 @@ export function offers(state) {
   const session = state.sessions.slice(0, MAX_KIND).map((one) => ({
     key: `session:${one.id}`,
     kind: 'Session',
-    title: oneLine(one.title || one.name || one.role || one.id, MAX_TITLE),
-    hint: oneLine([isOpen(one.state) ? 'running' : one.state, way(one.machine), one.id].filter(Boolean).join(' · '), MAX_TITLE),
+    title: called(one, one.id),
+    // Each for itself: what is cut off is not found.
+    hint: [beside(one), isOpen(one.state) ? 'running' : one.state, way(one.machine), one.id].map((part) => oneLine(part, MAX_TITLE)).filter(Boolean).join(' · '),
     path: sessionPath(one.id),
   }));
   const job = state.jobs.slice(0, MAX_KIND).map((one) => ({

@@ -16,6 +16,8 @@ import { fields } from './wire.js';
 
 /** Why a terminal is over, by close code. */
 const ENDED = new Map([[4000, 'exited'], [4004, 'gone'], [4003, 'refused']]);
+/** The token that this browser came with is not valid any more. */
+const SIGNED_OUT = 4001;
 /** Sizes asked for while one is being dragged are joined. */
 const RESIZE_MS = 60;
 /** Bytes that wait for the network; a paste beyond it is refused rather than kept. */
@@ -29,7 +31,7 @@ const MAX_MESSAGE = 64 * 1024;
  * @property {(bytes: Uint8Array, live: boolean) => void} onOutput `live`: nobody has seen it before.
  * @property {(size: Size & {own: boolean}) => void} onSize
  * @property {(readOnly: boolean) => void} onOpen
- * @property {() => void} onLost It is being opened again.
+ * @property {(refused: boolean) => void} onLost It is being opened again. `refused`: it may be that this browser is not signed in any more.
  * @property {(how: string, exitCode: number | null) => void} onEnd exited, gone or refused.
  */
 
@@ -61,6 +63,7 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
   /** Offset of the first byte after the picture that is due. */
   let next = 0;
   let attempt = 0;
+  let refused = false;
   let over = false;
   /** @type {number | null} */
   let exitCode = null;
@@ -79,7 +82,10 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
     opened.binaryType = 'arraybuffer';
     placed = false;
     pictured = false;
+    // A browser does not tell why it was not let in.
+    refused = attempt > 0;
     socket = opened;
+    opened.onopen = () => { refused = false; };
     opened.onmessage = ({ data }) => {
       if (socket !== opened) return;
       if (typeof data === 'string') told(parse(data));
@@ -94,7 +100,7 @@ export function openTerminal(id, size, events, connect = (url) => new WebSocket(
         events.onEnd(how, exitCode);
         return;
       }
-      events.onLost();
+      events.onLost(refused || code === SIGNED_OUT);
       retry = setTimeout(open, attempt === 0 ? 100 : backoff(attempt - 1, Math.random()));
       attempt += 1;
     };

@@ -1,6 +1,5 @@
 /**
  * The shapes that the modules of the viewer hand to each other, as JSDoc types. No code.
- *
  * What comes from outside (`RawRecord`, the daemon's bodies) is unknown on purpose: any field may be missing or of another type.
  *
  * @module
@@ -80,7 +79,8 @@
  * @property {string} reason
  * @property {string} cwd
  * @property {string} command
- * @property {string} title What it calls itself; empty where only its state is known, as are all of the next.
+ * @property {string} title What it calls itself, or else its name; empty where only its state is known, as are all of the next.
+ * @property {string} what What it calls itself beside its name, where that is not its title.
  * @property {string} kind The adapter that knows its program.
  * @property {string} label What it says it is doing.
  * @property {boolean} working

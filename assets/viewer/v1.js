@@ -38,6 +38,7 @@ export function readSession(value) {
     cwd: text(s.cwd),
     command: commandLine(s.command),
     title: text(s.title),
+    what: text(s.what),
     kind: text(s.kind),
     label: text(status.label),
     working: status.working === true,

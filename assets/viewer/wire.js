@@ -68,6 +68,7 @@ function session(value) {
     cwd: text(s.cwd),
     command: commandLine(s.command),
     title: '',
+    what: '',
     kind: text(s.kind),
     label: '',
     working: false,

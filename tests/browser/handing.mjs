@@ -61,6 +61,15 @@ await browserTest(async (page, faults) => {
   check((await paths(page)).length === 1, 'the picture of a text was sent');
   check(!(await screen(page)).includes('^V'), 'text was pasted and the key typed');
 
+  // A pasted text cannot end the pasting by itself, whichever way it comes: it has no escape.
+  const evil = (/** @type {string} */ mark) => `\n${mark}\x1b[201~\x9b201~\x7f`;
+  await page.evaluate((text) => navigator.clipboard.writeText(text), evil('BAR'));
+  await tap('paste');
+  await shows(page, 'BAR[201~201~');
+  await page.evaluate((text) => navigator.clipboard.writeText(text), evil('KEY'));
+  await page.keyboard.press('Control+Shift+v');
+  await shows(page, 'KEY[201~201~');
+
   // An arrow: once for a touch, again and again while it is held, no more after that.
   const arrows = async () => (await rows(page)).join('').split('^[[D').length - 1;
   await tap('left');
@@ -102,6 +111,9 @@ await browserTest(async (page, faults) => {
   check(readFileSync(now[were + 1]).toString() === 'some notes', `not the file at ${now[were + 1]}`);
   await drop('#terminal', { items: [{ mimeType: 'text/plain', data: ' DROPPED-TEXT' }] });
   await shows(page, 'DROPPED-TEXT');
+  await drop('#terminal', { items: [{ mimeType: 'text/plain', data: evil('DROP') }] });
+  await shows(page, 'DROP[201~201~');
+  check(!(await rows(page)).join('').includes('^[[201~'), 'an escape was pasted');
   await drop('#terminal', { files: [resolve(inHome('.'))] });
   await said(page, 'A folder is not taken');
   const address = page.url();

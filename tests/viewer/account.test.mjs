@@ -86,6 +86,34 @@ test('what is not answered is asked for with growing pauses, also where the firs
   assert.ok(times >= 4 && times <= 10, `asked for ${times} times in a minute`);
 });
 
+test('however many terminals are refused at once, it is asked once who the page is', async () => {
+  const told = [];
+  const account = createAccount((action) => told.push(action), () => {});
+  account.look();
+  await settle();
+  answers.set('/auth/me', () => new Response('', { status: 401 }));
+  asked = [];
+  for (let tile = 0; tile < 8; tile += 1) account.refused();
+  await settle();
+  assert.equal(asked.filter((path) => path === '/auth/me').length, 1);
+  assert.ok(told.some(({ type, access }) => type === 'access/changed' && access === 'none'));
+  assert.ok(told.some(({ type, key }) => type === 'toast/raised' && key === 'signed-out'));
+});
+
+test('a link that was used says once what to do', async () => {
+  const said = async (/** @type {() => Response} */ answer) => {
+    answers.set('/auth/code', answer);
+    globalThis.location = /** @type {any} */ ({ hash: `#code=${'a'.repeat(64)}`, pathname: '/', search: '' });
+    globalThis.history = /** @type {any} */ ({ replaceState() {} });
+    const told = [];
+    await createAccount((action) => told.push(action), () => {}).start();
+    return told.find(({ key }) => key === 'code').text;
+  };
+  const used = 'this link was used already or is older than a minute; `darkmux open` makes another';
+  assert.equal(await said(() => new Response(JSON.stringify({ error: { message: used } }), { status: 401 })), `Not signed in: ${used}.`);
+  assert.match(await said(() => new Response('', { status: 500 })), /refused \(500\)\. Run darkmux open again\.$/);
+});
+
 test('the login page leads to a page of its own daemon, and to no other', () => {
   const at = 'http://box:8765';
   const after = (next) => pageAfter(`${at}/auth/login?next=${encodeURIComponent(next)}`);

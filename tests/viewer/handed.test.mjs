@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chosen, MAX_FILE, MAX_FILES, tooMuch, unreadable } from '../../assets/viewer/terminal/handed.js';
+import { chosen, MAX_FILE, MAX_FILES, pasteable, tooMuch, unreadable } from '../../assets/viewer/terminal/handed.js';
 import { createHold } from '../../assets/viewer/terminal/hold.js';
 
 test('text wins over a picture of it, which is taken where there is no text', () => {
@@ -9,6 +9,15 @@ test('text wins over a picture of it, which is taken where there is no text', ()
   assert.deepEqual(chosen(' \r\n', 'picture'), { text: '', picture: 'picture' }, 'what has no letter is no text');
   assert.deepEqual(chosen('\n', null), { text: '\n', picture: null });
   assert.equal(chosen('', null), null);
+});
+
+test('what is pasted cannot end the pasting by itself', () => {
+  assert.equal(pasteable('a\x1b[201~\nrm'), 'a[201~\nrm');
+  assert.equal(pasteable('a\x9b201~\nrm'), 'a201~\nrm', 'also not by the short form of its beginning');
+  assert.equal(pasteable('\ta é 日 😀\r\nb\n'), '\ta é 日 😀\r\nb\n', 'what is text stays as it is');
+  const all = Array.from({ length: 0x100 }, (_, code) => String.fromCharCode(code)).join('');
+  const left = [...pasteable(all)].filter((char) => char < ' ' || (char > '~' && char < '\u00a0'));
+  assert.deepEqual(left, ['\t', '\n', '\r']);
 });
 
 test('what is too large or too many is refused before it is sent', () => {

@@ -19,14 +19,14 @@ class Fake {
 
 function open() {
   const sockets = [];
-  const seen = { shown: [], old: [], sizes: [], lost: 0, end: null };
+  const seen = { shown: [], old: [], sizes: [], lost: 0, refused: 0, end: null };
   const text = (bytes) => new TextDecoder().decode(bytes);
   const terminal = openTerminal('sess-1@desk', { cols: 80, rows: 24 }, {
     onSnapshot: (bytes) => { seen.shown = [`[${text(bytes)}]`]; },
     onOutput: (bytes, live) => { seen.shown.push(text(bytes)); if (!live) seen.old.push(text(bytes)); },
     onSize: (size) => seen.sizes.push(size),
     onOpen: (readOnly) => { seen.readOnly = readOnly; },
-    onLost: () => { seen.lost += 1; },
+    onLost: (refused) => { seen.lost += 1; if (refused) seen.refused += 1; },
     onEnd: (how, code) => { seen.end = [how, code]; },
   }, (url) => { const fake = new Fake(url); sockets.push(fake); return fake; });
   return { sockets, seen, terminal };
@@ -55,6 +55,24 @@ test('begins with a snapshot and goes on at the byte where it was lost', (contex
   assert.deepEqual(seen.end, ['exited', 7]);
   context.mock.timers.tick(60_000);
   assert.equal(sockets.length, 2, 'an end is not retried');
+});
+
+test('it is told at once when this browser may be signed out: by the daemon, or by not being let in again', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const attached = { type: 'attached', at: 0, end: 0, snapshot: false, read_only: false };
+  const { sockets, seen } = open();
+  sockets[0].onopen();
+  sockets[0].tell(attached);
+  sockets[0].drop(1006);
+  assert.equal(seen.refused, 0, 'a network that breaks is no refusal');
+  context.mock.timers.tick(200);
+  sockets[1].drop(1006);
+  assert.equal(seen.refused, 1, 'it was not let in');
+  context.mock.timers.tick(60_000);
+  sockets[2].onopen();
+  sockets[2].tell(attached);
+  sockets[2].drop(4001);
+  assert.deepEqual([seen.refused, seen.end], [2, null], 'it is opened again, should another tab have signed in');
 });
 
 test('a page that was away opens it anew, also where it looks open: what is typed must not go nowhere', (context) => {

@@ -33,8 +33,12 @@ test('only api.js, act.js and socket.js talk to the daemon', () => {
   }
 });
 
+test('only terminal/xterm.js pastes, which takes out what is no text', () => {
+  for (const { name, text } of modules) assert.ok(name === 'terminal/xterm.js' || !/\bterm\.paste\(/.test(text), `${name} pastes past it`);
+});
+
 test('pure modules know neither the page nor the network nor the clock', () => {
-  for (const name of ['store.js', 'matching.js', 'drawing.js', 'records.js', 'record.js', 'routes.js', 'palette.js', 'spans.js', 'heat.js', 'topology.js', 'gone.js', 'keyset.js', 'replay.js', 'recording.js', 'mode.js', 'views/jobs.js', 'filters.js', 'find.js', 'format.js', 'summary.js', 'commands.js', 'sanitize.js', 'wire.js', 'v1.js', 'terminal/keymap.js']) {
+  for (const name of ['store.js', 'matching.js', 'drawing.js', 'records.js', 'record.js', 'routes.js', 'palette.js', 'spans.js', 'heat.js', 'topology.js', 'gone.js', 'keyset.js', 'replay.js', 'recording.js', 'mode.js', 'views/jobs.js', 'filters.js', 'find.js', 'called.js', 'format.js', 'summary.js', 'commands.js', 'sanitize.js', 'wire.js', 'v1.js', 'terminal/keymap.js', 'terminal/handed.js']) {
     const { text } = modules.find((module) => module.name === name);
     assert.ok(!/\b(document|window|location|localStorage|Date\.now|setTimeout|Math\.random)\b/.test(text), `${name} is not pure`);
   }

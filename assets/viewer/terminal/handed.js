@@ -24,6 +24,18 @@ export function chosen(text, picture) {
   return picture ? { text: '', picture } : null;
 }
 
+// C0 but tab and the ends of lines, DEL, C1.
+const NO_TEXT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
+
+/**
+ * A program is told where what is pasted begins and ends, and takes all between for text. With an escape in it, a text
+ * could end that by itself, and what follows would be run.
+ *
+ * @param {string} text from anywhere
+ * @returns {string} without the control characters that are no text
+ */
+export const pasteable = (text) => text.replace(NO_TEXT, '');
+
 /**
  * @param {readonly {size: number}[]} files
  * @returns {string} why they are not taken, nothing when they are

@@ -1,11 +1,13 @@
 /**
  * xterm.js as this viewer uses it: loaded when the first terminal is opened, drawn by the graphics card where that works,
- * in the page's colours, and silent: it answers a program's questions only when it is told that it may.
+ * in the page's colours, and silent: it answers a program's questions only when it is told that it may. Whatever is pasted
+ * comes through `paste`, what the browser pastes as well.
  *
  * @module
  */
 
 import { untilMade } from '../api.js';
+import { pasteable } from './handed.js';
 
 /** @typedef {import('@xterm/xterm').Terminal} Terminal */
 
@@ -81,6 +83,21 @@ function answerOnlyWhen(term, mayAnswer) {
 }
 
 /**
+ * What the browser pastes, by the keyboard, a menu or the middle button, before xterm.js gets it.
+ *
+ * @param {HTMLElement} parent @param {(text: string) => void} paste @returns {() => void} ends it
+ */
+function takePastes(parent, paste) {
+  const taken = (/** @type {ClipboardEvent} */ event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    paste(event.clipboardData?.getData('text/plain') ?? '');
+  };
+  parent.addEventListener('paste', taken, { capture: true });
+  return () => parent.removeEventListener('paste', taken, { capture: true });
+}
+
+/**
  * @param {HTMLElement} parent
  * @param {{mayAnswer: () => boolean, openLink: (url: string) => void}} hooks
  */
@@ -118,8 +135,15 @@ export async function createXterm(parent, { mayAnswer, openLink }) {
   themes.observe(document.documentElement, { attributes: true, attributeFilter: ['data-theme'] });
   const system = matchMedia('(prefers-color-scheme: dark)');
   system.addEventListener('change', colours);
+  /** @param {string} text */
+  const paste = (text) => {
+    const safe = pasteable(text);
+    if (safe !== '') term.paste(safe);
+  };
+  const leavePastes = takePastes(parent, paste);
   return {
     term,
+    paste,
     /** @returns {{cols: number, rows: number} | null} what fits, null while it is not shown */
     fits() {
       const size = fitting.proposeDimensions();
@@ -137,6 +161,7 @@ export async function createXterm(parent, { mayAnswer, openLink }) {
     dispose() {
       themes.disconnect();
       system.removeEventListener('change', colours);
+      leavePastes();
       term.dispose();
     },
   };

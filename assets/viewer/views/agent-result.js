@@ -7,7 +7,7 @@
 
 import { count } from '../format.js';
 import { clip, oneLine } from '../sanitize.js';
-import { commandLine, h } from './dom.js';
+import { commandLine, factNode, h } from './dom.js';
 
 /** @typedef {import('../wire.js').AgentResult} AgentResult */
 
@@ -16,7 +16,7 @@ const MAX_LINE = 300;
 const MAX_FILES = 100;
 
 /** @param {string} name @param {(Node | string)[]} lines */
-const rows = (name, lines) => (lines.length === 0 ? [] : [h('dt', {}, name), h('dd', {}, h('ul', { class: 'plain-list' }, ...lines.map((line) => h('li', {}, line))))]);
+const rows = (name, lines) => (lines.length === 0 ? [] : [factNode(name, h('dd', {}, h('ul', { class: 'plain-list' }, ...lines.map((line) => h('li', {}, line)))))]);
 
 /** @param {string} id of the job @param {AgentResult} result @param {boolean} changed whether something came back of a repository */
 export function agentResult(id, result, changed) {

@@ -4,12 +4,13 @@
  * @module
  */
 
+import { beside, called } from '../called.js';
 import { isOpen } from '../commands.js';
 import { age, count, way } from '../format.js';
 import { MAX_TILES, sessionPath, tilesPath } from '../routes.js';
 import { oneLine } from '../sanitize.js';
-import { byId, commandLine, h, MAX_PATH, pathNode, reconcile, replace, setText } from './dom.js';
-import { label, outcome, ranFor, tone } from './sessions.js';
+import { besideNode, byId, commandLine, h, MAX_PATH, pathNode, reconcile, replace, setText } from './dom.js';
+import { outcome, ranFor, tone } from './sessions.js';
 import { createTable } from './table.js';
 import { createTile } from './tile.js';
 
@@ -77,7 +78,7 @@ export function createBoard(go, tileActions) {
     {
       name: '', said: 'Side by side', kind: 'narrow',
       nodes: (s) => [s.id, () => {
-        const box = h('input', { type: 'checkbox', class: 'board-check', 'aria-label': `Show ${label(s)} beside others` });
+        const box = h('input', { type: 'checkbox', class: 'board-check', 'aria-label': `Show ${called(s)} beside others` });
         box.checked = picked.has(s.id);
         box.addEventListener('change', () => {
           if (!box.checked) picked.delete(s.id);
@@ -88,7 +89,7 @@ export function createBoard(go, tileActions) {
         return [box];
       }],
     },
-    { name: 'Session', nodes: (s) => [`${label(s)}\n${s.id}`, () => [h('a', { href: sessionPath(s.id) }, label(s)), h('span', { class: 'sub' }, oneLine(s.id, MAX_NAME))]], title: (s) => oneLine(s.command, 300) },
+    { name: 'Session', nodes: (s) => [`${called(s)}\n${beside(s)}\n${s.id}`, () => [h('a', { href: sessionPath(s.id) }, called(s)), besideNode(s), h('span', { class: 'sub' }, oneLine(s.id, MAX_NAME))]], title: (s) => [beside(s), oneLine(s.command, 300)].filter(Boolean).join(' · ') },
     { name: 'State', nodes: (s) => [`${outcome(s)} ${tone(s)}`, () => [h('span', { class: 'session-outcome', data: { tone: tone(s) } }, outcome(s))]], title: (s) => oneLine(s.needsYou, 300) },
     { name: 'Kind', kind: 'dim wide-only', text: (s) => oneLine(s.role || s.kind, MAX_NAME) },
     { name: 'Folder', kind: 'dim', nodes: (s) => [s.cwd, () => [pathNode(s.cwd)]] },

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { beside } from '../called.js';
 import { oneLine, sanitize } from '../sanitize.js';
 
 /** @typedef {string | number | boolean | null | undefined} Attribute */
@@ -149,11 +150,24 @@ export function commandLine(line) {
   return h('div', { class: 'command' }, code, copyButton(() => line, line, code));
 }
 
+/** What a session calls itself, beside the name that somebody gave it. @param {import('../types.js').Session} session */
+export function besideNode(session) {
+  const what = beside(session);
+  return what !== '' && h('span', { class: 'beside', title: what }, what);
+}
+
 /** A folder, which is cut at its beginning where there is no room for all of it. @param {string} path */
 export function pathNode(path) {
   const all = oneLine(path, MAX_PATH);
   return h('span', { class: 'path', title: all }, h('bdi', { dir: 'ltr' }, all));
 }
+
+/**
+ * One of the facts of a list, whose name and value stay together.
+ *
+ * @param {string} name @param {HTMLElement} value a `dd`
+ */
+export const factNode = (name, value) => h('div', { class: 'fact' }, h('dt', {}, name), value);
 
 /** Puts a popover under the button that opens it. @param {HTMLElement} panel */
 export function placePopover(panel) {

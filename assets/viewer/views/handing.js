@@ -16,7 +16,7 @@ const NO_CLIPBOARD = 'Over plain http the browser keeps the clipboard to itself:
 /**
  * @typedef {object} Target the terminal in view
  * @property {string} id of its session
- * @property {{term: {paste: (text: string) => void}} | null} xterm
+ * @property {{paste: (text: string) => void} | null} xterm
  */
 
 /**
@@ -94,7 +94,7 @@ export function createHanding(pane, { target, may, type, warn, mac }) {
       if (target() !== mine) return;
       if (!found) warn('There is neither text nor a picture to paste: copy one first.', 'note');
       else if (found.picture) await send([found.picture]);
-      else mine.xterm?.term.paste(found.text);
+      else mine.xterm?.paste(found.text);
     } catch (error) {
       warn(unreadable(error));
     }
@@ -109,7 +109,7 @@ export function createHanding(pane, { target, may, type, warn, mac }) {
     // Text beside a file is its address.
     if (files.length > 0) return void send(files);
     const text = event.dataTransfer?.getData('text/plain') ?? '';
-    if (text !== '' && may()) target()?.xterm?.term.paste(text);
+    if (text !== '' && may()) target()?.xterm?.paste(text);
   }
 
   pane.addEventListener('paste', pasted, { capture: true });

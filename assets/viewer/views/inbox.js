@@ -4,10 +4,11 @@
  * @module
  */
 
+import { beside, called } from '../called.js';
 import { age, way } from '../format.js';
 import { oneLine } from '../sanitize.js';
+import { pasteable } from '../terminal/handed.js';
 import { waiting } from '../v1.js';
-import { label } from './sessions.js';
 import { h, pathNode, reconcile, replace, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
@@ -63,7 +64,7 @@ function inboxRow(id, actions) {
   field.addEventListener('input', () => { begun = field.value === '' ? null : begun ?? asked; });
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
-    const line = field.value;
+    const line = pasteable(field.value);
     if (line === '' || field.readOnly) return;
     other.hidden = begun === asked;
     begun = asked;
@@ -81,9 +82,9 @@ function inboxRow(id, actions) {
     element,
     /** @param {Session} session @param {State} state */
     update(session, state) {
-      setText(title, label(session));
+      setText(title, called(session));
       setText(when, age(state.now - session.created));
-      const at = [session.role || session.kind, way(session.machine)].map((one) => oneLine(one, MAX_WHERE)).filter(Boolean).join(' · ');
+      const at = [beside(session) || session.role || session.kind, way(session.machine)].map((one) => oneLine(one, MAX_WHERE)).filter(Boolean).join(' · ');
       if (where.dataset.at !== `${at}\n${session.cwd}`) {
         where.dataset.at = `${at}\n${session.cwd}`;
         replace(where, h('span', { title: at }, session.cwd === '' ? at : `${at} ·`), session.cwd !== '' && pathNode(session.cwd));

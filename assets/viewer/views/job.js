@@ -14,7 +14,7 @@ import { summarize } from '../summary.js';
 import { signInHint } from './account.js';
 import { agentResult } from './agent-result.js';
 import { judgementTable } from './dispatch.js';
-import { byId, commandLine, h, replace, setText } from './dom.js';
+import { byId, commandLine, factNode, h, replace, setText } from './dom.js';
 import { hasEnded, outcome, queueNow, times, tone } from './jobs.js';
 import { createPlayer } from './player.js';
 import { createTile } from './tile.js';
@@ -215,7 +215,7 @@ export function createJob(actions, tileActions) {
 /** @param {Job} job */
 function factsOf(job) {
   /** @param {string} name @param {string | Node} value @param {string} [title] */
-  const fact = (name, value, title = '') => (value === '' ? [] : [h('dt', {}, name), h('dd', { title: title !== '' && title }, typeof value === 'string' ? oneLine(value, MAX_FACT) : value)]);
+  const fact = (name, value, title = '') => (value === '' ? [] : [factNode(name, h('dd', { title: title !== '' && title }, typeof value === 'string' ? oneLine(value, MAX_FACT) : value))]);
   return [
     ...fact('Id', job.id),
     ...fact('Machine', job.machine === '' ? '' : h('a', { href: machinePath(job.machine) }, oneLine(job.machine, MAX_FACT))),

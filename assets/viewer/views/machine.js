@@ -4,6 +4,7 @@
  * @module
  */
 
+import { beside, called } from '../called.js';
 import { isOpen } from '../commands.js';
 import { age, bytes, count, duration, way } from '../format.js';
 import { jobPath, machinePath, sessionPath } from '../routes.js';
@@ -11,7 +12,7 @@ import { oneLine } from '../sanitize.js';
 import { commandLine, h, replace } from './dom.js';
 import { outcome as jobOutcome, tone as jobTone } from './jobs.js';
 import { launchable } from './launch.js';
-import { label, outcome, tone as sessionTone } from './sessions.js';
+import { outcome, tone as sessionTone } from './sessions.js';
 import { doing, line, linkTone, skew, tone } from './standing.js';
 
 /** @typedef {import('../types.js').State} State */
@@ -56,7 +57,7 @@ export function createMachine({ machineAct, launch }) {
         ...body(state, member, own, peer),
         h('div', { class: 'machine-lists' },
           ...listed('Behind it', behind.map((machine) => [machinePath(machine), oneLine(way(machine.slice(0, -name.length - 1)), MAX_FACT), 'reached through it', 'off']), ''),
-          ...listed('Sessions', sessions.slice(0, MAX_LISTED).map((one) => [sessionPath(one.id), label(one), outcome(one), sessionTone(one)]), member || peer ? 'Nothing runs in a terminal there.' : ''),
+          ...listed('Sessions', sessions.slice(0, MAX_LISTED).map((one) => [sessionPath(one.id), [called(one), beside(one)].filter(Boolean).join(' · '), outcome(one), sessionTone(one)]), member || peer ? 'Nothing runs in a terminal there.' : ''),
           ...listed('Jobs', jobs.slice(0, MAX_LISTED).map((one) => [jobPath(one.id), oneLine(one.name || one.id, MAX_FACT), jobOutcome(one), jobTone(one)]), '')));
     },
   };

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { beside, called } from '../called.js';
 import { isOpen, sessionCommands } from '../commands.js';
 import { findSession, knowsSessions } from '../find.js';
 import { moment, utc } from '../format.js';
@@ -12,8 +13,8 @@ import { jobPath, machinePath, ownId, sessionOf } from '../routes.js';
 import { oneLine } from '../sanitize.js';
 import { signInHint } from './account.js';
 import { agentResult } from './agent-result.js';
-import { byId, commandLine, copyButton, h, replace, setText } from './dom.js';
-import { label, outcome, ranFor, tone } from './sessions.js';
+import { besideNode, byId, commandLine, copyButton, factNode, h, replace, setText } from './dom.js';
+import { outcome, ranFor, tone } from './sessions.js';
 
 /** @typedef {import('../types.js').State} State */
 /** @typedef {import('../types.js').Session} Session */
@@ -62,7 +63,8 @@ export function createSessionDetail(actions) {
     const facts = !may || state.view === 'records';
     replace(panel,
       h('div', { class: 'detail-head' },
-        h('h2', {}, session ? label(session) : 'Session', session && session.machine.includes('@') && h('span', { class: 'note crumbs' }, ...crumbs(session.machine))),
+        h('h2', { title: session && called(session) }, session ? called(session) : 'Session', session && session.machine.includes('@') && h('span', { class: 'note crumbs' }, ...crumbs(session.machine))),
+        session && besideNode(session),
         session && h('span', { class: 'session-outcome', data: { tone: tone(session) } }, outcome(session)),
         may && tabs(state.view, actions),
         h('span', { class: 'spacer' }),
@@ -141,12 +143,13 @@ function idParts(id) {
 /** @param {Session} session @param {HTMLElement} ran */
 function factsOf(session, ran) {
   return [
+    ...fact('Title', beside(session)),
     ...fact('Role', session.role),
     ...fact('Kind', session.kind),
-    ...(session.machine === '' ? [] : [h('dt', {}, 'Machine'), h('dd', {}, ...crumbs(session.machine))]),
+    ...(session.machine === '' ? [] : [factNode('Machine', h('dd', {}, ...crumbs(session.machine)))]),
     ...time('Started', Number.isNaN(session.started) ? session.created : session.started),
     ...time('Ended', session.ended),
-    h('dt', {}, 'Ran'), ran,
+    factNode('Ran', ran),
     ...fact('Exit code', session.exitCode === null ? '' : String(session.exitCode)),
     ...fact('Signal', session.signal),
     ...fact('Reason', session.reason),
@@ -159,13 +162,13 @@ function factsOf(session, ran) {
 function fact(name, value, wide = false) {
   if (value === '') return [];
   const shown = oneLine(value, MAX_FACT);
-  return [h('dt', {}, name), h('dd', { class: wide && 'wide' }, wide ? h('code', {}, shown) : shown)];
+  return [factNode(name, h('dd', { class: wide && 'wide' }, wide ? h('code', {}, shown) : shown))];
 }
 
 /** @param {string} name @param {number} ms */
 function time(name, ms) {
   if (Number.isNaN(ms)) return [];
-  return [h('dt', {}, name), h('dd', { title: utc(ms) }, moment(ms))];
+  return [factNode(name, h('dd', { title: utc(ms) }, moment(ms)))];
 }
 
 /** @param {Session} session */

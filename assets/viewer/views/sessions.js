@@ -4,6 +4,7 @@
  * @module
  */
 
+import { beside, called } from '../called.js';
 import { FIRST_DISPATCH, isOpen } from '../commands.js';
 import { age, duration, shortId, way } from '../format.js';
 import { sessionOf } from '../routes.js';
@@ -16,11 +17,6 @@ import { byId, commandLine, h, reconcile, replace, setAttribute, setText } from 
 const MAX_ROWS = 200;
 const MAX_NAME = 80;
 const MAX_NOTICE = 300;
-
-/** @param {Session} session @returns {string} what it is called */
-export function label(session) {
-  return oneLine(session.title || session.name || session.role || session.kind || 'session', MAX_NAME);
-}
 
 /** @param {Session} session @returns {string} its state, what it says it does, and how it ended */
 export function outcome(session) {
@@ -121,13 +117,16 @@ function sessionRow(id, openSession) {
       element.dataset.tone = tone(session);
       setAttribute(button, 'aria-current', current && 'true');
       element.toggleAttribute('data-unread', session.unread);
-      setText(title, label(session));
-      setAttribute(title, 'title', label(session));
+      const name = called(session);
+      setText(title, name);
+      setAttribute(title, 'title', name);
       setText(badge, outcome(session));
-      const called = [session.role, session.kind].find((word) => word !== '' && oneLine(word, MAX_NAME) !== label(session)) ?? '';
-      const about = [oneLine(called, MAX_NAME), oneLine(way(session.machine), MAX_NAME), session.title === '' && session.name === '' && shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · ');
+      const sort = [session.role, session.kind].find((word) => word !== '' && oneLine(word, MAX_NAME) !== name) ?? '';
+      const own = beside(session);
+      // What it calls itself can be long, and comes last.
+      const about = [own === '' && oneLine(sort, MAX_NAME), oneLine(way(session.machine), MAX_NAME), own, session.title === '' && session.name === '' && shortId(oneLine(id, MAX_NAME))].filter(Boolean).join(' · ');
       setText(what, oneLine(session.notice.text, MAX_NOTICE) || about);
-      setAttribute(what, 'title', [oneLine(session.notice.text, MAX_NOTICE), oneLine(id, MAX_NAME)].filter(Boolean).join(' · '));
+      setAttribute(what, 'title', [oneLine(session.notice.text, MAX_NOTICE), own, oneLine(id, MAX_NAME)].filter(Boolean).join(' · '));
       const ran = ranFor(session, now);
       setText(when, isOpen(session.state) ? ran : [ran, age(now - (session.ended || session.created))].filter(Boolean).join(' · '));
     },

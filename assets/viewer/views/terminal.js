@@ -8,7 +8,7 @@
 import { sessionOf } from '../routes.js';
 import { barKey, bytesOf, isOldReport, isReport, meaning, withCtrl } from '../terminal/keymap.js';
 import { bringXterm, fontFor, FONT_SIZE } from '../terminal/xterm.js';
-import { byId, setText } from './dom.js';
+import { byId, setAttribute, setText } from './dom.js';
 import { createHanding } from './handing.js';
 import { createKeybar } from './keybar.js';
 
@@ -26,6 +26,7 @@ const encoder = new TextEncoder();
  * @property {(url: string) => void} openLink
  * @property {() => void} leave
  * @property {(id: string) => void} seen Somebody looks at it.
+ * @property {() => void} refused The daemon may not know this page any more.
  * @property {OpenTerminal} connect
  */
 
@@ -35,6 +36,7 @@ export function createTerminal(actions) {
   const screen = byId('terminal', HTMLDivElement);
   const state = byId('terminal-state', HTMLElement);
   const claim = byId('terminal-claim', HTMLButtonElement);
+  const wide = byId('terminal-wide', HTMLElement);
   const finder = byId('terminal-search', HTMLInputElement);
   /** @type {{id: string, run: number, readOnly: boolean, xterm: Xterm | null, connection: Connection | null, own: boolean, live: boolean, next: boolean, over: string} | null} */
   let shown = null;
@@ -81,15 +83,34 @@ export function createTerminal(actions) {
     shown.connection.resize(natural);
     if (shown.own) term.resize(natural.cols, natural.rows);
     else shown.xterm.showCursor();
+    tellMore();
   }
 
-  /** The size that this page would have by itself, at its own size of letters. @param {Xterm} xterm */
+  /** The size that this page would have by itself, at its own size of letters and without the bar above another one's. @param {Xterm} xterm */
   function naturalSize(xterm) {
-    const font = xterm.term.options.fontSize ?? FONT_SIZE;
-    if (font !== FONT_SIZE) xterm.term.options.fontSize = FONT_SIZE;
-    const size = xterm.fits();
-    if (font !== FONT_SIZE && !shown?.own) xterm.term.options.fontSize = font;
+    const boxed = pane.hasAttribute('data-boxed');
+    pane.removeAttribute('data-boxed');
+    const size = fitsAt(xterm, FONT_SIZE);
+    pane.toggleAttribute('data-boxed', boxed);
     return size;
+  }
+
+  /** @param {Xterm} xterm @param {number} size of letters */
+  function fitsAt(xterm, size) {
+    const font = xterm.term.options.fontSize ?? FONT_SIZE;
+    if (font !== size) xterm.term.options.fontSize = size;
+    const fits = xterm.fits();
+    if (font !== size && !shown?.own) xterm.term.options.fontSize = font;
+    return fits;
+  }
+
+  /** Says where there is more of it than its place has room for. */
+  function tellMore() {
+    const { scrollLeft, scrollWidth, clientWidth } = screen;
+    const hidden = pane.hasAttribute('data-boxed') ? scrollWidth - clientWidth : 0;
+    wide.hidden = hidden <= 1;
+    const sides = [scrollLeft > 1 && 'left', scrollLeft < hidden - 1 && 'right'].filter(Boolean).join(' ');
+    setAttribute(screen, 'data-more', hidden > 1 && sides);
   }
 
   /** @param {{cols: number, rows: number, own: boolean}} size */
@@ -101,9 +122,11 @@ export function createTerminal(actions) {
     const boxed = natural !== null && !own && (natural.cols !== cols || natural.rows !== rows);
     claim.hidden = !boxed || shown.readOnly;
     pane.toggleAttribute('data-boxed', boxed);
-    term.options.fontSize = boxed && natural ? fontFor(FONT_SIZE, natural, { cols, rows }) : FONT_SIZE;
+    const room = boxed ? fitsAt(shown.xterm, FONT_SIZE) : null;
+    term.options.fontSize = room ? fontFor(FONT_SIZE, room, { cols, rows }) : FONT_SIZE;
     if (term.cols !== cols || term.rows !== rows) term.resize(cols, rows);
     shown.xterm.showCursor();
+    tellMore();
   }
 
   /** @param {string} id @param {number} run */
@@ -145,7 +168,10 @@ export function createTerminal(actions) {
         term.write(bytes);
       },
       onSize: sized,
-      onLost: () => say('Connection lost; it comes back by itself', 'warn'),
+      onLost(refused) {
+        say('Connection lost; it comes back by itself', 'warn');
+        if (refused) actions.refused();
+      },
       onEnd(how, exitCode) {
         mine.over = how === 'refused' ? 'This page may not type here.' : 'The session has ended: there is nobody to read what you type. Resume starts it again.';
         // Its last picture has no cursor.
@@ -205,6 +231,8 @@ export function createTerminal(actions) {
     screen.replaceChildren();
     showFinder(false);
     claim.hidden = true;
+    pane.removeAttribute('data-boxed');
+    tellMore();
     say('');
   }
 
@@ -218,6 +246,7 @@ export function createTerminal(actions) {
     if (event.key === 'Escape') showFinder(false);
   });
   new ResizeObserver(fit).observe(screen);
+  screen.addEventListener('scroll', tellMore);
   // A phone's keyboard covers the page without the page being told, but for this.
   visualViewport?.addEventListener('resize', () => {
     document.documentElement.style.setProperty('--viewport', `${visualViewport?.height ?? innerHeight}px`);

@@ -5,11 +5,12 @@
  * @module
  */
 
+import { beside, called } from '../called.js';
 import { sessionPath } from '../routes.js';
 import { bytesOf, isOldReport, isReport } from '../terminal/keymap.js';
 import { bringXterm, fontFor } from '../terminal/xterm.js';
 import { h, setText } from './dom.js';
-import { label, outcome, tone } from './sessions.js';
+import { outcome, tone } from './sessions.js';
 
 /** @typedef {import('../types.js').Session} Session */
 
@@ -17,6 +18,7 @@ import { label, outcome, tone } from './sessions.js';
  * @typedef {object} TileActions
  * @property {(text: string, tone?: 'note') => void} warn
  * @property {(url: string) => void} openLink
+ * @property {() => void} refused The daemon may not know this page any more.
  * @property {typeof import('../socket.js').openTerminal} connect
  */
 
@@ -27,13 +29,14 @@ const ROOMY_PX = 900;
 const encoder = new TextEncoder();
 
 /** @param {Session} session @param {TileActions} actions @param {(() => void) | null} close what its button does; null for none */
-export function createTile(session, { warn, openLink, connect }, close) {
+export function createTile(session, { warn, openLink, refused, connect }, close) {
   const screen = h('div', { class: 'grid-screen' });
   const title = h('a', { href: sessionPath(session.id) });
+  const what = h('span', { class: 'beside' });
   const state = h('span', { class: 'session-outcome' });
   const element = h('article', { class: 'grid-tile', data: { sessionId: session.id } },
-    h('div', { class: 'grid-head' }, title, state, h('span', { class: 'spacer' }),
-      close && h('button', { type: 'button', class: 'icon-button', 'aria-label': `Close ${label(session)}`, on: { click: close } }, '✕')), screen);
+    h('div', { class: 'grid-head' }, title, what, state, h('span', { class: 'spacer' }),
+      close && h('button', { type: 'button', class: 'icon-button', 'aria-label': `Close ${called(session)}`, on: { click: close } }, '✕')), screen);
   /** @type {Awaited<ReturnType<typeof bringXterm>>} */
   let xterm = null;
   /** @type {ReturnType<typeof connect> | null} */
@@ -85,7 +88,7 @@ export function createTile(session, { warn, openLink, connect }, close) {
         if (term.cols !== now.cols || term.rows !== now.rows) term.resize(now.cols, now.rows);
         made.showCursor();
       },
-      onLost() {},
+      onLost: (maybe) => void (maybe && refused()),
       onEnd: () => term.write('\x1b[?25l'),
     });
     term.onData((text) => {
@@ -111,7 +114,8 @@ export function createTile(session, { warn, openLink, connect }, close) {
     wake: () => connection?.wake(),
     /** @param {Session} now */
     update(now) {
-      setText(title, label(now));
+      setText(title, called(now));
+      setText(what, beside(now));
       setText(state, outcome(now));
       state.dataset.tone = tone(now);
     },

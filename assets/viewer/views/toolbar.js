@@ -4,8 +4,8 @@
  * @module
  */
 
+import { called } from '../called.js';
 import { oneLine, sanitize } from '../sanitize.js';
-import { label } from './sessions.js';
 import { byId, setText } from './dom.js';
 
 /** @typedef {import('../types.js').State} State */
@@ -24,7 +24,7 @@ export function createToolbar() {
       setText(machine, id);
       const { page, id: what, day } = state.place.route;
       const session = page === 'session' ? state.sessions.find((one) => one.id === what) : undefined;
-      const title = session ? label(session) : TITLES[page] ?? oneLine(what, MAX_NAME);
+      const title = session ? called(session) : TITLES[page] ?? oneLine(what, MAX_NAME);
       document.title = sanitize([title || day, id, 'darkmux'].filter(Boolean).join(' · '));
     },
   };
