@@ -27,7 +27,7 @@ async fn owner(home: &Home, id: &str) -> Attachment {
 fn boxed(screen: &vt100::Screen) -> Option<Vec<String>> {
     let rows: Vec<String> = screen.rows(0, 100).collect();
     let inside = |row: &String| Some(row.split_once('│')?.0.trim_end().to_owned());
-    let said = rows[29].contains("40×10 as another viewer has it");
+    let said = rows[29].contains("40×10 is this session's size");
     said.then(|| rows[..9].iter().map_while(inside).collect())
 }
 
@@ -78,7 +78,16 @@ async fn the_screen_of_another_size_is_shown_as_it_is_until_it_is_ours() {
 
     types.press("\u{1c}").await;
     types.expect("which runs on").await;
+    reads.until("its own size", |screen| boxed(screen).is_none()).await;
+    other.input.resize(OTHER);
+    other.input.flush().await.unwrap();
+    reads.until("the other's size", |screen| boxed(screen).is_some()).await;
+    // Who left leaves the size behind, and another may type without a terminal.
     drop(other);
+    home.ok(["session", "send", &id, "four"]);
+    reads
+        .until("an answer", |screen| boxed(screen).is_some_and(|rows| rows.contains(&"got four".to_owned())))
+        .await;
 }
 
 #[tokio::test]

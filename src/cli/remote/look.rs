@@ -233,7 +233,9 @@ impl Look<'_> {
                             self.show(at, &bytes)?;
                         }
                         Got::Size(size, own) => {
-                            let owner = if own { Owner::You } else { Owner::Other };
+                            // Nobody's is not told apart from ours; who only looks has none.
+                            let ours = own && self.keys != Keys::Looking;
+                            let owner = if ours { Owner::You } else { Owner::Other };
                             if self.sizes.told((size, owner), Terminal::size(), self.picture.is_some()) {
                                 line.close().await;
                                 return Ok(Followed::Anew);

@@ -97,7 +97,7 @@ impl Boxed {
     fn words(&self) -> String {
         let Sized { session, terminal } = self.sized;
         let words = format!(
-            "{}×{} as another viewer has it · whoever types next has it as large as their own",
+            "{}×{} is this session's size · whoever types next makes it as large as their own terminal",
             session.cols, session.rows
         );
         let room = usize::from(terminal.cols);
@@ -143,7 +143,7 @@ mod tests {
                 format!("four{}", at(4)),
                 String::new(),
                 String::new(),
-                "10×3 as another viewer has it".to_owned()
+                "10×3 is this session's size ·".to_owned()
             ]
         );
         assert_eq!(terminal.screen().cursor_position(), (2, 4));
@@ -163,7 +163,7 @@ mod tests {
         let (mut boxed, mut terminal) = (Boxed::new(sized), terminal(sized.terminal));
         boxed.picture("one\r\ntwo\r\nthree\r\nfour\r\nfive 一二三四\x1b[H".as_bytes());
         terminal.process(boxed.draw().as_bytes());
-        assert_eq!(shown(&terminal), ["one", "two", "three", "20×6 as"]);
+        assert_eq!(shown(&terminal), ["one", "two", "three", "20×6 is"]);
         boxed.feed(b"\x1b[5;1H");
         terminal.process(boxed.draw().as_bytes());
         assert_eq!(shown(&terminal)[..2], ["three", "four"]);

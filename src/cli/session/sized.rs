@@ -61,7 +61,7 @@ impl Sizes {
     fn is_other(&mut self, terminal: Option<WindowSize>) -> bool {
         let Some((session, owner)) = self.told else { return false };
         let sized = terminal.map(|terminal| Sized { session, terminal });
-        let now = sized.filter(|sized| owner == Owner::Other && sized.session != sized.terminal);
+        let now = sized.filter(|sized| owner != Owner::You && sized.session != sized.terminal);
         let before = std::mem::replace(&mut self.boxed, now);
         now.map(|now| now.session) != before.map(|before| before.session)
     }
@@ -80,8 +80,8 @@ mod tests {
         sizes.begin();
         assert!(!sizes.told((OTHER, Owner::Other), MINE, true), "its picture is here");
         assert_eq!(sizes.boxed(), Some(Sized { session: OTHER, terminal: MINE.unwrap() }));
-        assert!(!sizes.told((OTHER, Owner::Nobody), MINE, false) || sizes.boxed().is_none());
-        assert!(sizes.told((OTHER, Owner::Other), MINE, false));
+        assert!(!sizes.told((OTHER, Owner::Nobody), MINE, false), "its owner left, the size stays");
+        assert!(sizes.boxed().is_some());
         assert!(sizes.told((MINE.unwrap(), Owner::You), MINE, false), "taken over");
         assert_eq!(sizes.boxed(), None);
     }
