@@ -86,3 +86,38 @@ fn replay(folder: &Path, size: WindowSize, most: u64) -> io::Result<(u64, Screen
     }
     Ok((end, screen))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::LogWriter;
+
+    #[test]
+    fn another_run_begins_below_the_earlier_ones_with_nothing_switched_on() {
+        let root = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::create(root.path().join(files::OUTPUT), 1 << 20).unwrap();
+        // It ends within a sequence, in another colour, on the other screen, with all that a program may have left.
+        let left: &[u8] = b"one\r\ntwo\x1b[?1049h\x1b[31mdrawn\x1b[2;4r\x1b[?6h\x1b[?1;1000;1006;2004;1004h\x1b=\x1b[?25l\x1b(0\x1b[3";
+        log.append(0, left).unwrap();
+        let size = WindowSize { cols: 20, rows: 6 };
+        let mut screen = screen_after(root.path(), size).unwrap();
+        screen.feed(b"q next");
+        let one = |number| std::num::NonZeroU16::new(number).unwrap();
+        let mut terminal = vt100::Parser::new(one(size.rows), one(size.cols), 0);
+        terminal.process(&screen.snapshot());
+        let shown = terminal.screen();
+        assert_eq!(shown.contents(), "one\ntwo\nq next");
+        assert_eq!(shown.cell(2, 0).unwrap().fgcolor(), vt100::Color::Default);
+        let modes = [
+            shown.alternate_screen(),
+            shown.hide_cursor(),
+            shown.application_cursor(),
+            shown.application_keypad(),
+        ];
+        assert_eq!((modes, shown.bracketed_paste()), ([false; 4], false));
+        assert_eq!(shown.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+        // The whole screen scrolls, and positions count from its top.
+        terminal.process(b"\x1b[1;1H!\x1b[6;1H\r\n\r\n");
+        assert_eq!(terminal.screen().contents(), "q next");
+    }
+}

@@ -62,8 +62,9 @@ impl Boxed {
         let Sized { session, terminal } = self.sized;
         let room = WindowSize { cols: terminal.cols, rows: terminal.rows.saturating_sub(1).max(1) };
         let view = self.model.view(room);
-        let edge = if session.cols < terminal.cols { "\x1b[0;2m│\x1b[0m" } else { "" };
-        let mut rows: Vec<String> = view.rows.into_iter().map(|row| row + edge).collect();
+        let edge = || format!("\x1b[{}G\x1b[0;2m│\x1b[0m", u32::from(session.cols) + 1);
+        let edge = if session.cols < terminal.cols { edge() } else { String::new() };
+        let mut rows: Vec<String> = view.rows.into_iter().map(|row| row + &edge).collect();
         rows.resize(usize::from(room.rows), String::new());
         if terminal.rows > room.rows {
             rows.push(self.words());
@@ -71,8 +72,7 @@ impl Boxed {
         let mut out = BEGIN.to_owned();
         for (at, row) in rows.iter().enumerate() {
             if self.drawn.get(at) != Some(row) {
-                // From the edge on the terminal's own erasing clears the rest.
-                let _ = write!(out, "\x1b[{};1H\x1b[0m\x1b[2K{}\x1b[0m", at + 1, self.placed(row, edge));
+                let _ = write!(out, "\x1b[{};1H\x1b[0m\x1b[2K{row}\x1b[0m", at + 1);
             }
         }
         if let Some((row, col)) = view.cursor {
@@ -81,16 +81,6 @@ impl Boxed {
         out.push_str(END);
         self.drawn = rows;
         out
-    }
-
-    /// A row with its edge where the session's screen ends.
-    fn placed(&self, row: &str, edge: &str) -> String {
-        match row.strip_suffix(edge) {
-            Some(text) if !edge.is_empty() => {
-                format!("{text}\x1b[{}G{edge}", u32::from(self.sized.session.cols) + 1)
-            }
-            _ => row.to_owned(),
-        }
     }
 
     /// Whose size it is, cut to the terminal's width.

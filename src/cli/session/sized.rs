@@ -46,19 +46,19 @@ impl Sizes {
         pictured: bool,
     ) -> bool {
         let before = self.told.replace((size, owner));
-        let was_boxed = self.is_other(terminal);
+        let otherwise = self.look(terminal);
         let taken_over =
             owner == Owner::You && before.is_some_and(|(last, whose)| whose == Owner::Other && last != size);
-        (was_boxed && !pictured) || taken_over
+        (otherwise && !pictured) || taken_over
     }
 
     /// The terminal before the user has another size; `true` as above.
     pub fn resized(&mut self, terminal: WindowSize) -> bool {
-        self.is_other(Some(terminal))
+        self.look(Some(terminal))
     }
 
-    /// Finds out whether the screen is for another size; `true` where that is not as it was.
-    fn is_other(&mut self, terminal: Option<WindowSize>) -> bool {
+    /// Finds out for what other size the screen is; `true` where that is not as it was.
+    fn look(&mut self, terminal: Option<WindowSize>) -> bool {
         let Some((session, owner)) = self.told else { return false };
         let sized = terminal.map(|terminal| Sized { session, terminal });
         let now = sized.filter(|sized| owner != Owner::You && sized.session != sized.terminal);

@@ -268,13 +268,15 @@ async fn running(
 
 /// What a run's program begins on: a blank screen, or what earlier runs showed.
 async fn screen(folder: &Path, size: WindowSize, further: bool) -> Screen {
-    let folder = folder.to_owned();
-    let earlier = || tokio::task::spawn_blocking(move || screen_after(&folder, size));
-    let earlier = if further { earlier().await.ok().transpose() } else { Ok(None) };
-    let blank = || Screen::new(size);
-    earlier
-        .inspect_err(|error| tracing::warn!(%error, "what earlier runs showed cannot be read"))
-        .map_or_else(|_| blank(), |earlier| earlier.unwrap_or_else(blank))
+    if further {
+        let folder = folder.to_owned();
+        match tokio::task::spawn_blocking(move || screen_after(&folder, size)).await {
+            Ok(Ok(screen)) => return screen,
+            Ok(Err(error)) => tracing::warn!(%error, "what earlier runs showed cannot be read"),
+            Err(_) => {}
+        }
+    }
+    Screen::new(size)
 }
 
 /// Makes the end known: state, records, clients, disk, in this order.
