@@ -148,6 +148,7 @@ fn main() {
         return;
     }
     println!("{}", machine::facts());
+    let _homes = machine::Homes;
     for (_, run) in areas {
         run(&setup);
     }
