@@ -8,7 +8,7 @@ use darkmux::wire::SessionStatus;
 use serde_json::Value;
 
 use crate::session_cli::{new, session, tail};
-use crate::support::{BIN, Home, Tty, blank, signal, wait_for};
+use crate::support::{BIN, Home, SIZE, Tty, blank, signal, wait_for};
 
 /// The key that leaves.
 const LEAVE: &str = "\u{1c}";
@@ -138,7 +138,10 @@ async fn editors_and_pagers_come_back_as_they_were() {
         }
         let lines: Vec<String> = (1..200).map(|number| format!("line {number}")).collect();
         std::fs::write(home.path().join("text"), lines.join("\n")).unwrap();
-        let id = home.ok(["session", "new", "-d", "--", program, "text"]).trim().to_owned();
+        // As large as the terminal that comes: these programs take a change of the size while they begin for nothing.
+        let [wide, high] = [SIZE.cols, SIZE.rows].map(|count| count.to_string());
+        let new = ["session", "new", "-d", "--cols", &wide, "--rows", &high, "--", program, "text"];
+        let id = home.ok(new).trim().to_owned();
         let mut one = Tty::start(&home, ["session", "attach", &id]);
         one.until(program, |screen| screen.contents().contains(first) && screen.alternate_screen()).await;
         one.press(keys).await;

@@ -23,7 +23,7 @@ pub mod ws;
 pub use door::{Door, cookie, forged};
 pub use mcp::Mcp;
 pub use redis::{Fault, FaultProxy, RedisServer, free_port, redis_server};
-pub use tty::{Tty, blank};
+pub use tty::{SIZE, Tty, blank};
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -19,7 +19,7 @@ pub struct Tty {
 }
 
 /// The terminal's size.
-const SIZE: WindowSize = WindowSize { cols: 100, rows: 30 };
+pub const SIZE: WindowSize = WindowSize { cols: 100, rows: 30 };
 
 /// A terminal that shows nothing yet.
 pub fn blank() -> vt100::Parser {
