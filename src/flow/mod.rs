@@ -93,6 +93,13 @@ impl Flow {
         Ok(position)
     }
 
+    /// As [`append`](Self::append), for a caller that can't wait; `None` where that would wait for another process, or for
+    /// the disk: nothing was appended. Only of a flow that is [synced later](Self::synced_later), and has no audit chain.
+    pub fn append_at_once(&mut self, mut record: FlowRecord) -> Option<Result<Position, FlowError>> {
+        self.stamp.fill(&mut record, self.clock.now());
+        self.sinks.append_at_once(&mut record, &self.clock)
+    }
+
     /// The same for a caller that calls [`Self::sync`] within [`SYNC_INTERVAL`](crate::store::SYNC_INTERVAL) of the
     /// first record: that one does not wait for the disk, and goes there with what follows.
     #[must_use]
@@ -193,6 +200,23 @@ mod tests {
         }
         let size = std::fs::metadata(bed.dir.path().join("flows/2026-11-21.jsonl")).unwrap().len();
         assert_eq!(second.offset, size);
+    }
+
+    #[test]
+    fn a_record_at_once_waits_for_no_process_and_no_disk() {
+        let bed = Bed::new(false);
+        let over = |audit| Bed::over(&bed.dir, &bed.clock, audit);
+        let mut flow = over(false).synced_later();
+        let first = flow.append_at_once(Bed::record("one")).unwrap().unwrap();
+        let other = std::fs::File::open(bed.dir.path().join("flows/2026-11-21.jsonl")).unwrap();
+        other.lock().unwrap();
+        assert!(flow.append_at_once(Bed::record("kept out")).is_none());
+        other.unlock().unwrap();
+        assert!(flow.append_at_once(Bed::record("two")).unwrap().unwrap() > first);
+        assert!(over(false).append_at_once(Bed::record("synced")).is_none());
+        assert!(over(true).synced_later().append_at_once(Bed::record("chained")).is_none());
+        let handles: Vec<_> = bed.lines("flows", "2026-11-21").into_iter().map(|one| one.handle).collect();
+        assert_eq!(handles, ["one", "two"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! records elsewhere reads them from there after its own last position, and is not a further child here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::FlowError;
 use super::audit::{AuditChain, AuditError, Head, Memory};
@@ -12,7 +13,7 @@ use super::line;
 use super::read::writing_day;
 use crate::config::FlowConfig;
 use crate::model::{Day, FlowRecord, Position};
-use crate::store::{AppendLog, SyncPolicy};
+use crate::store::{AppendError, AppendLog, LOCK_PATIENCE, SyncPolicy};
 use crate::util::Clock;
 
 /// The sinks of one writer.
@@ -56,6 +57,25 @@ impl Sinks {
         (audit, self.local.append(&line, clock))
     }
 
+    /// As [`append`](Self::append) where nothing is waited for, neither another process nor the disk; `None` where that
+    /// can't be: nothing was appended.
+    pub fn append_at_once(
+        &mut self,
+        record: &mut FlowRecord,
+        clock: &Clock,
+    ) -> Option<Result<Position, FlowError>> {
+        if self.audit.is_some() || self.local.policy != SyncPolicy::Later {
+            return None;
+        }
+        self.local.patience = Duration::ZERO;
+        let appended = self.append_locally(record, clock);
+        self.local.patience = LOCK_PATIENCE;
+        match appended {
+            Err(FlowError::Local(AppendError::Lock { .. })) => None,
+            appended => Some(appended),
+        }
+    }
+
     /// Appends to the local file alone.
     pub fn append_locally(&mut self, record: &mut FlowRecord, clock: &Clock) -> Result<Position, FlowError> {
         let line = line::fit(record)?;
@@ -73,13 +93,15 @@ impl Sinks {
 struct LocalFile {
     dir: PathBuf,
     policy: SyncPolicy,
+    /// How long it waits for another process's append.
+    patience: Duration,
     open: Option<(Day, AppendLog)>,
 }
 
 impl LocalFile {
     fn new(config: &FlowConfig) -> Self {
         let policy = if config.sync_always { SyncPolicy::Always } else { SyncPolicy::Interval };
-        Self { dir: config.dir.clone(), policy, open: None }
+        Self { dir: config.dir.clone(), policy, patience: LOCK_PATIENCE, open: None }
     }
 
     /// Appends to the file of the day that it is when the file's lock is held: a writer that had to wait over
@@ -99,6 +121,7 @@ impl LocalFile {
             Some((open, log)) if open == day => (log, None),
             other => (AppendLog::new(self.dir.join(day.file_name()), self.policy), other),
         };
+        log.set_patience(self.patience);
         let appended = log.append(line, &header, || writing_day(&self.dir, clock) == day);
         self.open = Some((day, log));
         let offset = appended?;

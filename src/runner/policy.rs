@@ -81,21 +81,20 @@ pub fn role(runner: &Runner, claim: &Claim) -> Result<Role, Refusal> {
     Ok(role)
 }
 
-/// The folder that a job runs in: the one it names, which must lie below an allowed one, or a new one of its own. A
-/// disk that hangs keeps the job from starting, and nobody else.
+/// The folder that a job runs in: the one it names, which must lie below an allowed one, or a new one of its own, where
+/// the journal is. A disk that hangs keeps the job from starting, and nobody else.
 pub async fn workdir(runner: &Runner, claim: &Claim) -> Result<PathBuf, Refusal> {
     let roots = runner.config.workdirs.clone();
-    let (id, token, wanted) = (claim.id.to_string(), claim.token.clone(), claim.job.workdir.clone());
+    let Some(wanted) = claim.job.workdir.clone() else {
+        return own(&roots, claim.id.as_str(), &claim.token);
+    };
     // Kept until the disk has answered: one that hangs must not take every thread there is.
     let place = Arc::clone(&runner.disks).acquire_owned();
     let found = async {
         let place = place.await;
         let look = move || {
             let _place = place;
-            match wanted {
-                Some(wanted) => named(&roots, &wanted),
-                None => own(&roots, &id, &token),
-            }
+            named(&roots, &wanted)
         };
         tokio::task::spawn_blocking(look).await
     };

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn another_run_begins_below_the_earlier_ones_with_nothing_switched_on() {
         let root = tempfile::tempdir().unwrap();
-        let mut log = LogWriter::create(root.path().join(files::OUTPUT), 1 << 20).unwrap();
+        let mut log = LogWriter::new(root.path().join(files::OUTPUT), 1 << 20);
         // It ends within a sequence, in another colour, on the other screen, with all that a program may have left.
         let left: &[u8] = b"one\r\ntwo\x1b[?1049h\x1b[31mdrawn\x1b[2;4r\x1b[?6h\x1b[?1;1000;1006;2004;1004h\x1b=\x1b[?25l\x1b(0\x1b[3";
         log.append(0, left).unwrap();

@@ -102,7 +102,7 @@ impl Output {
     /// earlier runs left output, it goes on after that, or at `from` where their disk lost some.
     pub fn create(folder: &Path, scrollback: usize, log_bytes: u64, from: u64) -> io::Result<Self> {
         let dir = folder.join(files::OUTPUT);
-        let log = LogWriter::create(dir.clone(), log_bytes)?;
+        let log = LogWriter::new(dir.clone(), log_bytes);
         let end = LogReader::new(dir.clone()).range()?.1.max(from);
         let ring = ByteRing::starting_at(end, scrollback);
         Ok(Self {

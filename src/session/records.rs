@@ -43,14 +43,31 @@ impl Records {
 
     /// The session is about to start.
     pub fn start(&mut self, spec: &SessionSpec) {
-        let Some(facts) = &self.dispatch else { return };
+        if let Some(record) = self.of_start(spec) {
+            self.append(record);
+        }
+    }
+
+    /// As [`start`](Self::start), on a thread that can't wait. `false`: nothing was written, for somebody or something
+    /// would have to be waited for.
+    pub fn start_at_once(&mut self, spec: &SessionSpec) -> bool {
+        let Some(record) = self.of_start(spec) else { return true };
+        let Some(flow) = &mut self.flow else { return true };
+        let kept = flow.append_at_once(record);
+        let is_done = kept.is_some();
+        self.note(kept.map_or(Ok(()), |kept| kept.map(drop)));
+        is_done
+    }
+
+    fn of_start(&self, spec: &SessionSpec) -> Option<FlowRecord> {
+        let facts = self.dispatch.as_ref()?;
         let payload = json!({
             "runtime": facts.runtime,
             "prompt_chars": facts.prompt_chars,
             "system_chars": facts.system_chars,
             "workspace": spec.cwd,
         });
-        self.write((Level::Info, Stage::Dispatch), "dispatch start", payload);
+        Some(self.record((Level::Info, Stage::Dispatch), "dispatch start", payload))
     }
 
     /// The process could not be started, or how it ended will never be known.
@@ -115,8 +132,17 @@ impl Records {
         }
     }
 
-    fn write(&mut self, (level, stage): (Level, Stage), action: &str, payload: Value) {
-        let Some(flow) = &mut self.flow else { return };
+    fn write(&mut self, class: (Level, Stage), action: &str, payload: Value) {
+        let record = self.record(class, action, payload);
+        self.append(record);
+    }
+
+    fn append(&mut self, record: FlowRecord) {
+        let kept = self.flow.as_mut().map_or(Ok(()), |flow| flow.append(record).map(drop));
+        self.note(kept);
+    }
+
+    fn record(&self, (level, stage): (Level, Stage), action: &str, payload: Value) -> FlowRecord {
         let mut record = FlowRecord::new((level, Category::Work, Tier::Local, stage), action, &self.handle);
         record.session_id = Some(self.session.clone());
         if let Some(facts) = &self.dispatch {
@@ -128,7 +154,6 @@ impl Records {
         }
         record.payload = Some(payload);
         record.model.clone_from(&self.model);
-        let kept = flow.append(record).map(|_| ());
-        self.note(kept);
+        record
     }
 }

@@ -16,9 +16,9 @@ use super::{HOST_FAILED, STARTED, Table, files};
 use crate::config::{Environment, SessionConfig};
 use crate::model::{MachineId, SessionId};
 use crate::pty;
-use crate::store::{Durability, ensure_private_dir, write_atomic};
+use crate::store::ensure_private_dir;
 use crate::util::clock;
-use crate::wire::{AskingNotice, SESSION_SCHEMA, SessionSpec, SessionStatus, WindowSize};
+use crate::wire::{AskingNotice, SESSION_SCHEMA, SessionSpec, WindowSize};
 
 /// How long a host may take to start its process.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,7 +48,8 @@ pub enum StartError {
     Host(#[source] io::Error),
     /// The program that hosts are started from is not there.
     #[error(
-        "the session host could not be started: {0} is gone, replaced or removed since this process began; restart the          process (for jobs, the daemon)"
+        "the session host could not be started: {0} is gone, replaced or removed since this process began; restart the \
+         process (for jobs, the daemon)"
     )]
     NoProgram(PathBuf),
     /// The host died before it could say how it went.
@@ -246,18 +247,19 @@ pub(super) fn prepare(
 
 fn fill(folder: &Path, spec: &SessionSpec, files: &[(PathBuf, Vec<u8>)]) -> Result<(), StartError> {
     for (name, content) in files {
-        let path = folder.join(name);
-        create(&path)?.write_all(content).map_err(|source| StartError::File { path, source })?;
+        write_new(folder.join(name), Ok(content))?;
     }
-    write_json(&folder.join(files::SPEC), spec)?;
-    write_json(&folder.join(files::STATE), &SessionStatus::starting(spec))
+    // The last one: without a whole one there is no session yet.
+    write_new(folder.join(files::SPEC), serde_json::to_vec(spec))
 }
 
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), StartError> {
-    serde_json::to_vec(value)
-        .map_err(io::Error::from)
-        .and_then(|text| write_atomic(path, &text, Durability::Cached))
-        .map_err(|source| StartError::File { path: path.to_owned(), source })
+/// Writes a file that nobody reads before the session is there.
+fn write_new(path: PathBuf, content: Result<impl AsRef<[u8]>, serde_json::Error>) -> Result<(), StartError> {
+    let written = content.map_err(io::Error::from).and_then(|content| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(content.as_ref())
+    });
+    written.map_err(|source| StartError::File { path, source })
 }
 
 /// The host's log; a session that runs again has one already.
@@ -265,15 +267,6 @@ fn open_log(path: &Path) -> Result<File, StartError> {
     OpenOptions::new()
         .append(true)
         .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| StartError::File { path: path.to_owned(), source })
-}
-
-fn create(path: &Path) -> Result<File, StartError> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
         .mode(0o600)
         .open(path)
         .map_err(|source| StartError::File { path: path.to_owned(), source })

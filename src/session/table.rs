@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Fits, LogReader, STATE_MAX, few, files, life};
+use super::{Fits, LogReader, STATE_MAX, few, files, life, spec_in};
 use crate::model::{SessionId, SessionState};
 use crate::store::{Durability, FileLock, find_in, read_open, write_atomic};
 use crate::util::Clock;
@@ -206,9 +206,12 @@ fn with_output(status: SessionStatus, folder: &Path) -> SessionStatus {
 }
 
 /// The state as the host wrote it last; `None` when there is none or it is of no use, such as another
-/// session's, or something that is no regular file.
+/// session's, or something that is no regular file. A session whose host has not written it yet is starting.
 pub(super) fn read_state(folder: &Path) -> io::Result<Option<SessionStatus>> {
-    let Some(file) = find_in(folder, files::STATE)? else { return Ok(None) };
+    let Some(file) = find_in(folder, files::STATE)? else {
+        let spec = spec_in(folder)?.filter(|spec| folder.file_name() == Some(spec.id.as_str().as_ref()));
+        return Ok(spec.as_ref().map(SessionStatus::starting));
+    };
     let bytes = match read_open(&file, STATE_MAX) {
         Err(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(error),
         bytes => bytes.unwrap_or_default(),
@@ -263,6 +266,33 @@ mod tests {
         let now = crate::util::clock::millis(Clock::System.now());
         fs::write(folder.join(files::STATE), text.replace("2026-01-01T00:00:00.000Z", &now)).unwrap();
         assert_eq!(table.get(&id).unwrap().unwrap().state, SessionState::Lost);
+    }
+
+    #[test]
+    fn a_session_whose_host_has_written_nothing_yet_is_starting_or_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let table = Table::new(root.path().to_owned());
+        let ask = |id: &str, named: &str, created_at: &str| {
+            let spec = serde_json::json!({
+                "schema": 1, "id": named, "argv": ["x"], "cwd": "/", "grace_ms": 1, "scrollback_bytes": 1,
+                "log_bytes": 1, "size": { "cols": 80, "rows": 24 }, "machine_id": "m",
+                "created_at": created_at,
+            });
+            fs::create_dir(root.path().join(id)).unwrap();
+            fs::write(root.path().join(id).join(files::SPEC), spec.to_string()).unwrap();
+            SessionId::new(id).unwrap()
+        };
+        let now = crate::util::clock::millis(Clock::System.now());
+        let young = ask("young", "young", &now);
+        let old = ask("old", "old", "2026-01-01T00:00:00.000Z");
+        let other = ask("other", "another", &now);
+        assert_eq!(table.get(&young).unwrap().unwrap().state, SessionState::Starting);
+        assert_eq!(table.get(&old).unwrap().unwrap().state, SessionState::Lost);
+        assert!(table.folder(&old).join(files::GIVEN_UP).exists());
+        assert!(table.get(&other).unwrap().is_none());
+        // A part of a spec is no session yet.
+        fs::write(table.folder(&young).join(files::SPEC), "{\"schema\":1,").unwrap();
+        assert!(table.get(&young).unwrap().is_none());
     }
 
     #[test]

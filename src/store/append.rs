@@ -23,8 +23,8 @@ pub const LINE_WRITE_MAX: usize = 64 * 1024;
 /// Time within which appended lines reach the disk, where not every one is synced at once.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long an append waits for another process's append.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an append waits for another process's append, unless it is told otherwise.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the file at the path may change between opening and locking it. Files are moved away by hand or
 /// by a rotation, so once is rare.
@@ -125,17 +125,24 @@ pub struct AppendLog {
     dirty: bool,
     /// The file was empty when we came, so that its name may not be on the disk either.
     fresh: bool,
+    /// How long an append waits for another process's.
+    patience: Duration,
 }
 
 impl AppendLog {
     /// A log at `path`; opens nothing yet. The file and its folder are made by the first append.
     pub fn new(path: PathBuf, policy: SyncPolicy) -> Self {
-        Self { path, policy, file: None, synced: None, dirty: false, fresh: false }
+        Self { path, policy, file: None, synced: None, dirty: false, fresh: false, patience: LOCK_PATIENCE }
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// From now on an append waits so long for another process's; with none it fails at once where one has the lock.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Appends `line` (without its newline); an empty file gets `header` as its first line, in the same
@@ -178,7 +185,7 @@ impl AppendLog {
             None => self.open()?,
         };
         for _ in 0..REOPENS {
-            if let Err(source) = lock_within(&file, LOCK_PATIENCE) {
+            if let Err(source) = lock_within(&file, self.patience) {
                 self.file = Some(file);
                 return Err(AppendError::Lock { path: self.path.clone(), source });
             }

@@ -13,7 +13,7 @@ mod redis;
 mod socket;
 mod socket_key;
 
-pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, Locked, SYNC_INTERVAL, SyncPolicy};
+pub use append::{AppendError, AppendLog, LINE_WRITE_MAX, LOCK_PATIENCE, Locked, SYNC_INTERVAL, SyncPolicy};
 pub use atomic::{Durability, sync_written, write_atomic, write_new};
 pub use lock::{FileLock, lock_beside, lock_shared_within, lock_within};
 pub use password::Password;

@@ -172,7 +172,7 @@ mod tests {
     fn lines_are_counted_from_the_end() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("output");
-        LogWriter::create(dir.clone(), 1_000_000).unwrap().append(0, b"one\ntwo\nthree\n").unwrap();
+        LogWriter::new(dir.clone(), 1_000_000).append(0, b"one\ntwo\nthree\n").unwrap();
         let at = |lines| last_lines(&mut LogReader::new(dir.clone()), lines).unwrap();
         assert_eq!((at(0), at(1), at(2), at(3), at(9)), (14, 8, 4, 0, 0));
     }

@@ -49,10 +49,7 @@ pub(super) async fn host(
     let socket = socket_path(folder);
     let listener = bind_socket(&socket)?;
     let output = Arc::new(Output::create(folder, spec.scrollback_bytes, spec.log_bytes, runs.end)?);
-    if spec.dispatch.is_some() {
-        let spec = spec.clone();
-        told::write_record_first(&records, move |records| records.start(&spec)).await;
-    }
+    told::write_start(&records, &spec).await;
     let started = match command(folder, &spec, &socket, config).and_then(Command::spawn) {
         Ok(started) => started,
         Err(error) => {
@@ -248,7 +245,7 @@ async fn running(
     }
     clients.spawn(listen::accept(Arc::clone(&host), listener, clients.clone()));
     let typing = clients.spawn(supervise::type_into(writer, typed));
-    let showing = clients.spawn(supervise::show(reader, Arc::clone(&output)));
+    let showing = clients.spawn(supervise::show(reader, Arc::clone(&output), Arc::clone(&host.model)));
     tell_starter(STARTED.as_bytes());
     let beside = [
         clients.spawn(model::follow(Arc::clone(&host))),

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 
 use super::output::Output;
 use super::screen::possible;
-use super::{HOST_FAILED, files, socket_path};
+use super::{HOST_FAILED, files, socket_path, table};
 use crate::config::Config;
 use crate::flow::Flow;
 use crate::model::{EndReason, SessionState};
@@ -153,11 +153,6 @@ fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Lets a thread come up for the first record, which is waited for, while other things are made ready.
-fn warm(runtime: &Runtime) {
-    drop(runtime.spawn_blocking(|| ()));
-}
-
 /// Runs the host on `ready`, where that was made ahead.
 fn run_on(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     let lease = folder.join(files::LEASE);
@@ -178,7 +173,7 @@ fn run_on(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock)
 fn live(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     let runtime = match ready {
         Some(ready) => ready,
-        None => runtime().inspect(warm)?,
+        None => runtime()?,
     };
     let spec = read_spec(&folder.join(files::SPEC))?;
     let flow = config.flow().map(|flow| Flow::new(flow, clock.clone()));
@@ -190,8 +185,7 @@ fn live(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -
 
 /// The host cannot do its work: the state says so, as far as the disk takes it, and the starter is told.
 fn give_up(folder: &Path, error: &HostError, clock: &Clock) {
-    let state = crate::store::read_bounded(&folder.join(files::STATE), super::STATE_MAX);
-    let status = state.ok().and_then(|text| serde_json::from_slice::<SessionStatus>(&text).ok());
+    let status = table::read_state(folder).ok().flatten();
     if let Some(mut status) = status.filter(|status| !status.state.is_final()) {
         end_state(&mut status, EndReason::Failed, clock);
         status.exit_code = Some(HOST_FAILED_CODE);

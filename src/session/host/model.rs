@@ -151,6 +151,20 @@ impl Model {
         }
     }
 
+    /// Looks over what was just put out, the last `bytes` of the output, while it is in the processor's cache: read from
+    /// the disk again, later, it costs more. Only in a long run, and never waiting for who looks at the screen.
+    pub fn saw(&self, bytes: &[u8]) {
+        let Ok(mut behind) = self.behind.try_lock() else { return };
+        let behind = &mut *behind;
+        let end = self.output.end();
+        let begun = end - bytes.len() as u64;
+        match &mut behind.passed {
+            Some(plain) if plain.at() == begun => drop(plain.look(bytes)),
+            None if end - behind.reader.at() > SKIP_FROM => drop(self.pass(behind, end)),
+            _ => {}
+        }
+    }
+
     /// Looks over what was put out since, where those are plain lines of which most need never be drawn. `None` where
     /// they have to be drawn; else the output's end.
     async fn pass_over(self: &Arc<Self>) -> Option<u64> {
@@ -159,16 +173,21 @@ impl Model {
         tokio::task::spawn_blocking(move || model.passed_over()).await.ok().flatten()
     }
 
-    fn passed_over(&self) -> Option<u64> {
-        let mut behind = lock(&self.behind);
-        let end = self.output.end();
+    /// The run of plain lines at hand, looked over up to its end or `end`. `None` where there is none.
+    fn pass<'a>(&self, behind: &'a mut Behind, end: u64) -> Option<&'a Plain> {
         // A size that comes later is at the end of then.
         if !lock(&self.resizes).is_empty() || (behind.passed.is_none() && !behind.screen.scrolls_whole()) {
             return None;
         }
         let plain = behind.look_over(end);
+        Some(behind.passed.insert(plain))
+    }
+
+    fn passed_over(&self) -> Option<u64> {
+        let mut behind = lock(&self.behind);
+        let end = self.output.end();
+        let plain = self.pass(&mut behind, end)?;
         let begin = plain.begin().map(|(begin, _)| begin).filter(|_| plain.at() == end);
-        behind.passed = Some(plain);
         let begin = begin.filter(|begin| end - begin < self.output.screen_lag_max() / 2)?;
         self.output.screen_is_at(begin);
         Some(end)
@@ -265,6 +284,41 @@ mod tests {
             output.push(piece).await;
         }
         screen.feed(bytes);
+    }
+
+    #[tokio::test]
+    async fn a_long_run_is_looked_over_while_it_is_at_hand() {
+        let root = tempfile::tempdir().unwrap();
+        let output = Arc::new(Output::create(root.path(), 256 * 1024, 16 << 20, 0).unwrap());
+        let model = Model::new(Arc::clone(&output), Screen::new(SIZE));
+        let passed = || lock(&model.behind).passed.as_ref().map(Plain::at);
+        let show = async |bytes: &[u8]| {
+            output.push(bytes).await;
+            model.saw(bytes);
+        };
+        let all = lines(30_000);
+        let mut pieces = all.chunks(4000);
+        show(pieces.next().unwrap()).await;
+        assert_eq!(passed(), None, "it is little yet");
+        for piece in pieces.by_ref().take(50) {
+            show(piece).await;
+        }
+        assert_eq!(passed(), Some(output.end()));
+        // Who looks at the screen is not waited for; what came meanwhile is found again.
+        let next = pieces.next().unwrap();
+        output.push(next).await;
+        {
+            let _looks = lock(&model.behind);
+            model.saw(next);
+        }
+        let until = passed();
+        for piece in pieces {
+            show(piece).await;
+        }
+        assert_eq!(passed(), until);
+        let mut screen = Screen::new(SIZE);
+        screen.feed(&all);
+        assert!(model.with(|seen, at| (at, seen.snapshot())) == (output.end(), screen.snapshot()));
     }
 
     #[tokio::test]

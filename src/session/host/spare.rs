@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::{HostError, files, run_on, runtime, warm};
+use super::{HostError, files, run_on, runtime};
 use crate::config::{Config, ConfigError, Environment};
 use crate::pty;
 use crate::session::spare::{ORDER_MAX, TAKEN};
@@ -24,7 +24,6 @@ pub fn run_spare(env: &Environment, clock: &Clock) -> Result<(), SpareError> {
     // Read once more when there is an order, for it may change; the pages that it takes are here by then.
     drop(Config::load(env.clone(), &[]));
     let Some(folder) = order(&mut io::stdin().lock())? else { return Ok(()) };
-    warm(&ready);
     let mut out = io::stdout();
     out.write_all(&[TAKEN]).and_then(|()| out.flush())?;
     pty::close_stdin()?;

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Host;
+use super::model::Model;
 use crate::model::{EndReason, ExitStatus};
 use crate::pty::{Child, KeptOpen, ProcessTree, Reader, Signal, Writer};
 use crate::session::output::Output;
@@ -92,13 +93,16 @@ impl Ended {
 }
 
 /// Puts out what the terminal shows until nobody has it open any longer.
-pub(super) async fn show(mut reader: Reader, output: Arc<Output>) {
+pub(super) async fn show(mut reader: Reader, output: Arc<Output>, model: Arc<Model>) {
     let mut buffer = vec![0; READ_BUFFER];
     loop {
         output.room().await;
         match reader.read(&mut buffer).await {
             Ok(0) => return,
-            Ok(count) => output.push(&buffer[..count]).await,
+            Ok(count) => {
+                output.push(&buffer[..count]).await;
+                model.saw(&buffer[..count]);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the terminal cannot be read any longer");
                 return;

@@ -15,7 +15,7 @@ use crate::session::records::Records;
 use crate::session::screen::{Notice, bounded, title};
 use crate::store::{Durability, SYNC_INTERVAL};
 use crate::util::clock;
-use crate::wire::{AskingNotice, SessionNotice, SessionReport, SessionStatus};
+use crate::wire::{AskingNotice, SessionNotice, SessionReport, SessionSpec, SessionStatus};
 
 /// Shortest time between two writes of the state file.
 const SAVE_PAUSE: Duration = Duration::from_millis(300);
@@ -307,6 +307,15 @@ pub(super) async fn write_records<T: Send + 'static>(
 ) -> Option<T> {
     let records = Arc::clone(records);
     tokio::task::spawn_blocking(move || write(&mut lock(&records))).await.ok()
+}
+
+/// Writes the record of a job's start before its process is there.
+pub(super) async fn write_start(records: &Arc<Mutex<Records>>, spec: &SessionSpec) {
+    // Mostly nobody has to be waited for, and another thread would take longer to wake up than to write it.
+    if !lock(records).start_at_once(spec) {
+        let spec = spec.clone();
+        write_record_first(records, move |records| records.start(&spec)).await;
+    }
 }
 
 /// Writes a record before the session goes on, unless that takes long: then it is written when the flow's file can be had.
