@@ -159,8 +159,13 @@ impl Model {
         let end = self.output.end();
         let begun = end - bytes.len() as u64;
         match &mut behind.passed {
-            Some(plain) if plain.at() == begun => drop(plain.look(bytes)),
-            None if end - behind.reader.at() > SKIP_FROM => drop(self.pass(behind, end)),
+            Some(plain) if plain.at() == begun => {
+                plain.look(bytes);
+            }
+            // What was put out before is still in memory then.
+            None if (SKIP_FROM..2 * SKIP_FROM).contains(&(end - behind.reader.at())) => {
+                self.pass(behind, end);
+            }
             _ => {}
         }
     }

@@ -75,7 +75,7 @@ pub(super) async fn remove_ended(table: &Table, seen: &SessionStatus) -> Result<
     let now = current(table, id)?;
     // Between rewriting the spec and the host's lease nobody holds one.
     let changed = |file| std::fs::metadata(folder.join(file)).and_then(|meta| meta.modified()).ok();
-    let is_begun = changed(files::STATE).is_some_and(|state| changed(files::SPEC) > Some(state));
+    let is_begun = changed(files::SPEC) > changed(files::STATE);
     if !now.state.is_final() || now.runs != seen.runs || now.ended_at != seen.ended_at || is_begun {
         return Err(alive());
     }
