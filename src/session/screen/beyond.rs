@@ -40,12 +40,24 @@ impl Screen {
             .map(|_| String::from_utf8_lossy(text).replace(COLOURED, MARK));
         let text = marked.as_deref().map_or(text, str::as_bytes);
         if self.modes.wraps() && !self.modes.inserts() && self.tabs.are_first() && !self.has_back() {
-            return self.draw(text);
+            return self.draw_between_tabs(text);
         }
         for chunk in text.utf8_chunks() {
             self.draw_apart(chunk.valid());
             self.draw(chunk.invalid());
         }
+    }
+
+    /// Draws text whose tabs are the usual ones. Who stands behind the last column stays there; `vt100` goes back.
+    fn draw_between_tabs(&mut self, mut text: &[u8]) {
+        while let Some(at) = memchr::memchr(b'\t', text) {
+            self.draw(&text[..at]);
+            if self.cursor().1 < self.size().cols {
+                self.draw(b"\t");
+            }
+            text = &text[at + 1..];
+        }
+        self.draw(text);
     }
 
     /// Draws what fits into the row at once, and the rest a character at a time.
@@ -114,9 +126,11 @@ impl Screen {
             b"\x1b[?47l" | b"\x1b[?1047l" if self.parser.screen().alternate_screen() => {
                 self.change_screens(b"\x1b[?47l");
             }
-            b"\x1b[?1049h" if !self.parser.screen().alternate_screen() => {
-                self.draw(sequence);
-                self.erase(b"\x1b[2J");
+            b"\x1b[?1049h" if !self.parser.screen().alternate_screen() => self.change_screens(sequence),
+            [0x1b, b'[', margins @ .., b'r']
+                if margins.iter().all(|byte| byte.is_ascii_digit() || *byte == b';') =>
+            {
+                self.set_region(sequence, margins);
             }
             b"\x1bD" => self.line_feed(b"\n"),
             b"\x1bE" => {
@@ -195,6 +209,19 @@ impl Screen {
         }
         let top = self.told_from();
         self.go(row, col, top);
+    }
+
+    /// Other rows scroll, and the cursor goes home, which is the first row of the region where rows are told from there
+    /// alone. Margins between which nothing could scroll change nothing.
+    fn set_region(&mut self, sequence: &[u8], margins: &[u8]) {
+        let mut margins = margins.split(|byte| *byte == b';').map(number);
+        let rows = self.size().rows;
+        let top = margins.next().unwrap_or(0).max(1);
+        let bottom = margins.next().filter(|bottom| *bottom > 0).map_or(rows, |bottom| bottom.min(rows));
+        if top < bottom {
+            self.draw(sequence);
+            self.draw(b"\x1b[H");
+        }
     }
 
     fn tab(&mut self, count: u16) {

@@ -452,12 +452,21 @@ fn what_vt100_does_not_know_is_drawn_as_terminals_draw_it() {
     is("\x1b[9G\x1b[g\ra\tb", "a          b", 0, 12);
     is("\x1b[3g\x1bc\ta", "        a", 0, 9);
     is("abcdefghij\x1b[Z#\x1b[9I@", "abcdefgh#j @", 0, 12);
+    is("0123456789ab\tZ", "0123456789ab|Z", 1, 1);
+    is("0123456789a\tZ\tY", "0123456789aZ|Y", 1, 1);
+    // Other margins send the cursor home, and impossible ones do nothing.
+    is("\x1b[3;3H\x1b[2;4rX", "X", 0, 1);
+    is("\x1b[2;4r\x1b[?6h\x1b[3;5rX", "X", 2, 1);
+    is("ab\x1b[4;2rc\x1b[3;3rd", "abcd", 0, 4);
+    is("1\r\n\x1b[2;3ra\r\nb\r\nc\r\nd", "a|c|d", 2, 1);
     // Positions that count from here.
     is("\x1b[3aX\x1b[2eY", "   X|    Y", 2, 5);
     // The cursor stays where it is when the screens change.
     is("main\x1b[?1047haltx\x1b[?1047lm2", "main    m2", 0, 10);
     is("main\x1b[?47halt", "    alt", 0, 7);
     is("\x1b[?47ha\x1b[?47l\x1b[?47hb", " b", 0, 2);
+    is("one\r\ntwo\r\n\x1b[?1049hX", "X", 2, 1);
+    is("one\r\ntwo\x1b[?1049hX\x1b[?1049l!", "one|two!", 1, 4);
     // A character stays as wide as it is when its coloured form is asked for, and keeps asking.
     is("\u{26a0}\u{fe0f}ab", "\u{26a0}\u{fe0f}ab", 0, 3);
     let lines = "\u{2600}\u{fe0f}|\r\n".repeat(300);
@@ -488,7 +497,7 @@ fn what_comes_in_has_the_colour_behind_what_is_drawn() {
     is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[S"), "0 0 0 0 12", (1, 2));
     is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[2T"), "12 12 0 0 0", (1, 2));
     is(&format!("{full}\x1b[44m\x1b[1;3H\x1bM"), "12 0 0 0 0", (0, 2));
-    is(&format!("{full}\x1b[44m\x1b[?1049h"), "12 12 12 12 12", (0, 0));
+    is(&format!("{full}\x1b[44m\x1b[?1049h"), "12 12 12 12 12", (4, 1));
     is(&format!("{full}\x1b[44m\x1b[?47h"), "12 12 12 12 12", (4, 1));
     is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[4P"), "0 4 0 0 0", (1, 2));
     is(&format!("{full}\x1b[44m\x1b[2;3H\x1b[4@"), "0 4 0 0 0", (1, 2));
