@@ -78,7 +78,13 @@ struct Claims {
 impl Claims {
     async fn heed(&mut self, hint: Option<Hint>) {
         match hint {
-            Some(Hint::Cancel(id)) => self.runner.look(Some(&id)),
+            Some(Hint::Cancel(id)) => {
+                // A Redis that forgets all is not told of it again.
+                if let Err(error) = self.runner.journal.forget_published(&id) {
+                    tracing::warn!(job = %id, %error, "the journal does not know that it is cancelled");
+                }
+                self.runner.look(Some(&id));
+            }
             Some(Hint::Life) => self.runner.other_life.notify_one(),
             None | Some(Hint::Lanes) => self.runner.claiming.lock().await.looked = None,
             Some(Hint::Work | Hint::Gate | Hint::Quiet) => {}

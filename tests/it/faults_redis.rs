@@ -246,6 +246,29 @@ async fn a_failed_job_that_redis_forgot_still_has_its_tries() {
 }
 
 #[tokio::test]
+async fn a_job_cancelled_while_it_waited_is_not_published_to_a_redis_that_forgot() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let other = member("laptop", &server.url());
+    home.ok(["queue", "pause"]);
+    for id in ["wanted", "here", "there"] {
+        home.ok(["crew", "dispatch", "shell", "--fleet", "-d", "--session-id", id, "-m", "true"]);
+    }
+    home.ok(["job", "cancel", "here"]);
+    other.ok(["job", "cancel", "there"]);
+    let published = home.darkmux().join("queue/published");
+    wait_for("the journal", || (std::fs::read_dir(&published).unwrap().count() == 1).then_some(()));
+    server.cli(&["FLUSHALL"]);
+    let wanted = SessionId::new("wanted").unwrap();
+    assert_eq!(ended(&queue, &wanted).await.state, JobState::Done);
+    for id in ["here", "there"] {
+        assert!(queue.job(&SessionId::new(id).unwrap()).await.unwrap().is_none(), "{id}");
+    }
+}
+
+#[tokio::test]
 async fn a_result_that_redis_has_no_place_for_is_told_and_frees_its_slot() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
