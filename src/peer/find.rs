@@ -7,10 +7,7 @@ use serde::Deserialize;
 use super::audience::Audience;
 use super::table::RemoteSession;
 use super::{Peers, RemoteId};
-use crate::session::{FindError, Fits};
-
-/// What ids of gmux begin with; people leave it out.
-const GMUX: &str = "sess-";
+use crate::session::{FindError, Fits, GMUX};
 
 /// What people call a session by.
 #[derive(Debug, Default, Deserialize)]

@@ -2,6 +2,9 @@
 
 use crate::model::{IdError, RoleId, SessionId};
 
+/// What ids of sessions that are no jobs begin with, as gmux makes them; people leave it out.
+pub const GMUX: &str = "sess-";
+
 /// Digits without look-alikes (Crockford's base 32, lower case).
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -27,13 +30,13 @@ pub fn new_id(role: &RoleId) -> Result<SessionId, IdError> {
 /// A new id for a session that is no job, as gmux makes them: `sess-` and 8 digits of hex.
 pub fn new_session_id() -> Result<SessionId, IdError> {
     let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
-    SessionId::new(format!("sess-{:08x}", random & 0xffff_ffff))
+    SessionId::new(format!("{GMUX}{:08x}", random & 0xffff_ffff))
 }
 
 /// The id of the session that is asked for with this key: always the same one.
 pub fn session_id_of(key: &str) -> Result<SessionId, IdError> {
     let hash = blake3::hash(key.as_bytes()).to_hex();
-    SessionId::new(format!("sess-{}", hash.split_at(16).0))
+    SessionId::new(format!("{GMUX}{}", hash.split_at(16).0))
 }
 
 #[cfg(test)]
@@ -48,6 +51,6 @@ mod tests {
         assert_eq!(ids.len(), 10_000);
         assert!(new_id(&RoleId::new("_-_").unwrap()).unwrap().as_str().starts_with("job-"));
         assert!(new_id(&RoleId::new("x".repeat(64)).unwrap()).is_ok());
-        assert_eq!(new_session_id().unwrap().as_str().len(), "sess-".len() + 8);
+        assert_eq!(new_session_id().unwrap().as_str().len(), GMUX.len() + 8);
     }
 }

@@ -41,7 +41,7 @@ pub use client::{HostClient, OldHost, ScreenAttach, ScreenFormat};
 pub use handing::Handed;
 pub use host::{HostError, SpareError, run as run_host, run_spare};
 pub use host_events::{HostEvent, HostEvents};
-pub use id::{new_id, new_session_id, session_id_of};
+pub use id::{GMUX, new_id, new_session_id, session_id_of};
 pub use last_screen::{drawn_row, drawn_rows, last_output, last_rows, last_screen};
 pub use log::{LogReader, LogWriter};
 pub use name::{NameError, check_free_name, hold_name, parse_name};

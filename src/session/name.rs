@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Table;
+use super::{GMUX, Table};
 use crate::model::SessionId;
 use crate::store::{ensure_private_dir, lock_beside};
 use crate::util::visible_line;
@@ -82,11 +82,14 @@ pub fn check_free_name(table: &Table, name: &str, own: &SessionId) -> Result<(),
     }
 }
 
-/// The session that a name means, beside `own`: one whose id it is, or one that runs and has it.
+/// The session that a name means, beside `own`: one whose id it is, with or without `sess-`, or one that runs and has it.
 fn other_of(table: &Table, name: &str, own: &SessionId) -> io::Result<Option<SessionId>> {
     let mut sessions = table.list()?.into_iter().filter(|session| session.id != *own);
     let taken = sessions.find(|session| {
-        session.id.as_str() == name || session.name.as_deref() == Some(name) && !session.state.is_final()
+        let id = session.id.as_str();
+        id == name
+            || id.strip_prefix(GMUX) == Some(name)
+            || session.name.as_deref() == Some(name) && !session.state.is_final()
     });
     Ok(taken.map(|session| session.id))
 }

@@ -76,6 +76,9 @@ fn a_name_finds_its_session_and_is_kept() {
     assert_eq!(taken.status.code(), Some(2), "{}", describe(&taken));
     assert!(said(&taken).contains(&one));
     assert_eq!(home.run(["session", "rename", &two, "a\u{1b}[2J"]).status.code(), Some(2));
+    // Nor the other one's id as people write it.
+    let digits = one.strip_prefix("sess-").unwrap();
+    assert_eq!(home.run(["session", "rename", &two, digits]).status.code(), Some(2));
     home.ok(["session", "rename", &two, "check it"]);
     assert_eq!(session(&home, &two)["name"], "check it");
     home.ok(["session", "resume", "-d", "check it"]);

@@ -1,7 +1,8 @@
 //! Hosts that wait ready for the runner's jobs: what runs on one, and what becomes of one that is stopped, killed or
 //! left alone.
 
-use std::process::Command;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use darkmux::model::JobState;
@@ -9,7 +10,7 @@ use darkmux::model::JobState;
 use crate::runner::{ended, output, publish, running};
 use crate::support::queue::queue;
 use crate::support::runner::member;
-use crate::support::{Daemon, Home, RedisServer, is_alive, signal, wait_for};
+use crate::support::{BIN, Daemon, Home, RedisServer, is_alive, signal, wait_for};
 
 /// The hosts that wait, or once waited, for the daemon `pid`.
 fn spares(pid: i64) -> Vec<i64> {
@@ -41,6 +42,20 @@ fn alike(text: &str, id: &str) -> String {
     let lines = text.replace(id, "ID").replace("\r\n", "\n");
     let own = |line: &&str| !line.starts_with("DARKMUX_ATTEMPT_TOKEN=");
     lines.lines().filter(own).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_spare_host_that_can_make_no_log_says_why_it_runs_nothing() {
+    let home = Home::new();
+    let mut host = home.command(BIN).arg("spare-host").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let host = host.as_mut().unwrap();
+    let folder = b"/nowhere/at/all";
+    let order = [&u32::try_from(folder.len()).unwrap().to_be_bytes()[..], folder].concat();
+    host.stdin.take().unwrap().write_all(&order).unwrap();
+    let mut said = String::new();
+    host.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(!host.wait().unwrap().success());
+    assert!(said.starts_with('.') && said.contains("/nowhere/at/all/host.log"), "{said}");
 }
 
 #[tokio::test]

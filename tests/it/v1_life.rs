@@ -16,6 +16,15 @@ fn output(api: &Api, id: &str) -> String {
 }
 
 #[test]
+fn a_session_is_found_as_soon_as_its_id_was_given_out() {
+    let api = Api::start();
+    for _ in 0..20 {
+        let id = api.home.ok(["session", "new", "-d", "--", "sleep", "60"]).trim().to_owned();
+        assert_eq!(data(&api.get(&format!("/v1/sessions/{id}")))["id"], *id);
+    }
+}
+
+#[test]
 fn a_resumed_session_goes_on_under_its_id() {
     let mut api = Api::start();
     let id = api.sh("echo run $DARKMUX_SESSION_ID; exec cat");

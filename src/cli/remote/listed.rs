@@ -9,15 +9,12 @@ use serde_json::Value;
 use super::{LIST_TIME, Way};
 use crate::client::{Client, ClientError};
 use crate::model::{ExitStatus, SessionState};
-use crate::session::Fits;
+use crate::session::{Fits, GMUX};
 use crate::wire::WindowSize;
 use crate::wire::v1::StatusObject;
 
 /// Fewest characters by which the end of an id names it.
 const ENDING_MIN: usize = 4;
-
-/// What ids of gmux begin with; people leave it out.
-const GMUX: &str = "sess-";
 
 /// One session. Machines of other versions say less of theirs.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -24,7 +24,10 @@ pub async fn terminal(
 ) -> Result<Response, ApiError> {
     let asked = TerminalQuery::of(&params)?;
     let elsewhere = app.elsewhere(&id)?;
-    let session = if elsewhere.is_none() { app.live.find(app.onward(&id).unwrap_or(&id)).ok() } else { None };
+    let session = match elsewhere {
+        None => app.live.seek(app.onward(&id).unwrap_or(&id)).await.ok(),
+        Some(_) => None,
+    };
     if elsewhere.is_none() && session.is_none() && !asked.is_ours() {
         return Err(ApiError::not_found("there is no such session"));
     }

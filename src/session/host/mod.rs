@@ -157,10 +157,11 @@ fn runtime() -> std::io::Result<Runtime> {
 fn run_on(ready: Option<Runtime>, folder: &Path, config: &Config, clock: &Clock) -> Result<(), HostError> {
     let lease = folder.join(files::LEASE);
     let _lease = FileLock::try_take(&lease)
-        .map_err(|source| HostError::File { path: lease, source })?
+        .map_err(|source| HostError::File { path: lease, source })
+        .inspect_err(tell_failed)?
         .map_err(HostError::HasHost)?;
     if folder.join(files::GIVEN_UP).exists() {
-        tell_starter(format!("{HOST_FAILED}{}", HostError::GivenUp).as_bytes());
+        tell_failed(&HostError::GivenUp);
         return Err(HostError::GivenUp);
     }
     let done = live(ready, folder, config, clock);
@@ -194,6 +195,11 @@ fn give_up(folder: &Path, error: &HostError, clock: &Clock) {
             tracing::error!(%error, "the state cannot be written");
         }
     }
+    tell_failed(error);
+}
+
+/// Tells the starter that nothing runs, and why.
+fn tell_failed(error: &HostError) {
     tell_starter(format!("{HOST_FAILED}{error}").as_bytes());
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::{HostError, files, run_on, runtime};
+use super::{HostError, files, run_on, runtime, tell_failed};
 use crate::config::{Config, ConfigError, Environment};
 use crate::pty;
 use crate::session::spare::{ORDER_MAX, TAKEN};
@@ -27,7 +27,9 @@ pub fn run_spare(env: &Environment, clock: &Clock) -> Result<(), SpareError> {
     let mut out = io::stdout();
     out.write_all(&[TAKEN]).and_then(|()| out.flush())?;
     pty::close_stdin()?;
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(folder.join(files::HOST_LOG))?;
+    let path = folder.join(files::HOST_LOG);
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+    let log = log.map_err(|source| HostError::File { path, source }).inspect_err(tell_failed)?;
     pty::point_stderr_at(&log)?;
     drop(log);
     let config = Config::load(env.clone(), &[])?;

@@ -4,15 +4,24 @@ use std::sync::Arc;
 
 use super::{LiveSession, LiveTable};
 use crate::model::SessionId;
-use crate::session::{FindError, Fits};
+use crate::session::{FindError, Fits, GMUX};
 
 /// Fewest characters by which the end of an id names it.
 const ENDING_MIN: usize = 4;
 
-/// What ids of gmux begin with; people leave it out.
-const GMUX: &str = "sess-";
-
 impl LiveTable {
+    /// As [`find`](Self::find); a session that was begun a moment ago and has not said so yet is found by its id.
+    pub async fn seek(&self, text: &str) -> Result<Arc<LiveSession>, FindError> {
+        let found = self.find(text);
+        let (Err(FindError::None(_)), Ok(id)) = (&found, SessionId::new(text)) else { return found };
+        match self.load(&id).await {
+            Ok(Some(loaded)) => self.put(loaded),
+            Ok(None) => return found,
+            Err(error) => tracing::debug!(%error, session = %id, "it cannot be looked for"),
+        }
+        self.find(text)
+    }
+
     /// The session that `text` names: an id; else a name, else a slug (one that runs before those that ended); else
     /// the only one whose id or slug begins so, with or without `sess-`, or whose id
     /// ends so with at least [`ENDING_MIN`] characters.

@@ -51,7 +51,7 @@ pub async fn kill(
     let signal =
         signal.map(|asked| known(asked).ok_or_else(|| wrong("signal", asked, "a signal such as INT")));
     let signal = signal.transpose()?;
-    let session = find(&app, &id)?;
+    let session = find(&app, &id).await?;
     let id = session.id().clone();
     let here = Arc::clone(&app);
     let Some(name) = signal else {
@@ -86,7 +86,7 @@ async fn end(app: &App, id: &SessionId, grace: Option<Duration>) -> Result<(), A
     )
 )]
 pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let id = find(&app, &id)?.id().clone();
+    let id = find(&app, &id).await?.id().clone();
     let here = Arc::clone(&app);
     to_the_end(&app, async move {
         match life::dismiss(here.live.table(), &here.journal, &id).await {
@@ -112,7 +112,7 @@ pub async fn dismiss(State(app): State<Arc<App>>, Path(id): Path<String>) -> Res
     )
 )]
 pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let id = find(&app, &id)?.id().clone();
+    let id = find(&app, &id).await?.id().clone();
     let here = Arc::clone(&app);
     let resumed = to_the_end(&app, async move {
         life::may_run_again(here.live.table(), &id).map_err(refused)?;
@@ -134,7 +134,7 @@ pub async fn resume(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
     )
 )]
 pub async fn restart(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let session = find(&app, &id)?;
+    let session = find(&app, &id).await?;
     let id = session.id().clone();
     let here = Arc::clone(&app);
     let restarted = to_the_end(&app, async move {
@@ -173,7 +173,7 @@ pub async fn rename(
     Path(id): Path<String>,
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
-    let id = find(&app, &id)?.id().clone();
+    let id = find(&app, &id).await?.id().clone();
     let asked: RenameBody = of_json(&bytes)?;
     let name = name(&asked.name)?;
     let here = Arc::clone(&app);
@@ -195,7 +195,7 @@ pub async fn rename(
     responses((status = 200, description = "it is not unread", body = Object))
 )]
 pub async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let Ok(session) = find(&app, &id) else { return done() };
+    let Ok(session) = find(&app, &id).await else { return done() };
     if session.status().unread {
         let id = session.id().clone();
         life::mark_read(app.live.table(), &id).await.map_err(refused)?;

@@ -51,7 +51,7 @@ pub async fn paste(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
-    let session = find(&app, &id)?;
+    let session = find(&app, &id).await?;
     if bytes.is_empty() {
         return Err(ApiError::bad_request("empty_body", "there is nothing to paste; send it as the body"));
     }

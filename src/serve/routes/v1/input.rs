@@ -46,7 +46,7 @@ pub async fn input(
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
     let submit = params.flag("submit")?;
-    let session = find(&app, &id)?;
+    let session = find(&app, &id).await?;
     if bytes.is_empty() && !submit {
         return Err(ApiError::bad_request("empty_body", "there is nothing to type; send it as the body"));
     }

@@ -115,8 +115,8 @@ fn done() -> Result<Response, ApiError> {
 }
 
 /// The session that a path names.
-fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
-    app.live.find(app.onward(text).unwrap_or(text)).map_err(not_found)
+async fn find(app: &App, text: &str) -> Result<Arc<LiveSession>, ApiError> {
+    app.live.seek(app.onward(text).unwrap_or(text)).await.map_err(not_found)
 }
 
 /// Why no session, or not one, is meant.

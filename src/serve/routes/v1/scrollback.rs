@@ -40,7 +40,7 @@ pub async fn scrollback(
     params: Params,
 ) -> Result<Response, ApiError> {
     let from = params.number("from", 0..=u64::MAX)?.unwrap_or(0);
-    let session = find(&app, &id)?;
+    let session = find(&app, &id).await?;
     let permit = Arc::clone(&app.file_reads).try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::busy("busy", "too many files are read at this moment", 1))?;
     let reader = LogReader::new(app.live.folder(session.id()).join(files::OUTPUT));

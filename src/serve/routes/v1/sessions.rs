@@ -62,7 +62,7 @@ pub(super) fn hub(headers: &HeaderMap) -> Option<Audience> {
 pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = app.onward(&id).unwrap_or(&id);
     if !id.contains('@') {
-        return data(&find(&app, id)?.object());
+        return data(&find(&app, id).await?.object());
     }
     let session = app.peers.find(id).map_err(not_found)?;
     let body = [&b"{\"data\":"[..], &session.json(), b",\"ok\":true}"].concat();
@@ -78,7 +78,7 @@ pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<
     )
 )]
 pub async fn result(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let session = find(&app, &id)?;
+    let session = find(&app, &id).await?;
     let folder = app.live.folder(session.id());
     let read = app.blocking("reading its result", move || Ok::<_, std::io::Error>(agent_result(&folder)));
     let words =
@@ -99,7 +99,7 @@ pub async fn attach(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
         let (transport, ws_path) = ("websocket".to_owned(), format!("/ws/{}@{}", to.segment(), to.peer));
         return data(&AttachObject { transport, ws_path, socket_path: None });
     }
-    let session = find(&app, &id)?.object();
+    let session = find(&app, &id).await?.object();
     data(&AttachObject {
         transport: "websocket".to_owned(),
         ws_path: format!("/ws/{}", session.id),

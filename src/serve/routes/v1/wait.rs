@@ -79,7 +79,7 @@ pub async fn wait(
     let timeout = params.number("timeout", 1..=TIMEOUT_MAX)?.unwrap_or(TIMEOUT);
     let (what, from) = (For::of(&params)?, params.number("from", 0..=u64::MAX)?);
     let finder = finder(what, params.text("text")?)?;
-    let session = find(&app, &id)?;
+    let session = find(&app, &id).await?;
     let id = session.id().clone();
     let _seat = app.waits.try_acquire().map_err(|_| ApiError::too_many_wait())?;
     let waited = async {
