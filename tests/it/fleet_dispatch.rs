@@ -320,7 +320,11 @@ fn that_nobody_can_run_it_is_said_at_once_with_what_mends_it() {
     let pin = ["crew", "dispatch", "shell", "--pin", "laptop"];
     let run = |more: &[&str]| here.command(crate::support::BIN).args(pin).args(more).output().unwrap();
     let mends = "on laptop: darkmux config set runner.accept other,shell";
-    let output = run(&["--dry-run", "-m", "true"]);
+    // A daemon that has just begun shows itself with its first beat.
+    let output = wait_for("laptop to be known", || {
+        let output = run(&["--dry-run", "-m", "true"]);
+        (!describe(&output).contains("no machine is known")).then_some(output)
+    });
     assert_eq!(output.status.code(), Some(126), "{}", describe(&output));
     assert!(describe(&output).contains(mends), "{}", describe(&output));
     // What waits goes on waiting; it is ended by its caller.
