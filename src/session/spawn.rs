@@ -247,14 +247,14 @@ pub(super) fn prepare(
 
 fn fill(folder: &Path, spec: &SessionSpec, files: &[(PathBuf, Vec<u8>)]) -> Result<(), StartError> {
     for (name, content) in files {
-        write_new(folder.join(name), Ok(content))?;
+        write_once(folder.join(name), Ok(content))?;
     }
     // The last one: without a whole one there is no session yet.
-    write_new(folder.join(files::SPEC), serde_json::to_vec(spec))
+    write_once(folder.join(files::SPEC), serde_json::to_vec(spec))
 }
 
 /// Writes a file that nobody reads before the session is there.
-fn write_new(path: PathBuf, content: Result<impl AsRef<[u8]>, serde_json::Error>) -> Result<(), StartError> {
+fn write_once(path: PathBuf, content: Result<impl AsRef<[u8]>, serde_json::Error>) -> Result<(), StartError> {
     let written = content.map_err(io::Error::from).and_then(|content| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all(content.as_ref())
