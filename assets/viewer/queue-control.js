@@ -24,10 +24,11 @@ export function createQueueControl(control, ask, changed) {
   }
 
   return {
-    /** @param {string} id @param {'cancel' | 'retry'} what */
+    /** @param {string} id @param {'cancel' | 'retry' | 'offer'} what to offer is to retry what has not begun */
     jobAct(id, what) {
       const question = what === 'cancel' ? { title: 'Cancel this job?', text: `${id}: at once where it has not started, else its runner ends it.`, yes: 'Cancel the job' } : null;
-      return perform(question, () => act.jobAction(id, what), `Could not ${what} the job`, what === 'cancel' ? 'The job is being cancelled.' : 'The job is in the queue again.');
+      const done = { cancel: 'The job is being cancelled.', retry: 'The job is in the queue again.', offer: 'The job is offered again to those that refused it.' };
+      return perform(question, () => act.jobAction(id, what === 'offer' ? 'retry' : what), `Could not ${what} the job`, done[what]);
     },
     /** @param {string} entry @param {'requeue' | 'drop'} what */
     letterAct(entry, what) {

@@ -1,5 +1,6 @@
 //! Queued jobs that no machine of the fleet can run as it is: they are marked with every machine's reason, until
-//! the fleet changes. A role that nobody knows is no job for anybody: such a job ends as a dead letter.
+//! the fleet changes. A role that nobody knows is no job for anybody: such a job ends as a dead letter. What machines
+//! gave back they are offered again, ever more rarely: a disk was full, and is not any more.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,6 +20,9 @@ pub const UNKNOWN_ROLE: &str = "unknown role";
 
 /// Jobs that are marked at a time.
 const AT_ONCE: usize = 32;
+
+/// How long machines are not asked again that gave a job back, the first time, in leases.
+const OFFER_AGAIN: u32 = 4;
 
 /// Longest list of reasons, in characters.
 const WHY_MAX: usize = 2000;
@@ -66,6 +70,23 @@ pub async fn look(
         let (action, level) =
             if why.is_some() { ("job.parked", Level::Warn) } else { ("job.unparked", Level::Info) };
         tell(runner, id, (action, level), why).await;
+    }
+    offer_again(runner, waiting, &lanes).await
+}
+
+/// Offers jobs to those that gave them back a while ago.
+async fn offer_again(
+    runner: &Runner,
+    waiting: &[(SessionId, String)],
+    lanes: &BTreeMap<String, Lane>,
+) -> Result<(), WorkError> {
+    let pause = runner.queue.config().lease * OFFER_AGAIN;
+    let again = |(id, stream): &(SessionId, String)| Some((id.clone(), lanes.get(stream)?.offered_again()?));
+    let jobs: Vec<(SessionId, Lane)> = waiting.iter().filter_map(again).collect();
+    let asked = jobs.iter().map(|(id, lane)| runner.queue.offer_again(id, lane, pause));
+    let offered: Vec<bool> = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+    for ((id, _), _) in jobs.iter().zip(offered).filter(|(_, offered)| *offered) {
+        tell(runner, id, ("job.offered", Level::Info), None).await;
     }
     Ok(())
 }

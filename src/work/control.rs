@@ -1,5 +1,7 @@
 //! What people do to jobs and to the queue: cancel, retry, pause, drain.
 
+use std::time::Duration;
+
 use super::claim::json;
 use super::legacy::NOT_AFTER;
 use super::queue::{Queue, strange};
@@ -12,6 +14,9 @@ const PAUSED: &str = "darkmux:paused";
 const DRAINED: &str = "darkmux:drained";
 const LANES: &str = "darkmux:lanes";
 const HINTS: &str = "darkmux:hints";
+
+/// How often the pause before an offer doubles: from one to 16 of the first.
+const OFFER_DOUBLINGS: u32 = 4;
 
 /// What became of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub enum Cancelled {
 pub enum Retried {
     /// It is in the queue again.
     Queued,
+    /// It waits, and machines gave it back: they are offered it again.
+    Offered,
     /// It has not ended.
     Live(JobState),
 }
@@ -50,9 +57,10 @@ impl Queue {
     }
 
     /// Puts an ended job into the queue once more, into the lane that it was published to. One that nobody may
-    /// start any longer gets its time anew.
+    /// start any longer gets its time anew. One that waits, and that machines gave back, is offered to them at once.
     pub async fn retry(&self, id: &SessionId) -> Result<Retried, WorkError> {
         let again = self.spec_again(id).await?;
+        let own = again.as_ref().map(|(_, lane)| lane.clone());
         let mut call = self.scripts.retry.prepare_invoke();
         call.arg(id.as_str()).arg(self.config.max);
         match again {
@@ -62,7 +70,10 @@ impl Queue {
         let answer = self.send(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok"] => Ok(Retried::Queued),
-            ["live", state] => Ok(Retried::Live(state_of(state)?)),
+            ["live", state] => match own {
+                Some(lane) if self.offer_again(id, &lane, Duration::ZERO).await? => Ok(Retried::Offered),
+                _ => Ok(Retried::Live(state_of(state)?)),
+            },
             ["full"] => Err(WorkError::Full(self.config.max)),
             ["unknown"] => Err(WorkError::Unknown(id.clone())),
             _ => Err(strange(&answer)),
@@ -97,6 +108,16 @@ impl Queue {
         spec.not_after_ms = now_ms.saturating_add(whole_ms(NOT_AFTER));
         let json = json(&spec)?;
         Ok(Some((sign::seal(self.key.as_ref(), &record, &json), spec.lane)))
+    }
+
+    /// Offers a queued job to the machines that gave it back, in `lane`, which it was published to. `false` when none
+    /// did, or when that was within `pause`, which is twice as long after each offer.
+    pub async fn offer_again(&self, id: &SessionId, lane: &Lane, pause: Duration) -> Result<bool, WorkError> {
+        let mut call = self.scripts.offer.prepare_invoke();
+        call.arg(id.as_str()).arg(lane.stream()?).arg(lane.registered()?);
+        call.arg(whole_ms(pause)).arg(OFFER_DOUBLINGS);
+        let answer = self.send_until_answered(&call).await?;
+        Ok(answer.first().is_some_and(|word| word == "ok"))
     }
 
     /// Says why no machine can run a queued job now; `None` says that one can. `true` when that is news.

@@ -80,6 +80,14 @@ impl Lane {
         self
     }
 
+    /// The same lane with those again that gave its jobs back. Who lacks a peer is still left out until it has that.
+    /// `None`: nobody else is.
+    pub fn offered_again(&self) -> Option<Self> {
+        let lacking = self.not.iter().filter(|not| not.contains(UNTIL));
+        let again = Self { not: lacking.cloned().collect(), ..self.clone() };
+        (again != *self).then_some(again)
+    }
+
     /// Whether every machine may read it.
     pub fn is_open(&self) -> bool {
         self.pin.is_none() && self.require.is_empty() && self.not.is_empty()
@@ -132,6 +140,9 @@ mod tests {
         let said = lacks.admits("m", "m:1", |_| Err("desk is no peer".to_owned()));
         assert_eq!(said, Err("gave it back: desk is no peer".to_owned()));
         assert!(lacks.admits("m", "m:2", |what| Err(what.to_owned())).is_ok());
+        assert_eq!(lacks.offered_again(), None);
+        assert_eq!(lacks.clone().without("m:2").offered_again(), Some(lacks));
+        assert_eq!(Lane::default().offered_again(), None);
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub struct Scripts {
     pub finish: Script,
     pub turn: Script,
     pub decline: Script,
+    pub offer: Script,
     pub reconcile: Script,
     pub settle: Script,
     pub park: Script,
@@ -75,6 +76,7 @@ impl Scripts {
                 "local function finish(ARGV)\n{FINISH}end\nlocal function claim(ARGV)\n{CLAIM}end\n{TURN}"
             )),
             decline: queueing(EVEN_FULL, include_str!("scripts/decline.lua")),
+            offer: queueing(EVEN_FULL, include_str!("scripts/offer.lua")),
             reconcile: queueing(EVEN_FULL, include_str!("scripts/reconcile.lua")),
             park: even_full(include_str!("scripts/park.lua")),
             settle: even_full(include_str!("scripts/settle.lua")),

@@ -311,6 +311,41 @@ async fn a_machine_that_gave_a_job_back_twice_is_left_out_of_both_lanes() {
 }
 
 #[tokio::test]
+async fn a_job_that_was_given_back_is_offered_again_ever_more_rarely() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let id = publish(&queue, job("job-1", "true")).await;
+    let (me, hour) = (seat("studio"), Duration::from_hours(1));
+    let own = Lane::default();
+    assert!(!queue.offer_again(&id, &own, Duration::ZERO).await.unwrap(), "nobody refused it");
+    let given_back_at = |unix_ms: u64| {
+        server.cli(&["HSET", "darkmux:job:job-1", "queued", &unix_ms.to_string()]);
+    };
+    let now = darkmux::util::clock::unix_ms(Clock::System.now());
+    let minutes_ago = |minutes: u64| given_back_at(now - minutes * 60_000);
+    for hours in [1, 2, 4, 8, 16, 16] {
+        let claim = take(&queue, &me).await;
+        queue.decline(&me, &claim, "no room").await.unwrap();
+        minutes_ago(hours * 60 - 5);
+        assert!(!queue.offer_again(&id, &own, hour).await.unwrap(), "{hours}");
+        minutes_ago(hours * 60 + 5);
+        assert!(queue.offer_again(&id, &own, hour).await.unwrap(), "{hours}");
+        assert_eq!(queue.lane_now(&id).await.unwrap(), Some(own.clone()));
+    }
+    let claim = take(&queue, &me).await;
+    queue.decline(&me, &claim, "no room").await.unwrap();
+    // Redis' clock was set back.
+    given_back_at(now + 3_600_000);
+    assert!(queue.offer_again(&id, &own, hour).await.unwrap());
+    let claim = take(&queue, &me).await;
+    assert!(!queue.offer_again(&id, &own, Duration::ZERO).await.unwrap(), "it runs");
+    queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
+    assert_eq!(queue.retry(&id).await.unwrap(), Retried::Queued);
+    let offers = server.cli(&["HGET", "darkmux:job:job-1", "offers"]);
+    assert_eq!(offers.trim(), "", "a new life");
+}
+
+#[tokio::test]
 async fn a_claim_that_redis_lost_is_told_again_and_nobody_runs_the_job_twice() {
     let server = RedisServer::start();
     let queue = queue(&server.url());

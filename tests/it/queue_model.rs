@@ -45,6 +45,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (token, end).prop_map(|(token, end)| Op::Reassert { token, end }),
         2 => job.clone().prop_map(Op::Cancel),
         3 => job.clone().prop_map(Op::Retry),
+        1 => job.clone().prop_map(Op::Offer),
         2 => job.clone().prop_map(Op::Look),
         8 => reconcile.prop_map(|(job, seen, deep, stray, max_losses, at_once)| Op::Reconcile {
             job, seen, deep, stray, max_losses, at_once

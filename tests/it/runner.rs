@@ -100,6 +100,43 @@ async fn a_role_that_may_not_run_here_is_given_back() {
     assert_eq!(ended(&queue, &id).await.machine.as_deref(), Some("laptop"));
 }
 
+/// A job that only `studio` may run, and that it refuses as long as no folder can be made for it.
+async fn refused(home: &Home, queue: &Queue) -> (SessionId, std::path::PathBuf) {
+    let worktrees = home.path().join(".darkmux/worktrees");
+    std::fs::write(&worktrees, "").unwrap();
+    let (work, mut spec) = job("job-1", "true");
+    spec.lane.pin = "studio".parse().ok();
+    queue.publish(&work, &spec).await.unwrap();
+    let view = until(queue, &spec.id, "nobody", |view| view.parked.is_some()).await;
+    assert_eq!((view.state, view.declined.len()), (JobState::Queued, 1), "{view:?}");
+    (spec.id, worktrees)
+}
+
+#[tokio::test]
+async fn a_refusal_that_passes_does_not_keep_the_job() {
+    let server = RedisServer::start();
+    let home = member("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let (id, worktrees) = refused(&home, &queue).await;
+    std::fs::remove_file(worktrees).unwrap();
+    assert_eq!(ended(&queue, &id).await.state, JobState::Done);
+    let records = home.ok(["flow", "tail", "--json"]);
+    assert!(records.contains("job.offered"), "{records}");
+}
+
+#[tokio::test]
+async fn a_refused_job_is_offered_again_at_its_users_word() {
+    let server = RedisServer::start();
+    let home = member("studio", &server.url()).with("DARKMUX_QUEUE_LEASE", "60s");
+    let _daemon = Daemon::start(&home);
+    let queue = queue(&server.url());
+    let (id, worktrees) = refused(&home, &queue).await;
+    std::fs::remove_file(worktrees).unwrap();
+    home.ok(["job", "retry", id.as_str()]);
+    assert_eq!(ended(&queue, &id).await.state, JobState::Done);
+}
+
 #[tokio::test]
 async fn a_cancelled_job_ends_with_its_whole_process_tree() {
     let server = RedisServer::start();

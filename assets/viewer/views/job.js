@@ -15,7 +15,7 @@ import { signInHint } from './account.js';
 import { agentResult } from './agent-result.js';
 import { judgementTable } from './dispatch.js';
 import { byId, commandLine, factNode, h, replace, setText } from './dom.js';
-import { hasEnded, outcome, queueNow, times, tone } from './jobs.js';
+import { hasEnded, isParked, outcome, queueNow, times, tone } from './jobs.js';
 import { createPlayer } from './player.js';
 import { createTile } from './tile.js';
 
@@ -29,7 +29,7 @@ const MAX_RECORDS = 200;
 
 /**
  * @typedef {object} JobActions
- * @property {(id: string, what: 'cancel' | 'retry') => void} jobAct
+ * @property {(id: string, what: 'cancel' | 'retry' | 'offer') => void} jobAct
  * @property {(seconds: number) => void} moment
  * @property {(url: string) => void} openLink
  */
@@ -72,6 +72,7 @@ export function createJob(actions, tileActions) {
       job && h('span', { class: 'session-outcome', data: { tone: tone(job) } }, outcome(job)), when, h('span', { class: 'spacer' }),
       h('span', { class: 'head-acts' },
         session && h('a', { class: 'button', href: sessionPath(session.id) }, 'Terminal'),
+        job && state.access === 'act' && state.queue !== null && isParked(job) && job.declined.length > 0 && h('button', { type: 'button', 'data-acts': true, on: { click: () => actions.jobAct(id, 'offer') } }, 'Offer again'),
         job && state.access === 'act' && state.queue !== null && h('button', { type: 'button', 'data-acts': true, on: { click: () => actions.jobAct(id, hasEnded(job) ? 'retry' : 'cancel') } }, hasEnded(job) ? 'Retry' : 'Cancel')));
     if (!job) {
       const gone = detail?.state === 'gone' || detail?.state === 'failed';

@@ -22,9 +22,12 @@ export function tone(job) {
 /** @param {Job} job */
 export const hasEnded = (job) => !['queued', 'waiting', 'running'].includes(job.state);
 
+/** @param {Job} job @returns {boolean} whether no machine that is alive can run it */
+export const isParked = (job) => job.state === 'queued' && job.parked !== '';
+
 /** @param {Job} job @returns {string} its state, with the exit code where there is one that says more */
 export function outcome(job) {
-  if (job.state === 'queued' && job.parked !== '') return 'parked';
+  if (isParked(job)) return 'parked';
   if (job.state === 'running' && job.cancel !== '') return 'ending';
   const failed = job.state === 'failed' && job.exitCode !== null;
   return failed ? `exit ${job.exitCode}` : oneLine(job.state, MAX_NAME);

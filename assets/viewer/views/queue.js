@@ -25,7 +25,7 @@ const ENDED_LISTED = 100;
 
 /**
  * @typedef {object} QueueActions
- * @property {(id: string, what: 'cancel' | 'retry') => void} jobAct
+ * @property {(id: string, what: 'cancel' | 'retry' | 'offer') => void} jobAct
  * @property {(entry: string, what: 'requeue' | 'drop') => void} letterAct
  * @property {(what: 'pause' | 'resume') => void} queueAct
  * @property {() => void} dispatch

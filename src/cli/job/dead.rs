@@ -106,6 +106,7 @@ async fn requeue(cx: &Cx, queue: &Queue, which: &str) -> Outcome {
     match queue.retry(&id).await.map_err(|error| link::failure(&error))? {
         Retried::Queued => cx.printer.note(&format!("job {id} is in the queue again")),
         // Somebody else was first; its letters have done what they are for.
+        Retried::Offered => cx.printer.note(&format!("job {id} is offered again to those that refused it")),
         Retried::Live(state) => cx.printer.note(&format!("job {id} is {} already", state.as_str())),
     }
     for letter in letters {

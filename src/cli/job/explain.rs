@@ -66,6 +66,13 @@ pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
         if !job.state.is_final() {
             print_rows(cx, &machines)?;
         }
+        let refused = job.lane.as_ref().is_some_and(|lane| lane.offered_again().is_some());
+        if refused && job.state == JobState::Queued {
+            cx.printer.note(&format!(
+                "who refused it is asked again by and by; at once: darkmux job retry {}",
+                job.id
+            ));
+        }
         Ok(Exit::Ok)
     })
 }

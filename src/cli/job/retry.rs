@@ -5,10 +5,11 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::link;
 use crate::cli::{Cx, Exit, Failure, Outcome, block_on, completions};
-use crate::model::SessionId;
 use crate::work::{Queue, Retried};
 
 /// Put ended jobs into the queue once more; their attempts are counted on.
+///
+/// A job that waits, and that machines refused, is offered to them again at once.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// Jobs: ids, beginnings or ends of ids, or names
@@ -23,7 +24,7 @@ pub fn run(args: &RetryArgs, cx: &Cx) -> Outcome {
         let mut exit = Exit::Ok;
         for text in &args.jobs {
             match again(&queue, text).await {
-                Ok(id) => cx.printer.note(&format!("job {id} is in the queue again")),
+                Ok(said) => cx.printer.note(&said),
                 // The others are still to be tried; a Redis that is away is away for all.
                 Err(failure) if failure.exit() == Exit::Failed && args.jobs.len() > 1 => {
                     cx.printer.error(failure.words());
@@ -36,10 +37,11 @@ pub fn run(args: &RetryArgs, cx: &Cx) -> Outcome {
     })
 }
 
-async fn again(queue: &Queue, text: &str) -> Result<SessionId, Failure> {
+async fn again(queue: &Queue, text: &str) -> Result<String, Failure> {
     let id = link::find(queue, text).await?;
     match queue.retry(&id).await.map_err(|error| link::failure(&error))? {
-        Retried::Queued => Ok(id),
+        Retried::Queued => Ok(format!("job {id} is in the queue again")),
+        Retried::Offered => Ok(format!("job {id} is offered again to those that refused it")),
         Retried::Live(state) => {
             let words = format!("job {id} has not ended: it is {}", state.as_str());
             Err(Failure::new(Exit::Failed, words))

@@ -34,6 +34,8 @@ pub enum Op {
     },
     Cancel(usize),
     Retry(usize),
+    /// It is offered to those that gave it back.
+    Offer(usize),
     /// An observer remembers token and heartbeat of a job.
     Look(usize),
     Reconcile {
@@ -112,7 +114,7 @@ pub struct Job {
     pub beats: u64,
     pub lane: Lane,
     /// The lane that it was published to.
-    own: Lane,
+    pub own: Lane,
     pub losses: u32,
     pub fails: u32,
     since: i64,
@@ -394,6 +396,18 @@ impl Model {
         self.drop_entry(job);
         self.jobs.get_mut(&job)?.state = JobState::Cancelled;
         Some(Cancelled::Now)
+    }
+
+    pub fn offer(&mut self, job: usize) -> bool {
+        let Some(given) = self.jobs.get(&job).cloned() else { return false };
+        if given.state != JobState::Queued || given.lane == given.own {
+            return false;
+        }
+        self.drop_entry(job);
+        let entry = self.enqueue(job, &given.own);
+        let job = self.jobs.get_mut(&job).unwrap();
+        (job.entry, job.lane) = (Some(entry), given.own);
+        true
     }
 
     /// Whether it was queued again.

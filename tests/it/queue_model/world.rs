@@ -1,6 +1,7 @@
 //! A real queue and the model of it, side by side.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use darkmux::model::{JobState, MachineId, SessionId};
 use darkmux::store::{Redis, RedisTarget};
@@ -148,6 +149,12 @@ impl<'a> World<'a> {
                 assert_eq!(told.ok(), self.model.cancel(*job));
             }
             Op::Retry(job) => self.retry(*job).await,
+            Op::Offer(job) => {
+                let own = documents(*job, false).1.lane;
+                let own = self.model.jobs.get(job).map_or(own, |job| job.own.clone());
+                let told = self.queue.offer_again(&id(*job), &own, Duration::ZERO).await.unwrap();
+                assert_eq!(told, self.model.offer(*job));
+            }
             Op::Look(job) => {
                 let job_now = self.model.jobs.get(job).map(|job| (job.token.clone(), job.beats));
                 self.looks.extend(job_now.map(|now| (*job, now)));
@@ -267,6 +274,7 @@ impl<'a> World<'a> {
         let told = self.queue.retry(&id(job)).await.ok();
         match self.model.retry(job) {
             None => assert_eq!(told, None),
+            Some(false) if self.model.offer(job) => assert_eq!(told, Some(Retried::Offered)),
             Some(false) => assert_eq!(told, Some(Retried::Live(self.model.jobs[&job].state))),
             Some(true) => {
                 assert_eq!(told, Some(Retried::Queued));

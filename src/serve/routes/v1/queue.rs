@@ -112,7 +112,8 @@ pub async fn cancel(
     data(&json!({ "state": state }))
 }
 
-/// Puts an ended job into the queue once more; its attempts are counted on.
+/// Puts an ended job into the queue once more; its attempts are counted on. One that waits, and that machines refused, is
+/// offered to them again.
 #[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "queue",
     params(("id" = String, Path, description = "the job")),
     responses(
@@ -126,7 +127,7 @@ pub async fn retry(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resul
     let id = job_id(id)?;
     let job = id.clone();
     match act(&app, |queue| async move { queue.retry(&job).await }).await? {
-        Retried::Queued => done(),
+        Retried::Queued | Retried::Offered => done(),
         Retried::Live(state) => {
             let message = format!("job {id} has not ended: it is {}", state.as_str());
             Err(ApiError::new(StatusCode::CONFLICT, "not_ended", message))
