@@ -150,11 +150,13 @@ fn memory(report: &ServerReport) -> Vec<Finding> {
     }
     if report.maxmemory > 0 && report.used_memory > report.maxmemory / 10 * 9 {
         let (used, max) = (human::bytes(report.used_memory), human::bytes(report.maxmemory));
-        found.push(Finding::warn(
-            format!("{used} of its {max} are taken"),
-            "it takes no further job when its memory is full",
-            "redis-cli CONFIG SET maxmemory SIZE, or: darkmux config set redis.maxlen 50000",
-        ));
+        let words = format!("{used} of its {max} are taken");
+        let fix = "redis-cli CONFIG SET maxmemory SIZE, or: darkmux config set redis.maxlen 50000";
+        found.push(if report.used_memory >= report.maxmemory {
+            Finding::fail(words, "it takes no further job until it has room", fix)
+        } else {
+            Finding::warn(words, "it takes no further job when its memory is full", fix)
+        });
     }
     found
 }

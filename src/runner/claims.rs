@@ -78,16 +78,17 @@ struct Claims {
 impl Claims {
     async fn heed(&mut self, hint: Option<Hint>) {
         match hint {
-            Some(Hint::Cancel(id)) => {
+            Some(Hint::Over(id)) => {
                 // A Redis that forgets all is not told of it again.
                 if let Err(error) = self.runner.journal.forget_published(&id) {
-                    tracing::warn!(job = %id, %error, "the journal does not know that it is cancelled");
+                    tracing::warn!(job = %id, %error, "the journal does not know that it is over");
                 }
                 self.runner.look(Some(&id));
             }
-            Some(Hint::Life) => self.runner.other_life.notify_one(),
+            // Whether it was paused is told to a Redis that forgets all.
+            Some(Hint::Life | Hint::Gate) => self.runner.other_life.notify_one(),
             None | Some(Hint::Lanes) => self.runner.claiming.lock().await.looked = None,
-            Some(Hint::Work | Hint::Gate | Hint::Quiet) => {}
+            Some(Hint::Work | Hint::Nudge | Hint::Quiet) => {}
         }
     }
 
@@ -251,15 +252,23 @@ async fn take_foreign(runner: &Arc<Runner>, foreign: &Foreign) -> Result<(), Wor
     match adopted {
         Ok(adopted) => {
             let nonce = Uuid::new_v4().simple().to_string();
-            if let Some(claim) = adopt(runner, foreign, &nonce, adopted).await? {
-                begin(runner, claim).await;
+            match adopt(runner, foreign, &nonce, adopted).await {
+                Ok(Some(claim)) => begin(runner, claim).await,
+                Ok(None) => {}
+                // Another thing has its key.
+                Err(error) if error.is_of_the_data() => reject(runner, foreign, &error.to_string()).await?,
+                Err(error) => return Err(error),
             }
         }
-        Err(why) => {
-            runner.queue.reject(foreign, &why).await?;
-            tell_rejected(runner, foreign, &why).await;
-        }
+        Err(why) => reject(runner, foreign, &why).await?,
     }
+    Ok(())
+}
+
+/// It is a dead letter, and its publisher is told.
+async fn reject(runner: &Runner, foreign: &Foreign, why: &str) -> Result<(), WorkError> {
+    runner.queue.reject(foreign, why).await?;
+    tell_rejected(runner, foreign, why).await;
     Ok(())
 }
 
@@ -274,7 +283,8 @@ async fn adopt(
     loop {
         let answer = runner.queue.adopt(&runner.seat, foreign, nonce, adopted.clone()).await;
         tries += 1;
-        if answer.is_ok() || tries >= ASK_AGAIN || runner.shutdown.is_stopping() {
+        let is_settled = answer.as_ref().map_or_else(WorkError::is_of_the_data, |_| true);
+        if is_settled || tries >= ASK_AGAIN || runner.shutdown.is_stopping() {
             return answer;
         }
         tokio::time::sleep(PAUSE.0).await;

@@ -228,7 +228,7 @@ pub async fn lost(runner: &Runner, claim: &Claim) {
 /// Another attempt counts: this one's session was ended and its result is nobody's.
 pub async fn superseded(runner: &Runner, claim: &Claim) {
     forget(runner, claim);
-    let payload = json!({ "why": "its lease was over and another runner has the job" });
+    let payload = json!({ "why": "its lease was over; what became of the job since counts" });
     runner.transitions.of_claim(claim, ("job.fenced", Level::Warn), payload).await;
 }
 

@@ -11,7 +11,7 @@ use super::{Runner, parked};
 use crate::fleet::PresenceReader;
 use crate::model::{JobState, Level, SessionId};
 use crate::util::{SleepWatch, jitter};
-use crate::work::{Change, Reconciler, WorkError};
+use crate::work::{Change, Gates, Reconciler, WorkError};
 
 /// How often the journal is pruned.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
@@ -81,6 +81,8 @@ struct Keeper {
     owes: bool,
     /// That life of Redis has not heard of every job that was published here.
     unpublished: bool,
+    /// What kept jobs back in that life when it was looked at last.
+    gates: Gates,
     /// Why it is told anything.
     why: &'static str,
     pruned: Instant,
@@ -88,16 +90,25 @@ struct Keeper {
 
 impl Keeper {
     fn new(runner: Arc<Runner>) -> Self {
-        Self { runner, epoch: None, owes: true, unpublished: false, why: "", pruned: Instant::now() }
+        let (gates, pruned) = (Gates::default(), Instant::now());
+        Self { runner, epoch: None, owes: true, unpublished: false, gates, why: "", pruned }
     }
 
     /// A look at the queue, once a Redis of another life was told.
     async fn look(&mut self, reconciler: &mut Reconciler) -> Result<Vec<Change>, WorkError> {
         self.owes = true;
-        let glance = reconciler.glance().await?;
+        let runner = Arc::clone(&self.runner);
+        // In one write.
+        let (glance, gates) = tokio::try_join!(reconciler.glance(), runner.queue.gates(&runner.machine))?;
         let another = self.epoch.as_ref() != Some(&glance.epoch);
         match self.notice_loss(&glance.epoch).await {
-            Ok(()) => self.owes = false,
+            Ok(()) => {
+                self.owes = false;
+                if !another {
+                    self.gates = gates;
+                    runner.journal.forget_ended(&runner.queue).await?;
+                }
+            }
             // A journal that is broken hides no lost job of others.
             Err(error) => tracing::debug!(%error, "Redis is not told what ran here"),
         }
@@ -134,6 +145,7 @@ impl Keeper {
         // Their workers learn at once whether that was in time.
         runner.look(None);
         runner.journal.reassert(&runner.queue, &runner.seat, told).await?;
+        self.close_gates().await?;
         if first {
             // This daemon has seen no other life of it: it may claim what is there.
             self.claim_from(life.clone());
@@ -150,6 +162,21 @@ impl Keeper {
         }
         self.republish(told).await?;
         self.claim_from(life);
+        Ok(())
+    }
+
+    /// What was kept back in the life before is kept back in this one, until its operator says otherwise.
+    async fn close_gates(&self) -> Result<(), WorkError> {
+        let (queue, machine) = (&self.runner.queue, &self.runner.machine);
+        let now = queue.gates(machine).await?;
+        if self.gates.paused && !now.paused {
+            tracing::warn!("Redis forgot that the queue is paused; it is paused again");
+            queue.set_paused(true).await?;
+        }
+        if self.gates.drained && !now.drained {
+            tracing::warn!("Redis forgot that this machine is drained; it is drained again");
+            queue.set_drained(machine, true).await?;
+        }
         Ok(())
     }
 

@@ -21,9 +21,6 @@ pub const UNKNOWN_ROLE: &str = "unknown role";
 /// Jobs that are marked at a time.
 const AT_ONCE: usize = 32;
 
-/// How long machines are not asked again that gave a job back, the first time, in leases.
-const OFFER_AGAIN: u32 = 4;
-
 /// Longest list of reasons, in characters.
 const WHY_MAX: usize = 2000;
 
@@ -80,10 +77,9 @@ async fn offer_again(
     waiting: &[(SessionId, String)],
     lanes: &BTreeMap<String, Lane>,
 ) -> Result<(), WorkError> {
-    let pause = runner.queue.config().lease * OFFER_AGAIN;
     let again = |(id, stream): &(SessionId, String)| Some((id.clone(), lanes.get(stream)?.offered_again()?));
     let jobs: Vec<(SessionId, Lane)> = waiting.iter().filter_map(again).collect();
-    let asked = jobs.iter().map(|(id, lane)| runner.queue.offer_again(id, lane, pause));
+    let asked = jobs.iter().map(|(id, lane)| runner.queue.offer_again(id, lane, false));
     let offered: Vec<bool> = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
     for ((id, _), _) in jobs.iter().zip(offered).filter(|(_, offered)| *offered) {
         tell(runner, id, ("job.offered", Level::Info), None).await;

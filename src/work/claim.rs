@@ -1,5 +1,7 @@
 //! Claiming a job and what its holder does with it.
 
+use std::time::Duration;
+
 use std::collections::HashMap;
 
 use redis::{FromRedisValue, ScriptInvocation, Value};
@@ -24,6 +26,13 @@ const BACKOFF_MAX_MS: u64 = 15 * 60 * 1000;
 
 /// Longest raw text that a dead letter keeps, in bytes.
 const RAW_MAX: usize = 4096;
+
+/// Pause before a job is offered again to those that gave it back, the first time, in leases: longer than it takes to
+/// find that nobody knows its role.
+const OFFER_AGAIN: u32 = 2;
+
+/// How often that pause doubles: up to 16 of the first.
+pub(super) const OFFER_DOUBLINGS: u32 = 4;
 
 /// Who claims: one runner in one run of its daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -342,9 +351,15 @@ impl Queue {
         }
     }
 
-    /// Gives a job back that this runner finds it cannot run; it is not offered the job again.
+    /// Gives a job back that this runner finds it cannot run; it is offered the job again after a pause, which grows
+    /// each time.
     pub async fn decline(&self, seat: &Seat, claim: &Claim, why: &str) -> Result<(), WorkError> {
         self.decline_until(seat, claim, why, None).await
+    }
+
+    /// Pause before it is offered again, the first time.
+    pub(super) fn offer_pause(&self) -> Duration {
+        self.config.lease * OFFER_AGAIN
     }
 
     /// As [`decline`](Self::decline); it is offered the job again when its machine has this peer.
@@ -364,6 +379,11 @@ impl Queue {
         let mut call = self.scripts.decline.prepare_invoke();
         call.arg(claim.id.as_str()).arg(&claim.token).arg(seat.machine.as_str()).arg(why);
         call.arg(lane.stream()?).arg(lane.to_json()?).arg(self.config.result_ttl.as_secs());
+        match peer {
+            Some(_) => call.arg(""),
+            None => call.arg(whole_ms(self.offer_pause())),
+        };
+        call.arg(OFFER_DOUBLINGS);
         self.send_until_answered(&call).await.map(|_| ())
     }
 
@@ -382,6 +402,7 @@ impl Queue {
         call.arg(self.config.result_ttl.as_secs()).arg(sealed).arg(record).arg(spec.lane.stream()?);
         call.arg(spec.lane.registered()?);
         call.arg(spec.key.as_deref().unwrap_or_default()).arg(whole_ms(KEY_KEPT));
+        call.arg(result.machine.as_ref().map_or("?", MachineId::as_str)).arg(result.wall_ms.unwrap_or(0));
         let answer = self.send_until_answered(&call).await?;
         Ok(answer.first().is_some_and(|word| word != "fenced"))
     }

@@ -1,8 +1,7 @@
 //! What people do to jobs and to the queue: cancel, retry, pause, drain.
 
-use std::time::Duration;
-
-use super::claim::json;
+use super::claim::{OFFER_DOUBLINGS, json};
+use super::doorbell::NUDGE;
 use super::legacy::NOT_AFTER;
 use super::queue::{Queue, strange};
 use super::{WorkError, lane, sign};
@@ -14,9 +13,6 @@ const PAUSED: &str = "darkmux:paused";
 const DRAINED: &str = "darkmux:drained";
 const LANES: &str = "darkmux:lanes";
 const HINTS: &str = "darkmux:hints";
-
-/// How often the pause before an offer doubles: from one to 16 of the first.
-const OFFER_DOUBLINGS: u32 = 4;
 
 /// What became of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +34,15 @@ pub enum Retried {
     Offered,
     /// It has not ended.
     Live(JobState),
+}
+
+/// What keeps jobs from being handed out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gates {
+    /// To anybody.
+    pub paused: bool,
+    /// To one machine.
+    pub drained: bool,
 }
 
 impl Queue {
@@ -71,7 +76,7 @@ impl Queue {
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["ok"] => Ok(Retried::Queued),
             ["live", state] => match own {
-                Some(lane) if self.offer_again(id, &lane, Duration::ZERO).await? => Ok(Retried::Offered),
+                Some(lane) if self.offer_again(id, &lane, true).await? => Ok(Retried::Offered),
                 _ => Ok(Retried::Live(state_of(state)?)),
             },
             ["full"] => Err(WorkError::Full(self.config.max)),
@@ -110,12 +115,12 @@ impl Queue {
         Ok(Some((sign::seal(self.key.as_ref(), &record, &json), spec.lane)))
     }
 
-    /// Offers a queued job to the machines that gave it back, in `lane`, which it was published to. `false` when none
-    /// did, or when that was within `pause`, which is twice as long after each offer.
-    pub async fn offer_again(&self, id: &SessionId, lane: &Lane, pause: Duration) -> Result<bool, WorkError> {
+    /// Offers a queued job in this lane to those that gave it back, at once or when its time has come. `false` when it has
+    /// not, or when nobody did.
+    pub async fn offer_again(&self, id: &SessionId, lane: &Lane, at_once: bool) -> Result<bool, WorkError> {
+        let most = if at_once { 0 } else { whole_ms(self.offer_pause()) << OFFER_DOUBLINGS };
         let mut call = self.scripts.offer.prepare_invoke();
-        call.arg(id.as_str()).arg(lane.stream()?).arg(lane.registered()?);
-        call.arg(whole_ms(pause)).arg(OFFER_DOUBLINGS);
+        call.arg(id.as_str()).arg(lane.stream()?).arg(lane.registered()?).arg(most);
         let answer = self.send_until_answered(&call).await?;
         Ok(answer.first().is_some_and(|word| word == "ok"))
     }
@@ -154,9 +159,17 @@ impl Queue {
         Ok(self.redis.query(&ask).await?)
     }
 
+    /// Whether all is paused, and whether this machine gets no jobs.
+    pub async fn gates(&self, machine: &MachineId) -> Result<Gates, WorkError> {
+        let mut ask = redis::pipe();
+        ask.cmd("EXISTS").arg(PAUSED).cmd("SISMEMBER").arg(DRAINED).arg(machine.as_str());
+        let (paused, drained) = self.redis.pipeline(&ask).await?;
+        Ok(Gates { paused, drained })
+    }
+
     /// Wakes whoever listens to hints alone.
     pub async fn nudge(&self) -> Result<(), WorkError> {
-        self.ring(&mut redis::pipe(), "nudge").await
+        self.ring(&mut redis::pipe(), NUDGE).await
     }
 
     async fn ring(&self, commands: &mut redis::Pipeline, what: &str) -> Result<(), WorkError> {

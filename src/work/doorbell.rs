@@ -15,6 +15,9 @@ use crate::util::clock::whole_ms;
 /// The stream of hints: what runners should look at. Losing one costs at most the next look.
 const HINTS: &str = "darkmux:hints";
 
+/// What a hint says that is to wake bells alone.
+pub(super) const NUDGE: &str = "nudge";
+
 /// Longest wait in one read.
 pub const BLOCK: Duration = Duration::from_secs(2);
 
@@ -25,10 +28,12 @@ pub enum Hint {
     Work,
     /// There are other lanes than before.
     Lanes,
-    /// Somebody cancelled this job.
-    Cancel(SessionId),
+    /// Nobody is to begin this job any more: it was cancelled, or ended without a runner.
+    Over(SessionId),
     /// The queue was paused or goes on, or a machine was drained or is back.
     Gate,
+    /// Somebody wanted the bell to listen to what it was armed with.
+    Nudge,
     /// Redis lost its data, as somebody noticed.
     Life,
     /// Nothing rang within [`BLOCK`].
@@ -88,7 +93,9 @@ impl Doorbell {
         };
         Ok(match (word("kind").as_str(), SessionId::new(word("what"))) {
             ("lane", _) => Hint::Lanes,
-            ("cancel", Ok(id)) => Hint::Cancel(id),
+            ("cancel" | "over", Ok(id)) => Hint::Over(id),
+            // Who armed the bell woke it; there is nothing to look at.
+            ("gate", Ok(what)) if what.as_str() == NUDGE => Hint::Nudge,
             ("gate", _) => Hint::Gate,
             ("life", _) => Hint::Life,
             _ => Hint::Quiet,

@@ -85,6 +85,12 @@ impl Entries {
         at.checked_add(KEPT).is_some_and(|until| until < SystemTime::from(self.clock.now()))
     }
 
+    /// The names of all.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let name = |path: PathBuf| Some(path.file_name()?.to_str()?.to_owned());
+        Ok(self.paths(|_| true)?.into_iter().filter_map(name).collect())
+    }
+
     fn dated(&self, is: impl Fn(&str) -> bool) -> io::Result<Vec<(SystemTime, PathBuf)>> {
         let mut dated = Vec::new();
         for path in self.paths(is)? {

@@ -36,6 +36,8 @@ pub fn job(id: &str) -> JobView {
         due_ms: None,
         due_at: None,
         lane: None,
+        offered_again_ms: None,
+        offered_again_at: None,
         declined: BTreeMap::new(),
         cancel: None,
         why: None,

@@ -183,6 +183,12 @@ impl Journal {
         self.published.remove(&file_name(id))
     }
 
+    /// The ids of the jobs that were published from here and whose end was not seen.
+    pub(super) fn published_ids(&self) -> io::Result<Vec<SessionId>> {
+        let names = self.published.names()?;
+        Ok(names.iter().filter_map(|name| SessionId::new(name.strip_suffix(ENTRY)?).ok()).collect())
+    }
+
     /// The jobs that were published from here in the last ten minutes.
     pub(super) fn published_lately(&self) -> io::Result<Vec<(WorkJob, JobSpec)>> {
         let mut entries: Vec<PublishedEntry> = self.published.recent(|_| true)?;

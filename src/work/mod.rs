@@ -31,7 +31,7 @@ mod view;
 
 pub use checkpoint::{CHECKPOINT_MAX, Keeping, KeptCheckpoint};
 pub use claim::{Beat, Before, Claim, Finish, Foreign, Offer, Outcome, Seat};
-pub use control::{Cancelled, Retried};
+pub use control::{Cancelled, Gates, Retried};
 pub use doorbell::{BLOCK as BELL_BLOCK, Doorbell, Hint};
 pub use fault::WorkError;
 pub use finish::Told;

@@ -49,6 +49,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Forgets the published jobs that this Redis knows to have ended, whoever ended them: one that forgets them, and whose
+    /// runner is gone, must not be given them again.
+    pub async fn forget_ended(&self, queue: &Queue) -> Result<(), WorkError> {
+        let ids = self.published_ids().map_err(|error| unreadable(&error))?;
+        for id in queue.ended(&ids).await? {
+            self.forget_published(&id).map_err(|error| unreadable(&error))?;
+        }
+        Ok(())
+    }
+
     /// Publishes the jobs of the last ten minutes once more. The ids that Redis did not know are added to `told`, also
     /// those before an error.
     pub async fn republish(&self, queue: &Queue, told: &mut Vec<SessionId>) -> Result<(), WorkError> {

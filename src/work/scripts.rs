@@ -79,7 +79,7 @@ impl Scripts {
             offer: queueing(EVEN_FULL, include_str!("scripts/offer.lua")),
             reconcile: queueing(EVEN_FULL, include_str!("scripts/reconcile.lua")),
             park: even_full(include_str!("scripts/park.lua")),
-            settle: even_full(include_str!("scripts/settle.lua")),
+            settle: queueing(EVEN_FULL, include_str!("scripts/settle.lua")),
             reassert: even_full(include_str!("scripts/reassert.lua")),
             resume: even_full(include_str!("scripts/resume.lua")),
             cancel: queueing(EVEN_FULL, include_str!("scripts/cancel.lua")),

@@ -88,7 +88,7 @@ pub struct JobView {
     pub created_ms: u64,
     /// See [`created_ms`](Self::created_ms).
     pub created_at: String,
-    /// When it came into its lane last.
+    /// When it was queued last; a machine that gives it back does not count.
     pub queued_ms: Option<u64>,
     /// See [`queued_ms`](Self::queued_ms).
     pub queued_at: Option<String>,
@@ -104,6 +104,10 @@ pub struct JobView {
     pub due_ms: Option<u64>,
     /// See [`due_ms`](Self::due_ms).
     pub due_at: Option<String>,
+    /// When a queued job that machines gave back is offered to them again.
+    pub offered_again_ms: Option<u64>,
+    /// See [`offered_again_ms`](Self::offered_again_ms).
+    pub offered_again_at: Option<String>,
     /// What a machine must have to run it.
     pub lane: Option<Lane>,
     /// Machines that gave it back, and why.
@@ -398,6 +402,7 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
     let created_ms = number("created").unwrap_or(0);
     let (queued_ms, started_ms, finished_ms) = (number("queued"), number("started"), number("finished"));
     let due_ms = (state == JobState::Waiting).then(|| number("due")).flatten();
+    let offered_again_ms = (state == JobState::Queued).then(|| number("offer_due")).flatten();
     Some(JobView {
         schema: JOB_SCHEMA,
         id: id.clone(),
@@ -423,6 +428,8 @@ fn view(id: &SessionId, fields: &HashMap<String, Vec<u8>>) -> Option<JobView> {
         finished_at: finished_ms.map(clock::of_unix_ms),
         due_ms,
         due_at: due_ms.map(clock::of_unix_ms),
+        offered_again_ms,
+        offered_again_at: offered_again_ms.map(clock::of_unix_ms),
         lane: spec.as_ref().map(|spec| spec.lane.clone()),
         declined: with_prefix("declined:").collect(),
         cancel: text("cancel"),

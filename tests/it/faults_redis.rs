@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use darkmux::model::{JobState, SessionId};
-use darkmux::work::{JobView, Published, Queue};
+use darkmux::wire::Lane;
+use darkmux::work::{JobView, Offer, Published, Queue};
 
 use crate::runner::{ended, output, publish, running, until, wait_for_async};
-use crate::support::queue::{job, queue};
+use crate::support::queue::{job, queue, seat};
 use crate::support::runner::member;
 use crate::support::{Daemon, Fault, FaultProxy, Home, RedisServer, wait_for};
 
@@ -260,12 +261,95 @@ async fn a_job_cancelled_while_it_waited_is_not_published_to_a_redis_that_forgot
     other.ok(["job", "cancel", "there"]);
     let published = home.darkmux().join("queue/published");
     wait_for("the journal", || (std::fs::read_dir(&published).unwrap().count() == 1).then_some(()));
+    // By then the queue was looked at.
+    tokio::time::sleep(Duration::from_millis(600)).await;
     server.cli(&["FLUSHALL"]);
     let wanted = SessionId::new("wanted").unwrap();
+    // What kept it back keeps it back still.
+    until(&queue, &wanted, "it to be told", |view| view.state == JobState::Queued).await;
+    assert!(queue.status().await.unwrap().paused);
+    home.ok(["queue", "resume"]);
     assert_eq!(ended(&queue, &wanted).await.state, JobState::Done);
     for id in ["here", "there"] {
         assert!(queue.job(&SessionId::new(id).unwrap()).await.unwrap().is_none(), "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_drained_machine_stays_so_when_redis_forgets_it() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    home.ok(["fleet", "drain", "studio"]);
+    let epoch = || server.cli(&["GET", "darkmux:epoch"]);
+    wait_for("its keeper", || (!epoch().trim().is_empty()).then_some(()));
+    // By then the queue was looked at.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    server.cli(&["FLUSHALL"]);
+    let drained = async || queue.status().await.unwrap().drained.contains(&"studio".to_owned()).then_some(());
+    wait_for_async(drained).await;
+    let id = publish(&queue, "job-1", "true").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(queue.job(&id).await.unwrap().unwrap().state, JobState::Queued);
+    home.ok(["fleet", "undrain", "studio"]);
+    assert_eq!(ended(&queue, &id).await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn what_ended_without_its_runner_is_not_published_to_a_redis_that_forgot() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    home.ok([
+        "crew",
+        "dispatch",
+        "shell",
+        "--pin",
+        "laptop",
+        "-d",
+        "--session-id",
+        "job-1",
+        "--workdir",
+        "/tmp",
+        "-m",
+        "true",
+    ]);
+    let published = home.darkmux().join("queue/published");
+    let count = || std::fs::read_dir(&published).unwrap().count();
+    assert_eq!(count(), 1);
+    // Its runner takes it and is never heard of again; nor is the hint of that.
+    let mut lane = Lane { pin: "laptop".parse().ok(), ..Lane::default() };
+    lane.require = queue.job(&SessionId::new("job-1").unwrap()).await.unwrap().unwrap().lane.unwrap().require;
+    let offer = queue.claim(&seat("laptop"), &[lane.stream().unwrap()], "n1", false).await.unwrap();
+    let Offer::Job(claim) = offer else { panic!("{offer:?}") };
+    assert_eq!(ended(&queue, &claim.id).await.state, JobState::Dead);
+    wait_for("the journal", || (count() == 0).then_some(()));
+    server.cli(&["FLUSHALL"]);
+    wait_for("its keeper", || (!server.cli(&["GET", "darkmux:epoch"]).trim().is_empty()).then_some(()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(queue.job(&claim.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_result_that_redis_forgot_is_told_with_where_it_ran_and_how_long() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    let id = publish(&queue, "job-1", "echo kept; sleep 0.3").await;
+    assert_eq!(ended(&queue, &id).await.state, JobState::Done);
+    server.cli(&["FLUSHALL"]);
+    let view = wait_for_async(async || queue.job(&id).await.ok().flatten()).await;
+    let [attempt] = &view.attempts[..] else { panic!("{view:?}") };
+    assert_eq!((view.machine.as_deref(), attempt.machine.as_str()), (Some("studio"), "studio"));
+    let ran = view.finished_ms.unwrap() - view.started_ms.unwrap();
+    assert!((300..5000).contains(&ran), "{view:?}");
+    // The machine that ran it has its output; the others say what is missing.
+    assert!(home.ok(["job", "logs", "job-1"]).contains("kept"));
+    let elsewhere = member("laptop", &server.url()).run(["job", "logs", "job-1"]);
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("no longer kept"), "{elsewhere:?}");
 }
 
 #[tokio::test]

@@ -315,30 +315,29 @@ async fn a_job_that_was_given_back_is_offered_again_ever_more_rarely() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
     let id = publish(&queue, job("job-1", "true")).await;
-    let (me, hour) = (seat("studio"), Duration::from_hours(1));
-    let own = Lane::default();
-    assert!(!queue.offer_again(&id, &own, Duration::ZERO).await.unwrap(), "nobody refused it");
-    let given_back_at = |unix_ms: u64| {
-        server.cli(&["HSET", "darkmux:job:job-1", "queued", &unix_ms.to_string()]);
-    };
-    let now = darkmux::util::clock::unix_ms(Clock::System.now());
-    let minutes_ago = |minutes: u64| given_back_at(now - minutes * 60_000);
-    for hours in [1, 2, 4, 8, 16, 16] {
+    let (me, own) = (seat("studio"), Lane::default());
+    assert!(!queue.offer_again(&id, &own, true).await.unwrap(), "nobody refused it");
+    let first = queue.job(&id).await.unwrap().unwrap().queued_ms;
+    let pause = u64::try_from(queue.config().lease.as_millis()).unwrap() * 2;
+    for pauses in [1, 2, 4, 8, 16, 16] {
         let claim = take(&queue, &me).await;
         queue.decline(&me, &claim, "no room").await.unwrap();
-        minutes_ago(hours * 60 - 5);
-        assert!(!queue.offer_again(&id, &own, hour).await.unwrap(), "{hours}");
-        minutes_ago(hours * 60 + 5);
-        assert!(queue.offer_again(&id, &own, hour).await.unwrap(), "{hours}");
+        let view = queue.job(&id).await.unwrap().unwrap();
+        assert_eq!(view.queued_ms, first, "it waits since it was published");
+        let left = view.offered_again_ms.unwrap() - queue.now_ms().await.unwrap();
+        assert!((pause * pauses - 1000..=pause * pauses).contains(&left), "{left} of {pauses}");
+        assert!(!queue.offer_again(&id, &own, false).await.unwrap(), "{pauses}");
+        server.cli(&["HINCRBY", "darkmux:job:job-1", "offer_due", &format!("-{}", pause * pauses)]);
+        assert!(queue.offer_again(&id, &own, false).await.unwrap(), "{pauses}");
         assert_eq!(queue.lane_now(&id).await.unwrap(), Some(own.clone()));
     }
     let claim = take(&queue, &me).await;
     queue.decline(&me, &claim, "no room").await.unwrap();
     // Redis' clock was set back.
-    given_back_at(now + 3_600_000);
-    assert!(queue.offer_again(&id, &own, hour).await.unwrap());
+    server.cli(&["HINCRBY", "darkmux:job:job-1", "offer_due", "3600000000"]);
+    assert!(queue.offer_again(&id, &own, false).await.unwrap());
     let claim = take(&queue, &me).await;
-    assert!(!queue.offer_again(&id, &own, Duration::ZERO).await.unwrap(), "it runs");
+    assert!(!queue.offer_again(&id, &own, true).await.unwrap(), "it runs");
     queue.finish(&id, &claim.token, Outcome::Done, (&result(), 0)).await.unwrap();
     assert_eq!(queue.retry(&id).await.unwrap(), Retried::Queued);
     let offers = server.cli(&["HGET", "darkmux:job:job-1", "offers"]);
@@ -539,6 +538,15 @@ async fn one_broken_key_hides_no_other_job() {
     assert_eq!(ids(queue.jobs(10).await.unwrap()), only);
     assert_eq!(queue.find("job-").await.unwrap(), only);
     let me = seat("studio");
+    for _ in ["a-list", "b-list"] {
+        // It looks like a job of 1.9, and there is no place for it.
+        let Offer::Foreign(foreign) = claim_now(&queue, &me).await else { panic!("no entry") };
+        let adopted = adopted_spec(&foreign, 1).unwrap();
+        let error = queue.adopt(&me, &foreign, "n", adopted).await.unwrap_err();
+        assert!(error.is_of_the_data(), "{error}");
+        queue.reject(&foreign, &error.to_string()).await.unwrap();
+        assert!(queue.dead(10).await.unwrap()[0].why.contains("something else uses the keys"));
+    }
     let Offer::Foreign(foreign) = claim_now(&queue, &me).await else { panic!("no entry") };
     let why = adopted_spec(&foreign, 1).unwrap_err();
     queue.reject(&foreign, &why).await.unwrap();

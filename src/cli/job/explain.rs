@@ -1,5 +1,7 @@
 //! `darkmux job explain`.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
@@ -66,10 +68,11 @@ pub fn run(args: &ExplainArgs, cx: &Cx) -> Outcome {
         if !job.state.is_final() {
             print_rows(cx, &machines)?;
         }
-        let refused = job.lane.as_ref().is_some_and(|lane| lane.offered_again().is_some());
-        if refused && job.state == JobState::Queued {
+        if let Some(at_ms) = job.offered_again_ms {
+            let left = Duration::from_millis(at_ms.saturating_sub(status.now_ms));
             cx.printer.note(&format!(
-                "who refused it is asked again by and by; at once: darkmux job retry {}",
+                "who refused it is asked again in {}; at once: darkmux job retry {}",
+                human::duration(left),
                 job.id
             ));
         }

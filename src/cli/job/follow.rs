@@ -397,7 +397,7 @@ impl<'a> Output<'a> {
     }
 
     /// Says what is missing at the end of an attempt that put out `bytes`.
-    fn tell_missing(&mut self, attempt: u32, bytes: u64) {
+    pub fn tell_missing(&mut self, attempt: u32, bytes: u64) {
         if attempt < self.part.first || self.part.last.is_some_and(|last| attempt > last) {
             return;
         }

@@ -99,7 +99,11 @@ async fn from_redis(args: &LogsArgs, cx: &Cx, queue: &Queue, job: &JobView) -> O
     let part = part(args, queue, job).await?;
     if !args.follow {
         let screen = if args.json { Screen::json_lines(0) } else { Screen::later(&cx.printer) };
-        Output::of(cx, Some(screen), part).show_all(queue, id).await?;
+        let mut output = Output::of(cx, Some(screen), part);
+        output.show_all(queue, id).await?;
+        if let Some(result) = job.result.as_ref().filter(|_| args.lines.is_none() && !args.json) {
+            output.tell_missing(result.attempt, result.output_bytes);
+        }
         return last_line(args, cx, job, Exit::Ok);
     }
     follow_on(args, cx, (queue, id), part).await

@@ -1,5 +1,6 @@
 //! What happens to a job that somebody waits for, told on stderr: each change once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub struct News<'a> {
     last: Option<(JobState, u32, Option<String>)>,
     /// Whether it was said that nobody takes it.
     waits: bool,
+    /// What machines said that gave it back.
+    refused: BTreeMap<String, String>,
     redis: Standing,
 }
 
@@ -40,7 +43,8 @@ impl<'a> News<'a> {
     /// Nothing told yet.
     pub fn new(how: &Follow<'a>) -> Self {
         let Follow { cx, id, target, tells, is_told: waits, .. } = *how;
-        Self { cx, id, target, tells, began: Instant::now(), last: None, waits, redis: Standing::Knows }
+        let (began, refused, redis) = (Instant::now(), BTreeMap::new(), Standing::Knows);
+        Self { cx, id, target, tells, began, last: None, waits, refused, redis }
     }
 
     fn tell(&self, words: &str) {
@@ -56,6 +60,7 @@ impl<'a> News<'a> {
             Standing::Away => self.tell("Redis answers again"),
             Standing::Forgot => self.tell(&format!("job {} was told again", self.id)),
         }
+        self.refusals(job);
         let now = (job.state, job.attempt, job.machine.clone());
         if self.last.as_ref() == Some(&now) {
             self.look_at_the_time(job);
@@ -68,6 +73,20 @@ impl<'a> News<'a> {
         }
     }
 
+    /// Says of each machine that gave it back why, once, however quickly that was.
+    fn refusals(&mut self, job: &JobView) {
+        if job.state != JobState::Queued {
+            return;
+        }
+        for (machine, why) in &job.declined {
+            if self.refused.get(machine) != Some(why) {
+                self.refused.insert(machine.clone(), why.clone());
+                let (machine, why) = (visible_line(machine), visible_line(why));
+                self.tell(&format!("{machine} refused job {}: {why}", self.id));
+            }
+        }
+    }
+
     fn change(&self, job: &JobView) -> Option<String> {
         let id = self.id;
         match job.state {
@@ -77,13 +96,7 @@ impl<'a> News<'a> {
                 let ended = ended.map(|ended| format!(" after attempt {}: {ended}", job.attempt));
                 Some(format!("job {id} waits for its time{}", ended.unwrap_or_default()))
             }
-            JobState::Queued => {
-                let is_news = self.last.is_some() && !self.waits;
-                let declined = job.declined.iter().next_back().filter(|_| is_news);
-                declined.map(|(machine, why)| {
-                    format!("{} refused job {id}: {}", visible_line(machine), visible_line(why))
-                })
-            }
+            JobState::Queued => None,
             // It was over before it was seen to run.
             _ => {
                 let told = self.last.as_ref().is_some_and(|(_, attempt, _)| *attempt >= job.attempt);

@@ -140,6 +140,7 @@ fn facts(job: &JobView, now: u64) -> Vec<(&'static str, String)> {
     for (machine, why) in &job.declined {
         say("refused by", Some(format!("{machine}: {why}")));
     }
+    say("asked again", job.offered_again_ms.map(moment));
     say("1.9 has it", job.legacy_runner.clone());
     facts
 }

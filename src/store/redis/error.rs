@@ -99,6 +99,10 @@ impl RedisFault {
     }
 
     pub(super) fn of(error: &RedisError, server: &str) -> Self {
+        // Of several commands the first that failed.
+        let server_said = error.clone().into_server_errors().and_then(|said| said.first().cloned());
+        let first = server_said.map(|(_, said)| RedisError::from(said));
+        let error = first.as_ref().unwrap_or(error);
         let class = classify(error);
         let detail = match (error.code(), error.detail()) {
             (Some(code), Some(detail)) => format!("{code} {detail}"),

@@ -66,8 +66,8 @@ for i=5,#ARGV do
     if not id then return {'foreign',lane,entry,fields} end
     local key=job_key(id)
     local h=redis.pcall('HMGET',key,'state','entry','lane','attempt','record','spec','cancel','fails','losses')
-    -- What stands where its job should is none; the entry stays taken, and the next one may be better.
-    if not h.err and not h[1] then return {'foreign',lane,entry,fields} end
+    -- Also what stands where its job should may be none.
+    if h.err or not h[1] then return {'foreign',lane,entry,fields} end
     -- Two streams may have entries of one id.
     if h[1]=='queued' and h[2]==entry and h[3]==lane then
       local attempt=tostring((h[4] or 0)+1)
@@ -75,7 +75,7 @@ for i=5,#ARGV do
       redis.call('HSET',key,'state','running','attempt',attempt,'tok',tok,'owner',consumer,'machine',machine,'hb','0','started',now)
       return {'run',id,tok,h[5],h[6],lane,h[7] or '',h[8] or '0',h[9] or '0',now}
     end
-    if not h.err then drop(lane,entry) end
+    drop(lane,entry)
   end
   -- What was not looked at rings no bell: it is asked for again at once.
   if tries==16 then wait=1 end

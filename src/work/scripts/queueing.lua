@@ -32,6 +32,8 @@ local function lose(key,id,h,max_losses,backoff,ttl)
     redis.call('HSET',key,'tok','none','why','its runner was lost')
     close(key,id,'dead',ttl)
     dead_letter(id,'lease-lost',h[2])
+    -- Nobody is left to tell it of an end: who published it publishes it no more.
+    hint('over',id)
     return 'dead'
   end
   redis.call('HSET',key,'state','waiting','tok','none','due',now+backoff,'entry','')

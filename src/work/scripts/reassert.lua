@@ -1,4 +1,5 @@
--- A result that the server forgot is told again. ARGV: id tok state result ttl_s spec record lane lane_json idem idem_ttl_ms
+-- A result that the server forgot is told again.
+-- ARGV: id tok state result ttl_s spec record lane lane_json idem idem_ttl_ms machine ran_ms
 local id,tok=ARGV[1],ARGV[2]
 local key=job_key(id)
 local h=redis.call('HMGET',key,'state','tok','entry','attempt','lane','since')
@@ -14,6 +15,8 @@ if not h[1] then
   remember_key(id,ARGV[10],ARGV[11])
 end
 redis.call('HSET',key,'tok',tok,'result',ARGV[4],'attempt',a)
+-- It goes back with the claim: as long ago as the attempt ran.
+if h[1]~='running' then redis.call('HSET',key,'machine',ARGV[12],'started',string.format('%.0f',now-ARGV[13])) end
 tried(key,ARGV[3])
 close(key,id,ARGV[3],ARGV[5])
 return {'reasserted',h[1] or 'nohash'}

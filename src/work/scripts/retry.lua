@@ -9,7 +9,7 @@ if not TERMINAL[h[1]] then return {'live',h[1]} end
 if redis.call('SCARD','darkmux:live')>=tonumber(ARGV[2]) then return {'full'} end
 local lane,doc=h[2],h[4]
 redis.call('PERSIST',key)
-redis.call('HDEL',key,'cancel','result','finished','why','legacy','parked','offers')
+redis.call('HDEL',key,'cancel','result','finished','why','legacy','parked','offers','offer_due')
 if ARGV[4]~='' then
   lane,doc=ARGV[4],ARGV[5]
   redis.call('HSET',key,'spec',ARGV[3],'lane',lane,'lanedoc',doc)

@@ -12,10 +12,9 @@ for _=1,50 do
       local found=redis.call('XRANGE',lane,entry,entry)
       local fields=found[1] and found[1][2]
       local id=fields and job_of(fields)
+      -- What stands where its job should may be none: no hash speaks for the entry then.
       local h=id and redis.pcall('HMGET',job_key(id),'state','entry') or {}
-      if h.err then
-        -- What stands where its job should is none: nobody knows what to do with the entry.
-      elseif not fields or (h[1] and (h[2]~=entry or TERMINAL[h[1]])) then
+      if not fields or (h[1] and (h[2]~=entry or TERMINAL[h[1]])) then
         drop(lane,entry)
       elseif not h[1] then
         drop(lane,entry)

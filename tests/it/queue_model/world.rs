@@ -1,7 +1,6 @@
 //! A real queue and the model of it, side by side.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use darkmux::model::{JobState, MachineId, SessionId};
 use darkmux::store::{Redis, RedisTarget};
@@ -152,7 +151,7 @@ impl<'a> World<'a> {
             Op::Offer(job) => {
                 let own = documents(*job, false).1.lane;
                 let own = self.model.jobs.get(job).map_or(own, |job| job.own.clone());
-                let told = self.queue.offer_again(&id(*job), &own, Duration::ZERO).await.unwrap();
+                let told = self.queue.offer_again(&id(*job), &own, true).await.unwrap();
                 assert_eq!(told, self.model.offer(*job));
             }
             Op::Look(job) => {
