@@ -33,7 +33,7 @@ export function readSession(value) {
     started: time(s.started_at),
     ended: time(s.exited_at),
     exitCode,
-    signal: '',
+    signal: text(fields(s.exit).signal),
     reason: s.reason === 'exited' ? '' : text(s.reason),
     cwd: text(s.cwd),
     command: commandLine(s.command),

@@ -179,10 +179,15 @@ pub struct LaunchBody {
     pub key: Option<String>,
 }
 
-/// A size is an object. Read as it is, it could be a list as well.
+/// A size is an object. Read as it is, it could be a list as well. What is more than fits is too large, as what is just
+/// beyond the bounds.
 fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WindowSize>, D::Error> {
     let said = Option::<BTreeMap<String, serde_json::Value>>::deserialize(from)?;
-    let size = said.map(|said| serde_json::from_value(said.into_iter().collect()));
+    let most = |(name, cells): (String, serde_json::Value)| {
+        let is_more = cells.as_u64().is_some_and(|cells| cells > u16::MAX.into());
+        (name, if is_more { u16::MAX.into() } else { cells })
+    };
+    let size = said.map(|said| serde_json::from_value(said.into_iter().map(most).collect()));
     size.transpose().map_err(D::Error::custom)
 }
 

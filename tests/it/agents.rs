@@ -459,6 +459,24 @@ fn the_inbox_lists_who_waits_the_oldest_first() {
 }
 
 #[test]
+fn a_question_is_in_the_inbox_at_once() {
+    let home = Home::new();
+    let id = home.ok(["crew", "dispatch", "shell", "-d", "-m", "sleep 600"]).trim().to_owned();
+    let side = AgentSide::new(&home.darkmux().join("sessions").join(&id).join("host.sock"));
+    let report = |needs_you: Option<&str>| {
+        let needs_you = needs_you.map(str::to_owned);
+        side.put("/status", &SessionReport { needs_you, ..SessionReport::default() }).unwrap();
+    };
+    // Each within the time that other changes of the state wait.
+    for question in ["A or B?", "C or D?", "E or F?"] {
+        report(None);
+        report(Some(question));
+        let listed = home.ok(["inbox"]);
+        assert!(listed.contains(question), "{listed}");
+    }
+}
+
+#[test]
 fn who_has_ended_asks_nobody() {
     let home = Home::new();
     let waits = |script: &str| home.ok(["crew", "dispatch", "shell", "-d", "-m", script]).trim().to_owned();

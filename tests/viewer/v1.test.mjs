@@ -38,6 +38,7 @@ test('a session is read with its title, its report and how it ended', () => {
   assert.equal(session.exitCode, 7);
   assert.deepEqual([session.label, session.working, session.needsYou, session.unread], ['thinking', true, 'Run rm?', true]);
   assert.deepEqual([session.cols, session.rows], [120, 40]);
+  assert.equal(readSession({ id: 'sess-2', alive: false, exit_code: -1, exit: { signal: 15 } }).signal, '15');
 });
 
 test('a session behind a machine has the whole way there, and a peer what it starts', () => {

@@ -69,6 +69,8 @@ pub(super) struct Told {
     reported: Mutex<Reported>,
     /// Work is expected.
     entered: Notify,
+    /// Somebody is asked.
+    asked: Notify,
     records: Arc<Mutex<Records>>,
     /// Whether the state file holds the final state.
     ended: Mutex<bool>,
@@ -86,6 +88,7 @@ impl Told {
             notices: broadcast::Sender::new(NOTICES),
             reported: Mutex::default(),
             entered: Notify::new(),
+            asked: Notify::new(),
             records,
             ended: Mutex::new(false),
         }
@@ -236,6 +239,7 @@ impl Host {
             changed
         });
         if let Some(question) = question {
+            self.told.asked.notify_one();
             self.record(move |records| records.needs_you(&question));
         }
         if idle && worth_a_record {
@@ -334,7 +338,8 @@ pub(super) async fn sync_in_time(host: Arc<Host>) {
     let _ = write_records(host.told.records(), Records::sync).await;
 }
 
-/// Brings changes of the state to the disk, a few times a second at most, until the final state is written there.
+/// Brings changes of the state to the disk, a few times a second at most, a question at once, until the final state is
+/// written there.
 pub(super) async fn save(host: Arc<Host>) {
     let mut changes = host.told.changes();
     while changes.changed().await.is_ok() {
@@ -350,6 +355,6 @@ pub(super) async fn save(host: Arc<Host>) {
             Ok(Some(Err(error))) => tracing::warn!(%error, "the state file does not tell the newest state"),
             Ok(None) | Err(_) => return,
         }
-        tokio::time::sleep(SAVE_PAUSE).await;
+        let _ = timeout(SAVE_PAUSE, host.told.asked.notified()).await;
     }
 }

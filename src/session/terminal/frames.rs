@@ -118,24 +118,29 @@ pub enum Asked {
 }
 
 #[derive(Deserialize)]
-struct Resize {
+struct Kind {
     #[serde(rename = "type")]
     kind: String,
-    cols: u16,
-    rows: u16,
+}
+
+#[derive(Deserialize)]
+struct Resize {
+    cols: i64,
+    rows: i64,
     claim: Option<bool>,
 }
 
 impl Asked {
     /// Reads a text frame.
     pub fn of(text: &str) -> Self {
-        match serde_json::from_str::<Resize>(text) {
-            Ok(resize) if resize.kind == "resize" => {
-                let size = possible(WindowSize { cols: resize.cols, rows: resize.rows });
-                size.map_or(Self::Nothing, |size| Self::Size(size, resize.claim.unwrap_or(true)))
-            }
-            _ => Self::Typed,
+        if !serde_json::from_str::<Kind>(text).is_ok_and(|text| text.kind == "resize") {
+            return Self::Typed;
         }
+        // Whatever it says: a program is not to see it.
+        let Ok(Resize { cols, rows, claim }) = serde_json::from_str(text) else { return Self::Nothing };
+        let cells = |count: i64| u16::try_from(count.clamp(0, u16::MAX.into())).unwrap_or(0);
+        let size = possible(WindowSize { cols: cells(cols), rows: cells(rows) });
+        size.map_or(Self::Nothing, |size| Self::Size(size, claim.unwrap_or(true)))
     }
 }
 
@@ -164,7 +169,12 @@ mod tests {
                 r#"{"type":"resize","cols":65535,"rows":24}"#,
                 Asked::Size(WindowSize { cols: 1000, rows: 24 }, true),
             ),
-            (r#"{"type":"resize","cols":70000,"rows":24}"#, Asked::Typed),
+            (
+                r#"{"type":"resize","cols":70000,"rows":24}"#,
+                Asked::Size(WindowSize { cols: 1000, rows: 24 }, true),
+            ),
+            (r#"{"type":"resize","cols":80,"rows":-1}"#, Asked::Nothing),
+            (r#"{"type":"resize","cols":"80"}"#, Asked::Nothing),
             (r#"{"type":"other","cols":80,"rows":24}"#, Asked::Typed),
             ("ls\n", Asked::Typed),
             ("", Asked::Typed),
