@@ -1,6 +1,5 @@
 /**
- * The shapes that the modules of the viewer hand to each other, as JSDoc types. No code.
- * What comes from outside (`RawRecord`, the daemon's bodies) is unknown on purpose: any field may be missing or of another type.
+ * The shapes that the modules of the viewer hand to each other. What comes from outside is unknown on purpose: any field may be missing or of another type.
  *
  * @module
  */
@@ -196,6 +195,7 @@
  * @property {number} started
  * @property {number} finished
  * @property {number} due
+ * @property {number} offeredAgain When those that gave it back are asked again; as above.
  * @property {number | null} exitCode
  * @property {number} attempt
  * @property {Attempt[]} attempts

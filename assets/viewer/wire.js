@@ -205,6 +205,7 @@ function job(value) {
     started: number(j.started_ms),
     finished: number(j.finished_ms),
     due: number(j.due_ms),
+    offeredAgain: number(j.offered_again_ms),
     exitCode: typeof result.exit_code === 'number' ? result.exit_code : null,
     attempt: number(j.attempt) || 0,
     attempts: list(j.attempts).map(attempt),

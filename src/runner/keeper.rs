@@ -106,7 +106,7 @@ impl Keeper {
                 self.owes = false;
                 if !another {
                     self.gates = gates;
-                    runner.journal.forget_ended(&runner.queue).await?;
+                    self.forget_ended().await;
                 }
             }
             // A journal that is broken hides no lost job of others.
@@ -114,6 +114,13 @@ impl Keeper {
         }
         // What it was told belongs to the look.
         if another { reconciler.look().await } else { reconciler.look_at(glance).await }
+    }
+
+    /// What has ended is not published to a life of Redis that forgets it.
+    async fn forget_ended(&self) {
+        if let Err(error) = self.runner.journal.forget_ended(&self.runner.queue).await {
+            tracing::debug!(%error, "the journal does not know what has ended");
+        }
     }
 
     /// Another life of the Redis than before may have lost its newest writes: the journal tells it.

@@ -227,6 +227,7 @@ function factsOf(job) {
     ...fact('Queued', moment(job.queued), utc(job.queued)),
     ...fact('Started', moment(job.started), utc(job.started)),
     ...fact('Ended', moment(job.finished), utc(job.finished)),
+    ...fact('Asked again', moment(job.offeredAgain), utc(job.offeredAgain)),
     ...fact('Exit code', job.exitCode === null ? '' : String(job.exitCode)),
     ...fact('Folder', job.workdir),
     ...job.declined.flatMap(([machine, why]) => fact(`${oneLine(machine, 64)} gave it back`, why)),
