@@ -85,8 +85,8 @@ impl Claims {
                 }
                 self.runner.look(Some(&id));
             }
-            // Whether it was paused is told to a Redis that forgets all.
-            Some(Hint::Life | Hint::Gate) => self.runner.other_life.notify_one(),
+            // Whether it was paused is told to a Redis that forgets all; a job's time may come before the next look.
+            Some(Hint::Life | Hint::Gate | Hint::Due) => self.runner.other_life.notify_one(),
             None | Some(Hint::Lanes) => self.runner.claiming.lock().await.looked = None,
             Some(Hint::Work | Hint::Nudge | Hint::Quiet) => {}
         }

@@ -49,7 +49,7 @@ pub async fn keep(runner: Arc<Runner>) {
         notice_sleep(&runner, &mut sleep);
         runner.queue.redis().follow_master().await;
         let looked = keeper.look(&mut reconciler).await;
-        pause = if keeper.owes { SOON } else { Duration::MAX };
+        pause = if keeper.owes { SOON } else { reconciler.next_due().unwrap_or(Duration::MAX) };
         match looked {
             Ok(changes) => {
                 for change in changes {

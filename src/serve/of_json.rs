@@ -116,8 +116,8 @@ mod tests {
             ("{\"name\":\"x\",\"command\":\"ls\"}", "`command` is `ls`; it takes a list"),
             ("{\"command\":[1]}", "`command` is `[1]`; it takes a text in the place of integer `1`"),
             (
-                "{\"size\":{\"cols\":99999,\"rows\":1}}",
-                "it takes a whole number, at most 65535 in the place of integer `99999`",
+                "{\"size\":{\"cols\":-1,\"rows\":1}}",
+                "it takes a whole number, at most 65535 in the place of integer `-1`",
             ),
             ("{\"size\":{\"cols\":80}}", "the body has no `rows`"),
             ("{\"name\":\"a\",\"name\":\"b\"}", "a key twice"),

@@ -34,6 +34,8 @@ pub enum Hint {
     Gate,
     /// Somebody wanted the bell to listen to what it was armed with.
     Nudge,
+    /// A job waits for its time.
+    Due,
     /// Redis lost its data, as somebody noticed.
     Life,
     /// Nothing rang within [`BLOCK`].
@@ -97,6 +99,7 @@ impl Doorbell {
             // Who armed the bell woke it; there is nothing to look at.
             ("gate", Ok(what)) if what.as_str() == NUDGE => Hint::Nudge,
             ("gate", _) => Hint::Gate,
+            ("due", _) => Hint::Due,
             ("life", _) => Hint::Life,
             _ => Hint::Quiet,
         })

@@ -85,13 +85,24 @@ pub struct Reconciler {
     legacy: HashMap<SessionId, Instant>,
     last: Option<(Instant, Timestamp, String)>,
     waiting: Vec<(SessionId, String)>,
+    next_due: Option<Duration>,
 }
 
 impl Reconciler {
     /// An observer called `name`, which nobody else is.
     pub fn new(queue: Queue, clock: Clock, (flow_stream, name): (String, String)) -> Self {
         let (seen, legacy) = (HashMap::new(), HashMap::new());
-        Self { queue, clock, flow_stream, name, seen, legacy, last: None, waiting: Vec::new() }
+        Self {
+            queue,
+            clock,
+            flow_stream,
+            name,
+            seen,
+            legacy,
+            last: None,
+            waiting: Vec::new(),
+            next_due: None,
+        }
     }
 
     /// One look at every job that has not ended. Call it about every `queue.reconcile`.
@@ -126,9 +137,15 @@ impl Reconciler {
         &self.waiting
     }
 
+    /// How long after the last look the next one of the jobs that wait for their time may be queued.
+    pub fn next_due(&self) -> Option<Duration> {
+        self.next_due
+    }
+
     /// Starts all observations again.
     pub fn forget(&mut self) {
         self.seen.clear();
+        self.next_due = None;
         self.last = None;
     }
 
@@ -147,6 +164,7 @@ impl Reconciler {
         let due: Vec<&Live> = jobs.iter().filter(is_due).collect();
         let asked: Vec<_> = due.iter().map(|job| self.ask(job, deep)).collect();
         let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+        self.next_due = answers.iter().filter_map(|answer| left_ms(answer.as_ref().ok()?)).min();
         let mut changes = Vec::new();
         for (job, answer) in due.into_iter().zip(answers) {
             let change = match answer {
@@ -289,6 +307,12 @@ impl Reconciler {
         let settled = self.queue.end_queued(id, JobState::Dead, &result, why).await?;
         Ok(settled.then(|| Change::Dead(id.clone(), why.to_owned())))
     }
+}
+
+/// How long a job still waits for its time, by the answer about it.
+fn left_ms(answer: &[String]) -> Option<Duration> {
+    let [word, left] = answer else { return None };
+    (word == "wait").then(|| left.parse().ok().map(Duration::from_millis)).flatten()
 }
 
 /// What the observer reads of each job.

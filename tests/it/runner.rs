@@ -100,6 +100,20 @@ async fn a_role_that_may_not_run_here_is_given_back() {
     assert_eq!(ended(&queue, &id).await.machine.as_deref(), Some("laptop"));
 }
 
+#[tokio::test]
+async fn a_job_that_waits_for_its_time_begins_then() {
+    let server = RedisServer::start();
+    let home = member("studio", &server.url()).with("DARKMUX_QUEUE_LEASE", "2m");
+    let _daemon = Daemon::start(&home.with("DARKMUX_QUEUE_RECONCILE", "30s"));
+    let queue = queue(&server.url());
+    let (work, mut spec) = job("job-1", "true");
+    spec.delay_ms = 800;
+    queue.publish(&work, &spec).await.unwrap();
+    let view = ended(&queue, &spec.id).await;
+    let waited = view.started_ms.unwrap() - view.created_ms;
+    assert!((800..8000).contains(&waited), "{waited} ms");
+}
+
 /// A job that only `studio` may run, and that it refuses as long as no folder can be made for it.
 async fn refused(home: &Home, queue: &Queue) -> (SessionId, std::path::PathBuf) {
     let worktrees = home.path().join(".darkmux/worktrees");

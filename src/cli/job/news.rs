@@ -26,6 +26,8 @@ pub struct News<'a> {
     last: Option<(JobState, u32, Option<String>)>,
     /// Whether it was said that nobody takes it.
     waits: bool,
+    /// It was said before that nobody can take it, with everybody's reason.
+    is_told: bool,
     /// What machines said that gave it back.
     refused: BTreeMap<String, String>,
     redis: Standing,
@@ -44,7 +46,7 @@ impl<'a> News<'a> {
     pub fn new(how: &Follow<'a>) -> Self {
         let Follow { cx, id, target, tells, is_told: waits, .. } = *how;
         let (began, refused, redis) = (Instant::now(), BTreeMap::new(), Standing::Knows);
-        Self { cx, id, target, tells, began, last: None, waits, refused, redis }
+        Self { cx, id, target, tells, began, last: None, waits, is_told: waits, refused, redis }
     }
 
     fn tell(&self, words: &str) {
@@ -75,7 +77,7 @@ impl<'a> News<'a> {
 
     /// Says of each machine that gave it back why, once, however quickly that was.
     fn refusals(&mut self, job: &JobView) {
-        if job.state != JobState::Queued {
+        if self.is_told || job.state != JobState::Queued {
             return;
         }
         for (machine, why) in &job.declined {

@@ -11,6 +11,7 @@ register(lane,ARGV[5])
 local delay=tonumber(ARGV[9])
 if delay>0 then
   redis.call('HSET',key,'state','waiting','due',now+delay,'entry','')
+  hint('due',id)
 else
   redis.call('HSET',key,'state','queued','entry',enqueue(id,lane,ARGV[3],ARGV[5]))
 end

@@ -6,7 +6,8 @@ local st,e,lane=h[1],h[5],h[6]
 if not st then redis.call('SREM','darkmux:live',id); return {'forgotten'} end
 if TERMINAL[st] then redis.call('SREM','darkmux:live',id); return {'terminal'} end
 if st=='waiting' then
-  if tonumber(now)<tonumber(h[7]) then return {'wait'} end
+  local left=tonumber(h[7])-now
+  if left>0 then return {'wait',string.format('%.0f',left)} end
   requeue(key,id,lane,e)
   return {'promoted'}
 end
