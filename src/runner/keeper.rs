@@ -99,13 +99,15 @@ impl Keeper {
         self.owes = true;
         let runner = Arc::clone(&self.runner);
         // In one write.
-        let (glance, gates) = tokio::try_join!(reconciler.glance(), runner.queue.gates(&runner.machine))?;
+        let (glance, gates) = tokio::join!(reconciler.glance(), runner.queue.gates(&runner.machine));
+        let glance = glance?;
         let another = self.epoch.as_ref() != Some(&glance.epoch);
         match self.notice_loss(&glance.epoch).await {
             Ok(()) => {
                 self.owes = false;
                 if !another {
-                    self.gates = gates;
+                    // What stands where they should is nobody's word.
+                    self.gates = gates.unwrap_or(self.gates);
                     self.forget_ended().await;
                 }
             }
@@ -175,7 +177,10 @@ impl Keeper {
     /// What was kept back in the life before is kept back in this one, until its operator says otherwise.
     async fn close_gates(&self) -> Result<(), WorkError> {
         let (queue, machine) = (&self.runner.queue, &self.runner.machine);
-        let now = queue.gates(machine).await?;
+        let now = match queue.gates(machine).await {
+            Err(error) if error.is_of_the_data() => return Ok(()),
+            now => now?,
+        };
         if self.gates.paused && !now.paused {
             tracing::warn!("Redis forgot that the queue is paused; it is paused again");
             queue.set_paused(true).await?;
