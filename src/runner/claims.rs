@@ -1,5 +1,6 @@
 //! Claiming: one task that asks for jobs while slots are free, and listens otherwise.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::bell::{Arm, Bell};
 use super::transitions::Transition;
 use super::{Runner, worker};
 use crate::fleet;
-use crate::model::{Level, Requirement};
+use crate::model::{Level, Requirement, SessionId};
 use crate::util::Backoff;
 use crate::wire::v1::LinkState;
 use crate::wire::{JobSpec, WorkJob};
@@ -78,13 +79,13 @@ struct Claims {
 impl Claims {
     async fn heed(&mut self, hint: Option<Hint>) {
         match hint {
-            Some(Hint::Over(id)) => {
-                // A Redis that forgets all is not told of it again.
-                if let Err(error) = self.runner.journal.forget_published(&id) {
-                    tracing::warn!(job = %id, %error, "the journal does not know that it is over");
-                }
+            // What a Redis that forgets it is told.
+            Some(Hint::Cancelled(id, at_ms)) => {
+                // Before its runner is asked to look.
+                note(&id, self.runner.journal.cancelled(&id, at_ms));
                 self.runner.look(Some(&id));
             }
+            Some(Hint::Over(id)) => note(&id, self.runner.journal.forget_published(&id)),
             // Whether it was paused is told to a Redis that forgets all; a job's time may come before the next look.
             Some(Hint::Life | Hint::Gate | Hint::Due) => self.runner.other_life.notify_one(),
             None | Some(Hint::Lanes) => self.runner.claiming.lock().await.looked = None,
@@ -122,6 +123,12 @@ impl Claims {
             }
         }
         Ok(LANES_EVERY)
+    }
+}
+
+fn note(id: &SessionId, noted: io::Result<()>) {
+    if let Err(error) = noted {
+        tracing::warn!(job = %id, %error, "the journal does not know what became of it");
     }
 }
 

@@ -154,6 +154,7 @@ impl Keeper {
         // Their workers learn at once whether that was in time.
         runner.look(None);
         runner.journal.reassert(&runner.queue, &runner.seat, told).await?;
+        runner.journal.cancel_again(&runner.queue).await?;
         self.close_gates().await?;
         if first {
             // This daemon has seen no other life of it: it may claim what is there.

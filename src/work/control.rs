@@ -48,9 +48,17 @@ pub struct Gates {
 impl Queue {
     /// Cancels a job: at once when it has not started, else its runner ends it.
     pub async fn cancel(&self, id: &SessionId, why: &str) -> Result<Cancelled, WorkError> {
-        let why = if why.is_empty() { "cancelled" } else { why };
+        self.cancel_at(id, if why.is_empty() { "cancelled" } else { why }, "").await
+    }
+
+    /// Cancels a job that was cancelled at this time of the Redis, unless it was queued since.
+    pub(super) async fn cancel_again(&self, id: &SessionId, at_ms: u64) -> Result<Cancelled, WorkError> {
+        self.cancel_at(id, "cancelled before Redis lost its newest writes", &at_ms.to_string()).await
+    }
+
+    async fn cancel_at(&self, id: &SessionId, why: &str, at_ms: &str) -> Result<Cancelled, WorkError> {
         let mut call = self.scripts.cancel.prepare_invoke();
-        call.arg(id.as_str()).arg(why).arg(self.config.result_ttl.as_secs());
+        call.arg(id.as_str()).arg(why).arg(self.config.result_ttl.as_secs()).arg(at_ms);
         let answer = self.send_until_answered(&call).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["cancelled"] => Ok(Cancelled::Now),

@@ -28,7 +28,9 @@ pub enum Hint {
     Work,
     /// There are other lanes than before.
     Lanes,
-    /// Nobody is to begin this job any more: it was cancelled, or ended without a runner.
+    /// Somebody cancelled this job, at this Unix millisecond of the Redis' clock.
+    Cancelled(SessionId, u64),
+    /// It ended without a runner.
     Over(SessionId),
     /// The queue was paused or goes on, or a machine was drained or is back.
     Gate,
@@ -89,13 +91,15 @@ impl Doorbell {
         let hint = reply.keys.iter().find(|stream| stream.key == HINTS).and_then(|stream| stream.ids.first());
         let Some(hint) = hint else { return Ok(Hint::Work) };
         self.hints.clone_from(&hint.id);
+        let at_ms = hint.id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
         let word = |name: &str| match hint.map.get(name) {
             Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             _ => String::new(),
         };
         Ok(match (word("kind").as_str(), SessionId::new(word("what"))) {
             ("lane", _) => Hint::Lanes,
-            ("cancel" | "over", Ok(id)) => Hint::Over(id),
+            ("cancel", Ok(id)) => Hint::Cancelled(id, at_ms),
+            ("over", Ok(id)) => Hint::Over(id),
             // Who armed the bell woke it; there is nothing to look at.
             ("gate", Ok(what)) if what.as_str() == NUDGE => Hint::Nudge,
             ("gate", _) => Hint::Gate,

@@ -96,11 +96,18 @@ struct PublishedEntry {
     at_ms: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct CancelledEntry {
+    id: SessionId,
+    at_ms: u64,
+}
+
 /// The journal of one home.
 #[derive(Debug, Clone)]
 pub struct Journal {
     ran: Entries,
     published: Entries,
+    cancelled: Entries,
     clock: Clock,
 }
 
@@ -108,7 +115,7 @@ impl Journal {
     /// Below this folder; makes nothing yet.
     pub fn new(dir: &Path, clock: Clock) -> Self {
         let below = |name: &str| Entries::new(dir.join(name), clock.clone());
-        Self { ran: below("ran"), published: below("published"), clock }
+        Self { ran: below("ran"), published: below("published"), cancelled: below("cancelled"), clock }
     }
 
     /// A job was claimed and will be started.
@@ -183,6 +190,19 @@ impl Journal {
         self.published.remove(&file_name(id))
     }
 
+    /// Somebody cancelled a job of the fleet at this time of the Redis: it is not published again, and cancelled again
+    /// where that was forgotten.
+    pub fn cancelled(&self, id: &SessionId, at_ms: u64) -> io::Result<()> {
+        self.cancelled.write(&file_name(id), &CancelledEntry { id: id.clone(), at_ms })?;
+        self.forget_published(id)
+    }
+
+    /// The jobs that were cancelled in the last ten minutes, and when.
+    pub(super) fn cancelled_lately(&self) -> io::Result<Vec<(SessionId, u64)>> {
+        let entries: Vec<CancelledEntry> = self.cancelled.recent(|_| true)?;
+        Ok(entries.into_iter().map(|entry| (entry.id, entry.at_ms)).collect())
+    }
+
     /// The ids of the jobs that were published from here and whose end was not seen.
     pub(super) fn published_ids(&self) -> io::Result<Vec<SessionId>> {
         let names = self.published.names()?;
@@ -199,7 +219,8 @@ impl Journal {
     /// Drops what is older than ten minutes and has ended.
     pub fn prune(&self) -> io::Result<()> {
         self.ran.prune(is_told)?;
-        self.published.prune(|_| true)
+        self.published.prune(|_| true)?;
+        self.cancelled.prune(|_| true)
     }
 }
 

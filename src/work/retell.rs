@@ -49,6 +49,17 @@ impl Journal {
         Ok(())
     }
 
+    /// Cancels once more what a Redis that went back has not ended.
+    pub async fn cancel_again(&self, queue: &Queue) -> Result<(), WorkError> {
+        for (id, at_ms) in self.cancelled_lately().map_err(|error| unreadable(&error))? {
+            match queue.cancel_again(&id, at_ms).await {
+                Ok(_) | Err(WorkError::Unknown(_)) => {}
+                Err(error) => unless_its_own(&id, error)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets the published jobs that this Redis knows to have ended, whoever ended them: one that forgets them, and whose
     /// runner is gone, must not be given them again.
     pub async fn forget_ended(&self, queue: &Queue) -> Result<(), WorkError> {

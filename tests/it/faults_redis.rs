@@ -276,6 +276,38 @@ async fn a_job_cancelled_while_it_waited_is_not_published_to_a_redis_that_forgot
 }
 
 #[tokio::test]
+async fn a_cancel_that_redis_lost_is_told_again_and_a_retry_is_not_undone() {
+    let server = RedisServer::start();
+    let queue = queue(&server.url());
+    let home = member("studio", &server.url());
+    let _daemon = Daemon::start(&home);
+    home.ok(["queue", "pause"]);
+    for id in ["cancelled", "retried"] {
+        home.ok(["crew", "dispatch", "shell", "--fleet", "-d", "--session-id", id, "-m", "true"]);
+    }
+    let queued_at = |id: &str| server.cli(&["HGET", &format!("darkmux:job:{id}"), "queued"]);
+    let [cancelled, retried] = ["cancelled", "retried"].map(queued_at);
+    home.ok(["job", "cancel", "cancelled", "retried"]);
+    home.ok(["job", "retry", "retried"]);
+    let marks = home.darkmux().join("queue/cancelled");
+    let count = || std::fs::read_dir(&marks).map_or(0, Iterator::count);
+    wait_for("the journal", || (count() == 2).then_some(()));
+    assert!(retried < queued_at("retried"));
+    // What a server knows that went back to before the cancel.
+    let go_back = "local job=KEYS[1] \
+        redis.call('PERSIST',job) redis.call('HDEL',job,'cancel','why','finished') \
+        redis.call('HSET',job,'state','queued','queued',ARGV[1],'entry',redis.call('XADD',KEYS[2],'*','job','cancelled')) \
+        redis.call('SADD',KEYS[3],'cancelled') redis.call('DEL',KEYS[4])";
+    let keys = ["darkmux:job:cancelled", "darkmux:work", "darkmux:live", "darkmux:epoch"];
+    server.cli(&[&["EVAL", go_back, "4"], &keys[..], &[&cancelled]].concat());
+    let id = SessionId::new("cancelled").unwrap();
+    assert_eq!(ended(&queue, &id).await.state, JobState::Cancelled);
+    home.ok(["queue", "resume"]);
+    let id = SessionId::new("retried").unwrap();
+    assert_eq!(ended(&queue, &id).await.state, JobState::Done);
+}
+
+#[tokio::test]
 async fn a_drained_machine_stays_so_when_redis_forgets_it() {
     let server = RedisServer::start();
     let queue = queue(&server.url());
