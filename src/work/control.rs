@@ -160,13 +160,6 @@ impl Queue {
         self.ring(&mut commands, machine.as_str()).await
     }
 
-    /// Whether this machine gets no jobs.
-    pub async fn is_drained(&self, machine: &MachineId) -> Result<bool, WorkError> {
-        let mut ask = redis::cmd("SISMEMBER");
-        ask.arg(DRAINED).arg(machine.as_str());
-        Ok(self.redis.query(&ask).await?)
-    }
-
     /// Whether all is paused, and whether this machine gets no jobs.
     pub async fn gates(&self, machine: &MachineId) -> Result<Gates, WorkError> {
         let mut ask = redis::pipe();

@@ -333,21 +333,9 @@ impl Queue {
     }
 
     /// Those of these jobs that have ended.
-    pub(super) async fn ended(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, WorkError> {
-        let mut ended = Vec::new();
-        for chunk in ids.chunks(CHUNK) {
-            let mut commands = redis::pipe();
-            for id in chunk {
-                commands.cmd("HMGET").arg(format!("darkmux:job:{id}")).arg("state");
-            }
-            let rows = self.rows(&commands).await?;
-            let state = |row: &[Option<String>]| control::state_of(row.first()?.as_deref()?).ok();
-            let rows = chunk.iter().zip(&rows);
-            ended.extend(
-                rows.filter(|(_, row)| state(row).is_some_and(JobState::is_final)).map(|(id, _)| id.clone()),
-            );
-        }
-        Ok(ended)
+    pub(super) async fn ended(&self, ids: Vec<SessionId>) -> Result<Vec<SessionId>, WorkError> {
+        let jobs = self.live(ids).await?.into_iter();
+        Ok(jobs.filter(|job| job.state.is_some_and(JobState::is_final)).map(|job| job.id).collect())
     }
 
     async fn live(&self, ids: Vec<SessionId>) -> Result<Vec<Live>, WorkError> {

@@ -64,7 +64,7 @@ impl Journal {
     /// runner is gone, must not be given them again.
     pub async fn forget_ended(&self, queue: &Queue) -> Result<(), WorkError> {
         let ids = self.published_ids().map_err(|error| unreadable(&error))?;
-        for id in queue.ended(&ids).await? {
+        for id in queue.ended(ids).await? {
             self.forget_published(&id).map_err(|error| unreadable(&error))?;
         }
         Ok(())

@@ -292,11 +292,11 @@ async fn the_queue_is_paused_drained_and_looked_at() {
     alive(&server, "laptop", |_| {});
     let unknown = home.run(["fleet", "drain", "lapto"]);
     assert!(stderr(&unknown).contains("(did you mean `laptop`?)"), "{}", describe(&unknown));
-    assert!(!queue.is_drained(&machine("lapto")).await.unwrap());
+    assert!(!queue.gates(&machine("lapto")).await.unwrap().drained);
     assert!(stderr(&unknown).contains("--force"), "{}", describe(&unknown));
     // One that is off, and that nobody knows here, is drained for when it comes.
     home.ok(["fleet", "drain", "--force", "attic"]);
-    assert!(queue.is_drained(&machine("attic")).await.unwrap());
+    assert!(queue.gates(&machine("attic")).await.unwrap().drained);
     home.ok(["fleet", "undrain", "attic"]);
     home.ok(["fleet", "drain", "laptop"]);
     let status = home.json(["queue", "status", "--json"]);
@@ -312,7 +312,7 @@ async fn the_queue_is_paused_drained_and_looked_at() {
     assert_eq!((&check["finding"], &check["fix"]), (&"paused".into(), &"darkmux queue resume".into()));
     home.ok(["queue", "resume"]);
     home.ok(["fleet", "undrain", "laptop"]);
-    assert!(!queue.is_drained(&machine("laptop")).await.unwrap());
+    assert!(!queue.gates(&machine("laptop")).await.unwrap().drained);
     assert_eq!(home.json(["queue", "status", "--json"])["paused"], false);
     assert_eq!(home.run(["fleet", "drain", "Bad Id"]).status.code(), Some(2));
 }

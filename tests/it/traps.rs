@@ -224,7 +224,7 @@ async fn trap_16_a_read_that_waits_is_cut_off_by_no_timeout_and_delays_nobody() 
     let mut slowest = Duration::ZERO;
     while !listening.is_finished() {
         let asked = Instant::now();
-        queue.is_drained(&seat("m").machine).await.unwrap();
+        queue.gates(&seat("m").machine).await.unwrap();
         slowest = slowest.max(asked.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
